@@ -1,0 +1,102 @@
+import { assert } from '../assert.js';
+import type { DmaRegion } from '../device.js';
+
+/** What a block request asks for. Numbers, because they travel on the data path. */
+export const BlockOp = {
+  read: 1,
+  write: 2,
+  flush: 3,
+  discard: 4,
+  writeZeroes: 5,
+} as const;
+
+export type BlockOp = (typeof BlockOp)[keyof typeof BlockOp];
+
+/** How a block request ended. 0 is success; every other value has a fixed outcome (`outcomeOf`). */
+export const BlockStatus = {
+  ok: 0,
+  /** The device could not read or write the medium. */
+  mediaError: 1,
+  /** Stored data failed its check (protection information, checksum). */
+  integrityError: 2,
+  /** A block range, length or alignment that the device refuses. */
+  invalidRequest: 3,
+  /** The device is write-protected, or the range is reserved by another host. */
+  accessDenied: 4,
+  /** No space for a write on a thin device. */
+  outOfSpace: 5,
+  /** Some other failure that the device reported. */
+  deviceError: 6,
+  /** Never reached the device: nothing of it happened. */
+  notExecuted: 7,
+  /** Sent, and then the device was lost: it may have happened wholly, partly or not at all. */
+  unknown: 8,
+} as const;
+
+export type BlockStatus = (typeof BlockStatus)[keyof typeof BlockStatus];
+
+export type Outcome = 'completed' | 'failed' | 'not executed' | 'unknown';
+
+/** The word that the layers above decide by. */
+export function outcomeOf(status: BlockStatus): Outcome {
+  if (status === BlockStatus.ok) return 'completed';
+  if (status === BlockStatus.notExecuted) return 'not executed';
+  return status === BlockStatus.unknown ? 'unknown' : 'failed';
+}
+
+/** The write is durable when it completes [NVM-1.0 §? FUA]. */
+export const blockFlagFua = 1;
+
+/** Segments that one request can scatter its data over. */
+export const maxSegments = 128;
+
+/**
+ * One pooled request. Fill it, submit it, and do not touch it until `done` has run. Whoever made it
+ * reuses it for ever: the data path allocates nothing.
+ *
+ * Data lies in `segmentCount` pieces in ascending block order; their lengths sum up to
+ * blockCount × blockBytes for a read or a write, and `segmentCount` is 0 for the other operations.
+ */
+export class BlockRequest {
+  op: BlockOp = BlockOp.read;
+  flags = 0;
+  /** First block, below 2^53. */
+  lba = 0;
+  blockCount = 0;
+  segmentCount = 0;
+  readonly regions: (DmaRegion | null)[] = [null];
+  /** Byte offset of each segment inside its region. */
+  readonly offsets: number[] = [0];
+  /** Bytes of each segment. */
+  readonly lengths: number[] = [0];
+  status: BlockStatus = BlockStatus.ok;
+  /** The device's own status word (NVMe: status code type and code), 0 when it has none. */
+  detail = 0;
+  /** Runs once per submission, never from inside `submit`. */
+  done: (request: BlockRequest) => void;
+  /** For the owner of the request. */
+  tag = 0;
+  /** Clock of the device when it was submitted and completed; set by the device. */
+  submittedNs = 0;
+  completedNs = 0;
+
+  constructor(done: (request: BlockRequest) => void) {
+    this.done = done;
+  }
+
+  /** The usual case: all data in one piece. */
+  setData(region: DmaRegion, offset: number, length: number): void {
+    this.segmentCount = 1;
+    this.regions[0] = region;
+    this.offsets[0] = offset;
+    this.lengths[0] = length;
+  }
+
+  addSegment(region: DmaRegion, offset: number, length: number): void {
+    assert(this.segmentCount < maxSegments, 'more segments than a request can carry');
+    const i = this.segmentCount++;
+    this.regions[i] = region;
+    this.offsets[i] = offset;
+    this.lengths[i] = length;
+  }
+}

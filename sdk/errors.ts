@@ -1,0 +1,46 @@
+/** What the world did to us, by name. Each code says which facts it carries and what to do next. */
+export const ErrorCode = {
+  addressInvalid: 'ADDRESS_INVALID',
+  backendUnavailable: 'BACKEND_UNAVAILABLE',
+  commandAborted: 'COMMAND_ABORTED',
+  commandFailed: 'COMMAND_FAILED',
+  commandTimeout: 'COMMAND_TIMEOUT',
+  controllerFatal: 'CONTROLLER_FATAL',
+  controllerTimeout: 'CONTROLLER_TIMEOUT',
+  deviceBusy: 'DEVICE_BUSY',
+  deviceRemoved: 'DEVICE_REMOVED',
+  deviceUnsupported: 'DEVICE_UNSUPPORTED',
+  deviceMisbehaved: 'DEVICE_MISBEHAVED',
+  dmaExhausted: 'DMA_EXHAUSTED',
+  dmaMapFailed: 'DMA_MAP_FAILED',
+  fileInvalid: 'FILE_INVALID',
+  fileUnwritable: 'FILE_UNWRITABLE',
+  iommuMissing: 'IOMMU_MISSING',
+  namespaceInvalid: 'NAMESPACE_INVALID',
+  profileInvalid: 'PROFILE_INVALID',
+  profileUnknown: 'PROFILE_UNKNOWN',
+  queueDeleted: 'QUEUE_DELETED',
+  queueFull: 'QUEUE_FULL',
+  usage: 'USAGE',
+  verifyFailed: 'VERIFY_FAILED',
+} as const;
+
+export type ErrorCode = (typeof ErrorCode)[keyof typeof ErrorCode];
+
+export type ErrorFacts = Readonly<Record<string, string | number | bigint | boolean | undefined>>;
+
+/**
+ * The one error class of the package: a known code, a sentence that says what happened and what to
+ * do next, and the facts as fields.
+ */
+export class UltimaError extends Error {
+  override readonly name = 'UltimaError';
+  readonly code: ErrorCode;
+  readonly facts: ErrorFacts;
+
+  constructor(code: ErrorCode, message: string, facts: ErrorFacts = {}, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.code = code;
+    this.facts = facts;
+  }
+}

@@ -1,0 +1,21 @@
+export const KiB = 1024;
+export const MiB = 1024 * KiB;
+export const GiB = 1024 * MiB;
+export const TiB = 1024 * GiB;
+
+export const usNs = 1_000;
+export const msNs = 1_000_000;
+export const secondNs = 1_000_000_000;
+
+/** 2^32: what one step of the high dword of a 64-bit field is worth. */
+export const dwordSpan = 0x1_0000_0000;
+
+/** The low dword of an integer 0..2^53 - 1. */
+export function lowDword(value: number): number {
+  return value >>> 0;
+}
+
+/** The high dword of an integer 0..2^53 - 1. */
+export function highDword(value: number): number {
+  return Math.floor(value / dwordSpan);
+}
