@@ -23,6 +23,7 @@ export const ErrorCode = {
   queueFull: 'QUEUE_FULL',
   usage: 'USAGE',
   verifyFailed: 'VERIFY_FAILED',
+  worldStalled: 'WORLD_STALLED',
 } as const;
 
 export type ErrorCode = (typeof ErrorCode)[keyof typeof ErrorCode];

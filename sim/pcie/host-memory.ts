@@ -1,0 +1,299 @@
+import { assert } from '../../sdk/assert.js';
+import type { DmaAccess } from '../../sdk/device.js';
+import { KiB, MiB } from '../../sdk/units.js';
+
+/** The IOMMU's page, and the unit in which memory is made. */
+export const pageBytes = 4 * KiB;
+export const segmentBytes = 4 * MiB;
+const wordBytes = 4;
+const pagesPerSegment = segmentBytes / pageBytes;
+
+/** What the IOMMU lets the device do with a page. Bit 0: read, bit 1: write. */
+const PageState = { unmapped: 0, readable: 1, writable: 2, both: 3, freed: 4 } as const;
+const stateOf = {
+  read: PageState.readable,
+  write: PageState.writable,
+  readWrite: PageState.both,
+} as const satisfies Record<DmaAccess, number>;
+
+/** Why an access of the device was refused. */
+export type DmaFault = 'notBusMaster' | 'unmapped' | 'freed' | 'readOnly' | 'writeOnly';
+
+export type DmaFaultReport = (fault: DmaFault, iova: number, isWrite: boolean) => void;
+
+export interface HostMemoryOptions {
+  /** First device address, a multiple of 4 MiB and not 0: a small address stays a visible mistake. */
+  readonly baseIova?: number;
+  /** Memory that may be mapped at one time, bytes. */
+  readonly limitBytes?: number;
+}
+
+/**
+ * The host's memory as one function reaches it: through an IOMMU that knows for each page whether
+ * the device may read it, write it, or neither. A refused access changes nothing, returns false and
+ * is reported.
+ *
+ * Device addresses (IOVA) map to segments by arithmetic and each page has one state byte, so a
+ * check is one load per page. Segments are untouched zero pages until they are written. A freed
+ * range is not mapped again before all fresh addresses are used up: a device that still uses it is
+ * caught. Between two regions lies an unmapped page.
+ *
+ * Lengths and addresses are in bytes; word accesses need addresses that are multiples of 4.
+ */
+export class HostMemory {
+  /** Where `locate` found the address: views of its segment and the position in them. */
+  words: Uint32Array = new Uint32Array(0);
+  bytes: Uint8Array = new Uint8Array(0);
+  byteAt = 0;
+  /** Set by the function: bus master enabled, link up, powered. */
+  isReachable = true;
+  /** Accesses refused so far. */
+  faultCount = 0;
+
+  readonly baseIova: number;
+  readonly limitBytes: number;
+  private readonly segments: Segment[] = [];
+  private states = new Uint8Array(0);
+  private report: DmaFaultReport = () => {};
+
+  constructor(options: HostMemoryOptions = {}) {
+    this.baseIova = options.baseIova ?? 0x1_0000_0000;
+    this.limitBytes = options.limitBytes ?? 1024 * MiB;
+    assert(this.baseIova > 0, 'device address 0 must stay unmapped');
+    assert(this.baseIova % segmentBytes === 0, 'the device address space starts on a segment');
+  }
+
+  onFault(report: DmaFaultReport): void {
+    this.report = report;
+  }
+
+  /** May the device read all of [iova, iova + length)? A refusal is reported. */
+  canRead(iova: number, length: number): boolean {
+    return this.check(iova, length, PageState.readable);
+  }
+
+  /** May the device write all of [iova, iova + length)? A refusal is reported. */
+  canWrite(iova: number, length: number): boolean {
+    return this.check(iova, length, PageState.writable);
+  }
+
+  /**
+   * Find the memory behind an address without checking a state: `words`, `bytes` and `byteAt` are
+   * set. Valid for a range that was checked and does not cross a page boundary.
+   */
+  locate(iova: number): void {
+    const offset = iova - this.baseIova;
+    const segment = this.segments[Math.floor(offset / segmentBytes)]!;
+    this.words = segment.words;
+    this.bytes = segment.bytes;
+    this.byteAt = offset - segment.start;
+  }
+
+  /** @returns the dword, or -1 when the access is refused */
+  readWord(iova: number): number {
+    if (!this.check(iova, wordBytes, PageState.readable)) return -1;
+    this.locate(iova);
+    return this.words[this.byteAt >>> 2]!;
+  }
+
+  writeWord(iova: number, value: number): boolean {
+    if (!this.check(iova, wordBytes, PageState.writable)) return false;
+    this.locate(iova);
+    this.words[this.byteAt >>> 2] = value;
+    return true;
+  }
+
+  /** Copy dwords from host memory into `target` from index `at`. */
+  readWords(iova: number, target: Uint32Array, at: number, count: number): boolean {
+    if (!this.check(iova, count * wordBytes, PageState.readable)) return false;
+    let from = iova;
+    let to = at;
+    for (let left = count; left > 0; ) {
+      this.locate(from);
+      const source = this.words;
+      const start = this.byteAt >>> 2;
+      const run = Math.min(left, (pageBytes - (from % pageBytes)) >>> 2);
+      for (let i = 0; i < run; i++) target[to + i] = source[start + i]!;
+      from += run * wordBytes;
+      to += run;
+      left -= run;
+    }
+    return true;
+  }
+
+  /** Copy dwords from `source` at index `at` into host memory, the last one last. */
+  writeWords(iova: number, source: Uint32Array, at: number, count: number): boolean {
+    if (!this.check(iova, count * wordBytes, PageState.writable)) return false;
+    let to = iova;
+    let from = at;
+    for (let left = count; left > 0; ) {
+      this.locate(to);
+      const target = this.words;
+      const start = this.byteAt >>> 2;
+      const run = Math.min(left, (pageBytes - (to % pageBytes)) >>> 2);
+      for (let i = 0; i < run; i++) target[start + i] = source[from + i]!;
+      to += run * wordBytes;
+      from += run;
+      left -= run;
+    }
+    return true;
+  }
+
+  /**
+   * Copy bytes from host memory into `target` from byte `at`. A whole aligned page is one copy
+   * without a new view.
+   */
+  readBytes(iova: number, target: Uint8Array, at: number, length: number): boolean {
+    if (!this.check(iova, length, PageState.readable)) return false;
+    let from = iova;
+    let to = at;
+    for (let left = length; left > 0; ) {
+      const inPage = from % pageBytes;
+      const run = Math.min(left, pageBytes - inPage);
+      if (run === pageBytes) {
+        target.set(this.pageView(from), to);
+      } else {
+        this.locate(from);
+        copyBytes(this.bytes, this.byteAt, target, to, run);
+      }
+      from += run;
+      to += run;
+      left -= run;
+    }
+    return true;
+  }
+
+  /**
+   * Copy bytes from `source` at byte `at` into host memory. A whole source that stays inside one
+   * page (a cached page of the store, say) is one copy without a new view.
+   */
+  writeBytes(iova: number, source: Uint8Array, at: number, length: number): boolean {
+    if (!this.check(iova, length, PageState.writable)) return false;
+    if (at === 0 && length === source.length && (iova % pageBytes) + length <= pageBytes) {
+      this.locate(iova);
+      this.bytes.set(source, this.byteAt);
+      return true;
+    }
+    let to = iova;
+    let from = at;
+    for (let left = length; left > 0; ) {
+      const run = Math.min(left, pageBytes - (to % pageBytes));
+      this.locate(to);
+      copyBytes(source, from, this.bytes, this.byteAt, run);
+      to += run;
+      from += run;
+      left -= run;
+    }
+    return true;
+  }
+
+  /** Fill host memory with one byte value. */
+  fillBytes(iova: number, length: number, value: number): boolean {
+    if (!this.check(iova, length, PageState.writable)) return false;
+    let to = iova;
+    for (let left = length; left > 0; ) {
+      const run = Math.min(left, pageBytes - (to % pageBytes));
+      this.locate(to);
+      this.bytes.fill(value, this.byteAt, this.byteAt + run);
+      to += run;
+      left -= run;
+    }
+    return true;
+  }
+
+  /** The view of one whole page that the device may access; made once per page. */
+  private pageView(iova: number): Uint8Array {
+    const offset = iova - this.baseIova;
+    const segment = this.segments[Math.floor(offset / segmentBytes)]!;
+    const page = (offset - segment.start) / pageBytes;
+    let view = segment.pages[page];
+    if (view === undefined) {
+      view = segment.bytes.subarray(page * pageBytes, (page + 1) * pageBytes);
+      segment.pages[page] = view;
+    }
+    return view;
+  }
+
+  private check(iova: number, length: number, need: number): boolean {
+    const offset = iova - this.baseIova;
+    const first = Math.floor(offset / pageBytes);
+    const last = Math.floor((offset + length - 1) / pageBytes);
+    if (!this.isReachable) return this.refuse(iova, need);
+    for (let page = first; page <= last; page++) {
+      // Outside the table the load gives undefined, and undefined & need is 0.
+      if (((this.states[page] ?? 0) & need) === 0) {
+        return this.refuse(this.baseIova + page * pageBytes, need);
+      }
+    }
+    return true;
+  }
+
+  private refuse(iova: number, need: number): false {
+    this.faultCount++;
+    this.report(this.explain(iova, need), iova, need === PageState.writable);
+    return false;
+  }
+
+  private explain(iova: number, need: number): DmaFault {
+    if (!this.isReachable) return 'notBusMaster';
+    const state = this.states[Math.floor((iova - this.baseIova) / pageBytes)] ?? 0;
+    if (state === PageState.freed) return 'freed';
+    if (state === PageState.unmapped) return 'unmapped';
+    return need === PageState.writable ? 'readOnly' : 'writeOnly';
+  }
+
+  // The IOMMU's side, for SimDmaSpace.
+
+  /** Set the state of whole pages; [iova, iova + length) lies inside a made segment. */
+  setAccess(iova: number, length: number, access: DmaAccess | 'freed'): void {
+    const first = (iova - this.baseIova) / pageBytes;
+    const state = access === 'freed' ? PageState.freed : stateOf[access];
+    this.states.fill(state, first, first + Math.ceil(length / pageBytes));
+  }
+
+  /** Make memory behind the next addresses. @returns the first address */
+  addSegment(length: number): number {
+    const count = Math.ceil(length / segmentBytes);
+    const start = this.segments.length * segmentBytes;
+    const segment = new Segment(start, count * segmentBytes);
+    for (let i = 0; i < count; i++) this.segments.push(segment);
+    const states = new Uint8Array(this.segments.length * pagesPerSegment);
+    states.set(this.states);
+    this.states = states;
+    return this.baseIova + start;
+  }
+
+  segmentAt(iova: number): Segment {
+    const segment = this.segments[Math.floor((iova - this.baseIova) / segmentBytes)];
+    assert(segment !== undefined, 'no memory behind that device address');
+    return segment;
+  }
+}
+
+/** Memory behind a run of device addresses. */
+class Segment {
+  /** Bytes from the first device address of the space. */
+  readonly start: number;
+  readonly bytes: Uint8Array;
+  readonly words: Uint32Array;
+  readonly pages: (Uint8Array | undefined)[];
+
+  constructor(start: number, length: number) {
+    const memory = new ArrayBuffer(length);
+    this.start = start;
+    this.bytes = new Uint8Array(memory);
+    this.words = new Uint32Array(memory);
+    this.pages = new Array(length / pageBytes);
+  }
+}
+
+/** A short copy without a view: dwords would need both sides aligned, which callers cannot promise. */
+function copyBytes(
+  source: Uint8Array,
+  from: number,
+  target: Uint8Array,
+  to: number,
+  length: number,
+): void {
+  for (let i = 0; i < length; i++) target[to + i] = source[from + i]!;
+}
