@@ -17,7 +17,7 @@ interface Hook {
 let declared = 0;
 let passed = 0;
 const hookErrors: string[] = [];
-const limitMs = Number(process.env['TEST_LIMIT_MS'] ?? 20_000);
+const limitMs = Number(process.env.TEST_LIMIT_MS ?? 20_000);
 
 /**
  * A uvu suite whose silent failures are closed: every test has a time limit, everything thrown
@@ -42,7 +42,7 @@ export function suite(name: string): Suite {
 
 /** A test that cannot run here prints why; the runner counts the line, CI refuses unexpected ones. */
 export function skip(reason: string): void {
-  console.log(`SKIP ${reason}`);
+  console.log(`\nSKIP ${reason}`);
 }
 
 function hook(register: Register, what: string): Hook {

@@ -1,0 +1,7 @@
+import { test } from 'uvu';
+
+test.after(() => {
+  throw new Error('after');
+});
+test('passes', () => {});
+test.run();

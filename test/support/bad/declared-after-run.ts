@@ -1,0 +1,6 @@
+import { suite } from '../suite.js';
+
+const test = suite('late');
+test('passes', () => {});
+test.run();
+test('comes too late', () => {});

@@ -1,0 +1,6 @@
+import { test } from 'uvu';
+
+test('spins', () => {
+  for (;;);
+});
+test.run();

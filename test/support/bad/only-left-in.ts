@@ -1,0 +1,5 @@
+import { test } from 'uvu';
+
+test.only('runs', () => {});
+test('does not run', () => {});
+test.run();

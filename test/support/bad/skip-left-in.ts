@@ -1,0 +1,5 @@
+import { test } from 'uvu';
+
+test('runs', () => {});
+test.skip('does not run', () => {});
+test.run();

@@ -1,0 +1,6 @@
+import { test } from 'uvu';
+
+test('throws a string', () => {
+  throw 'a string';
+});
+test.run();
