@@ -1,0 +1,257 @@
+import { ErrorCode, UltimaError } from '../../sdk/errors.js';
+import { GiB, KiB, MiB, secondNs, TiB } from '../../sdk/units.js';
+import type { LbaFormatProfile, NamespaceProfile, Profile } from './profile.js';
+
+interface NumberRule {
+  readonly kind: 'number';
+  readonly min: number;
+  readonly max: number;
+  readonly isPowerOfTwo: boolean;
+}
+interface TextRule {
+  readonly kind: 'text';
+  readonly min: number;
+  readonly max: number;
+}
+interface FlagRule {
+  readonly kind: 'flag';
+}
+interface ListRule {
+  readonly kind: 'list';
+  readonly min: number;
+  readonly max: number;
+  readonly item: GroupRule;
+}
+interface GroupRule {
+  readonly [field: string]: Rule;
+}
+type Leaf = NumberRule | TextRule | FlagRule | ListRule;
+type Rule = Leaf | GroupRule;
+
+/** The rule that a field of this type must have: a new field without a rule does not compile. */
+type RuleOf<T> = T extends number
+  ? NumberRule
+  : T extends string
+    ? TextRule
+    : T extends boolean
+      ? FlagRule
+      : T extends readonly unknown[]
+        ? ListRule
+        : { readonly [K in keyof T]: RuleOf<T[K]> };
+
+const integer = (min: number, max: number): NumberRule => ({
+  kind: 'number',
+  min,
+  max,
+  isPowerOfTwo: false,
+});
+const powerOfTwo = (min: number, max: number): NumberRule => ({
+  kind: 'number',
+  min,
+  max,
+  isPowerOfTwo: true,
+});
+const text = (min: number, max: number): TextRule => ({ kind: 'text', min, max });
+const list = (min: number, max: number, item: GroupRule): ListRule => ({
+  kind: 'list',
+  min,
+  max,
+  item,
+});
+const flag: FlagRule = { kind: 'flag' };
+const timeNs = integer(0, 1000 * secondNs);
+
+const lbaFormatRules = {
+  dataBytes: powerOfTwo(512, 64 * KiB),
+  metadataBytes: integer(0, 64),
+  relativePerformance: integer(0, 3),
+} satisfies RuleOf<LbaFormatProfile>;
+
+const namespaceRules = {
+  bytes: integer(1 * MiB, 1024 * TiB),
+  lbaFormat: integer(0, 63),
+  protectionType: integer(0, 3),
+  isMetadataExtended: flag,
+  isShared: flag,
+} satisfies RuleOf<NamespaceProfile>;
+
+const profileRules = {
+  name: text(1, 40),
+  summary: text(1, 200),
+  identity: {
+    vendorId: integer(1, 0xfffe),
+    deviceId: integer(0, 0xffff),
+    subsystemVendorId: integer(1, 0xfffe),
+    subsystemId: integer(0, 0xffff),
+    revisionId: integer(0, 0xff),
+    serialNumber: text(1, 20),
+    modelNumber: text(1, 40),
+    firmwareRevision: text(1, 8),
+    ieeeOui: integer(0, 0xff_ffff),
+  },
+  link: {
+    generation: integer(1, 5),
+    lanes: powerOfTwo(1, 16),
+    maxPayloadBytes: powerOfTwo(128, 4096),
+    maxReadBytes: powerOfTwo(128, 4096),
+    packetOverheadBytes: integer(12, 64),
+    propagationNs: integer(0, 100_000),
+    completerNs: integer(0, 100_000),
+  },
+  host: { submitNs: timeNs, completeNs: timeNs, interruptNs: timeNs },
+  controller: {
+    queuePairs: integer(1, 64),
+    queueEntries: integer(2, 4096),
+    isContiguousQueuesRequired: flag,
+    hasWeightedRoundRobin: flag,
+    readyTimeout500Ms: integer(1, 255),
+    doorbellStride: integer(0, 8),
+    pageBytesMin: powerOfTwo(4 * KiB, 4 * KiB),
+    pageBytesMax: powerOfTwo(4 * KiB, 64 * KiB),
+    hasSubsystemReset: flag,
+    maxTransferBytes: powerOfTwo(8 * KiB, 64 * MiB),
+    hasSgl: flag,
+    memoryBufferBytes: integer(0, 64 * MiB),
+    hasDoorbellBuffer: flag,
+    vectors: integer(1, 2048),
+    asyncEventLimit: integer(1, 256),
+    abortLimit: integer(1, 256),
+    errorLogEntries: integer(1, 256),
+    firmwareSlots: integer(1, 7),
+    virtualFunctions: integer(0, 64),
+  },
+  firmware: {
+    readyNs: timeNs,
+    disableNs: timeNs,
+    shutdownNs: timeNs,
+    bootNs: timeNs,
+    fetchNs: timeNs,
+    decodeNs: timeNs,
+    completeNs: timeNs,
+    adminNs: timeNs,
+    formatNsPerGiB: timeNs,
+    activateNs: timeNs,
+    selfTestShortNs: timeNs,
+    selfTestExtendedNs: timeNs,
+  },
+  media: {
+    parallelUnits: integer(1, 65_536),
+    readNs: timeNs,
+    readNextNs: timeNs,
+    writeNs: timeNs,
+    writeNextNs: timeNs,
+    flushNs: timeNs,
+    flushNextNs: timeNs,
+    trimNs: timeNs,
+    jitterPermille: integer(0, 500),
+  },
+  cache: { isVolatile: flag, bytes: integer(0, 64 * GiB) },
+  subsystem: {
+    maxNamespaces: integer(1, 65_536),
+    capacityBytes: integer(1 * MiB, 1024 * TiB),
+    allocationBytes: powerOfTwo(4 * KiB, 1 * GiB),
+    hasNamespaceManagement: flag,
+    hasReservations: flag,
+    atomicBlocks: integer(1, 65_536),
+    atomicPowerFailBlocks: integer(1, 65_536),
+  },
+  lbaFormats: list(1, 64, lbaFormatRules),
+  namespaces: list(0, 1024, namespaceRules),
+} satisfies RuleOf<Profile>;
+
+/**
+ * Prove that a profile is possible.
+ *
+ * @throws UltimaError PROFILE_INVALID that names the field, its value and the range
+ */
+export function checkProfile(profile: Profile): Profile {
+  check(profile, profileRules, '');
+  const { controller, subsystem, namespaces, lbaFormats } = profile;
+  if (controller.pageBytesMax < controller.pageBytesMin) {
+    refuse('controller.pageBytesMax', controller.pageBytesMax, 'at least pageBytesMin');
+  }
+  let usedBytes = 0;
+  namespaces.forEach((namespace, index) => {
+    const place = `namespaces[${index}]`;
+    const format = lbaFormats[namespace.lbaFormat];
+    if (format === undefined) {
+      refuse(`${place}.lbaFormat`, namespace.lbaFormat, `0..${lbaFormats.length - 1}`);
+    } else {
+      checkFormat(namespace, format, place);
+    }
+    usedBytes += namespace.bytes;
+  });
+  if (namespaces.length > subsystem.maxNamespaces) {
+    refuse('namespaces', namespaces.length, `at most subsystem.maxNamespaces items`);
+  }
+  if (usedBytes > subsystem.capacityBytes) {
+    refuse('subsystem.capacityBytes', subsystem.capacityBytes, `at least ${usedBytes}, the sum`);
+  }
+  return profile;
+}
+
+function checkFormat(namespace: NamespaceProfile, format: LbaFormatProfile, place: string): void {
+  if (namespace.bytes % format.dataBytes !== 0) {
+    refuse(`${place}.bytes`, namespace.bytes, `a multiple of ${format.dataBytes}`);
+  }
+  if (namespace.protectionType !== 0 && format.metadataBytes < 8) {
+    refuse(`${place}.protectionType`, namespace.protectionType, '0 without 8 bytes of metadata');
+  }
+}
+
+function check(value: unknown, rule: Rule, place: string): void {
+  if (isLeaf(rule)) {
+    checkLeaf(value, rule, place);
+    return;
+  }
+  if (typeof value !== 'object' || value === null) refuse(place, value, 'a group of fields');
+  for (const key of Object.keys(value)) {
+    if (!Object.hasOwn(rule, key)) refuse(join(place, key), '', 'no such field');
+  }
+  for (const [key, inner] of Object.entries(rule)) {
+    const field: unknown = Reflect.get(value, key);
+    check(field, inner, join(place, key));
+  }
+}
+
+function checkLeaf(value: unknown, rule: Leaf, at: string): void {
+  if (rule.kind === 'flag') {
+    if (typeof value !== 'boolean') refuse(at, value, 'true or false');
+    return;
+  }
+  const range = `${rule.min}..${rule.max}`;
+  if (rule.kind === 'number') {
+    const isIn = Number.isSafeInteger(value) && Number(value) >= rule.min;
+    if (!isIn || Number(value) > rule.max) refuse(at, value, `an integer ${range}`);
+    if (rule.isPowerOfTwo && !Number.isInteger(Math.log2(Number(value)))) {
+      refuse(at, value, `a power of two ${range}`);
+    }
+  } else if (rule.kind === 'text') {
+    const isText = typeof value === 'string' && /^[\x20-\x7e]*$/.test(value);
+    if (!isText || value.length < rule.min || value.length > rule.max) {
+      refuse(at, value, `${range} ASCII characters`);
+    }
+  } else {
+    const isList = Array.isArray(value) && value.length >= rule.min && value.length <= rule.max;
+    if (!isList) refuse(at, '', `a list of ${range} items`);
+    value.forEach((item: unknown, index) => {
+      check(item, rule.item, `${at}[${index}]`);
+    });
+  }
+}
+
+function isLeaf(rule: Rule): rule is Leaf {
+  return typeof rule['kind'] === 'string';
+}
+
+function join(place: string, key: string): string {
+  return place === '' ? key : `${place}.${key}`;
+}
+
+function refuse(field: string, value: unknown, range: string): never {
+  throw new UltimaError(
+    ErrorCode.profileInvalid,
+    `profile field ${field} = ${String(value)}: must be ${range}`,
+    { field, value: String(value), range },
+  );
+}
