@@ -4,7 +4,7 @@ import type { Histogram } from './histogram.js';
 const ticksPerHalfDistance = 5;
 
 export interface HgrmOptions {
-  /** Values are divided by this on output: 1000 turns nanoseconds into microseconds. 1 by default. */
+  /** Values are divided by this on output: 1000 makes microseconds of nanoseconds. Default 1. */
   readonly divisor?: number;
 }
 
@@ -47,6 +47,7 @@ interface Row {
 }
 
 function row({ value, fraction, below }: Row): string {
-  const start = `${value.toFixed(3).padStart(12)} ${fraction.toFixed(12)} ${String(below).padStart(10)}`;
+  const count = String(below).padStart(10);
+  const start = `${value.toFixed(3).padStart(12)} ${fraction.toFixed(12)} ${count}`;
   return fraction >= 1 ? start : `${start} ${(1 / (1 - fraction)).toFixed(2).padStart(14)}`;
 }

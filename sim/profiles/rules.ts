@@ -241,7 +241,7 @@ function checkLeaf(value: unknown, rule: Leaf, at: string): void {
 }
 
 function isLeaf(rule: Rule): rule is Leaf {
-  return typeof rule['kind'] === 'string';
+  return typeof rule.kind === 'string';
 }
 
 function join(place: string, key: string): string {

@@ -6,8 +6,8 @@ import type { TestFile } from './test-files.js';
 
 /**
  * Runs test files, one process each, and believes nothing but totals. The test library exits 0 on
- * many kinds of failure: a hook that throws, a suite that never ran, a thrown string. A file is good
- * only when its process ended by itself with code 0 within its time, printed totals, and every
+ * many kinds of failure: a hook that throws, a suite that never ran, a thrown string. A file is
+ * good only when its process ended by itself with code 0 within its time, printed totals, and every
  * test of every total passed.
  */
 export interface FileResult {

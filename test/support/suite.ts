@@ -40,7 +40,7 @@ export function suite(name: string): Suite {
   });
 }
 
-/** A test that cannot run here prints why; the runner counts the line, CI refuses unexpected ones. */
+/** A test that cannot run here prints why; the runner counts it, CI refuses what it expects not. */
 export function skip(reason: string): void {
   console.log(`\nSKIP ${reason}`);
 }

@@ -28,9 +28,9 @@ test('a write reads as its LBA, its block count and its pointers', () => {
     'write cid 7 nsid 1 prp1 0x8000 prp2 0x9000 slba 64 nlb 8 fua 1',
   );
   const values = valuesOf(describeCommand(words, 0, 'nvm'));
-  assert.is(values['prp1'], 0x8000);
-  assert.is(values['fua'], 1);
-  assert.is(values['nlb'], 8);
+  assert.is(values.prp1, 0x8000);
+  assert.is(values.fua, 1);
+  assert.is(values.nlb, 8);
 });
 
 test('the same opcode byte reads as another command on the admin queue', () => {
@@ -70,11 +70,11 @@ test('a register reads in words, its value names included', () => {
   const text = Object.fromEntries(
     describeRegister('cc', 0x0046_0801).map((field) => [field.name, field.text]),
   );
-  assert.is(text['ams'], '1 (weighted round robin with urgent)');
-  assert.is(text['iosqes'], '6');
+  assert.is(text.ams, '1 (weighted round robin with urgent)');
+  assert.is(text.iosqes, '6');
   const cap = valuesOf(describeRegister('cap', 0x0f01_07ff, 0x0040_1820));
-  assert.is(cap['mqes'], 2048);
-  assert.is(cap['mpsmax'], 4);
+  assert.is(cap.mqes, 2048);
+  assert.is(cap.mpsmax, 4);
 });
 
 const item = struct({ title: 'I', cite: '', bytes: 8 }, { a: u32(0, 'A'), b: u32(4, 'B') });

@@ -132,8 +132,8 @@ test('NSSR takes the four letters NVMe, most significant first', () => {
 
 test('NSSD takes Nrml and Abpt', () => {
   const names = registerTables.nssd.nssc.names;
-  assert.is(names?.['normal'], Buffer.from('Nrml').readUInt32BE());
-  assert.is(names?.['abrupt'], Buffer.from('Abpt').readUInt32BE());
+  assert.is(names?.normal, Buffer.from('Nrml').readUInt32BE());
+  assert.is(names?.abrupt, Buffer.from('Abpt').readUInt32BE());
 });
 
 test('a 64 MiB controller memory buffer in MiB units with all uses reads 0004021fh', () => {

@@ -1,0 +1,153 @@
+import { posix } from 'node:path';
+import type { Source, Violation } from './source.js';
+
+interface Rule {
+  /** A folder, or a file without its extension. The longest that fits a path counts. */
+  readonly area: string;
+  /** Areas it may import besides itself. */
+  readonly may: readonly string[];
+  /** Modules of Node. */
+  readonly node?: readonly string[];
+}
+
+const ground: readonly string[] = ['sdk/assert', 'sdk/errors', 'sdk/units'];
+const sdkBelowCli: readonly string[] = [
+  ...ground,
+  'sdk/spec',
+  'sdk/device',
+  'sdk/block',
+  'sdk/nvme',
+  'sdk/observe',
+  'sdk/trace',
+  'sdk/open',
+];
+const anyOfNode: readonly string[] = ['*'];
+
+/** Who may import whom: the layers of the package, lowest first. */
+export const importRules: readonly Rule[] = [
+  { area: 'sdk/assert', may: [] },
+  { area: 'sdk/errors', may: [] },
+  { area: 'sdk/units', may: [] },
+  { area: 'sdk/device', may: [] },
+  { area: 'sdk/spec', may: ['sdk/assert', 'sdk/units'] },
+  { area: 'sdk/block', may: [...ground, 'sdk/device'] },
+  { area: 'sdk/nvme', may: [...ground, 'sdk/spec', 'sdk/device', 'sdk/block'] },
+  { area: 'sdk/observe', may: ground, node: ['fs', 'path'] },
+  {
+    area: 'sdk/trace',
+    may: [...ground, 'sdk/device', 'sdk/block', 'sdk/observe'],
+    node: anyOfNode,
+  },
+  { area: 'sdk/open', may: [...ground, 'sdk/device', 'sim', 'native'], node: anyOfNode },
+  { area: 'sdk/testing', may: sdkBelowCli, node: anyOfNode },
+  { area: 'sdk/cli', may: [...sdkBelowCli, 'sdk/testing'], node: anyOfNode },
+  { area: 'sdk/index', may: sdkBelowCli },
+  { area: 'sim', may: [...ground, 'sdk/spec', 'sdk/device'] },
+  { area: 'sim/store', may: [...ground, 'sdk/spec', 'sdk/device', 'sim'], node: ['fs'] },
+  { area: 'native', may: [...ground, 'sdk/device'], node: anyOfNode },
+  { area: 'bench', may: ['sdk', 'sim', 'native', 'test/support'], node: anyOfNode },
+  { area: 'test', may: ['sdk', 'sim', 'native', 'bench'], node: anyOfNode },
+  {
+    area: 'test/conformance',
+    may: [...sdkBelowCli, 'sdk/testing', 'test/support'],
+    node: anyOfNode,
+  },
+];
+
+export function checkImports(sources: readonly Source[]): Violation[] {
+  return [...sources.flatMap(checkLayers), ...findCycles(sources)];
+}
+
+function checkLayers(source: Source): Violation[] {
+  const rule = ruleOf(source.path);
+  if (rule === undefined) {
+    return [{ path: source.path, line: 1, what: 'lies in a folder without an import rule' }];
+  }
+  const violations: Violation[] = [];
+  for (const { specifier, line } of source.imports) {
+    const what = faultOf(source.path, rule, specifier);
+    if (what !== null) violations.push({ path: source.path, line, what });
+  }
+  return violations;
+}
+
+function faultOf(path: string, rule: Rule, specifier: string): string | null {
+  if (specifier.startsWith('node:')) {
+    const name = specifier.slice('node:'.length);
+    const isAllowed = rule.node?.some((allowed) => allowed === '*' || allowed === name) === true;
+    return isAllowed ? null : `${rule.area} may not import ${specifier}`;
+  }
+  if (!specifier.startsWith('.')) {
+    if (rule.area.startsWith('test') || rule.area === 'bench') return null;
+    return `${rule.area} may not import the package ${specifier}`;
+  }
+  if (!specifier.endsWith('.js')) return `import without the suffix .js: ${specifier}`;
+  const target = targetOf(path, specifier);
+  if (isWithin(target, rule.area)) return null;
+  if (rule.may.some((area) => isWithin(target, area))) return null;
+  return `${rule.area} may not import ${target}`;
+}
+
+/** The source file, without its extension, that a relative import means. */
+function targetOf(path: string, specifier: string): string {
+  return posix.join(posix.dirname(path), specifier).replace(/\.js$/, '');
+}
+
+function isWithin(target: string, area: string): boolean {
+  return target === area || target.startsWith(`${area}/`);
+}
+
+function ruleOf(path: string): Rule | undefined {
+  const module = path.replace(/\.ts$/, '');
+  return importRules
+    .filter((rule) => isWithin(module, rule.area))
+    .sort((a, b) => b.area.length - a.area.length)[0];
+}
+
+/** Module path → modules it imports, types included or not. */
+function graphOf(sources: readonly Source[], withTypes: boolean): Map<string, string[]> {
+  return new Map(
+    sources.map((source) => [
+      source.path.replace(/\.ts$/, ''),
+      source.imports
+        .filter(
+          ({ specifier, isTypeOnly }) => specifier.startsWith('.') && (withTypes || !isTypeOnly),
+        )
+        .map(({ specifier }) => targetOf(source.path, specifier)),
+    ]),
+  );
+}
+
+function findCycles(sources: readonly Source[]): Violation[] {
+  const graph = graphOf(sources, false);
+  const finished = new Set<string>();
+  const violations: Violation[] = [];
+  const walk = (module: string, trail: readonly string[]): void => {
+    if (finished.has(module)) return;
+    const start = trail.indexOf(module);
+    if (start >= 0) {
+      const what = `an import cycle: ${[...trail.slice(start), module].join(' → ')}`;
+      violations.push({ path: `${module}.ts`, line: 1, what });
+      return;
+    }
+    for (const target of graph.get(module) ?? []) walk(target, [...trail, module]);
+    finished.add(module);
+  };
+  for (const module of graph.keys()) walk(module, []);
+  return violations;
+}
+
+/** Files that nothing reaches from the entry points: nobody would notice if they were wrong. */
+export function checkReached(sources: readonly Source[], entries: readonly string[]): Violation[] {
+  const graph = graphOf(sources, true);
+  const reached = new Set<string>();
+  const waiting = entries.map((entry) => entry.replace(/\.ts$/, ''));
+  for (let module = waiting.pop(); module !== undefined; module = waiting.pop()) {
+    if (reached.has(module)) continue;
+    reached.add(module);
+    waiting.push(...(graph.get(module) ?? []));
+  }
+  return sources
+    .filter((source) => !reached.has(source.path.replace(/\.ts$/, '')))
+    .map(({ path }) => ({ path, line: 1, what: 'nothing imports this file' }));
+}
