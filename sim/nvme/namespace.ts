@@ -193,8 +193,19 @@ export class Namespace {
     this.isMetadataExtended = format.isMetadataExtended && entry.metadataBytes > 0;
     this.protectionType = format.protectionType;
     this.isProtectionFirst = format.isProtectionFirst;
-    this.medium.reformat(entry.dataBytes, entry.metadataBytes);
+    this.medium.reformat(entry.dataBytes, blankMetadata(entry.metadataBytes, format));
   }
+}
+
+/**
+ * Metadata of a block that is not written: zeroes, and all-ones where protection information lies,
+ * which says that nothing is to be checked [NVM-1.0 §3.2.3.2.1 deallocated blocks].
+ */
+function blankMetadata(metadataBytes: number, format: NamespaceFormat): Uint8Array {
+  const metadata = new Uint8Array(metadataBytes);
+  if (format.protectionType === 0) return metadata;
+  const at = format.isProtectionFirst ? 0 : metadataBytes - protectionInformationBytes;
+  return metadata.fill(0xff, at, at + protectionInformationBytes);
 }
 
 /** DLFEAT bit 3: Write Zeroes with DEAC deallocates [NVM-1.0 §4.1.5.1 DLFEAT]. */
