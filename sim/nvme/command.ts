@@ -18,19 +18,43 @@ export class SegmentList {
   totalBytes = 0;
   addresses = new Float64Array(8);
   lengths = new Float64Array(8);
+  /** Piece that the last `seek` found, and the data offset of its first byte. */
+  cursor = 0;
+  cursorStart = 0;
 
   clear(): void {
     this.count = 0;
     this.totalBytes = 0;
+    this.cursor = 0;
+    this.cursorStart = 0;
   }
 
+  /** Put the cursor on the piece that holds the byte at `dataOffset`; fast when going forward. */
+  seek(dataOffset: number): void {
+    if (dataOffset < this.cursorStart) {
+      this.cursor = 0;
+      this.cursorStart = 0;
+    }
+    while (this.cursorStart + this.lengths[this.cursor]! <= dataOffset) {
+      this.cursorStart += this.lengths[this.cursor]!;
+      this.cursor++;
+    }
+  }
+
+  /** Add a piece; one that continues the piece before it makes that one longer. */
   add(address: number, length: number): void {
     const i = this.count;
+    this.totalBytes += length;
+    if (i > 0 && address > 0 && this.addresses[i - 1]! + this.lengths[i - 1]! === address) {
+      if (this.addresses[i - 1]! !== bitBucketAddress) {
+        this.lengths[i - 1]! += length;
+        return;
+      }
+    }
     if (i === this.addresses.length) this.grow();
     this.addresses[i] = address;
     this.lengths[i] = length;
     this.count = i + 1;
-    this.totalBytes += length;
   }
 
   private grow(): void {

@@ -1,0 +1,324 @@
+import { assert } from '../../sdk/assert.js';
+import { Fuse, Psdt, Sqe } from '../../sdk/spec/nvme/command.js';
+import { Status } from '../../sdk/spec/nvme/status.js';
+import type { Checker } from '../checker.js';
+import type { HostLink } from '../pcie/endpoint.js';
+import type { FirmwareProfile } from '../profiles/profile.js';
+import type { World } from '../world.js';
+import type { Command } from './command.js';
+import { type CommandPool, CommandState } from './command-pool.js';
+import type { DataPointer } from './data-pointer.js';
+import type { Dma } from './dma.js';
+import type { AdminExecutor, CommandServices, Executor } from './executor.js';
+import type { Fetcher, FetchListener } from './fetcher.js';
+import type { Poster } from './poster.js';
+import type { SubmissionQueue } from './submission-queue.js';
+
+const sqe = Sqe;
+const state = CommandState;
+const { first: fuseFirst, second: fuseSecond, normal: fuseNone } = Fuse;
+
+export interface PipelineParts {
+  readonly world: World;
+  readonly link: HostLink;
+  readonly checker: Checker;
+  readonly pool: CommandPool;
+  readonly dma: Dma;
+  readonly dataPointer: DataPointer;
+  readonly fetcher: Fetcher;
+  readonly poster: Poster;
+  readonly firmware: FirmwareProfile;
+}
+
+/**
+ * What happens to a command between fetch and completion entry, in this order:
+ *
+ *   fetched ─ decode ─ begin ─┬─ (delay ─ finish)* ─┬─ complete ─ data on the link ─ entry posted
+ *                             └─────────────────────┘
+ *
+ * Decoding is one core: commands leave it one `decodeNs` after the other. `begin` runs when the
+ * entry arrives; its effects in time are counted from `decodedNs`.
+ */
+export class Pipeline implements CommandServices, FetchListener {
+  onFatal: () => void = () => {};
+  protected admin: AdminExecutor | null = null;
+  private io: Executor | null = null;
+  protected readonly world: World;
+  protected readonly link: HostLink;
+  protected readonly checker: Checker;
+  protected readonly pool: CommandPool;
+  protected readonly dma: Dma;
+  protected readonly dataPointer: DataPointer;
+  protected readonly fetcher: Fetcher;
+  protected readonly poster: Poster;
+  private readonly firmware: FirmwareProfile;
+  private readonly onDelay: number;
+
+  constructor(parts: PipelineParts) {
+    this.world = parts.world;
+    this.link = parts.link;
+    this.checker = parts.checker;
+    this.pool = parts.pool;
+    this.dma = parts.dma;
+    this.dataPointer = parts.dataPointer;
+    this.fetcher = parts.fetcher;
+    this.poster = parts.poster;
+    this.firmware = parts.firmware;
+    this.onDelay = parts.world.register((slot) => this.delayOver(slot));
+  }
+
+  attach(admin: AdminExecutor, io: Executor): void {
+    this.admin = admin;
+    this.io = io;
+  }
+
+  // What a command needs.
+
+  get nowNs(): number {
+    return this.world.nowNs;
+  }
+
+  get memoryPageBytes(): number {
+    return this.dataPointer.pageBytes;
+  }
+
+  complete(command: Command, status: number, dw0 = 0, dw1 = 0): void {
+    assert(command.state === state.executing, 'a command completes once, and not while delayed');
+    const nowNs = this.world.nowNs;
+    command.status = status;
+    command.dw0 = dw0;
+    command.dw1 = dw1;
+    const readyNs = Math.max(nowNs, command.decodedNs);
+    if (command.mediaEndNs === 0) {
+      command.mediaStartNs = readyNs;
+      command.mediaEndNs = readyNs;
+    }
+    command.dataEndNs = Math.max(readyNs, nowNs + this.chargeLink(command));
+    this.poster.send(command, command.dataEndNs - nowNs + this.firmware.completeNs);
+  }
+
+  delay(command: Command, ns: number): void {
+    assert(command.state === state.executing, 'a command waits for one thing at a time');
+    const nowNs = this.world.nowNs;
+    const startNs = Math.max(nowNs + this.chargeLink(command), command.decodedNs);
+    if (command.mediaStartNs === 0) command.mediaStartNs = startNs;
+    command.state = state.delayed;
+    this.pool.expectEvent(command.slot);
+    this.world.schedule(startNs - nowNs + ns, this.onDelay, command.slot);
+  }
+
+  mapData(command: Command, length: number): number {
+    return this.dataPointer.map(command, length);
+  }
+
+  mapMetadata(command: Command, length: number): number {
+    return this.dataPointer.mapMetadata(command, length);
+  }
+
+  toHost(
+    command: Command,
+    bytes: Uint8Array,
+    from: number,
+    dataOffset: number,
+    length: number,
+  ): number {
+    command.pendingToHostBytes += length;
+    const isDone = this.dma.scatter(command.data, bytes, from, dataOffset, length);
+    return isDone ? 0 : Status.dataTransferError;
+  }
+
+  fromHost(
+    command: Command,
+    bytes: Uint8Array,
+    from: number,
+    dataOffset: number,
+    length: number,
+  ): number {
+    command.pendingFromHostBytes += length;
+    const isDone = this.dma.gather(command.data, bytes, from, dataOffset, length);
+    return isDone ? 0 : Status.dataTransferError;
+  }
+
+  metadataToHost(
+    command: Command,
+    bytes: Uint8Array,
+    from: number,
+    dataOffset: number,
+    length: number,
+  ): number {
+    command.pendingToHostBytes += length;
+    const isDone = this.dma.scatter(command.metadata, bytes, from, dataOffset, length);
+    return isDone ? 0 : Status.dataTransferError;
+  }
+
+  metadataFromHost(
+    command: Command,
+    bytes: Uint8Array,
+    from: number,
+    dataOffset: number,
+    length: number,
+  ): number {
+    command.pendingFromHostBytes += length;
+    const isDone = this.dma.gather(command.metadata, bytes, from, dataOffset, length);
+    return isDone ? 0 : Status.dataTransferError;
+  }
+
+  postEvent(type: number, information: number, logPage: number): void {
+    this.admin?.postEvent(type, information, logPage);
+  }
+
+  // What ends commands from outside.
+
+  /**
+   * End a command that is with its executor, or held.
+   *
+   * @returns false when it is too late: its entry is on the way
+   */
+  stop(command: Command, status: number): boolean {
+    if (command.state === state.held) {
+      this.pool.queues[command.slot]!.fusedFirst = null;
+    } else if (command.state === state.executing || command.state === state.delayed) {
+      this.executorOf(command)?.cancel(command);
+    } else {
+      return false;
+    }
+    // A timer that is still to come finds the command in another state and does nothing.
+    command.isAborted = true;
+    command.state = state.executing;
+    command.pendingToHostBytes = 0;
+    command.pendingFromHostBytes = 0;
+    this.complete(command, status);
+    return true;
+  }
+
+  /** Forget everything in flight; nothing of it touches the host any more. */
+  abandon(): void {
+    this.admin?.abandon();
+    this.io?.abandon();
+    for (const command of this.pool.commands) {
+      if (command.state === state.free || command.state === state.orphan) continue;
+      command.partner = null;
+      command.next = null;
+      this.pool.release(command);
+    }
+  }
+
+  // What the first stage delivers.
+
+  fetchFailed(): void {
+    this.checker.report('queueMemoryInvalid');
+    this.onFatal();
+  }
+
+  fetched(command: Command, queue: SubmissionQueue): void {
+    this.decode(command, queue);
+    const slot = command.slot + 1;
+    if (queue.slotOfCid[command.cid] !== 0) {
+      this.checker.report('commandIdReused', { queue: queue.queueId, cid: command.cid });
+      this.refuse(command, Status.commandIdConflict);
+      return;
+    }
+    queue.slotOfCid[command.cid] = slot;
+    if (command.isAborted) this.refuse(command, Status.abortRequested);
+    else if (command.fuse !== fuseNone || queue.fusedFirst !== null) this.fuse(command, queue);
+    else this.begin(command);
+  }
+
+  private decode(command: Command, queue: SubmissionQueue): void {
+    const words = command.words;
+    const nowNs = command.fetchedNs;
+    const fetcher = this.fetcher;
+    const startNs = Math.max(fetcher.firmwareFreeNs, nowNs);
+    fetcher.firmwareFreeNs = startNs + this.firmware.decodeNs;
+    command.decodedNs = fetcher.firmwareFreeNs;
+    command.queueId = queue.queueId;
+    command.cid = sqe.cid.get(words, 0);
+    command.opcode = sqe.opc.get(words, 0);
+    command.nsid = sqe.nsid.get(words, 0);
+    command.fuse = sqe.fuse.get(words, 0);
+    command.step = 0;
+    command.scratch0 = 0;
+    command.scratch1 = 0;
+    command.scratch2 = 0;
+    command.scratch3 = 0;
+    command.mediaStartNs = 0;
+    command.mediaEndNs = 0;
+    command.interruptNs = 0;
+    command.pendingToHostBytes = 0;
+    command.pendingFromHostBytes = 0;
+    command.data.clear();
+    command.metadata.clear();
+  }
+
+  private begin(command: Command): void {
+    command.state = state.executing;
+    if (command.queueId !== 0) {
+      this.io!.begin(command);
+      return;
+    }
+    // SGLs are for I/O queues alone over PCIe [NVMe-PCIe-1.0 §? PSDT].
+    const status = sqe.psdt.get(command.words, 0) === Psdt.prp ? 0 : Status.invalidField;
+    if (status === 0) this.admin!.begin(command);
+    else this.complete(command, status);
+  }
+
+  private refuse(command: Command, status: number): void {
+    command.state = state.executing;
+    this.complete(command, status);
+  }
+
+  /**
+   * Pair the halves of a fused operation: they stand next to each other in one queue
+   * [NVMe-2.0 §3.4.2 fused operations]. A half without its partner does nothing.
+   */
+  private fuse(command: Command, queue: SubmissionQueue): void {
+    const held = queue.fusedFirst;
+    queue.fusedFirst = null;
+    if (held !== null && command.fuse === fuseSecond) {
+      held.partner = command;
+      command.partner = held;
+      // Both are in flight before the first can end.
+      command.state = state.executing;
+      this.begin(held);
+      this.begin(command);
+      return;
+    }
+    if (held !== null) this.refuse(held, Status.abortedMissingFused);
+    if (command.fuse === fuseNone) {
+      this.begin(command);
+    } else if (queue.queueId === 0 || command.fuse > fuseSecond) {
+      this.refuse(command, Status.invalidField);
+    } else if (command.fuse === fuseFirst) {
+      command.state = state.held;
+      queue.fusedFirst = command;
+    } else {
+      this.refuse(command, Status.abortedMissingFused);
+    }
+  }
+
+  private delayOver(slot: number): void {
+    const command = this.pool.meetEvent(slot);
+    if (command === null || command.state !== state.delayed) return;
+    command.state = state.executing;
+    command.mediaEndNs = this.world.nowNs;
+    this.executorOf(command)?.finish(command);
+  }
+
+  private executorOf(command: Command): Executor | null {
+    return command.queueId === 0 ? this.admin : this.io;
+  }
+
+  /** @returns ns from now until the bytes moved since the last call have crossed the link */
+  private chargeLink(command: Command): number {
+    let ns = 0;
+    if (command.pendingFromHostBytes > 0) {
+      ns = this.link.nonPostedNs + this.link.reserveRead(command.pendingFromHostBytes);
+      command.pendingFromHostBytes = 0;
+    }
+    if (command.pendingToHostBytes > 0) {
+      ns = Math.max(ns, this.link.reserveWrite(command.pendingToHostBytes));
+      command.pendingToHostBytes = 0;
+    }
+    return ns;
+  }
+}
