@@ -17,7 +17,7 @@ export function checkCitations(
   const violations: Violation[] = [];
   for (const match of file.text.matchAll(/\[([^\][\n`'"§]+?)(?:\s|\n\s*\*?\s*|\/\/)*§/g)) {
     const key = match[1]!.trim();
-    if (keys.has(key)) continue;
+    if (key.length < 3 || keys.has(key)) continue;
     const line = lineOf(file.text, match.index);
     violations.push({ path: file.path, line, what: `${key} is not in REFERENCES.md` });
   }

@@ -1,0 +1,63 @@
+import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { ErrorCode, UltimaError } from '../errors.js';
+
+/**
+ * Write a whole file or nothing: the content goes to a temporary file beside the target, which
+ * then takes the target's name. A reader never sees half of it, a failure leaves what was there.
+ * Missing folders are made.
+ *
+ * @throws UltimaError FILE_UNWRITABLE, with the path, the system's reason and what to do
+ */
+export function writeFileAtomically(path: string, content: string | Uint8Array): void {
+  const bytes = typeof content === 'string' ? new TextEncoder().encode(content) : content;
+  const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.tmp`);
+  try {
+    mkdirSync(dirname(path), { recursive: true });
+    writeWhole(temporary, bytes);
+    renameSync(temporary, path);
+  } catch (error) {
+    removeQuietly(temporary);
+    const reason = reasonOf(error);
+    throw new UltimaError(
+      ErrorCode.fileUnwritable,
+      `cannot write ${path} (${bytes.length} bytes): ${reason}; ${remedyOf(reason)}`,
+      { path, bytes: bytes.length, reason },
+      error,
+    );
+  }
+}
+
+function writeWhole(path: string, bytes: Uint8Array): void {
+  const file = openSync(path, 'w');
+  try {
+    for (let done = 0; done < bytes.length; ) {
+      done += writeSync(file, bytes, done, bytes.length - done);
+    }
+    // The data before the name: after a crash the name must not show an empty file.
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
+}
+
+function removeQuietly(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch {
+    // The folder itself may be missing or unreachable; there is nothing to remove then.
+  }
+}
+
+function reasonOf(error: unknown): string {
+  if (error instanceof Error && 'code' in error) return String(error.code);
+  return String(error);
+}
+
+function remedyOf(reason: string): string {
+  if (reason === 'ENOSPC' || reason === 'EDQUOT') return 'free space or choose another --out';
+  if (reason === 'EACCES' || reason === 'EPERM' || reason === 'EROFS') {
+    return 'choose a folder that you may write with --out';
+  }
+  return 'choose another --out';
+}
