@@ -94,6 +94,11 @@ export class SimDmaSpace implements DmaSpace {
     this.isClosed = true;
   }
 
+  /** The function was opened again. */
+  reopen(): void {
+    this.isClosed = false;
+  }
+
   /** Fresh addresses while they last, then the range that was freed longest ago. */
   private place(mapped: number, alignment: number): number {
     const length = mapped + pageBytes;

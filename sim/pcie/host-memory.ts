@@ -47,6 +47,9 @@ export class HostMemory {
   byteAt = 0;
   /** Set by the function: bus master enabled, link up, powered. */
   isReachable = true;
+  /** For whom the device accesses memory now; a report of a fault names them. -1: nobody. */
+  queue = -1;
+  cid = -1;
   /** Accesses refused so far. */
   faultCount = 0;
 

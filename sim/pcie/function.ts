@@ -1,0 +1,519 @@
+import { assert } from '../../sdk/assert.js';
+import type { Bar, Clock, ConfigSpace, FunctionReset, PciFunction } from '../../sdk/device.js';
+import { Express, resetSettleNs } from '../../sdk/spec/pcie/express.js';
+import { configBytes, Header } from '../../sdk/spec/pcie/header.js';
+import { PowerManagement, PowerState } from '../../sdk/spec/pcie/power-management.js';
+import type { Checker } from '../checker.js';
+import type { HostProfile, IdentityProfile, LinkProfile } from '../profiles/profile.js';
+import type { World } from '../world.js';
+import { type BarTarget, PostedWrites, SimBar } from './bar.js';
+import {
+  type BarShape,
+  buildConfig,
+  express,
+  header,
+  msix,
+  powerManagement,
+  setBarAddress,
+} from './capabilities.js';
+import type { ConfigRegisters } from './config-space.js';
+import { SimDmaSpace } from './dma-space.js';
+import type { Endpoint, EndpointReset, HostLink } from './endpoint.js';
+import { HostInterrupts } from './host-interrupts.js';
+import { type DmaFault, HostMemory, pageBytes } from './host-memory.js';
+import type { LinkTiming } from './link.js';
+import { type MsixPlace, MsixTable } from './msix.js';
+
+const gone = 0xffff_ffff;
+const allBytes = 0xffff_ffff;
+
+const ruleOfFault = {
+  notBusMaster: 'dmaNotBusMaster',
+  unmapped: 'dmaUnmapped',
+  freed: 'dmaFreed',
+  readOnly: 'dmaReadOnly',
+  writeOnly: 'dmaWriteOnly',
+} as const satisfies Record<DmaFault, string>;
+
+/** A window of the endpoint's own registers; MSI-X is appended to the first one. */
+export interface EndpointBar {
+  readonly index: 0 | 2 | 4;
+  /** Bytes that the endpoint answers for. */
+  readonly bytes: number;
+  readonly isPrefetchable: boolean;
+}
+
+export interface SimFunctionOptions {
+  readonly world: World;
+  readonly checker: Checker;
+  readonly link: LinkTiming;
+  /** 'sim:simple#0' */
+  readonly address: string;
+  /** Counts the functions of a world: device addresses and windows of two never overlap. */
+  readonly ordinal: number;
+  readonly identity: IdentityProfile;
+  readonly linkProfile: LinkProfile;
+  readonly host: HostProfile;
+  readonly bars: readonly EndpointBar[];
+  readonly vectors: number;
+  readonly virtualFunctions: number;
+  readonly isVirtual: boolean;
+  /** Memory that can be mapped at one time; the default of HostMemory when left out. */
+  readonly dmaLimitBytes?: number;
+}
+
+/**
+ * A simulated PCIe function: towards the driver a PciFunction, towards the device a HostLink. It
+ * answers while it is open, powered, linked, present and not in reset; else every read gives
+ * all-ones, every write is lost, and the device reaches neither memory nor interrupts.
+ */
+export class SimFunction implements PciFunction, HostLink, BarTarget {
+  readonly address: string;
+  readonly config: ConfigSpace;
+  readonly memory: HostMemory;
+  readonly dma: SimDmaSpace;
+  readonly interrupts: HostInterrupts;
+  readonly clock: Clock;
+  readonly vectorCount: number;
+  readonly postedNs: number;
+  readonly nonPostedNs: number;
+  /** The device's side of configuration space. */
+  readonly registers: ConfigRegisters;
+  isRemoved = false;
+  isBusMaster = false;
+  /** A reset of the bus hits every function of the card: the card sets this. */
+  onBusReset: (() => void) | null = null;
+
+  private readonly world: World;
+  private readonly checker: Checker;
+  private readonly link: LinkTiming;
+  private readonly bars: readonly SimBar[];
+  private readonly shapes: readonly BarShape[];
+  private readonly endpointBars: readonly EndpointBar[];
+  private readonly ordinal: number;
+  private readonly msixTable: MsixTable;
+  private readonly writes: PostedWrites;
+  private readonly endReset: number;
+  private endpoint: Endpoint | null = null;
+  private isOpen = true;
+  private isPowered = true;
+  private isLinkUp = true;
+  private isPresent = true;
+  private isResetting = false;
+  /** Ends of resets that were overtaken by a newer one find another number here. */
+  private resetGeneration = 0;
+  private isDecoding = false;
+
+  constructor(options: SimFunctionOptions) {
+    this.world = options.world;
+    this.checker = options.checker;
+    this.link = options.link;
+    this.address = options.address;
+    this.ordinal = options.ordinal;
+    this.clock = hostClock(options.world, options.host.completeNs);
+    this.vectorCount = options.vectors;
+    this.postedNs = options.link.postedNs;
+    this.nonPostedNs = options.link.nonPostedNs;
+    this.endpointBars = options.bars;
+    const place = placeMsix(options.bars, options.vectors);
+    this.shapes = options.bars.map((bar) => shapeOf(bar, place, options.vectors));
+    this.registers = buildConfig({
+      identity: options.identity,
+      link: options.linkProfile,
+      bars: this.shapes,
+      msixCount: options.vectors,
+      msixPlace: place,
+      virtualFunctions: options.virtualFunctions,
+      isVirtual: options.isVirtual,
+    });
+    this.memory = new HostMemory({
+      baseIova: (options.ordinal + 1) * 2 ** 40,
+      ...(options.dmaLimitBytes === undefined ? {} : { limitBytes: options.dmaLimitBytes }),
+    });
+    this.memory.onFault((fault, iova) => this.reportFault(fault, iova));
+    this.dma = new SimDmaSpace(this.memory);
+    this.interrupts = new HostInterrupts({
+      world: options.world,
+      clock: this.clock,
+      config: this.registers,
+      table: () => this.msixTable,
+      memory: this.memory,
+      vectorCount: options.vectors,
+      delayNs: options.host.interruptNs,
+    });
+    this.msixTable = new MsixTable({
+      count: options.vectors,
+      place,
+      config: this.registers,
+      capability: msix,
+      send: (address, data) => this.interrupts.receive(address, data),
+    });
+    this.writes = new PostedWrites(options.world, this, this.postedNs);
+    this.bars = this.shapes.map(
+      (shape) =>
+        new SimBar({
+          index: shape.index,
+          length: shape.bytes,
+          world: options.world,
+          target: this,
+          writes: this.writes,
+          postedNs: this.postedNs,
+          nonPostedNs: this.nonPostedNs,
+          storeNs: options.host.submitNs,
+        }),
+    );
+    this.config = new HostConfigSpace(options.world, this);
+    this.endReset = options.world.register((generation) => this.finishReset(generation));
+    this.registers.onWrite(header, Header.busMasterEnable, () => this.refresh());
+    this.registers.onWrite(powerManagement, PowerManagement.powerState, () => this.refresh());
+    this.registers.onWrite(express, Express.initiateFunctionReset, () => this.seeFunctionReset());
+    this.enumerate();
+  }
+
+  /** The device behind the function. Once, at assembly. */
+  attach(endpoint: Endpoint): void {
+    assert(this.endpoint === null, 'a function has one endpoint');
+    this.endpoint = endpoint;
+  }
+
+  // PciFunction: the host's side.
+
+  bar(index: number): Bar {
+    const bar = this.bars.find((candidate) => candidate.index === index);
+    if (bar === undefined) {
+      const known = this.bars.map((candidate) => candidate.index).join(', ');
+      throw new RangeError(`${this.address} has no BAR ${index}; it has ${known}`);
+    }
+    return bar;
+  }
+
+  /**
+   * Saves what the platform had programmed, resets, waits as the standard asks, and restores it:
+   * bus mastering and interrupts work again after it, as after a reset through VFIO.
+   */
+  async reset(kind: FunctionReset): Promise<void> {
+    const words = this.registers.words.slice();
+    const table = this.msixTable.save();
+    if (kind === 'bus' && this.onBusReset !== null) this.onBusReset();
+    else this.startReset(kind);
+    const untilNs = this.clock.nowNs() + resetSettleNs;
+    while (this.clock.nowNs() < untilNs) await this.clock.turn(untilNs);
+    if (!this.isUp) return;
+    this.registers.restoreWritable(words);
+    this.msixTable.restore(table);
+    this.refresh();
+  }
+
+  async close(): Promise<void> {
+    if (!this.isOpen) return;
+    if (this.isUp) {
+      this.interrupts.enable(0);
+      this.startReset('function');
+      this.finishReset(this.resetGeneration);
+    }
+    this.isOpen = false;
+    this.dma.close();
+    this.refresh();
+  }
+
+  /** After `close`: the function as a fresh open finds it. */
+  open(): void {
+    this.dma.reopen();
+    this.isOpen = true;
+    if (this.isUp) this.enumerate();
+    this.refresh();
+  }
+
+  // HostLink: the device's side.
+
+  raise(vector: number): void {
+    if (!this.isBusMaster) {
+      if (this.isUp && this.msixTable.isEnabled) {
+        this.checker.report(
+          'dmaNotBusMaster',
+          { value: vector },
+          'an interrupt without bus master',
+        );
+      }
+      return;
+    }
+    this.msixTable.raise(vector);
+  }
+
+  reserveWrite(bytes: number): number {
+    return this.link.reserveWrite(bytes);
+  }
+
+  reserveRead(bytes: number): number {
+    return this.link.reserveRead(bytes);
+  }
+
+  // BarTarget: what arrives over the link.
+
+  readDword(bar: number, offset: number): number {
+    if (!this.isDecoding || this.endpoint === null) {
+      this.reportNotDecoding(offset);
+      return gone;
+    }
+    if (this.isEndpointOffset(bar, offset)) return this.endpoint.readBar(bar, offset) >>> 0;
+    return this.msixTable.owns(bar, offset) ? this.msixTable.read(bar, offset) : 0;
+  }
+
+  writeDword(bar: number, offset: number, value: number): void {
+    if (!this.isDecoding || this.endpoint === null) {
+      this.reportNotDecoding(offset);
+      return;
+    }
+    if (this.isEndpointOffset(bar, offset)) {
+      this.endpoint.writeBar(bar, offset, value);
+    } else if (!this.msixTable.owns(bar, offset)) {
+      this.checker.report('registerReserved', { value: offset });
+    } else if (!this.msixTable.write(bar, offset, value)) {
+      this.checker.report('msixMisuse', { value: offset });
+    }
+  }
+
+  // What rigs do to it, through the card.
+
+  /** Powered, linked, present, open and not in reset. */
+  get isUp(): boolean {
+    const isThere = this.isPowered && this.isLinkUp && this.isPresent;
+    return isThere && this.isOpen && !this.isResetting;
+  }
+
+  /** The supply goes away, with all volatile state. */
+  powerOff(): void {
+    if (!this.isPowered) return;
+    this.isPowered = false;
+    this.loseState('power');
+  }
+
+  /** @param bootNs until the function answers */
+  powerOn(bootNs: number): void {
+    if (this.isPowered) return;
+    this.isPowered = true;
+    this.endpoint?.powerOn();
+    this.settle(bootNs);
+  }
+
+  linkDown(): void {
+    if (!this.isLinkUp) return;
+    this.isLinkUp = false;
+    this.loseState('bus');
+  }
+
+  linkUp(): void {
+    if (this.isLinkUp) return;
+    this.isLinkUp = true;
+    this.settle(0);
+  }
+
+  /** Pulled out: it never comes back, and the platform says so. */
+  remove(): void {
+    if (!this.isPresent) return;
+    this.isPresent = false;
+    this.isRemoved = true;
+    this.loseState('power');
+  }
+
+  /** A hot reset reached the function; it answers again after the settling time. */
+  startReset(kind: FunctionReset): void {
+    if (!this.isUp) return;
+    this.loseState(kind);
+    this.settle(resetSettleNs);
+  }
+
+  /** A subsystem reset: the device goes through the reset of a bus, the link stays. */
+  subsystemReset(): void {
+    if (!this.isUp) return;
+    this.resetRegisters('bus');
+    this.enumerate();
+  }
+
+  /** A virtual function appears and goes as its physical one says. */
+  setPresent(isPresent: boolean): void {
+    if (isPresent === this.isPresent) return;
+    this.isPresent = isPresent;
+    if (isPresent) this.enumerate();
+    else this.loseState('function');
+    this.refresh();
+  }
+
+  private loseState(kind: EndpointReset): void {
+    this.endpoint?.reset(kind);
+    this.writes.dropAll();
+    this.resetRegisters(kind);
+    this.world.hostVisible();
+  }
+
+  private resetRegisters(kind: EndpointReset): void {
+    this.registers.reset(kind !== 'power');
+    this.msixTable.reset();
+    this.refresh();
+  }
+
+  private settle(ns: number): void {
+    this.isResetting = true;
+    this.resetGeneration++;
+    this.refresh();
+    this.world.schedule(ns, this.endReset, this.resetGeneration);
+  }
+
+  private finishReset(generation: number): void {
+    if (generation !== this.resetGeneration || !this.isResetting) return;
+    this.isResetting = false;
+    if (this.isUp) this.enumerate();
+    this.world.hostVisible();
+  }
+
+  private seeFunctionReset(): void {
+    if (this.registers.get(express, Express.initiateFunctionReset) === 1) {
+      this.startReset('function');
+    }
+  }
+
+  /** What a platform does with a function that it finds: addresses, and memory decoding on. */
+  private enumerate(): void {
+    let address = (this.ordinal + 1) * 2 ** 32;
+    for (const shape of this.shapes) {
+      address = Math.ceil(address / shape.bytes) * shape.bytes;
+      setBarAddress(this.registers, shape.index, address);
+      address += shape.bytes;
+    }
+    this.registers.set(header, Header.memorySpaceEnable, 1);
+    this.refresh();
+  }
+
+  /** Work out what link, power and configuration let through. */
+  private refresh(): void {
+    const registers = this.registers;
+    const isAwake = registers.get(powerManagement, PowerManagement.powerState) === PowerState.d0;
+    const isActive = this.isUp && isAwake;
+    this.isDecoding = isActive && registers.get(header, Header.memorySpaceEnable) === 1;
+    this.isBusMaster = isActive && registers.get(header, Header.busMasterEnable) === 1;
+    this.memory.isReachable = this.isBusMaster;
+  }
+
+  private isEndpointOffset(bar: number, offset: number): boolean {
+    const bars = this.endpointBars;
+    for (let i = 0; i < bars.length; i++) {
+      if (bars[i]!.index === bar) return offset < bars[i]!.bytes;
+    }
+    return false;
+  }
+
+  private reportNotDecoding(offset: number): void {
+    if (this.isUp) this.checker.report('memoryDisabled', { value: offset });
+  }
+
+  private reportFault(fault: DmaFault, iova: number): void {
+    // A function that lost power or link does no DMA: nobody misused anything.
+    if (fault === 'notBusMaster' && !this.isUp) return;
+    const { queue, cid } = this.memory;
+    const place = queue < 0 ? { value: iova } : { queue, cid, value: iova };
+    this.checker.report(ruleOfFault[fault], place);
+  }
+
+  /** For HostConfigSpace: a write of software that has arrived. */
+  writeConfig(offset: number, value: number, byteMask: number): void {
+    if (!this.registers.isWritable(offset) && offset >= Header.layout.bytes) {
+      this.checker.report('configReadOnly', { value: offset });
+    }
+    this.registers.write(offset, value, byteMask);
+  }
+}
+
+/** Configuration accesses are not posted: each waits for its answer. */
+class HostConfigSpace implements ConfigSpace {
+  private readonly world: World;
+  private readonly target: SimFunction;
+
+  constructor(world: World, target: SimFunction) {
+    this.world = world;
+    this.target = target;
+  }
+
+  read8(offset: number): number {
+    return (this.read(offset, 1) >>> ((offset % 4) * 8)) & 0xff;
+  }
+
+  read16(offset: number): number {
+    return (this.read(offset, 2) >>> ((offset % 4) * 8)) & 0xffff;
+  }
+
+  read32(offset: number): number {
+    return this.read(offset, 4);
+  }
+
+  write8(offset: number, value: number): void {
+    this.write(offset, value, 1);
+  }
+
+  write16(offset: number, value: number): void {
+    this.write(offset, value, 2);
+  }
+
+  write32(offset: number, value: number): void {
+    this.write(offset, value, 4);
+  }
+
+  private read(offset: number, bytes: number): number {
+    checkOffset(offset, bytes);
+    this.world.advance(this.target.nonPostedNs);
+    return this.target.isUp ? this.target.registers.words[offset >>> 2]! : gone;
+  }
+
+  private write(offset: number, value: number, bytes: number): void {
+    checkOffset(offset, bytes);
+    this.world.advance(this.target.nonPostedNs);
+    if (!this.target.isUp) return;
+    const shift = (offset % 4) * 8;
+    const byteMask = bytes === 4 ? allBytes : ((1 << (8 * bytes)) - 1) << shift;
+    this.target.writeConfig(offset - (offset % 4), value << shift, byteMask);
+  }
+}
+
+function checkOffset(offset: number, bytes: number): void {
+  if (Number.isInteger(offset) && offset % bytes === 0 && offset >= 0 && offset < configBytes)
+    return;
+  throw new RangeError(
+    `configuration offset ${offset}: a multiple of ${bytes} below ${configBytes}`,
+  );
+}
+
+/** The MSI-X table and the pending bits follow the registers of the first window, in own pages. */
+function placeMsix(bars: readonly EndpointBar[], vectors: number): MsixPlace {
+  const first = bars[0];
+  assert(first !== undefined, 'a function without a window has no registers');
+  const tableOffset = roundUp(first.bytes, pageBytes);
+  const pendingOffset = tableOffset + roundUp(MsixTable.tableBytes(vectors), pageBytes);
+  return { bar: first.index, tableOffset, pendingOffset };
+}
+
+function shapeOf(bar: EndpointBar, msixPlace: MsixPlace, vectors: number): BarShape {
+  const isFirst = bar.index === msixPlace.bar;
+  const end = msixPlace.pendingOffset + MsixTable.pendingBytes(vectors);
+  const bytes = Math.max(pageBytes, isFirst ? end : bar.bytes);
+  return {
+    index: bar.index,
+    bytes: 2 ** Math.ceil(Math.log2(bytes)),
+    isPrefetchable: bar.isPrefetchable,
+  };
+}
+
+function roundUp(value: number, multiple: number): number {
+  return Math.ceil(value / multiple) * multiple;
+}
+
+/** The world's clock, with what the host pays for each look. */
+function hostClock(world: World, lookNs: number): Clock {
+  if (lookNs === 0) return world.clock;
+  return {
+    nowNs: () => world.nowNs,
+    idle: (untilNs) => {
+      world.idle(untilNs);
+      world.advance(lookNs);
+    },
+    turn: (untilNs) => world.clock.turn(untilNs),
+  };
+}

@@ -1,0 +1,81 @@
+import { completionHeaderSaving, laneRates } from '../../sdk/spec/pcie/express.js';
+import type { LinkProfile } from '../profiles/profile.js';
+import type { World } from '../world.js';
+
+/**
+ * The link of a card: two directions, each a resource that is busy until a time. A transfer starts
+ * when the direction is free and moves at the line rate; the part of a nanosecond that is left over
+ * is carried to the next transfer, so no rate is rounded.
+ */
+export class LinkTiming {
+  readonly postedNs: number;
+  readonly nonPostedNs: number;
+  /** Bytes of packets moved, with their overhead. */
+  upBytes = 0;
+  downBytes = 0;
+  private readonly world: World;
+  private readonly payloadBytes: number;
+  private readonly overheadBytes: number;
+  private readonly nsPerUnit: number;
+  private readonly bytesPerUnit: number;
+  private readonly up = new Direction();
+  private readonly down = new Direction();
+
+  constructor(world: World, profile: LinkProfile) {
+    const rate = laneRates[profile.generation - 1]!;
+    this.world = world;
+    this.payloadBytes = profile.maxPayloadBytes;
+    this.overheadBytes = profile.packetOverheadBytes;
+    this.nsPerUnit = rate.ns;
+    this.bytesPerUnit = rate.bytes * profile.lanes;
+    this.postedNs = profile.propagationNs;
+    this.nonPostedNs = 2 * profile.propagationNs + profile.completerNs;
+  }
+
+  /** Packets of a DMA write go up. @returns ns until the last byte is in host memory */
+  reserveWrite(bytes: number): number {
+    const wire = bytes + Math.ceil(bytes / this.payloadBytes) * this.overheadBytes;
+    this.upBytes += wire;
+    return this.up.reserve(this.world.nowNs, wire, this) + this.postedNs;
+  }
+
+  /** The request goes up, completions come down. @returns ns until the last byte is in the device */
+  reserveRead(bytes: number): number {
+    const packets = Math.ceil(bytes / this.payloadBytes);
+    const wire = bytes + packets * (this.overheadBytes - completionHeaderSaving);
+    this.downBytes += wire;
+    return this.down.reserve(this.world.nowNs, wire, this) + this.nonPostedNs;
+  }
+
+  /** What was under way is gone. */
+  reset(): void {
+    this.up.freeAtNs = 0;
+    this.down.freeAtNs = 0;
+  }
+
+  /** Whole nanoseconds of `wire` bytes plus `carry`; see Direction. */
+  units(wire: number, carry: number): number {
+    return wire * this.nsPerUnit + carry;
+  }
+
+  get unitsPerNs(): number {
+    return this.bytesPerUnit;
+  }
+}
+
+class Direction {
+  freeAtNs = 0;
+  private carry = 0;
+
+  reserve(nowNs: number, wire: number, link: LinkTiming): number {
+    if (this.freeAtNs <= nowNs) {
+      this.freeAtNs = nowNs;
+      this.carry = 0;
+    }
+    const units = link.units(wire, this.carry);
+    const ns = Math.floor(units / link.unitsPerNs);
+    this.carry = units - ns * link.unitsPerNs;
+    this.freeAtNs += ns;
+    return this.freeAtNs - nowNs;
+  }
+}
