@@ -127,14 +127,15 @@ export class World {
     this.isRunning = true;
     try {
       const queue = this.queue;
-      let limitNs = untilNs;
+      // Below the time of the earliest event of an empty queue, which is Infinity.
+      const endNs = Math.min(untilNs, never);
+      let limitNs = endNs;
       while (queue.earliestNs <= limitNs) {
         queue.take();
         this.runOne(queue.timeNs, queue.handler, queue.argument);
         if (stopsWhenVisible && this.visible !== this.seen) limitNs = this.nowNs;
       }
-      const isStopped = limitNs !== untilNs;
-      if (!isStopped && untilNs > this.nowNs) this.skipTo(untilNs);
+      if (limitNs === endNs && endNs > this.nowNs) this.skipTo(endNs);
     } finally {
       this.isRunning = false;
     }
