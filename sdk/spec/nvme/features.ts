@@ -38,24 +38,11 @@ export const Feature = {
   writeProtect: 0x84,
 } as const;
 
-/** SEL of Get Features: which of a feature's values is asked for [NVMe-2.0 §5.15 SEL]. */
-export const FeatureSelect = { current: 0, default: 1, saved: 2, capabilities: 3 } as const;
-
 const word = (title: string, mnemonic: string) => ({
   title,
   cite: `[NVMe-2.0 §5.27.1 ${mnemonic}]`,
   bytes: 4,
 });
-
-/** Completion dword 0 of Get Features when the capabilities are selected. */
-export const FeatureCapabilities = struct(
-  { title: 'Feature capabilities', cite: '[NVMe-2.0 §5.15.1 Supported Capabilities]', bytes: 4 },
-  {
-    saveable: bits(0, 0, 0, 'Saveable'),
-    perNamespace: bits(0, 1, 1, 'Namespace specific'),
-    changeable: bits(0, 2, 2, 'Changeable'),
-  },
-);
 
 /** AB: the burst that stands for no limit. */
 export const burstUnlimited = 7;

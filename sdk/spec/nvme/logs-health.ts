@@ -88,7 +88,8 @@ export const HealthLog = struct(
 /** What one data unit stands for [NVMe-2.0 §5.16.1.3 Data Units Read]. */
 export const dataUnitBytes = 512_000;
 
-export const SelfTestCode = { none: 0, short: 1, extended: 2, vendor: 14, abort: 15 } as const;
+/** Code of the self-test that runs; 0 is none. The command's own codes are in admin-command. */
+export const RunningSelfTest = { none: 0, short: 1, extended: 2, vendor: 14 } as const;
 
 export const SelfTestOutcome = {
   passed: 0,
@@ -112,7 +113,7 @@ export const SelfTestResult = struct(
   },
   {
     outcome: bits(0, 3, 0, 'Result of the self-test (Device Self-test Status)', SelfTestOutcome),
-    code: bits(0, 7, 4, 'Self-test Code (Device Self-test Status)', SelfTestCode),
+    code: bits(0, 7, 4, 'Self-test Code (Device Self-test Status)', RunningSelfTest),
     segment: bits(0, 15, 8, 'Segment Number'),
     nsidValid: bits(0, 16, 16, 'NSID is valid (Valid Diagnostic Information)'),
     lbaValid: bits(0, 17, 17, 'Failing LBA is valid (Valid Diagnostic Information)'),
@@ -132,7 +133,7 @@ export const selfTestResultMaximum = 20;
 export const SelfTestLog = struct(
   { title: 'Device Self-test log', cite: '[NVMe-2.0 §5.16.1.7 Device Self-test]', bytes: 564 },
   {
-    running: bits(0, 3, 0, 'Current Device Self-Test Operation', SelfTestCode),
+    running: bits(0, 3, 0, 'Current Device Self-Test Operation', RunningSelfTest),
     percent: bits(0, 14, 8, 'Current Device Self-Test Completion in per cent'),
     results: repeat(4, 20, SelfTestResult, 'Self-test Results, newest first'),
   },

@@ -1,0 +1,39 @@
+import { ErrorLog, type ErrorReport } from './error-log.js';
+
+/** What a controller hears from its subsystem. Implemented by the admin command set. */
+export interface ControllerListener {
+  /** A namespace that this controller sees, or saw until now, has changed. */
+  namespaceChanged(nsid: number): void;
+  /** Report an asynchronous event, subject to its masks. */
+  postEvent(type: number, information: number, logPage: number): void;
+  /** Temperature or another reason for a critical warning has changed. */
+  healthChanged(): void;
+  anaChanged(): void;
+  reservationNotice(nsid: number, notice: number): void;
+  sanitizeStarted(): void;
+  sanitizeEnded(isUnexpected: boolean): void;
+}
+
+/**
+ * What a subsystem knows of one of its controllers, and what lasts over resets of that controller.
+ */
+export class ControllerRecord {
+  readonly id: number;
+  readonly errors: ErrorLog;
+  /** Host identifier in hexadecimal, '' while it is zero. */
+  hostId = '';
+  /** CC.EN was 1 since power came. */
+  wasEnabled = false;
+  /** A shutdown was completed and nothing was enabled since. */
+  isShutDown = false;
+  listener: ControllerListener | null = null;
+
+  constructor(id: number, errorEntries: number) {
+    this.id = id;
+    this.errors = new ErrorLog(errorEntries);
+  }
+
+  logError(report: ErrorReport): void {
+    this.errors.add(report);
+  }
+}
