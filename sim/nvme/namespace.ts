@@ -176,6 +176,16 @@ export class Namespace {
     this.capacityBlocks = Math.floor(capacityBytes / this.dataBytes);
   }
 
+  /** All blocks become deallocated, durably and at once; format and size stay. */
+  erase(): void {
+    this.applyFormat({
+      formatIndex: this.formatIndex,
+      isMetadataExtended: this.isMetadataExtended,
+      protectionType: this.protectionType,
+      isProtectionFirst: this.isProtectionFirst,
+    });
+  }
+
   /** Power came back: what lasts until a power cycle is over. */
   powerOn(): void {
     if (this.writeProtection === WriteProtection.untilPowerCycle) {

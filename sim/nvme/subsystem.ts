@@ -185,7 +185,8 @@ export class Subsystem implements SanitizeTarget {
   delete(namespace: Namespace): void {
     const attached = [...namespace.attached];
     namespace.attached.clear();
-    namespace.medium.reformat(namespace.dataBytes, namespace.metadataBytes);
+    namespace.erase();
+    namespace.medium.close();
     this.byNsid.delete(namespace.nsid);
     this.tellChanged(namespace.nsid, attached);
   }
@@ -224,9 +225,7 @@ export class Subsystem implements SanitizeTarget {
 
   eraseAll(): void {
     this.mediaStatus = Status.sanitizeInProgress;
-    for (const namespace of this.byNsid.values()) {
-      namespace.medium.reformat(namespace.dataBytes, namespace.metadataBytes);
-    }
+    for (const namespace of this.byNsid.values()) namespace.erase();
     this.tell((listener) => listener.sanitizeStarted());
   }
 
