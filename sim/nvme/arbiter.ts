@@ -7,10 +7,10 @@ import type { SubmissionQueue } from './submission-queue.js';
  *
  * Round robin: all queues with work, the admin queue among them, take turns of one burst each.
  *
- * Weighted round robin with urgent: the admin queue comes before all others, then the queues of the
- * urgent class in turn, then the high, medium and low classes, each with as many commands per round
- * as its weight; inside a class queues take turns of one burst each. A round ends when no class that
- * has work has credit left.
+ * Weighted round robin with urgent: the admin queue comes before all others, then the queues of
+ * the urgent class in turn, then the high, medium and low classes, each with as many commands per
+ * round as its weight; inside a class queues take turns of one burst each. A round ends when no
+ * class that has work has credit left.
  *
  * A queue stands in at most one ring, once; it enters with its first entry and leaves when served.
  */

@@ -9,8 +9,8 @@ export const FuseRole = {
 } as const;
 
 /**
- * Where the bytes of one transfer lie, in ascending data order. Pooled with its command; it grows to
- * the longest list the command has carried and stays so large.
+ * Where the bytes of one transfer lie, in ascending data order. Pooled with its command; it grows
+ * to the longest list the command has carried and stays so large.
  */
 export class SegmentList {
   count = 0;
@@ -126,7 +126,7 @@ export class Command {
   /** Bytes moved by DMA and not yet charged to the link; the controller's own. */
   pendingToHostBytes = 0;
   pendingFromHostBytes = 0;
-  /** Free, queued for decode, executing, waiting for a timer, waiting to be posted; the controller's own. */
+  /** Where it is in the controller: a `CommandState`; the controller's own. */
   state = 0;
   /** Next in a list of the controller. */
   next: Command | null = null;

@@ -105,7 +105,7 @@ export class Fetcher {
     this.isBusy = true;
     let delayNs = this.fetchNs;
     if (!this.dma.isLocal(queue.memory.at(queue.head), commandBytes)) {
-      delayNs += this.link.nonPostedNs + this.link.reserveRead(count * commandBytes);
+      delayNs += this.link.reserveRead(count * commandBytes);
     }
     this.world.schedule(delayNs, this.onArrival, this.epoch);
   }

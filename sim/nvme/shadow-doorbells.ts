@@ -3,8 +3,8 @@ import type { Dma } from './dma.js';
 const dwordBytes = 4;
 
 /**
- * Shadow doorbells [NVMe-2.0 §5.8, §8.6 (DBBUF)]: the host stores new tails and heads into a page of
- * its memory, laid out like the doorbells, and rings the register only when a value passes the event
+ * Shadow doorbells [NVMe-2.0 §5.8 DBBUF]: the host stores new tails and heads into a page of its
+ * memory, laid out like the doorbells, and rings the register only when a value passes the event
  * index that the controller left in a second page.
  *
  *   host:        shadow = new; if (new - event - 1 < new - old) ring   (16-bit arithmetic)

@@ -43,7 +43,7 @@ export class PlainLink implements HostLink {
 
   reserveRead(bytes: number): number {
     this.downNs = Math.max(this.downNs, this.world.nowNs) + Math.ceil(bytes / 64);
-    return this.downNs - this.world.nowNs;
+    return this.downNs - this.world.nowNs + linkNs.nonPosted;
   }
 }
 
