@@ -5,9 +5,9 @@ import { commandSizeExponent } from '../spec/nvme/command.js';
 import { completionSizeExponent } from '../spec/nvme/completion.js';
 import {
   Acq,
-  allOnes,
   Aqa,
   Asq,
+  allOnes,
   Cap,
   Cc,
   Csts,
@@ -29,7 +29,13 @@ import {
   RawSubmissionQueue,
 } from './raw-queue.js';
 
-export { RawCommand } from './raw-command.js';
+export {
+  RawCommand,
+  type RawData,
+  type SglEntry,
+  writePrpList,
+  writeSglSegment,
+} from './raw-command.js';
 export {
   type RawCompletion,
   RawCompletionQueue,
