@@ -1,7 +1,7 @@
 import { assert } from '../../sdk/assert.js';
 import type { Bar, Clock, ConfigSpace, FunctionReset, PciFunction } from '../../sdk/device.js';
 import { Express, resetSettleNs } from '../../sdk/spec/pcie/express.js';
-import { configBytes, Header } from '../../sdk/spec/pcie/header.js';
+import { Header } from '../../sdk/spec/pcie/header.js';
 import { PowerManagement, PowerState } from '../../sdk/spec/pcie/power-management.js';
 import type { Checker } from '../checker.js';
 import type { HostProfile, IdentityProfile, LinkProfile } from '../profiles/profile.js';
@@ -19,13 +19,13 @@ import {
 import type { ConfigRegisters } from './config-space.js';
 import { SimDmaSpace } from './dma-space.js';
 import type { Endpoint, EndpointReset, HostLink } from './endpoint.js';
+import { type ConfigTarget, HostConfigSpace } from './host-config-space.js';
 import { HostInterrupts } from './host-interrupts.js';
 import { type DmaFault, HostMemory, pageBytes } from './host-memory.js';
 import type { LinkTiming } from './link.js';
 import { type MsixPlace, MsixTable } from './msix.js';
 
 const gone = 0xffff_ffff;
-const allBytes = 0xffff_ffff;
 
 const ruleOfFault = {
   notBusMaster: 'dmaNotBusMaster',
@@ -67,7 +67,7 @@ export interface SimFunctionOptions {
  * answers while it is open, powered, linked, present and not in reset; else every read gives
  * all-ones, every write is lost, and the device reaches neither memory nor interrupts.
  */
-export class SimFunction implements PciFunction, HostLink, BarTarget {
+export class SimFunction implements PciFunction, HostLink, BarTarget, ConfigTarget {
   readonly address: string;
   readonly config: ConfigSpace;
   readonly memory: HostMemory;
@@ -162,7 +162,7 @@ export class SimFunction implements PciFunction, HostLink, BarTarget {
           storeNs: options.host.submitNs,
         }),
     );
-    this.config = new HostConfigSpace(options.world, this);
+    this.config = new HostConfigSpace(options.world, this, this.nonPostedNs);
     this.endReset = options.world.register((generation) => this.finishReset(generation));
     this.registers.onWrite(header, Header.busMasterEnable, () => this.refresh());
     this.registers.onWrite(powerManagement, PowerManagement.powerState, () => this.refresh());
@@ -323,13 +323,6 @@ export class SimFunction implements PciFunction, HostLink, BarTarget {
     this.settle(resetSettleNs);
   }
 
-  /** A subsystem reset: the device goes through the reset of a bus, the link stays. */
-  subsystemReset(): void {
-    if (!this.isUp) return;
-    this.resetRegisters('bus');
-    this.enumerate();
-  }
-
   /** A virtual function appears and goes as its physical one says. */
   setPresent(isPresent: boolean): void {
     if (isPresent === this.isPresent) return;
@@ -414,71 +407,19 @@ export class SimFunction implements PciFunction, HostLink, BarTarget {
     this.checker.report(ruleOfFault[fault], place);
   }
 
-  /** For HostConfigSpace: a write of software that has arrived. */
+  // ConfigTarget: what arrives of configuration accesses.
+
+  readConfig(offset: number): number {
+    return this.isUp ? this.registers.words[offset >>> 2]! : gone;
+  }
+
   writeConfig(offset: number, value: number, byteMask: number): void {
+    if (!this.isUp) return;
     if (!this.registers.isWritable(offset) && offset >= Header.layout.bytes) {
       this.checker.report('configReadOnly', { value: offset });
     }
     this.registers.write(offset, value, byteMask);
   }
-}
-
-/** Configuration accesses are not posted: each waits for its answer. */
-class HostConfigSpace implements ConfigSpace {
-  private readonly world: World;
-  private readonly target: SimFunction;
-
-  constructor(world: World, target: SimFunction) {
-    this.world = world;
-    this.target = target;
-  }
-
-  read8(offset: number): number {
-    return (this.read(offset, 1) >>> ((offset % 4) * 8)) & 0xff;
-  }
-
-  read16(offset: number): number {
-    return (this.read(offset, 2) >>> ((offset % 4) * 8)) & 0xffff;
-  }
-
-  read32(offset: number): number {
-    return this.read(offset, 4);
-  }
-
-  write8(offset: number, value: number): void {
-    this.write(offset, value, 1);
-  }
-
-  write16(offset: number, value: number): void {
-    this.write(offset, value, 2);
-  }
-
-  write32(offset: number, value: number): void {
-    this.write(offset, value, 4);
-  }
-
-  private read(offset: number, bytes: number): number {
-    checkOffset(offset, bytes);
-    this.world.advance(this.target.nonPostedNs);
-    return this.target.isUp ? this.target.registers.words[offset >>> 2]! : gone;
-  }
-
-  private write(offset: number, value: number, bytes: number): void {
-    checkOffset(offset, bytes);
-    this.world.advance(this.target.nonPostedNs);
-    if (!this.target.isUp) return;
-    const shift = (offset % 4) * 8;
-    const byteMask = bytes === 4 ? allBytes : ((1 << (8 * bytes)) - 1) << shift;
-    this.target.writeConfig(offset - (offset % 4), value << shift, byteMask);
-  }
-}
-
-function checkOffset(offset: number, bytes: number): void {
-  if (Number.isInteger(offset) && offset % bytes === 0 && offset >= 0 && offset < configBytes)
-    return;
-  throw new RangeError(
-    `configuration offset ${offset}: a multiple of ${bytes} below ${configBytes}`,
-  );
 }
 
 /** The MSI-X table and the pending bits follow the registers of the first window, in own pages. */
