@@ -56,14 +56,20 @@ function drawLine(line: Line, colour: number, { x, y }: { x: Axis; y: Axis }): s
   return path + marks.join('');
 }
 
-export function barPlot(bars: readonly Bar[], x: Axis, y: Axis): string {
+export interface BarPlot {
+  readonly x: Axis;
+  readonly y: Axis;
+  readonly colour: number;
+}
+
+export function barPlot(bars: readonly Bar[], { x, y, colour }: BarPlot): string {
   const drawn = bars.map((bar) => {
     const top = y.scale.at(bar.value);
     const size = `width="${place(Math.max(0.5, bar.right - bar.left - 1))}"`;
     const height = place(Math.max(0, plotBottom - top));
     const title = `<title>${escapeText(bar.hint)}</title>`;
     const corner = `x="${place(bar.left)}" y="${place(top)}"`;
-    return `<rect class="fill0" ${corner} ${size} height="${height}">${title}</rect>`;
+    return `<rect class="fill${colour % 6}" ${corner} ${size} height="${height}">${title}</rect>`;
   });
   return picture(`${axes(x, y)}${drawn.join('')}`, `${y.label} by ${x.label}`);
 }

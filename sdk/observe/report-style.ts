@@ -33,6 +33,8 @@ h3 { font-size: 13px; font-weight: 600; margin: 8px 0 2px; color: var(--soft); }
   gap: 12px; margin: 12px 0; }
 section { margin-bottom: 12px; min-width: 0; }
 .plots section { margin: 0; }
+.small { display: grid; gap: 12px;
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 360px), 1fr)); }
 svg { display: block; width: 100%; height: auto; }
 .grid { stroke: var(--grid); stroke-width: 1; }
 .base { stroke: var(--faint); stroke-width: 1; }

@@ -57,11 +57,11 @@ export function renderReport(report: Report): string {
     headlines(report.headlines),
     '<div class="plots">',
     section('IOPS over time', ratePlot(report, 'IOPS')),
-    section('Bandwidth over time', ratePlot(report, 'MB/s')),
+    section('MB/s over time', ratePlot(report, 'MB/s')),
     section('Latency percentiles', percentilePlot(report)),
-    section('Latency distribution', distributionPlot(report)),
     section('Where the time goes', splitPlot(report)),
     '</div>',
+    section('Latency distribution', distributionPlots(report)),
     section('Percentiles', percentileTable(report)),
     section('Conditions', factTable(report.conditions)),
   ];
@@ -101,7 +101,7 @@ type Rate = 'IOPS' | 'MB/s';
 
 function ratePlot(report: Report, unit: Rate): string {
   const lines: Line[] = report.throughput
-    .filter(({ points }) => points.length > 0)
+    .filter(({ points }) => points.some((point) => rateOf(point, unit).y > 0))
     .map(({ name, points }) => ({ name, points: points.map((point) => rateOf(point, unit)) }));
   if (lines.length === 0) return '';
   const all = lines.flatMap((line) => line.points);
@@ -156,14 +156,18 @@ function percentilePlot(report: Report): string {
 
 const columnsPerDecade = 20;
 
-function distributionPlot(report: Report): string {
+function distributionPlots(report: Report): string {
   const plots = report.latency
+    .map(({ name, histogram }, i) => ({ name, histogram, colour: i }))
     .filter(({ histogram }) => histogram.count > 0)
-    .map(({ name, histogram }) => `<h3>${escapeText(name)}</h3>${oneDistribution(histogram)}`);
-  return plots.join('');
+    .map(({ name, histogram, colour }) => {
+      return `<div><h3>${escapeText(name)}</h3>${distributionPlot(histogram, colour)}</div>`;
+    });
+  return plots.length === 0 ? '' : `<div class="small">${plots.join('')}</div>`;
 }
 
-function oneDistribution(histogram: Histogram): string {
+/** Shares on a logarithmic scale: the tail is what one wants to see. */
+function distributionPlot(histogram: Histogram, colour: number): string {
   const columns = new Map<number, number>();
   for (const bin of histogram.bins()) {
     const middle = Math.max(1, (bin.low + bin.high) / 2);
@@ -173,22 +177,24 @@ function oneDistribution(histogram: Histogram): string {
   const edge = (column: number): number => 10 ** (column / columnsPerDecade);
   const first = Math.min(...columns.keys()) - 2;
   const last = Math.max(...columns.keys()) + 3;
-  const ends = { low: edge(first), high: edge(last) };
-  const x = logScale({ ...ends, from: plotLeft, to: plotRight });
-  const high = (Math.max(...columns.values()) / histogram.count) * 100;
-  const y = linearScale({ low: 0, high, from: plotBottom, to: plotTop }, 4);
+  const x = logScale({ low: edge(first), high: edge(last), from: plotLeft, to: plotRight });
+  const least = (Math.min(...columns.values()) / histogram.count) * 100;
+  const low = 10 ** Math.floor(Math.log10(least) - 0.01);
+  const y = logScale({ low, high: 100, from: plotBottom, to: plotTop });
   const bars: Bar[] = [...columns].map(([column, count]) => {
-    const [low, top] = [edge(column), edge(column + 1)];
+    const [from, to] = [edge(column), edge(column + 1)];
     const share = (count / histogram.count) * 100;
-    const range = `${durationText(low)} – ${durationText(top)}`;
+    const range = `${durationText(from)} – ${durationText(to)}`;
     const hint = `${range}: ${count} (${share.toPrecision(3)} %)`;
-    return { left: x.at(low), right: x.at(top), value: share, hint };
+    return { left: x.at(from), right: x.at(to), value: share, hint };
   });
-  return barPlot(
-    bars,
-    { scale: x, label: 'latency', text: durationText },
-    { scale: y, label: 'share', text: (percent) => `${Number(percent.toPrecision(3))} %` },
-  );
+  const xAxis = { scale: x, label: 'latency', text: durationText };
+  const yAxis = {
+    scale: { ...y, ticks: y.ticks.filter((tick) => Number.isInteger(Math.log10(tick))) },
+    label: 'share',
+    text: (percent: number): string => `${Number(percent.toPrecision(3))} %`,
+  };
+  return barPlot(bars, { x: xAxis, y: yAxis, colour });
 }
 
 function splitPlot(report: Report): string {

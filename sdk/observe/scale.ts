@@ -52,6 +52,7 @@ export function ninesScale(range: Omit<ScaleRange, 'low'>): Scale {
 
 /** A duration in the unit that leaves 1 to 999 of it. */
 export function durationText(ns: number): string {
+  if (ns === 0) return '0';
   if (ns < 1000) return `${round(ns)} ns`;
   if (ns < 1e6) return `${round(ns / 1000)} µs`;
   if (ns < 1e9) return `${round(ns / 1e6)} ms`;
