@@ -68,7 +68,7 @@ class Direction {
   private carry = 0;
 
   reserve(nowNs: number, wire: number, link: LinkTiming): number {
-    if (this.freeAtNs <= nowNs) {
+    if (this.freeAtNs < nowNs) {
       this.freeAtNs = nowNs;
       this.carry = 0;
     }
