@@ -4,20 +4,20 @@ import { BlockOp, BlockRequest, BlockStatus } from '../block/request.js';
 import type { DmaRegion } from '../device.js';
 import { ErrorCode, UltimaError } from '../errors.js';
 import { Histogram } from '../observe/histogram.js';
+import { Timeline } from '../observe/timeline.js';
 import type { Plan } from './plan.js';
 import { Shadow } from './shadow.js';
 import type { Stamp } from './stamp.js';
 import { stampBlocks } from './stamp.js';
-import { Timeline } from './timeline.js';
 import type { ReadBack } from './verify.js';
 import { Verifier } from './verify.js';
 
 /** Told of each request of a replay, on the data path: store and return. */
 export interface ReplayRecorder {
-  /** Request `index` of the plan goes to the device now; what it does until `submitted` is its. */
-  submitting(index: number): void;
+  /** Request `index` of the plan goes to the device now; what that does until `started` is its. */
+  starting(index: number, request: BlockRequest): void;
   /** The same request has been handed over. */
-  submitted(index: number): void;
+  started(index: number): void;
   /** It has ended. */
   ended(index: number, request: BlockRequest): void;
 }
@@ -44,6 +44,7 @@ export interface Failure {
 }
 
 const opKinds = 6;
+const firstStepNs = 100_000;
 /** Marks a slot that reads back at the end. */
 const readBackIndex = -1;
 
@@ -67,7 +68,10 @@ export class ReplayEngine {
   readonly latency: readonly Histogram[];
   /** Due to submit; as-recorded mode only. */
   readonly lateness = new Histogram();
-  readonly timeline = new Timeline();
+  /** Requests that ended, with the bytes they moved. */
+  all: Timeline;
+  reads: Timeline;
+  writes: Timeline;
   readonly verifier: Verifier;
   startNs = 0;
   endNs = 0;
@@ -97,6 +101,7 @@ export class ReplayEngine {
       initial: options.initial,
       keep: options.keepMismatches,
     });
+    this.all = this.reads = this.writes = new Timeline(0);
     for (let i = 0; i < plan.count; i++) {
       if (isTracked(plan.op[i]!)) this.shadow.touch(plan.lba[i]!, plan.blocks[i]!);
     }
@@ -110,6 +115,9 @@ export class ReplayEngine {
   start(): void {
     this.startNs = this.device.clock.nowNs();
     this.endNs = this.startNs;
+    this.all = new Timeline(this.startNs, firstStepNs);
+    this.reads = new Timeline(this.startNs, firstStepNs);
+    this.writes = new Timeline(this.startNs, firstStepNs);
     this.progressNs = this.startNs;
   }
 
@@ -201,9 +209,9 @@ export class ReplayEngine {
       this.device.submit(slot.request);
       return;
     }
-    recorder.submitting(index);
+    recorder.starting(index, slot.request);
     this.device.submit(slot.request);
-    recorder.submitted(index);
+    recorder.started(index);
   }
 
   private fill(slot: Slot, op: number, lba: number, blocks: number): void {
@@ -252,10 +260,12 @@ export class ReplayEngine {
   private count(request: BlockRequest, nowNs: number): void {
     const latencyNs = nowNs - request.submittedNs;
     const bytes = request.blockCount * this.device.blockBytes;
-    const readBytes = request.op === BlockOp.read ? bytes : 0;
-    const writeBytes = request.op === BlockOp.write ? bytes : 0;
+    const isRead = request.op === BlockOp.read;
+    const isWrite = request.op === BlockOp.write;
     this.latency[request.op]!.record(latencyNs);
-    this.timeline.add(nowNs - this.startNs, latencyNs, readBytes, writeBytes);
+    this.all.record(nowNs, isRead || isWrite ? bytes : 0);
+    if (isRead) this.reads.record(nowNs, bytes);
+    if (isWrite) this.writes.record(nowNs, bytes);
   }
 
   private fail(index: number, request: BlockRequest): void {

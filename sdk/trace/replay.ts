@@ -2,12 +2,12 @@ import type { BlockDevice } from '../block/device.js';
 import { BlockOp } from '../block/request.js';
 import { ErrorCode, UltimaError } from '../errors.js';
 import { Histogram } from '../observe/histogram.js';
+import type { TimelinePoint } from '../observe/timeline.js';
 import { secondNs } from '../units.js';
 import type { Failure, ReplayRecorder } from './engine.js';
 import { ReplayEngine } from './engine.js';
 import type { Plan } from './plan.js';
 import { planReplay } from './plan.js';
-import type { Timeline } from './timeline.js';
 import type { Trace } from './trace.js';
 import type { Mismatch } from './verify.js';
 
@@ -57,7 +57,8 @@ export interface ReplayResult {
   readonly latency: Readonly<Record<'all' | OpName, Histogram>>;
   /** As recorded: how long after its time each request could start. */
   readonly lateness: Histogram;
-  readonly timeline: Timeline;
+  /** What ended when; discards move no bytes. */
+  readonly timeline: Readonly<Record<'all' | 'read' | 'write', readonly TimelinePoint[]>>;
   /** Requests that waited for a change of the same blocks to end. */
   readonly heldBack: number;
   /** Bytes that were compared, those of the read-back included. */
@@ -168,7 +169,11 @@ function resultOf(engine: ReplayEngine, plan: Plan, blockBytes: number): ReplayR
       writeZeroes: engine.latency[BlockOp.writeZeroes]!,
     },
     lateness: engine.lateness,
-    timeline: engine.timeline,
+    timeline: {
+      all: engine.all.points(),
+      read: engine.reads.points(),
+      write: engine.writes.points(),
+    },
     heldBack: engine.heldBack,
     verifiedBytes: (verifier.blocks - verifier.unknownBlocks) * blockBytes,
     readBackBytes: engine.readBackBlocks * blockBytes,

@@ -255,7 +255,7 @@ test('figures add up: requests, bytes, verified bytes, every latency in one hist
   const { all, read: reads, write: writes } = result.latency;
   assert.equal([all.count, reads.count, writes.count], [900, 300, 600]);
   let inTimeline = 0;
-  for (const count of result.timeline.requests) inTimeline += count;
+  for (const { count } of result.timeline.all) inTimeline += count;
   assert.is(inTimeline, 900);
   assert.ok(result.durationNs >= 899 * 300_000);
 });
