@@ -1,0 +1,51 @@
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import type { Kernel, Watcher } from './kernel.js';
+
+/** What the addon exports: the calls of `Kernel`, and watchers as a class. */
+interface Addon extends Omit<Kernel, 'watch'> {
+  readonly Watcher: new (fd: number, onReadable: () => void) => Watcher;
+}
+
+export interface LoadResult {
+  readonly kernel: Kernel | null;
+  /** Why there is none; empty when there is one. */
+  readonly unavailableReason: string;
+  /** File that was loaded. */
+  readonly path: string | null;
+}
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+
+/** Where the addon may be, best first. The path of the environment is the only one when it is set. */
+export function addonPaths(environmentPath = process.env.ULTIMA_NATIVE_PATH): string[] {
+  if (environmentPath !== undefined && environmentPath !== '') return [environmentPath];
+  return [
+    `${root}build/Release/ultima.node`,
+    `${root}prebuilds/${process.platform}-${process.arch}/ultima.node`,
+  ];
+}
+
+/** Load the addon. Never throws: without it everything but real hardware works. */
+export function loadAddon(paths: readonly string[] = addonPaths()): LoadResult {
+  if (process.platform !== 'linux') {
+    return { kernel: null, path: null, unavailableReason: `VFIO is Linux's, this is ${process.platform}` };
+  }
+  const path = paths.find((candidate) => existsSync(candidate));
+  if (path === undefined) {
+    const unavailableReason =
+      `the native addon is not built (looked for ${paths.join(', ')}); ` +
+      "'npx ultima build-native' builds it with a C++20 compiler and cmake";
+    return { kernel: null, path: null, unavailableReason };
+  }
+  try {
+    const addon: Addon = createRequire(import.meta.url)(path);
+    const watch = (fd: number, onReadable: () => void): Watcher =>
+      new addon.Watcher(fd, onReadable);
+    return { kernel: Object.assign({}, addon, { watch }), path, unavailableReason: '' };
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    return { kernel: null, path: null, unavailableReason: `${path} does not load: ${reason}` };
+  }
+}

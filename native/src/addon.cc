@@ -1,0 +1,18 @@
+#include <napi.h>
+
+#include "event.h"
+#include "file.h"
+#include "mapping.h"
+
+namespace {
+
+Napi::Object initialise(Napi::Env env, Napi::Object exports) {
+  exportFile(env, exports);
+  exportMapping(env, exports);
+  exportEvent(env, exports);
+  return exports;
+}
+
+}  // namespace
+
+NODE_API_MODULE(ultima, initialise)

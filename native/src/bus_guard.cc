@@ -1,0 +1,87 @@
+#include "bus_guard.h"
+
+#include <signal.h>
+#include <sys/mman.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstdint>
+#include <cstring>
+#include <mutex>
+
+namespace bus_guard {
+namespace {
+
+constexpr int slotCount = 256;
+
+// Read by the signal handler: each slot is published by the store of its length and withdrawn by
+// storing 0, so the handler never sees a half-written one.
+struct Slot {
+  std::atomic<uintptr_t> start{0};
+  std::atomic<size_t> length{0};
+  std::atomic<bool> isTaken{false};
+  std::atomic<bool> isHit{false};
+};
+
+Slot slots[slotCount];
+struct sigaction previous;
+std::once_flag installed;
+
+/// Only async-signal-safe calls. No jump out of the frame: JavaScript may stand on the stack.
+void onBusError(int number, siginfo_t* info, void* context) {
+  const auto address = reinterpret_cast<uintptr_t>(info->si_addr);
+  for (Slot& slot : slots) {
+    const size_t length = slot.length.load(std::memory_order_acquire);
+    const uintptr_t start = slot.start.load(std::memory_order_relaxed);
+    if (length == 0 || address < start || address >= start + length) continue;
+    void* page = mmap(reinterpret_cast<void*>(start), length, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    if (page == MAP_FAILED) break;
+    memset(page, 0xff, length);
+    slot.isHit.store(true, std::memory_order_release);
+    return;
+  }
+  if ((previous.sa_flags & SA_SIGINFO) != 0 && previous.sa_sigaction != nullptr) {
+    previous.sa_sigaction(number, info, context);
+  } else if (previous.sa_handler != SIG_DFL && previous.sa_handler != SIG_IGN) {
+    previous.sa_handler(number);
+  } else {
+    // Not ours: die of it, as if this handler had never been there.
+    signal(number, SIG_DFL);
+    raise(number);
+  }
+}
+
+void install() {
+  struct sigaction action = {};
+  action.sa_sigaction = onBusError;
+  action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+  sigaction(SIGBUS, &action, &previous);
+}
+
+}  // namespace
+
+int add(void* address, size_t length) {
+  std::call_once(installed, install);
+  for (int i = 0; i < slotCount; i++) {
+    bool isTaken = false;
+    if (!slots[i].isTaken.compare_exchange_strong(isTaken, true)) continue;
+    slots[i].isHit.store(false);
+    slots[i].start.store(reinterpret_cast<uintptr_t>(address));
+    slots[i].length.store(length, std::memory_order_release);
+    return i;
+  }
+  return -ENOSPC;
+}
+
+bool wasHit(int slot) {
+  return slot >= 0 && slot < slotCount && slots[slot].isHit.load(std::memory_order_acquire);
+}
+
+void remove(int slot) {
+  if (slot < 0 || slot >= slotCount) return;
+  slots[slot].length.store(0, std::memory_order_release);
+  slots[slot].isTaken.store(false);
+}
+
+}  // namespace bus_guard

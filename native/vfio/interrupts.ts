@@ -1,0 +1,149 @@
+import { assert } from '../../sdk/assert.js';
+import type { Clock, Interrupts } from '../../sdk/device.js';
+import { ErrorCode, UltimaError } from '../../sdk/errors.js';
+import { errnoText, type Kernel, type Watcher } from '../kernel.js';
+import { VfioIrq } from '../uapi/vfio.js';
+import type { VfioDevice } from './device.js';
+
+/** One MSI-X vector: the eventfd that it signals, and who waits for it. */
+interface Vector {
+  readonly eventfd: number;
+  watcher: Watcher | null;
+  isMasked: boolean;
+  waiters: (() => void)[];
+}
+
+/**
+ * MSI-X vectors as eventfds, all connected in one call. The kernel owns the vector table, so a mask
+ * is ours: a masked vector stays signalled in its eventfd and is seen once it is unmasked.
+ */
+export class VfioInterrupts implements Interrupts {
+  readonly vectorCount: number;
+  private readonly kernel: Kernel;
+  private readonly device: VfioDevice;
+  private readonly clock: Clock;
+  private vectors: Vector[] = [];
+
+  constructor(kernel: Kernel, device: VfioDevice, clock: Clock) {
+    this.kernel = kernel;
+    this.device = device;
+    this.clock = clock;
+    this.vectorCount = device.irq(VfioIrq.msix).count;
+  }
+
+  enable(count: number): void {
+    if (!Number.isInteger(count) || count < 0 || count > this.vectorCount) {
+      throw new RangeError(`${count} vectors asked for, the function has ${this.vectorCount}`);
+    }
+    this.disable();
+    const eventfds: number[] = [];
+    try {
+      for (let i = 0; i < count; i++) eventfds.push(this.newEventfd());
+      if (count > 0) this.device.setEventfds(VfioIrq.msix, eventfds);
+    } catch (error) {
+      for (const fd of eventfds) this.kernel.close(fd);
+      throw error;
+    }
+    this.vectors = eventfds.map((eventfd) => ({
+      eventfd,
+      watcher: null,
+      isMasked: false,
+      waiters: [],
+    }));
+  }
+
+  take(vector: number): boolean {
+    const state = this.vector(vector);
+    return !state.isMasked && this.kernel.takeEvent(state.eventfd) > 0;
+  }
+
+  mask(vector: number): void {
+    this.vector(vector).isMasked = true;
+  }
+
+  unmask(vector: number): void {
+    const state = this.vector(vector);
+    state.isMasked = false;
+    for (const wake of state.waiters.splice(0)) wake();
+  }
+
+  /** Sleeps in the event loop: an idle driver costs no processor time. */
+  async wait(vector: number, untilNs: number): Promise<boolean> {
+    const state = this.vector(vector);
+    for (;;) {
+      if (this.vectors[vector] !== state) return false;
+      if (this.take(vector)) return true;
+      const leftNs = untilNs - this.clock.nowNs();
+      if (leftNs <= 0) return false;
+      await this.sleep(state, leftNs);
+    }
+  }
+
+  /** Fire a vector from software, through the kernel. */
+  trigger(vector: number): void {
+    this.vector(vector);
+    this.device.trigger(VfioIrq.msix, vector);
+  }
+
+  close(): void {
+    this.disable();
+  }
+
+  private sleep(state: Vector, leftNs: number): Promise<void> {
+    return new Promise((resolve) => {
+      // A timer keeps at most 2^31 - 1 ms; a longer wait looks again after that.
+      const limitMs = Math.min(Math.ceil(leftNs / 1e6), 2 ** 31 - 1);
+      const wake = (): void => {
+        clearTimeout(timer);
+        state.waiters = state.waiters.filter((waiter) => waiter !== wake);
+        if (state.waiters.length === 0) this.stopWatching(state);
+        resolve();
+      };
+      const timer = setTimeout(wake, limitMs);
+      state.waiters.push(wake);
+      if (state.watcher !== null || state.isMasked) return;
+      state.watcher = this.kernel.watch(state.eventfd, () => {
+        for (const waiter of [...state.waiters]) waiter();
+      });
+      state.watcher.hold(true);
+    });
+  }
+
+  private stopWatching(state: Vector): void {
+    state.watcher?.close();
+    state.watcher = null;
+  }
+
+  private disable(): void {
+    if (this.vectors.length === 0) return;
+    const vectors = this.vectors;
+    this.vectors = [];
+    for (const state of vectors) {
+      this.stopWatching(state);
+      for (const wake of state.waiters.splice(0)) wake();
+    }
+    // A device that is gone refuses; its descriptors are closed all the same.
+    try {
+      this.device.setEventfds(VfioIrq.msix, []);
+    } finally {
+      for (const state of vectors) this.kernel.close(state.eventfd);
+    }
+  }
+
+  private newEventfd(): number {
+    const fd = this.kernel.eventfd();
+    if (fd >= 0) return fd;
+    throw new UltimaError(
+      ErrorCode.backendUnavailable,
+      `no descriptor for an interrupt: ${errnoText(fd)}; raise the limit of open files (ulimit -n)`,
+      { errno: errnoText(fd) },
+    );
+  }
+
+  private vector(index: number): Vector {
+    const state = this.vectors[index];
+    if (state === undefined) throw new RangeError(`vector ${index} is not enabled`);
+    assert(state.eventfd >= 0, 'an enabled vector has an eventfd');
+    return state;
+  }
+}

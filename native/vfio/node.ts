@@ -1,0 +1,31 @@
+import { ErrorCode, UltimaError } from '../../sdk/errors.js';
+import { Errno, errnoText, type Kernel } from '../kernel.js';
+
+/**
+ * Open a device node, or say why not and what to do.
+ *
+ * @throws UltimaError DEVICE_BUSY when another process holds it, BACKEND_UNAVAILABLE otherwise
+ */
+export function claim(kernel: Kernel, path: string, flags: number): number {
+  const fd = kernel.open(path, flags);
+  if (fd >= 0) return fd;
+  if (fd === -Errno.EBUSY) {
+    throw new UltimaError(
+      ErrorCode.deviceBusy,
+      `${path} is held by another process; close that one first`,
+      { path },
+    );
+  }
+  const remedies: Readonly<Record<number, string>> = {
+    [Errno.ENOENT]: "load vfio-pci and bind the device ('ultima bind')",
+    [Errno.EACCES]: `give this user the node: chown it, or a udev rule for SUBSYSTEM=="vfio"`,
+    [Errno.EPERM]: 'this process may not use VFIO here',
+    [Errno.ENODEV]: 'load the module vfio-pci',
+  };
+  const remedy = remedies[-fd] ?? "run 'ultima doctor'";
+  throw new UltimaError(
+    ErrorCode.backendUnavailable,
+    `cannot open ${path} (${errnoText(fd)}): ${remedy}`,
+    { path, errno: errnoText(fd) },
+  );
+}
