@@ -30,7 +30,11 @@ export function addonPaths(environmentPath = process.env.ULTIMA_NATIVE_PATH): st
 /** Load the addon. Never throws: without it everything but real hardware works. */
 export function loadAddon(paths: readonly string[] = addonPaths()): LoadResult {
   if (process.platform !== 'linux') {
-    return { kernel: null, path: null, unavailableReason: `VFIO is Linux's, this is ${process.platform}` };
+    return {
+      kernel: null,
+      path: null,
+      unavailableReason: `VFIO is Linux's, this is ${process.platform}`,
+    };
   }
   const path = paths.find((candidate) => existsSync(candidate));
   if (path === undefined) {

@@ -143,7 +143,9 @@ export class VfioDevice {
 /** What may be mapped: all of it, the areas that a sparse capability lists, or nothing. */
 function mappableAreas(info: Uint32Array, length: number): MappableArea[] {
   if (RegionInfo.isMappable.get(info, 0) === 0 || length === 0) return [];
-  const first = RegionInfo.hasCapabilities.get(info, 0) ? RegionInfo.capabilityOffset.get(info, 0) : 0;
+  const first = RegionInfo.hasCapabilities.get(info, 0)
+    ? RegionInfo.capabilityOffset.get(info, 0)
+    : 0;
   const whole = [{ offset: 0, length }];
   if (capabilityAt(info, first, VfioCapability.regionMsixMappable) >= 0) return whole;
   const sparse = capabilityAt(info, first, VfioCapability.regionSparseMmap);
@@ -153,7 +155,10 @@ function mappableAreas(info: Uint32Array, length: number): MappableArea[] {
   for (let i = 0; i < count; i++) {
     const at = sparse + (SparseMmapCapability.layout.bytes + i * SparseArea.layout.bytes) / 4;
     if (at + SparseArea.layout.bytes / 4 > info.length) break;
-    const area = { offset: SparseArea.offset.get(info, at), length: SparseArea.length.get(info, at) };
+    const area = {
+      offset: SparseArea.offset.get(info, at),
+      length: SparseArea.length.get(info, at),
+    };
     if (area.length > 0 && area.offset + area.length <= length) areas.push(area);
   }
   return areas;

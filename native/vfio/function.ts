@@ -72,7 +72,11 @@ async function openIommu(sysfs: Sysfs, address: string, options: VfioOptions): P
   const { kernel } = options;
   const device = sysfs.vfioDevice(address);
   const group = sysfs.group(address);
-  if (device !== null && options.iommu !== 'group' && (options.iommu === 'iommufd' || hasIommufd(kernel))) {
+  if (
+    device !== null &&
+    options.iommu !== 'group' &&
+    (options.iommu === 'iommufd' || hasIommufd(kernel))
+  ) {
     return openIommufd({ kernel, device });
   }
   if (options.iommu === 'iommufd') {

@@ -13,7 +13,13 @@ import {
   vfioApiVersion,
 } from '../uapi/vfio.js';
 import { capabilityAt } from './capability.js';
-import { type AddressRange, type Iommu, type MapRequest, mapFailure, unmapFailure } from './iommu.js';
+import {
+  type AddressRange,
+  type Iommu,
+  type MapRequest,
+  mapFailure,
+  unmapFailure,
+} from './iommu.js';
 import { claim } from './node.js';
 
 export interface GroupOptions {
@@ -46,8 +52,7 @@ export async function openGroup(options: GroupOptions): Promise<Iommu> {
     const containerWord = Uint32Array.of(container);
     check(kernel.ioctl(groupFd, VfioRequest.groupSetContainer, containerWord), 'SET_CONTAINER');
     // 3. The IOMMU model.
-    const hasV2 =
-      kernel.ioctl(container, VfioRequest.checkExtension, VfioIommuType.type1v2) === 1;
+    const hasV2 = kernel.ioctl(container, VfioRequest.checkExtension, VfioIommuType.type1v2) === 1;
     const model = hasV2 ? VfioIommuType.type1v2 : VfioIommuType.type1;
     check(kernel.ioctl(container, VfioRequest.setIommu, model), 'VFIO_SET_IOMMU');
     // 4. What it can map.
@@ -90,7 +95,9 @@ function readIommuInfo(
   IommuInfo.argsz.set(info, 0, info.byteLength);
   check(kernel.ioctl(container, VfioRequest.iommuGetInfo, info), 'VFIO_IOMMU_GET_INFO');
   const pageBytes = smallestPage(IommuInfo.pageSizes.get(info, 0));
-  const first = IommuInfo.hasCapabilities.get(info, 0) ? IommuInfo.capabilityOffset.get(info, 0) : 0;
+  const first = IommuInfo.hasCapabilities.get(info, 0)
+    ? IommuInfo.capabilityOffset.get(info, 0)
+    : 0;
   const at = capabilityAt(info, first, VfioCapability.iovaRange);
   if (at < 0) return { ranges: [{ first: 0, last: 0xffff_ffff }], pageBytes };
   const ranges: AddressRange[] = [];
@@ -183,4 +190,3 @@ class GroupIommu implements Iommu {
     this.opened = [];
   }
 }
-

@@ -36,11 +36,7 @@ export interface Iommu {
 }
 
 /** A refused mapping in words: the kernel says only a number. */
-export function mapFailure(
-  request: MapRequest,
-  result: number,
-  memlockBytes: number,
-): UltimaError {
+export function mapFailure(request: MapRequest, result: number, memlockBytes: number): UltimaError {
   const facts = { iova: request.iova, length: request.length, errno: errnoText(result) };
   if (result === -Errno.ENOMEM) {
     const message =

@@ -8,14 +8,14 @@ import {
   IoasUnmap,
   IommufdRequest,
 } from '../uapi/iommufd.js';
+import { AttachIommufd, BindIommufd, DetachIommufd, IovaRange, VfioRequest } from '../uapi/vfio.js';
 import {
-  AttachIommufd,
-  BindIommufd,
-  DetachIommufd,
-  IovaRange,
-  VfioRequest,
-} from '../uapi/vfio.js';
-import { type AddressRange, type Iommu, type MapRequest, mapFailure, unmapFailure } from './iommu.js';
+  type AddressRange,
+  type Iommu,
+  type MapRequest,
+  mapFailure,
+  unmapFailure,
+} from './iommu.js';
 import { claim } from './node.js';
 
 export interface IommufdOptions {

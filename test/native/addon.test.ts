@@ -39,16 +39,19 @@ function withKernel(title: string, body: (kernel: Kernel) => unknown): void {
   });
 }
 
-withKernel('an arena is zero, shared, and lost to nobody: unmapping detaches its views', (native) => {
-  const buffer = mapped(native.arena(1 << 20, false));
-  const bytes = new Uint8Array(buffer);
-  assert.is(bytes.length, 1 << 20);
-  assert.ok(bytes.every((byte) => byte === 0));
-  assert.ok(native.addressOf(buffer) > 0);
-  assert.is(native.addressOf(buffer) % 4096, 0);
-  assert.is(native.unmap(buffer), 0);
-  assert.is(bytes.length, 0);
-});
+withKernel(
+  'an arena is zero, shared, and lost to nobody: unmapping detaches its views',
+  (native) => {
+    const buffer = mapped(native.arena(1 << 20, false));
+    const bytes = new Uint8Array(buffer);
+    assert.is(bytes.length, 1 << 20);
+    assert.ok(bytes.every((byte) => byte === 0));
+    assert.ok(native.addressOf(buffer) > 0);
+    assert.is(native.addressOf(buffer) % 4096, 0);
+    assert.is(native.unmap(buffer), 0);
+    assert.is(bytes.length, 0);
+  },
+);
 
 withKernel('memory that is not a live mapping cannot be unmapped', (native) => {
   assert.ok(native.unmap(new ArrayBuffer(4096)) < 0);
@@ -71,28 +74,31 @@ withKernel('descriptors are not inherited by programs that are started', (native
   native.close(fd);
 });
 
-withKernel('a device window whose device is gone reads all-ones and the process lives', (native) => {
-  const directory = mkdtempSync(join(tmpdir(), 'ultima-guard-'));
-  const path = join(directory, 'window');
-  writeFileSync(path, Buffer.alloc(8192, 0x11));
-  const fd = native.open(path, OpenFlag.readWrite);
-  const buffer = mapped(native.map(fd, 0, 8192, true, true));
-  const words = new Uint32Array(buffer);
-  const read = (i: number): number => words[i]!;
-  // Often enough that the access is compiled: the fault must work from optimised code too.
-  let sum = 0;
-  for (let i = 0; i < 100_000; i++) sum += read(i & 1023);
-  assert.is(sum, 100_000 * 0x1111_1111);
-  assert.is(native.wasHit(buffer), false);
-  truncateSync(path, 0);
-  assert.is(read(0), 0xffff_ffff);
-  assert.is(native.wasHit(buffer), true);
-  words[5] = 1;
-  assert.is(read(2047), 0xffff_ffff);
-  native.unmap(buffer);
-  native.close(fd);
-  rmSync(directory, { recursive: true });
-});
+withKernel(
+  'a device window whose device is gone reads all-ones and the process lives',
+  (native) => {
+    const directory = mkdtempSync(join(tmpdir(), 'ultima-guard-'));
+    const path = join(directory, 'window');
+    writeFileSync(path, Buffer.alloc(8192, 0x11));
+    const fd = native.open(path, OpenFlag.readWrite);
+    const buffer = mapped(native.map(fd, 0, 8192, true, true));
+    const words = new Uint32Array(buffer);
+    const read = (i: number): number => words[i]!;
+    // Often enough that the access is compiled: the fault must work from optimised code too.
+    let sum = 0;
+    for (let i = 0; i < 100_000; i++) sum += read(i & 1023);
+    assert.is(sum, 100_000 * 0x1111_1111);
+    assert.is(native.wasHit(buffer), false);
+    truncateSync(path, 0);
+    assert.is(read(0), 0xffff_ffff);
+    assert.is(native.wasHit(buffer), true);
+    words[5] = 1;
+    assert.is(read(2047), 0xffff_ffff);
+    native.unmap(buffer);
+    native.close(fd);
+    rmSync(directory, { recursive: true });
+  },
+);
 
 withKernel('an eventfd wakes its watcher from the event loop and counts', async (native) => {
   const fd = native.eventfd();

@@ -1,5 +1,11 @@
 import { Errno, type Kernel, type Watcher } from '../../native/kernel.js';
-import { IoasAlloc, IoasIovaRanges, IoasMap, IoasUnmap, IommufdRequest } from '../../native/uapi/iommufd.js';
+import {
+  IoasAlloc,
+  IoasIovaRanges,
+  IoasMap,
+  IoasUnmap,
+  IommufdRequest,
+} from '../../native/uapi/iommufd.js';
 import {
   AttachIommufd,
   BindIommufd,
@@ -29,7 +35,10 @@ interface Mapping {
 }
 
 const requestNames = new Map<number, string>(
-  [...Object.entries(VfioRequest), ...Object.entries(IommufdRequest)].map(([name, id]) => [id, name]),
+  [...Object.entries(VfioRequest), ...Object.entries(IommufdRequest)].map(([name, id]) => [
+    id,
+    name,
+  ]),
 );
 
 /**

@@ -17,23 +17,26 @@ const sysfs = new Sysfs(root);
 
 const vfio = suite('native/vfio');
 
-vfio('the legacy interface opens container, group, model and device in the one valid order', async () => {
-  const kernel = new FakeKernel();
-  const fn = await open(kernel, { iommu: 'group' });
-  assert.equal(kernel.log.slice(0, 10), [
-    'open /dev/vfio/vfio',
-    'getApiVersion',
-    'open /dev/vfio/4',
-    'groupGetStatus',
-    'groupSetContainer',
-    'checkExtension',
-    'setIommu',
-    'iommuGetInfo',
-    'iommuGetInfo',
-    'groupGetDeviceFd',
-  ]);
-  await fn.close();
-});
+vfio(
+  'the legacy interface opens container, group, model and device in the one valid order',
+  async () => {
+    const kernel = new FakeKernel();
+    const fn = await open(kernel, { iommu: 'group' });
+    assert.equal(kernel.log.slice(0, 10), [
+      'open /dev/vfio/vfio',
+      'getApiVersion',
+      'open /dev/vfio/4',
+      'groupGetStatus',
+      'groupSetContainer',
+      'checkExtension',
+      'setIommu',
+      'iommuGetInfo',
+      'iommuGetInfo',
+      'groupGetDeviceFd',
+    ]);
+    await fn.close();
+  },
+);
 
 vfio('iommufd binds, allocates, attaches, and only then asks for the usable ranges', async () => {
   const kernel = new FakeKernel();
@@ -58,7 +61,10 @@ vfio('whichever call of an open fails, all is given back and the next open works
     const golden = new FakeKernel();
     golden.hasIommufd = true;
     await (await open(golden, { iommu })).close();
-    const calls = golden.log.slice(0, golden.log.findIndex((call) => call.startsWith('write')));
+    const calls = golden.log.slice(
+      0,
+      golden.log.findIndex((call) => call.startsWith('write')),
+    );
     let failed = 0;
     for (const [step, call] of calls.entries()) {
       const kernel = new FakeKernel();
@@ -114,22 +120,25 @@ vfio('allocating and freeing a hundred thousand regions leaves nothing behind', 
   await fn.close();
 });
 
-vfio('memory beyond the limit of locked memory is refused with the limit and the remedy', async () => {
-  const kernel = new FakeKernel();
-  const fn = await open(kernel, { arenaBytes: 4 * 1024 * 1024 });
-  const before = kernel.mappings.length;
-  assert.throws(
-    () => fn.dma.allocate(8 * 1024 * 1024),
-    (error: unknown) =>
-      error instanceof UltimaError &&
-      error.code === 'DMA_MAP_FAILED' &&
-      error.message.includes('8388608') &&
-      error.message.includes('ulimit -l'),
-  );
-  assert.is(kernel.mappings.length, before);
-  assert.is(kernel.buffers.size, 1);
-  await fn.close();
-});
+vfio(
+  'memory beyond the limit of locked memory is refused with the limit and the remedy',
+  async () => {
+    const kernel = new FakeKernel();
+    const fn = await open(kernel, { arenaBytes: 4 * 1024 * 1024 });
+    const before = kernel.mappings.length;
+    assert.throws(
+      () => fn.dma.allocate(8 * 1024 * 1024),
+      (error: unknown) =>
+        error instanceof UltimaError &&
+        error.code === 'DMA_MAP_FAILED' &&
+        error.message.includes('8388608') &&
+        error.message.includes('ulimit -l'),
+    );
+    assert.is(kernel.mappings.length, before);
+    assert.is(kernel.buffers.size, 1);
+    await fn.close();
+  },
+);
 
 vfio('ten thousand refused mappings leave the address allocator as it was', async () => {
   const kernel = new FakeKernel();
@@ -170,53 +179,62 @@ vfio('freed memory is poisoned on request, and freeing it twice is refused', asy
   await fn.close();
 });
 
-vfio('all vectors are connected in one call, and a second connection first disconnects', async () => {
-  const kernel = new FakeKernel();
-  const fn = await open(kernel);
-  fn.interrupts.enable(5);
-  assert.is(kernel.eventfdsOf.get(2)?.length, 5);
-  fn.interrupts.enable(3);
-  assert.is(kernel.eventfdsOf.get(2)?.length, 3);
-  assert.throws(() => fn.interrupts.enable(10), /10 vectors asked for, the function has 9/);
-  await fn.close();
-  assert.equal(kernel.openCount, 0);
-});
+vfio(
+  'all vectors are connected in one call, and a second connection first disconnects',
+  async () => {
+    const kernel = new FakeKernel();
+    const fn = await open(kernel);
+    fn.interrupts.enable(5);
+    assert.is(kernel.eventfdsOf.get(2)?.length, 5);
+    fn.interrupts.enable(3);
+    assert.is(kernel.eventfdsOf.get(2)?.length, 3);
+    assert.throws(() => fn.interrupts.enable(10), /10 vectors asked for, the function has 9/);
+    await fn.close();
+    assert.equal(kernel.openCount, 0);
+  },
+);
 
-vfio('a vector that fires wakes its waiter, and a masked one only once it is unmasked', async () => {
-  const kernel = new FakeKernel();
-  const fn = await open(kernel);
-  fn.interrupts.enable(2);
-  const fd = kernel.eventfdsOf.get(2)![1]!;
-  const far = fn.clock.nowNs() + 5e9;
-  const waiting = fn.interrupts.wait(1, far);
-  kernel.signalEvent(fd);
-  assert.is(await waiting, true);
-  assert.is(fn.interrupts.take(1), false);
-  fn.interrupts.mask(1);
-  kernel.signalEvent(fd);
-  assert.is(fn.interrupts.take(1), false);
-  const masked = fn.interrupts.wait(1, far);
-  fn.interrupts.unmask(1);
-  assert.is(await masked, true);
-  assert.is(await fn.interrupts.wait(0, fn.clock.nowNs() + 1e6), false);
-  await fn.close();
-});
+vfio(
+  'a vector that fires wakes its waiter, and a masked one only once it is unmasked',
+  async () => {
+    const kernel = new FakeKernel();
+    const fn = await open(kernel);
+    fn.interrupts.enable(2);
+    const fd = kernel.eventfdsOf.get(2)![1]!;
+    const far = fn.clock.nowNs() + 5e9;
+    const waiting = fn.interrupts.wait(1, far);
+    kernel.signalEvent(fd);
+    assert.is(await waiting, true);
+    assert.is(fn.interrupts.take(1), false);
+    fn.interrupts.mask(1);
+    kernel.signalEvent(fd);
+    assert.is(fn.interrupts.take(1), false);
+    const masked = fn.interrupts.wait(1, far);
+    fn.interrupts.unmask(1);
+    assert.is(await masked, true);
+    assert.is(await fn.interrupts.wait(0, fn.clock.nowNs() + 1e6), false);
+    await fn.close();
+  },
+);
 
-vfio('registers outside the mappable areas go through the file, inside them through memory', async () => {
-  const kernel = new FakeKernel();
-  kernel.sparse = [[0, 0x2000]];
-  kernel.deviceFile.set([0x78, 0x56, 0x34, 0x12], 0x2004);
-  const fn = await open(kernel);
-  const bar = fn.bar(0);
-  assert.is(bar.read32(0x2004), 0x1234_5678);
-  assert.ok(kernel.log.includes('map 0+2000'));
-  const calls = kernel.log.length;
-  bar.write32(0x1000, 1);
-  assert.is(kernel.log.length, calls);
-  bar.write32(0x3000, 1);
-  assert.is(kernel.log.at(-1), 'write 3000');
-  await fn.close();
-});
+vfio(
+  'registers outside the mappable areas go through the file, inside them through memory',
+  async () => {
+    const kernel = new FakeKernel();
+    kernel.sparse = [[0, 0x2000]];
+    kernel.deviceFile.set([0x78, 0x56, 0x34, 0x12], 0x2004);
+    const fn = await open(kernel);
+    const bar = fn.bar(0);
+    assert.is(bar.read32(0x2004), 0x1234_5678);
+    assert.ok(kernel.log.includes('map 0+2000'));
+    const calls = kernel.log.length;
+    bar.write32(0x1000, 1);
+    assert.is(kernel.log.length, calls);
+    bar.write32(0x3000, 1);
+    assert.is(kernel.log.at(-1), 'write 3000');
+    await fn.close();
+  },
+);
 
 vfio('a BAR that may not be mapped works through the file', async () => {
   const kernel = new FakeKernel();
@@ -229,30 +247,33 @@ vfio('a BAR that may not be mapped works through the file', async () => {
   await fn.close();
 });
 
-vfio('closing stops bus mastering, then interrupts, then DMA, then windows, then descriptors', async () => {
-  const kernel = new FakeKernel();
-  kernel.deviceFile.set([0x06, 0x04], 0x1_0004);
-  const fn = await open(kernel);
-  fn.bar(0);
-  fn.interrupts.enable(1);
-  const from = kernel.log.length;
-  await fn.close();
-  const closing = kernel.log.slice(from).filter((call) => call !== 'close eventfd');
-  assert.equal(closing, [
-    'write 10004',
-    'deviceSetIrqs',
-    'deviceSetIrqs',
-    'deviceSetIrqs',
-    'iommuUnmapDma',
-    'munmap',
-    'munmap',
-    'close device',
-    'close group',
-    'close container',
-  ]);
-  assert.equal([...kernel.deviceFile.subarray(0x1_0004, 0x1_0006)], [0x02, 0x04]);
-  await fn.close();
-});
+vfio(
+  'closing stops bus mastering, then interrupts, then DMA, then windows, then descriptors',
+  async () => {
+    const kernel = new FakeKernel();
+    kernel.deviceFile.set([0x06, 0x04], 0x1_0004);
+    const fn = await open(kernel);
+    fn.bar(0);
+    fn.interrupts.enable(1);
+    const from = kernel.log.length;
+    await fn.close();
+    const closing = kernel.log.slice(from).filter((call) => call !== 'close eventfd');
+    assert.equal(closing, [
+      'write 10004',
+      'deviceSetIrqs',
+      'deviceSetIrqs',
+      'deviceSetIrqs',
+      'iommuUnmapDma',
+      'munmap',
+      'munmap',
+      'close device',
+      'close group',
+      'close container',
+    ]);
+    assert.equal([...kernel.deviceFile.subarray(0x1_0004, 0x1_0006)], [0x02, 0x04]);
+    await fn.close();
+  },
+);
 
 vfio('the kernel asking for the device back marks it removed and tells the owner', async () => {
   const kernel = new FakeKernel();
@@ -303,7 +324,11 @@ function open(kernel: FakeKernel, options: Partial<VfioOptions> = {}): Promise<P
 
 /** Three functions: one on vfio-pci, one on nvme, one on vfio-pci but without an IOMMU group. */
 function makeSysfs(): void {
-  const drivers = { '0000:01:00.0': 'vfio-pci', '0000:02:00.0': 'nvme', '0000:03:00.0': 'vfio-pci' };
+  const drivers = {
+    '0000:01:00.0': 'vfio-pci',
+    '0000:02:00.0': 'nvme',
+    '0000:03:00.0': 'vfio-pci',
+  };
   for (const [name, driver] of Object.entries(drivers)) {
     const path = join(root, 'bus/pci/devices', name);
     mkdirSync(path, { recursive: true });

@@ -1,0 +1,98 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, ftruncateSync, openSync } from 'node:fs';
+import { join } from 'node:path';
+
+export interface MachineOptions {
+  /** Where prepare.sh left the kernel and the initial RAM disk. */
+  readonly directory: string;
+  /** Words for inside.ts. */
+  readonly what: readonly string[];
+  readonly limitMs: number;
+  readonly onLine: (line: string) => void;
+}
+
+const diskBytes = 256 * 1024 * 1024;
+
+/** The controllers of the guest, each behind a root port, so that each has an IOMMU group of its own. */
+const controllers: readonly (readonly string[])[] = [
+  ['nvme,id=n0,serial=plain,drive=d0,bus=rp0'],
+  [
+    'nvme,id=n1,serial=protected,bus=rp1',
+    'nvme-ns,drive=d1,bus=n1,nsid=1,logical_block_size=4096,physical_block_size=4096,ms=8,pi=1',
+  ],
+  ['nvme,id=n2,serial=cmb,drive=d2,cmb_size_mb=16,bus=rp2'],
+  [
+    'nvme-subsys,id=s0,nqn=subsys0',
+    'nvme,id=n3,serial=shared,subsys=s0,bus=rp3',
+    'nvme-ns,drive=d3,bus=n3,nsid=1,shared=on',
+    'nvme-ns,drive=d4,bus=n3,nsid=2,shared=on',
+  ],
+  [
+    'nvme-subsys,id=s1,nqn=subsys1',
+    'nvme,id=n4,serial=virtual,subsys=s1,bus=rp4,sriov_max_vfs=2,sriov_vq_flexible=4,' +
+      'sriov_vi_flexible=2,max_ioqpairs=6,msix_qsize=8',
+    'nvme-ns,drive=d5,bus=n4,nsid=1,shared=on',
+  ],
+];
+const diskCount = 6;
+
+/** Boot the guest, run `inside.ts` in it, and hand over what it prints. @returns its exit code */
+export async function runMachine(options: MachineOptions): Promise<number> {
+  const qemu = spawn('qemu-system-x86_64', machineArguments(options), {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const timer = setTimeout(() => qemu.kill('SIGKILL'), options.limitMs);
+  let exitCode = -1;
+  readLines(qemu, (line) => {
+    const end = /^EXIT:(\d+)/.exec(line);
+    if (end !== null) exitCode = Number(end[1]);
+    else options.onLine(line);
+  });
+  await new Promise((resolve) => qemu.on('close', resolve));
+  clearTimeout(timer);
+  return exitCode;
+}
+
+function machineArguments(options: MachineOptions): string[] {
+  const { directory, what } = options;
+  const kernelLine =
+    'console=ttyS0 intel_iommu=on iommu=pt panic=-1 quiet tsc=unstable ' +
+    `ultima.node=${process.execPath} ultima.what=${what.join(',')}`;
+  const args = [
+    ...['-M', 'q35,kernel-irqchip=split', '-accel', 'tcg,thread=multi', '-cpu', 'max'],
+    ...['-smp', '2', '-m', '3G', '-nodefaults', '-nographic', '-no-reboot', '-serial', 'stdio'],
+    ...['-device', 'intel-iommu,intremap=on,caching-mode=on'],
+    ...['-kernel', join(directory, 'vmlinuz'), '-initrd', join(directory, 'ird.gz')],
+    ...['-append', kernelLine],
+    ...['-fsdev', 'local,id=h,path=/,security_model=none,readonly=on,multidevs=remap'],
+    ...['-device', 'virtio-9p-pci,fsdev=h,mount_tag=host'],
+    ...['-netdev', 'user,id=net0,restrict=on', '-device', 'virtio-net-pci,netdev=net0'],
+    ...['-monitor', `unix:${join(directory, 'monitor')},server,nowait`],
+  ];
+  for (let i = 0; i < diskCount; i++) {
+    const path = join(directory, `disk${i}.img`);
+    const fd = openSync(path, 'w');
+    ftruncateSync(fd, diskBytes);
+    closeSync(fd);
+    args.push('-drive', `file=${path},if=none,id=d${i},format=raw`);
+  }
+  controllers.forEach((devices, i) => {
+    args.push('-device', `pcie-root-port,id=rp${i},slot=${i + 1},chassis=${i + 1}`);
+    for (const device of devices) args.push('-device', device);
+  });
+  return args;
+}
+
+/** Serial lines, without the carriage returns and escape sequences of a console. */
+function readLines(child: ChildProcess, onLine: (line: string) => void): void {
+  for (const stream of [child.stdout, child.stderr]) {
+    let rest = '';
+    stream?.setEncoding('utf8');
+    stream?.on('data', (chunk: string) => {
+      const lines = (rest + chunk).split(/\r*\n/);
+      rest = lines.pop() ?? '';
+      // biome-ignore lint/suspicious/noControlCharactersInRegex: terminals send escape sequences
+      for (const line of lines) onLine(line.replace(/\u001b\[[0-9;?]*[A-Za-z]|\u001bc/g, ''));
+    });
+  }
+}
