@@ -1,0 +1,109 @@
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import * as assert from 'uvu/assert';
+import type { LoadResult } from '../../native/load.js';
+import { bindToVfio } from '../../native/vfio/bind.js';
+import { examine, type Finding } from '../../native/vfio/doctor.js';
+import { Sysfs } from '../../native/vfio/sysfs.js';
+import { suite } from '../support/suite.js';
+import { FakeKernel } from './fake-kernel.js';
+
+const doctor = suite('native/doctor');
+const roots: string[] = [];
+const noAddon: LoadResult = { kernel: null, path: null, unavailableReason: 'no compiler' };
+
+doctor('a bare machine is told what it lacks, each with its remedy', () => {
+  const root = machine();
+  const findings = examine({ sysfs: new Sysfs(join(root, 'sys')), addon: noAddon, root });
+  assert.match(text(findings, 'native addon'), /wrong: no compiler; 'npx ultima build-native'/);
+  assert.match(text(findings, 'IOMMU'), /wrong: off or absent; .*amd_iommu=on/);
+  assert.match(text(findings, 'vfio-pci'), /wrong: not loaded; modprobe vfio-pci/);
+  assert.match(text(findings, 'controllers'), /note: no PCI function/);
+});
+
+doctor('a controller on vfio-pci in a group of its own is ready', () => {
+  const root = machine();
+  addFunction(root, '0000:01:00.0', { class: '0x010802', driver: 'vfio-pci', group: '4' });
+  addFunction(root, '0000:00:01.0', { class: '0x060400', driver: 'pcieport', group: '4' });
+  mkdirSync(join(root, 'dev/vfio'), { recursive: true });
+  writeFileSync(join(root, 'dev/vfio/4'), '');
+  const findings = examine({ sysfs: new Sysfs(join(root, 'sys')), addon: noAddon, root });
+  assert.is(text(findings, '0000:01:00.0'), 'ok: ready, group 4; ');
+});
+
+doctor('an endpoint of the same group that a driver holds is in the way, and named', () => {
+  const root = machine();
+  addFunction(root, '0000:01:00.0', { class: '0x010802', driver: 'vfio-pci', group: '4' });
+  addFunction(root, '0000:01:00.1', { class: '0x020000', driver: 'e1000e', group: '4' });
+  mkdirSync(join(root, 'dev/vfio'), { recursive: true });
+  writeFileSync(join(root, 'dev/vfio/4'), '');
+  const findings = examine({ sysfs: new Sysfs(join(root, 'sys')), addon: noAddon, root });
+  assert.match(text(findings, '0000:01:00.0'), /wrong: group 4 is shared with 0000:01:00.1/);
+});
+
+doctor('a controller of the kernel driver is named with its disks', () => {
+  const root = machine();
+  addFunction(root, '0000:02:00.0', { class: '0x010802', driver: 'nvme', group: '5' });
+  mkdirSync(join(root, 'sys/bus/pci/devices/0000:02:00.0/nvme/nvme0/nvme0n1'), { recursive: true });
+  const findings = examine({ sysfs: new Sysfs(join(root, 'sys')), addon: noAddon, root });
+  assert.match(text(findings, '0000:02:00.0'), /note: held by nvme as nvme0n1; 'ultima bind/);
+});
+
+doctor('too little locked memory is wrong, with the figure to set', () => {
+  const kernel = new FakeKernel();
+  const addon = { kernel, path: 'x', unavailableReason: '' };
+  const root = machine();
+  const findings = examine({ sysfs: new Sysfs(join(root, 'sys')), addon, root });
+  assert.match(text(findings, 'locked memory'), /wrong: 8388608 bytes.*ulimit -l 65536/);
+});
+
+doctor('only a storage controller is bound, and one whose disk is held stays', () => {
+  const root = machine();
+  const sysfs = new Sysfs(join(root, 'sys'));
+  addFunction(root, '0000:03:00.0', { class: '0x020000', driver: 'e1000e', group: '6' });
+  assert.throws(() => bindToVfio(sysfs, '0000:03:00.0'), /has class 0x020000, not 0x0108xx/);
+  addFunction(root, '0000:02:00.0', { class: '0x010802', driver: 'nvme', group: '5' });
+  mkdirSync(join(root, 'sys/bus/pci/devices/0000:02:00.0/nvme/nvme0/nvme0n1'), { recursive: true });
+  mkdirSync(join(root, 'sys/class/block/nvme0n1/nvme0n1p1'), { recursive: true });
+  mkdirSync(join(root, 'sys/class/block/nvme0n1p1/holders/dm-0'), { recursive: true });
+  assert.throws(() => bindToVfio(sysfs, '0000:02:00.0'), /\/dev\/nvme0n1 is held by dm-0/);
+  assert.throws(() => bindToVfio(sysfs, '0000:09:00.0'), /no PCI function 0000:09:00.0/);
+});
+
+doctor.after(() => {
+  for (const root of roots) rmSync(root, { recursive: true });
+});
+
+function text(findings: readonly Finding[], check: string): string {
+  return findings
+    .filter((finding) => finding.check === check)
+    .map((finding) => `${finding.verdict}: ${finding.text}; ${finding.remedy}`)
+    .join('\n');
+}
+
+function machine(): string {
+  const root = mkdtempSync(join(tmpdir(), 'ultima-doctor-'));
+  roots.push(root);
+  mkdirSync(join(root, 'sys/bus/pci/devices'), { recursive: true });
+  return root;
+}
+
+interface FakeFunction {
+  readonly class: string;
+  readonly driver: string;
+  readonly group: string;
+}
+
+function addFunction(root: string, address: string, fake: FakeFunction): void {
+  const path = join(root, 'sys/bus/pci/devices', address);
+  const driver = join(root, 'sys/bus/pci/drivers', fake.driver);
+  const group = join(root, 'sys/kernel/iommu_groups', fake.group);
+  for (const folder of [path, driver, join(group, 'devices')]) mkdirSync(folder, { recursive: true });
+  writeFileSync(join(path, 'class'), `${fake.class}\n`);
+  symlinkSync(driver, join(path, 'driver'));
+  symlinkSync(group, join(path, 'iommu_group'));
+  symlinkSync(path, join(group, 'devices', address));
+}
+
+doctor.run();
