@@ -3,6 +3,7 @@
 #include "event.h"
 #include "file.h"
 #include "mapping.h"
+#include "null_controller.h"
 
 namespace {
 
@@ -10,6 +11,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exportFile(env, exports);
   exportMapping(env, exports);
   exportEvent(env, exports);
+  exportNullController(env, exports);
   return exports;
 }
 
