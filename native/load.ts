@@ -18,12 +18,14 @@ export interface LoadResult {
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
-/** Where the addon may be, best first. The path of the environment is the only one when it is set. */
+/**
+ * Where the addon may be, best first. The path of the environment is the only one when it is set.
+ */
 export function addonPaths(environmentPath = process.env.ULTIMA_NATIVE_PATH): string[] {
   if (environmentPath !== undefined && environmentPath !== '') return [environmentPath];
   return [
-    `${root}build/Release/ultima.node`,
-    `${root}prebuilds/${process.platform}-${process.arch}/ultima.node`,
+    `${root}native/build/Release/ultima.node`,
+    `${root}native/prebuilds/${process.platform}-${process.arch}/ultima.node`,
   ];
 }
 

@@ -1,9 +1,13 @@
 /**
  * Waist 1: a PCIe function as a driver sees it. The simulator and the VFIO binding implement this;
- * everything above is written against it alone. Code that can tell which of the two it has is wrong.
+ * everything above is written against it alone. Code that can tell which of the two it has is
+ * wrong.
  */
 
-/** Configuration space, 4096 bytes, little endian [PCIe-4.0 §7.2]. A function that is gone reads as all-ones. */
+/**
+ * Configuration space, 4096 bytes, little endian [PCIe-4.0 §7.2]. A function that is gone reads as
+ * all-ones.
+ */
 export interface ConfigSpace {
   /** @param offset byte offset, 0..4095 */
   read8(offset: number): number;
@@ -19,7 +23,9 @@ export interface Bar {
   readonly index: number;
   /** Size of the window in bytes. */
   readonly length: number;
-  /** @returns the dword at a byte offset (a multiple of 4); 0xffffffff when the function is gone. */
+  /**
+   * @returns the dword at a byte offset (a multiple of 4); 0xffffffff when the function is gone.
+   */
   read32(offset: number): number;
   /** A posted store. Earlier stores to DMA memory are visible to the device before it. */
   write32(offset: number, value: number): void;
@@ -54,10 +60,14 @@ export interface DmaSpace {
   /**
    * Zero-filled memory, mapped for the device until it is freed.
    *
-   * @throws UltimaError DMA_EXHAUSTED, DMA_MAP_FAILED; RangeError for a length or alignment out of range
+   * @throws UltimaError DMA_EXHAUSTED, DMA_MAP_FAILED; RangeError for a length or alignment out of
+   *   range
    */
   allocate(length: number, options?: DmaOptions): DmaRegion;
-  /** Unmap and forget. The device faults on it from now on. @throws TypeError for foreign or freed memory */
+  /**
+   * Unmap and forget. The device faults on it from now on. @throws TypeError for foreign or freed
+   * memory
+   */
   free(region: DmaRegion): void;
 }
 
@@ -71,7 +81,9 @@ export interface Interrupts {
   take(vector: number): boolean;
   mask(vector: number): void;
   unmask(vector: number): void;
-  /** Resolves true when the vector fires (and takes it), false at `untilNs` of the function's clock. */
+  /**
+   * Resolves true when the vector fires (and takes it), false at `untilNs` of the function's clock.
+   */
   wait(vector: number, untilNs: number): Promise<boolean>;
 }
 
@@ -104,7 +116,9 @@ export interface PciFunction {
   readonly isRemoved: boolean;
   /** @param index 0..5 @throws RangeError for a BAR that the function does not have */
   bar(index: number): Bar;
-  /** A reset that the platform performs; configuration space is restored as the platform does it. */
+  /**
+   * A reset that the platform performs; configuration space is restored as the platform does it.
+   */
   reset(kind: FunctionReset): Promise<void>;
   /** Give everything back: DMA memory, interrupts, windows. Idempotent. */
   close(): Promise<void>;

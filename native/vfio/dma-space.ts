@@ -30,7 +30,8 @@ interface Arena {
 }
 
 /**
- * DMA memory of one function. Mapping costs the kernel 20 µs to milliseconds, so one arena is mapped
+ * DMA memory of one function. Mapping costs the kernel 20 µs to milliseconds, so one arena is
+ * mapped
  * at open and regions are cut from it; a region that does not fit, or that the device may only read
  * or write, gets a mapping of its own.
  */

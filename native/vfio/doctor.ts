@@ -62,7 +62,7 @@ function addonFinding(addon: LoadResult): Finding {
 function kernelFindings(root: string): Finding[] {
   const check = 'kernel options';
   const config = kernelConfig(root);
-  if (config === null) return [note(check, 'the configuration of this kernel is not published', '')];
+  if (config === null) return [note(check, 'this kernel does not publish its configuration', '')];
   const isSet = (name: string): boolean => new RegExp(`^${name}=[ym]$`, 'm').test(config);
   const needed = ['CONFIG_VFIO', 'CONFIG_VFIO_PCI'];
   const missing = needed.filter((name) => !isSet(name));
@@ -154,7 +154,8 @@ function controllerFindings(sysfs: Sysfs, root: string, address: string): Findin
   }
   if (driver !== 'vfio-pci') {
     const disks = sysfs.blockDevices(address);
-    const text = `held by ${driver ?? 'no driver'}${disks.length > 0 ? ` as ${disks.join(', ')}` : ''}`;
+    const disksText = disks.length > 0 ? ` as ${disks.join(', ')}` : '';
+    const text = `held by ${driver ?? 'no driver'}${disksText}`;
     findings.push(note(address, text, `'ultima bind ${address}' gives it to us`));
     return findings;
   }

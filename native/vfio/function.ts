@@ -29,7 +29,8 @@ export interface VfioOptions extends DmaSpaceOptions {
  * bus mastering is off until the driver turns it on.
  *
  * @param address '0000:01:00.0'
- * @throws UltimaError ADDRESS_INVALID, DEVICE_BUSY, IOMMU_MISSING, BACKEND_UNAVAILABLE, DMA_MAP_FAILED
+ * @throws UltimaError ADDRESS_INVALID, DEVICE_BUSY, IOMMU_MISSING, BACKEND_UNAVAILABLE,
+ *   DMA_MAP_FAILED
  */
 export async function openVfio(address: string, options: VfioOptions): Promise<PciFunction> {
   const sysfs = options.sysfs ?? new Sysfs();

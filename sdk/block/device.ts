@@ -32,10 +32,12 @@ export interface BlockDevice {
   /** Whether one more request fits now. */
   canSubmit(): boolean;
   /**
-   * Start a request. Never throws for a reason that lies with the device: that ends the request with
+   * Start a request. Never throws for a reason that lies with the device: that ends the request
+   * with
    * a status. `request.done` runs from `poll`, never from inside `submit`.
    *
-   * @throws RangeError for blocks beyond the end, an empty or oversized transfer or segments that do
+   * @throws RangeError for blocks beyond the end, an empty or oversized transfer or segments that
+   *   do
    *   not sum up; TypeError for freed or foreign memory. Nothing has changed then.
    */
   submit(request: BlockRequest): void;

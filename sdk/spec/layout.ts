@@ -8,7 +8,8 @@ export type ValueNames = Readonly<Record<string, number>>;
  * the byte offset of a dword, and the bits high..low inside it.
  *
  * Memory is a Uint32Array, because every structure here is dword-aligned, one element access is
- * one 32-bit access, and Atomics works on it. `at` is the dword index at which the structure starts.
+ * one 32-bit access, and Atomics works on it. `at` is the dword index at which the structure
+ * starts.
  * Nothing here allocates.
  */
 export class Bits<Doc extends string = string> {
@@ -77,7 +78,9 @@ export class U64<Doc extends string = string> {
     this.doc = doc;
   }
 
-  /** Exact below 2^53. Bytes from a device may say more: then it is a rounded number, see `isExact`. */
+  /**
+   * Exact below 2^53. Bytes from a device may say more: then it is a rounded number, see `isExact`.
+   */
   get(words: Uint32Array, at: number): number {
     return words[at + this.dword + 1]! * 0x1_0000_0000 + words[at + this.dword]!;
   }
@@ -93,7 +96,9 @@ export class U64<Doc extends string = string> {
   }
 }
 
-/** How the bytes of a wide field read: a 128-bit counter, text padded with blanks, an identifier. */
+/**
+ * How the bytes of a wide field read: a 128-bit counter, text padded with blanks, an identifier.
+ */
 export type WideKind = 'count' | 'text' | 'id' | 'raw';
 
 /**

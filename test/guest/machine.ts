@@ -13,7 +13,10 @@ export interface MachineOptions {
 
 const diskBytes = 256 * 1024 * 1024;
 
-/** The controllers of the guest, each behind a root port, so that each has an IOMMU group of its own. */
+/**
+ * The controllers of the guest, each behind a root port, so that each has an IOMMU group of its
+ * own.
+ */
 const controllers: readonly (readonly string[])[] = [
   ['nvme,id=n0,serial=plain,drive=d0,bus=rp0'],
   [

@@ -99,7 +99,8 @@ function addFunction(root: string, address: string, fake: FakeFunction): void {
   const path = join(root, 'sys/bus/pci/devices', address);
   const driver = join(root, 'sys/bus/pci/drivers', fake.driver);
   const group = join(root, 'sys/kernel/iommu_groups', fake.group);
-  for (const folder of [path, driver, join(group, 'devices')]) mkdirSync(folder, { recursive: true });
+  for (const folder of [path, driver, join(group, 'devices')])
+    mkdirSync(folder, { recursive: true });
   writeFileSync(join(path, 'class'), `${fake.class}\n`);
   symlinkSync(driver, join(path, 'driver'));
   symlinkSync(group, join(path, 'iommu_group'));

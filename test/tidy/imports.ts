@@ -44,7 +44,7 @@ export const importRules: readonly Rule[] = [
   { area: 'sdk/index', may: sdkBelowCli },
   { area: 'sim', may: [...ground, 'sdk/spec', 'sdk/device'] },
   { area: 'sim/store', may: [...ground, 'sdk/spec', 'sdk/device', 'sim'], node: ['fs'] },
-  { area: 'native', may: [...ground, 'sdk/device'], node: anyOfNode },
+  { area: 'native', may: [...ground, 'sdk/device', 'sdk/spec'], node: anyOfNode },
   { area: 'bench', may: ['sdk', 'sim', 'native', 'test/support'], node: anyOfNode },
   { area: 'test', may: ['sdk', 'sim', 'native', 'bench'], node: anyOfNode },
   {

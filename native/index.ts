@@ -1,0 +1,72 @@
+/**
+ * Real hardware, `ultima-sdk/native`: PCI functions through VFIO. The addon is optional; without it
+ * everything here still loads, and opening says why it cannot.
+ */
+import type { PciFunction } from '../sdk/device.js';
+import { ErrorCode, UltimaError } from '../sdk/errors.js';
+import type { Kernel } from './kernel.js';
+import { loadAddon } from './load.js';
+import { bindToVfio, giveBack } from './vfio/bind.js';
+import { examine, type Finding } from './vfio/doctor.js';
+import { openVfio, type VfioOptions } from './vfio/function.js';
+import { Sysfs } from './vfio/sysfs.js';
+
+export { type BuildResult, buildNative } from './build.js';
+export type { Finding, Verdict } from './vfio/doctor.js';
+export type { IommuInterface } from './vfio/function.js';
+
+/** What to choose when opening a function; everything may be left out. */
+export type NativeOptions = Omit<VfioOptions, 'kernel' | 'sysfs'>;
+
+const loaded = loadAddon();
+
+export const native = {
+  isAvailable: loaded.kernel !== null,
+  /** Why real hardware cannot be used here; empty when it can. */
+  unavailableReason: loaded.unavailableReason,
+} as const;
+
+/**
+ * Own a PCI function that is bound to vfio-pci. `ULTIMA_IOMMU=group` or `=iommufd` chooses the
+ * interface when the options do not.
+ *
+ * @param address '0000:01:00.0'
+ * @throws UltimaError BACKEND_UNAVAILABLE without the addon; what `openVfio` throws
+ */
+export async function openFunction(
+  address: string,
+  options: NativeOptions = {},
+): Promise<PciFunction> {
+  return openVfio(address, { ...chosenIommu(), ...options, kernel: theKernel() });
+}
+
+/** Take a storage controller from its kernel driver. @returns the driver that held it */
+export function bind(address: string): string | null {
+  return bindToVfio(new Sysfs(), address);
+}
+
+/** Give a controller back to `driver`, or to whichever claims it. */
+export function unbind(address: string, driver: string | null = null): void {
+  giveBack(new Sysfs(), address, driver);
+}
+
+/** What real hardware needs and how it stands on this machine. */
+export function doctor(): Finding[] {
+  return examine({ sysfs: new Sysfs(), addon: loaded });
+}
+
+function theKernel(): Kernel {
+  if (loaded.kernel !== null) return loaded.kernel;
+  throw new UltimaError(
+    ErrorCode.backendUnavailable,
+    `real hardware cannot be used here: ${loaded.unavailableReason}`,
+    { reason: loaded.unavailableReason },
+  );
+}
+
+function chosenIommu(): Pick<VfioOptions, 'iommu'> {
+  const chosen = process.env.ULTIMA_IOMMU;
+  if (chosen === undefined || chosen === '') return {};
+  if (chosen === 'group' || chosen === 'iommufd') return { iommu: chosen };
+  throw new UltimaError(ErrorCode.usage, `ULTIMA_IOMMU=${chosen} is neither group nor iommufd`);
+}
