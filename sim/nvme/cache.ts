@@ -19,6 +19,8 @@ import { type PageStore, unreadable } from '../store/page-store.js';
 export interface Chance {
   /** An integer 0..bound - 1. */
   below(bound: number): number;
+  /** 0 <= x < 1 */
+  unit(): number;
   /** True with the given probability. */
   chance(probability: number): boolean;
 }

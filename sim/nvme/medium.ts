@@ -151,6 +151,33 @@ export class Medium {
   }
 
   /**
+   * The controller went down in the middle of a write: any number of atomic units from the start on
+   * may have come through, a write within one unit wholly or not at all.
+   */
+  commitSome(lba: number, count: number, chain: number): void {
+    const { pool, tear } = this;
+    const units = this.isWithinUnit(lba, count) ? 1 : Math.ceil(count / tear.powerFailBlocks);
+    const done = this.options.chance.below(units + 1);
+    const blocks = Math.min(count, done === units ? count : done * tear.powerFailBlocks);
+    const inFirst = lba % pool.blocksPerPage;
+    const pages = blocks === 0 ? 0 : Math.ceil((inFirst + blocks) / pool.blocksPerPage);
+    let rest = chain;
+    let last = blankPage;
+    for (let i = 0; i < pages; i++) {
+      last = rest;
+      rest = pool.next[rest]!;
+    }
+    while (rest !== blankPage) {
+      const next = pool.next[rest]!;
+      pool.release(rest);
+      rest = next;
+    }
+    if (last === blankPage) return;
+    pool.next[last] = blankPage;
+    this.commit(lba, blocks, chain, false);
+  }
+
+  /**
    * Give all blocks of a range one and the same new state. A range of any length costs no more than
    * the pages in it that hold something, or for `zero` and `bad` the pages in it.
    *

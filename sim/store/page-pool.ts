@@ -112,6 +112,36 @@ export class PagePool {
     this.copyBlocks(blankPage, page, mask);
   }
 
+  /** Copy one block to any place of another page, flags included. */
+  copyBlock(from: number, fromBlock: number, to: number, toBlock: number): void {
+    const source = this.wordsOf(from);
+    const target = this.wordsOf(to);
+    const blockWords = this.dataBytes >>> 2;
+    const shift = (toBlock - fromBlock) * blockWords;
+    const end = (fromBlock + 1) * blockWords;
+    for (let i = fromBlock * blockWords; i < end; i++) target[i + shift] = source[i]!;
+    const { metadataBytes } = this;
+    for (let i = 0; i < metadataBytes; i++) {
+      const byte = this.metadata[from]![fromBlock * metadataBytes + i]!;
+      this.metadata[to]![toBlock * metadataBytes + i] = byte;
+    }
+    const bit = 1 << toBlock;
+    const isWritten = (this.written[from]! >>> fromBlock) & 1;
+    const isBad = (this.bad[from]! >>> fromBlock) & 1;
+    this.written[to] = (this.written[to]! & ~bit) | (isWritten * bit);
+    this.bad[to] = (this.bad[to]! & ~bit) | (isBad * bit);
+  }
+
+  /** Whether the data of a run of blocks is the same in two pages. */
+  isEqualData(a: number, b: number, first: number, run: number): boolean {
+    const left = this.wordsOf(a);
+    const right = this.wordsOf(b);
+    const blockWords = this.dataBytes >>> 2;
+    const end = (first + run) * blockWords;
+    for (let i = first * blockWords; i < end; i++) if (left[i] !== right[i]) return false;
+    return true;
+  }
+
   private copySome(from: number, to: number, mask: number): void {
     const source = this.wordsOf(from);
     const target = this.wordsOf(to);

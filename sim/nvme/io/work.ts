@@ -1,0 +1,177 @@
+import { doNotRetry, Status } from '../../../sdk/spec/nvme/status.js';
+import { blankPage } from '../../store/page-pool.js';
+import type { Chance } from '../cache.js';
+import type { Command } from '../command.js';
+import type { CommandServices } from '../executor.js';
+import type { Namespace } from '../namespace.js';
+import type { IoController } from './controller.js';
+import type { MediaTiming } from './media-timing.js';
+
+/** What an operation does to the medium, for write protection and reservations. */
+export const Access = { none: 0, read: 1, write: 2, flush: 3 } as const;
+
+/** One I/O command of the NVM command set: what the executor calls for its opcode. */
+export interface Operation {
+  readonly access: number;
+  /** The command is in; the namespace is there, ready and accessible. */
+  begin(command: Command, namespace: Namespace): void;
+  /** The time asked for with `work.serve` or `work.wait` is over. */
+  finish(command: Command, namespace: Namespace): void;
+}
+
+/** Slots that a controller's pool can have. */
+const slotLimit = 65_536;
+
+/**
+ * The I/O commands in flight: what each of them holds, and how one ends. Tables by command slot, so
+ * that a command allocates nothing.
+ */
+export class Work {
+  readonly services: CommandServices;
+  readonly controller: IoController;
+  readonly timing: MediaTiming;
+  readonly chance: Chance;
+  inFlight = 0;
+  private readonly commands: (Command | null)[] = [];
+  private readonly namespaces: (Namespace | null)[] = [];
+  /** Contents fetched from the host, one per page, chained in the pool; and the pool's epoch. */
+  private readonly chains = new Int32Array(slotLimit);
+  private readonly epochs = new Int32Array(slotLimit);
+
+  constructor(parts: WorkParts) {
+    this.services = parts.services;
+    this.controller = parts.controller;
+    this.timing = parts.timing;
+    this.chance = parts.chance;
+  }
+
+  enter(command: Command): void {
+    const slot = command.slot;
+    while (this.commands.length <= slot) {
+      this.commands.push(null);
+      this.namespaces.push(null);
+    }
+    this.commands[slot] = command;
+    this.namespaces[slot] = null;
+    this.chains[slot] = blankPage;
+    this.inFlight++;
+    this.controller.health.enter(this.services.nowNs);
+  }
+
+  bind(command: Command, namespace: Namespace): void {
+    this.namespaces[command.slot] = namespace;
+  }
+
+  namespaceOf(command: Command): Namespace | null {
+    return this.namespaces[command.slot] ?? null;
+  }
+
+  isIn(command: Command): boolean {
+    return this.commands[command.slot] === command;
+  }
+
+  /** End a command well. */
+  succeed(command: Command): void {
+    this.leave(command);
+    this.services.complete(command, 0);
+  }
+
+  /** End a command with an error about a block, or about nothing in particular. */
+  fail(command: Command, status: number, lba = 0, dw0 = 0): void {
+    this.leave(command);
+    const flagged = isFinal(status) ? doNotRetry(status) : status;
+    this.controller.recordError(command, flagged, lba);
+    this.services.complete(command, flagged, dw0);
+  }
+
+  /** End with 0 or an error. */
+  end(command: Command, status: number, lba = 0): void {
+    if (status === 0) this.succeed(command);
+    else this.fail(command, status, lba);
+  }
+
+  /** An error of the medium also counts in the SMART page. */
+  failMedia(command: Command, status: number, lba: number): void {
+    this.controller.health.countMediaError();
+    this.fail(command, status, lba);
+  }
+
+  /** Occupy the medium for a time, then `finish`. */
+  serve(command: Command, serviceNs: number): void {
+    const { services } = this;
+    services.delay(command, this.timing.reserve(services.nowNs, serviceNs));
+  }
+
+  /** The command now holds this chain of contents. */
+  holdChain(command: Command, chain: number, epoch: number): void {
+    this.chains[command.slot] = chain;
+    this.epochs[command.slot] = epoch;
+  }
+
+  /** @returns the chain, which the caller owns now; `blankPage` when a format has made it void */
+  takeChain(command: Command, namespace: Namespace): number {
+    const chain = this.chains[command.slot]!;
+    this.chains[command.slot] = blankPage;
+    return this.epochs[command.slot] === namespace.medium.epoch ? chain : blankPage;
+  }
+
+  /** Forget a command that somebody else ends. */
+  forget(command: Command): void {
+    if (this.isIn(command)) this.leave(command);
+  }
+
+  /** Every command in flight, in the order of slots. */
+  forEach(visit: (command: Command, namespace: Namespace | null) => void): void {
+    for (let slot = 0; slot < this.commands.length; slot++) {
+      const command = this.commands[slot] ?? null;
+      if (command !== null) visit(command, this.namespaces[slot] ?? null);
+    }
+  }
+
+  private leave(command: Command): void {
+    const slot = command.slot;
+    if (this.chains[slot] !== blankPage) this.releaseChain(command);
+    this.commands[slot] = null;
+    this.inFlight--;
+    this.controller.health.leave(this.services.nowNs);
+  }
+
+  private releaseChain(command: Command): void {
+    const namespace = this.namespaces[command.slot] ?? null;
+    if (namespace === null) return;
+    const { pool } = namespace.medium;
+    for (let content = this.takeChain(command, namespace); content !== blankPage; ) {
+      const next = pool.next[content]!;
+      pool.release(content);
+      content = next;
+    }
+  }
+}
+
+export interface WorkParts {
+  readonly services: CommandServices;
+  readonly controller: IoController;
+  readonly timing: MediaTiming;
+  readonly chance: Chance;
+}
+
+/** Errors that may be gone the next time; the same command with any other error fails again. */
+const transient: ReadonlySet<number> = new Set([
+  Status.dataTransferError,
+  Status.internalError,
+  Status.abortRequested,
+  Status.abortedSqDeletion,
+  Status.abortedFailedFused,
+  Status.abortedMissingFused,
+  Status.abortedPreemptAndAbort,
+  Status.namespaceNotReady,
+  Status.formatInProgress,
+  Status.sanitizeInProgress,
+  Status.commandInterrupted,
+  Status.writeFault,
+  Status.asymmetricAccessTransition,
+]);
+
+function isFinal(status: number): boolean {
+  return !transient.has(status);
+}
