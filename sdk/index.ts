@@ -1,0 +1,36 @@
+/** The public surface of the package. */
+export type { BlockDevice, BlockLimits } from './block/device.js';
+export {
+  BlockOp,
+  BlockRequest,
+  BlockStatus,
+  blockFlagFua,
+  type Outcome,
+  outcomeOf,
+} from './block/request.js';
+export type {
+  Bar,
+  Clock,
+  ConfigSpace,
+  DmaAccess,
+  DmaOptions,
+  DmaRegion,
+  DmaSpace,
+  FunctionReset,
+  Interrupts,
+  PciFunction,
+} from './device.js';
+export { ErrorCode, type ErrorFacts, UltimaError } from './errors.js';
+export type { CommandResult, DmaSlice } from './nvme/admin-queue.js';
+export { NvmeController } from './nvme/controller.js';
+export type { ControllerState } from './nvme/core.js';
+export type { ControllerEvent, EventListener } from './nvme/events.js';
+export type { Data, IoOptions, Protection, TransferOptions } from './nvme/io-options.js';
+export { Namespace } from './nvme/namespace.js';
+export type { NamespaceFormat } from './nvme/namespace-format.js';
+export type { BlockRange } from './nvme/nvm-commands.js';
+export type { QueueObserver } from './nvme/observer.js';
+export type { CompletionMode, ControllerOptions } from './nvme/options.js';
+export type { QueuePairOptions } from './nvme/queue-making.js';
+export { QueuePair } from './nvme/queue-pair.js';
+export { SubmissionQueue } from './nvme/submission-queue.js';

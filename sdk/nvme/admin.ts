@@ -1,0 +1,7 @@
+import type { Core } from './core.js';
+export class Admin {
+  protected readonly core: Core;
+  constructor(core: Core) {
+    this.core = core;
+  }
+}

@@ -1,0 +1,334 @@
+import { assert } from '../assert.js';
+import {
+  BlockOp,
+  type BlockRequest,
+  BlockStatus,
+  blockFlagFua,
+  maxSegments,
+} from '../block/request.js';
+import type { DmaRegion, DmaSpace } from '../device.js';
+import { ErrorCode, UltimaError } from '../errors.js';
+import { lowDword } from '../units.js';
+import { BlockIssue } from './block-issue.js';
+import { blockStatusOf, combine } from './block-status.js';
+import type { DataPointers } from './data-pointer.js';
+import type { NamespaceFormat } from './namespace-format.js';
+import type { SglUse } from './options.js';
+import type { QueuePair } from './queue-pair.js';
+import { type PieceLimits, Split, SplitList, Splitter } from './split.js';
+import { SlotEnd, type SlotOwner, type SubmissionQueue } from './submission-queue.js';
+
+const readOp = BlockOp.read;
+const writeOp = BlockOp.write;
+const flushOp = BlockOp.flush;
+const lastOp = BlockOp.writeZeroes;
+const okStatus = BlockStatus.ok;
+const completedEnd = SlotEnd.completed;
+
+/**
+ * Block requests of one namespace on one queue pair: the data path.
+ *
+ * A request that one command can carry goes straight into the ring. All others (larger than a
+ * command may be, across a boundary, scattered so that no single data pointer covers it, or while
+ * no slot is free) are cut into pieces by a pooled `Split`. Nothing is allocated per request once
+ * the pool has grown to what is in flight.
+ */
+export class BlockQueue implements SlotOwner {
+  /** Requests submitted and not ended. */
+  inFlight = 0;
+  /** Requests ended so far. */
+  endedCount = 0;
+  readonly maxInFlight: number;
+
+  private readonly pair: QueuePair;
+  private readonly queue: SubmissionQueue;
+  private readonly data: DataPointers;
+  private readonly memory: DmaSpace;
+  private readonly issue: BlockIssue;
+  private readonly splitter: Splitter;
+  private readonly metadata: DmaRegion | null;
+  private readonly blockBytes: number;
+  private readonly blockCount: number;
+  private readonly directBytes: number;
+  private readonly zeroBlocks: number;
+  private readonly discardBlocks: number;
+  private readonly boundaryMask: number;
+  private readonly boundaryBlocks: number;
+  private readonly ops: Uint8Array;
+  private readonly requests: (BlockRequest | null)[];
+  private readonly splits: (Split | null)[];
+  private readonly waiting = new SplitList();
+  private readonly pool: Split[] = [];
+
+  constructor(parts: BlockQueueParts) {
+    const { pair, format, limits } = parts;
+    this.pair = pair;
+    this.queue = pair.submission;
+    this.data = pair.data;
+    this.memory = pair.data.region.space;
+    this.blockBytes = blockBytesOf(format);
+    this.blockCount = format.blockCount;
+    this.maxInFlight = this.queue.slotCount;
+    this.directBytes = parts.sgl === 'always' ? 0 : limits.transferBlocks * this.blockBytes;
+    this.zeroBlocks = limits.zeroBlocks;
+    this.discardBlocks = limits.discardBlocks;
+    this.boundaryBlocks = limits.boundaryBlocks;
+    const isPowerOfTwo = (limits.boundaryBlocks & (limits.boundaryBlocks - 1)) === 0;
+    this.boundaryMask = isPowerOfTwo ? limits.boundaryBlocks - 1 : -1;
+    this.ops = Uint8Array.from([0, 1, 1, 1, parts.canDiscard ? 1 : 0, parts.canZero ? 1 : 0]);
+    this.requests = new Array<BlockRequest | null>(this.queue.slotCount).fill(null);
+    this.splits = new Array<Split | null>(this.queue.slotCount).fill(null);
+    this.metadata = this.metadataMemory(format, limits);
+    const { data, queue, blockBytes } = this;
+    this.issue = new BlockIssue({ queue, data, format, metadata: this.metadata });
+    const { issue } = this;
+    this.splitter = new Splitter({ limits, data, issue, queue, sgl: parts.sgl, blockBytes });
+  }
+
+  canSubmit(): boolean {
+    return this.inFlight < this.maxInFlight && (this.queue.isOpen || this.queue.isDead);
+  }
+
+  submit(request: BlockRequest): void {
+    this.check(request);
+    if (this.inFlight === this.maxInFlight) throw full(this.maxInFlight);
+    this.inFlight++;
+    request.status = okStatus;
+    request.detail = 0;
+    request.submittedNs = this.queue.completion.time();
+    if (this.waiting.head !== null || !this.isDirect(request)) {
+      this.submitSplit(request);
+      return;
+    }
+    const slot = this.queue.take(this);
+    if (slot === -1) {
+      this.submitSplit(request);
+      return;
+    }
+    this.requests[slot] = request;
+    this.splits[slot] = null;
+    this.issue.whole(request, slot);
+  }
+
+  /** @returns requests ended */
+  poll(): number {
+    const before = this.endedCount;
+    // Pieces that wait while nothing is in flight (a reset ended all) start again from here.
+    if (this.waiting.head !== null) this.pump();
+    this.pair.poll();
+    if (this.queue.isDead && this.waiting.head !== null) this.dropWaiting();
+    return this.endedCount - before;
+  }
+
+  /** A slot of ours has ended. */
+  ended(queue: SubmissionQueue, slot: number): void {
+    const split = this.splits[slot]!;
+    if (split !== null) {
+      this.pieceEnded(split, slot);
+      return;
+    }
+    const request = this.requests[slot]!;
+    if (queue.end === completedEnd && queue.status === 0) request.status = okStatus;
+    else request.status = blockStatusOf(queue.end, queue.status);
+    request.detail = queue.status;
+    this.end(request);
+    if (this.waiting.head !== null) this.pump();
+  }
+
+  /** Slots that carry commands of a request; for aborting it. */
+  slotsOf(request: BlockRequest): number[] {
+    const slots: number[] = [];
+    for (let slot = 0; slot < this.queue.slotCount; slot++) {
+      if (this.queue.isBusy[slot] === 0 || !this.queue.isOwnedBy(slot, this)) continue;
+      const split = this.splits[slot]!;
+      if (split !== null ? split.request === request : this.requests[slot] === request) {
+        slots.push(slot);
+      }
+    }
+    return slots;
+  }
+
+  /** Do not start what of a request has not been started. @returns whether all of it ended so */
+  cancelWaiting(request: BlockRequest): boolean {
+    for (let split = this.waiting.head; split !== null; split = split.next) {
+      if (split.request !== request) continue;
+      this.judge(split, BlockStatus.notExecuted, 0);
+      return this.settle(split);
+    }
+    return false;
+  }
+
+  /** Give memory back. No request may be in flight. */
+  close(): void {
+    this.splitter.close();
+    if (this.metadata !== null) this.memory.free(this.metadata);
+  }
+
+  private metadataMemory(format: NamespaceFormat, limits: PieceLimits): DmaRegion | null {
+    const isSeparate = format.metadataBytes > 0 && !format.isExtended;
+    // With PRACT = 1 and nothing but protection information, no metadata is transferred.
+    if (!isSeparate || (format.protectionType !== 0 && format.metadataBytes === 8)) return null;
+    const bytes = limits.transferBlocks * format.metadataBytes;
+    const stride = Math.ceil(bytes / this.data.pageBytes) * this.data.pageBytes;
+    return this.memory.allocate(stride * this.queue.slotCount);
+  }
+
+  private check(request: BlockRequest): void {
+    const { op, lba, blockCount } = request;
+    if (op === flushOp) {
+      if (request.segmentCount !== 0) throw new RangeError('a flush carries no data');
+      return;
+    }
+    if (!(op >= readOp && op <= lastOp)) throw new RangeError('unknown block operation');
+    if (!(lba >= 0 && blockCount >= 1 && lba + blockCount <= this.blockCount)) {
+      throw beyondTheEnd(request, this.blockCount);
+    }
+    if (Math.floor(lba) !== lba || Math.floor(blockCount) !== blockCount) {
+      throw new RangeError('a block address or count is not an integer');
+    }
+    if (request.flags !== 0 && request.flags !== blockFlagFua) {
+      throw new RangeError('unknown request flag');
+    }
+    if (op === readOp || op === writeOp) this.checkData(request);
+    else if (request.segmentCount !== 0) throw new RangeError('this operation carries no data');
+    else if (this.ops[op] === 0) throw new RangeError('the namespace cannot do this operation');
+  }
+
+  private checkData(request: BlockRequest): void {
+    const count = request.segmentCount;
+    if (!(count >= 1 && count <= maxSegments))
+      throw new RangeError('a transfer has 1..128 segments');
+    let sum = 0;
+    for (let i = 0; i < count; i++) {
+      const region = request.regions[i];
+      if (region == null || region.isFreed) throw new TypeError('a segment lies in freed memory');
+      if (region.space !== this.memory) throw new TypeError('a segment lies in foreign memory');
+      const offset = request.offsets[i]!;
+      const length = request.lengths[i]!;
+      if (!(offset >= 0 && length >= 1 && offset + length <= region.length)) {
+        throw new RangeError('a segment lies outside its region');
+      }
+      sum += length;
+    }
+    if (sum !== request.blockCount * this.blockBytes) {
+      throw new RangeError('the segments do not sum up to the blocks');
+    }
+  }
+
+  private isDirect(request: BlockRequest): boolean {
+    const { op, blockCount } = request;
+    if (op === readOp || op === writeOp) {
+      if (request.segmentCount !== 1 || request.lengths[0]! > this.directBytes) return false;
+      if ((request.offsets[0]! & 3) !== 0) return false;
+      return this.boundaryBlocks === 0 || this.isInsideBoundary(request.lba, blockCount);
+    }
+    if (op === flushOp) return true;
+    return blockCount <= (op === lastOp ? this.zeroBlocks : this.discardBlocks);
+  }
+
+  private isInsideBoundary(lba: number, blockCount: number): boolean {
+    if (this.boundaryMask !== -1) {
+      return (lowDword(lba) & this.boundaryMask) + blockCount <= this.boundaryBlocks;
+    }
+    return (lba % this.boundaryBlocks) + blockCount <= this.boundaryBlocks;
+  }
+
+  private submitSplit(request: BlockRequest): void {
+    const split = this.pool.pop() ?? new Split(request);
+    split.start(request, this.blockBytes);
+    this.waiting.push(split);
+    this.pump();
+  }
+
+  /** Put pieces into slots while there are both. */
+  private pump(): void {
+    const { queue, waiting } = this;
+    while (waiting.head !== null) {
+      const slot = queue.take(this);
+      if (slot === -1) return;
+      const split = waiting.head;
+      this.splits[slot] = split;
+      this.splitter.next(split, slot);
+      if (split.blocksLeft === 0) waiting.remove(split);
+    }
+  }
+
+  private pieceEnded(split: Split, slot: number): void {
+    const { queue } = this;
+    const status = blockStatusOf(queue.end, queue.status);
+    if (status === okStatus) this.splitter.completed(split, slot);
+    split.outstanding--;
+    this.judge(split, status, queue.status);
+    this.settle(split);
+    if (this.waiting.head !== null) this.pump();
+  }
+
+  private judge(split: Split, status: BlockStatus, detail: number): void {
+    if (detail !== 0 && split.detail === 0) split.detail = detail;
+    const old = split.isJudged ? split.status : status;
+    split.status = combine(old, status);
+    split.isJudged = true;
+    // After a failure the rest is not started; what was not started then was not executed.
+    if (status === okStatus || split.blocksLeft === 0) return;
+    split.status = combine(split.status, BlockStatus.notExecuted);
+    split.blocksLeft = 0;
+    this.waiting.remove(split);
+  }
+
+  private settle(split: Split): boolean {
+    if (split.outstanding > 0 || split.blocksLeft > 0) return false;
+    const { request } = split;
+    request.status = split.status;
+    request.detail = split.detail;
+    this.pool.push(split);
+    this.end(request);
+    return true;
+  }
+
+  private dropWaiting(): void {
+    while (this.waiting.head !== null) {
+      const split = this.waiting.head;
+      assert(split.blocksLeft > 0, 'what waits has something left to do');
+      this.judge(split, BlockStatus.notExecuted, 0);
+      this.settle(split);
+    }
+  }
+
+  private end(request: BlockRequest): void {
+    request.completedNs = this.queue.completion.time();
+    this.inFlight--;
+    this.endedCount++;
+    request.done(request);
+  }
+}
+
+export interface BlockQueueParts {
+  readonly pair: QueuePair;
+  readonly format: NamespaceFormat;
+  readonly limits: PieceLimits;
+  readonly sgl: SglUse;
+  readonly canDiscard: boolean;
+  readonly canZero: boolean;
+}
+
+/**
+ * Bytes of a block as its reader sees it: with the metadata when that is interleaved and not
+ * inserted and stripped by the controller.
+ */
+export function blockBytesOf(format: NamespaceFormat): number {
+  const isStripped = format.protectionType !== 0 && format.metadataBytes === 8;
+  return format.dataBytes + (format.isExtended && !isStripped ? format.metadataBytes : 0);
+}
+
+function beyondTheEnd(request: BlockRequest, blockCount: number): RangeError {
+  const { lba, blockCount: count } = request;
+  return new RangeError(`blocks ${lba}..${lba + count - 1} of a device of ${blockCount} blocks`);
+}
+
+function full(limit: number): UltimaError {
+  return new UltimaError(
+    ErrorCode.queueFull,
+    `${limit} requests are in flight, which is all that fit; poll, and ask canSubmit first`,
+    { limit },
+  );
+}

@@ -1,0 +1,206 @@
+import { assert } from '../assert.js';
+import type { Bar, Clock, DmaRegion } from '../device.js';
+import { Cqe, completionDwords } from '../spec/nvme/completion.js';
+import type { ShadowDoorbell } from './shadow-doorbell.js';
+import { SlotEnd, type SubmissionQueue } from './submission-queue.js';
+
+const entryDwords = completionDwords;
+const dw0 = Cqe.dw0.dword;
+const dw1 = Cqe.dw1.dword;
+const headDword = Cqe.sqhd.dword;
+const phaseDword = Cqe.p.dword;
+const phaseField = Cqe.p;
+const cidField = Cqe.cid;
+const statusField = Cqe.status;
+const sqidField = Cqe.sqid;
+const sqhdField = Cqe.sqhd;
+
+/** What is wrong with a completion entry. */
+export interface BadCompletion {
+  readonly queueId: number;
+  readonly what: 'queue identifier' | 'command identifier' | 'queue head';
+  readonly value: number;
+  readonly words: readonly number[];
+}
+
+/**
+ * The completion side: finds entries by their phase tag and ends the commands that they name. One
+ * completion queue may serve several submission queues.
+ *
+ * Nothing that the controller writes here is trusted: an entry that names no queue, no command in
+ * flight or a head outside its queue ends no command and is reported.
+ */
+export class CompletionQueue {
+  readonly id: number;
+  readonly entries: number;
+  readonly words: Uint32Array;
+  readonly region: DmaRegion;
+  readonly vector: number;
+  readonly hasInterrupt: boolean;
+  /** Doorbell stores so far. */
+  doorbellCount = 0;
+  /** The clock as last looked at; see `time`. */
+  nowNs = 0;
+
+  shadow: ShadowDoorbell | null = null;
+
+  private head = 0;
+  private phase = 1;
+  private isTimed = false;
+  private first: SubmissionQueue | null = null;
+  private readonly others: SubmissionQueue[] = [];
+  private readonly bar: Bar;
+  private readonly doorbell: number;
+  private readonly clock: Clock;
+  private readonly misbehaved: (bad: BadCompletion) => void;
+
+  constructor(parts: CompletionParts) {
+    const { id, entries, region, bar, doorbell } = parts;
+    assert(region.length >= entries * entryDwords * 4, 'a completion queue lies inside its region');
+    this.id = id;
+    this.entries = entries;
+    this.region = region;
+    this.words = region.words;
+    this.vector = parts.vector;
+    this.hasInterrupt = parts.hasInterrupt;
+    this.bar = bar;
+    this.doorbell = doorbell;
+    this.clock = parts.clock;
+    this.misbehaved = parts.misbehaved;
+  }
+
+  /** A submission queue whose completions arrive here. */
+  attach(queue: SubmissionQueue): void {
+    if (this.first === null) this.first = queue;
+    else this.others.push(queue);
+  }
+
+  detach(queue: SubmissionQueue): void {
+    if (this.first === queue) this.first = this.others.shift() ?? null;
+    else {
+      const at = this.others.indexOf(queue);
+      if (at !== -1) this.others.splice(at, 1);
+    }
+  }
+
+  get attachedCount(): number {
+    return (this.first === null ? 0 : 1) + this.others.length;
+  }
+
+  /** The clock, looked at once for everything between two doorbells. */
+  time(): number {
+    if (!this.isTimed) {
+      this.nowNs = this.clock.nowNs();
+      this.isTimed = true;
+    }
+    return this.nowNs;
+  }
+
+  /** What follows belongs to a later time. */
+  forgetTime(): void {
+    this.isTimed = false;
+  }
+
+  /**
+   * End every command whose completion has arrived, then give the entries back with one doorbell.
+   *
+   * @returns completion entries taken, fewer than the queue has
+   */
+  poll(): number {
+    const words = this.words;
+    let count = 0;
+    // A doorbell of at most entries - 1 new entries cannot be read as a full turn of the ring.
+    while (count < this.entries - 1) {
+      const at = this.head * entryDwords;
+      // Found by a plain load; the atomic load orders the reads of the entry after it.
+      if (phaseField.of(words[at + phaseDword]!) !== this.phase) break;
+      const word = Atomics.load(words, at + phaseDword);
+      if (count++ === 0) this.startBatch();
+      this.advance();
+      this.take(at, word);
+    }
+    if (count > 0) this.ring();
+    return count;
+  }
+
+  /** Whether an entry is waiting. */
+  hasEntry(): boolean {
+    return phaseField.of(this.words[this.head * entryDwords + phaseDword]!) === this.phase;
+  }
+
+  /** Start again at entry 0 with all entries old, as a newly created queue must be. */
+  rewind(): void {
+    this.head = 0;
+    this.phase = 1;
+    this.words.fill(0);
+  }
+
+  private startBatch(): void {
+    this.isTimed = false;
+    this.time();
+  }
+
+  private advance(): void {
+    if (++this.head === this.entries) {
+      this.head = 0;
+      this.phase = 1 - this.phase;
+    }
+  }
+
+  private take(at: number, word: number): void {
+    const words = this.words;
+    const where = words[at + headDword]!;
+    const sqid = sqidField.of(where);
+    const first = this.first;
+    const queue = first !== null && first.id === sqid ? first : this.other(sqid);
+    if (queue === null) {
+      this.report('queue identifier', sqid, at);
+      return;
+    }
+    if (sqhdField.of(where) >= queue.entries) {
+      this.report('queue head', sqhdField.of(where), at);
+      return;
+    }
+    const cid = cidField.of(word);
+    const slot = queue.slotOfCid(cid);
+    if (slot === -1) {
+      this.report('command identifier', cid, at);
+      return;
+    }
+    queue.end = SlotEnd.completed;
+    queue.status = statusField.of(word);
+    queue.dw0 = words[at + dw0]!;
+    queue.dw1 = words[at + dw1]!;
+    queue.finish(slot);
+  }
+
+  private other(sqid: number): SubmissionQueue | null {
+    for (let i = 0; i < this.others.length; i++) {
+      if (this.others[i]!.id === sqid) return this.others[i]!;
+    }
+    return null;
+  }
+
+  private ring(): void {
+    this.doorbellCount++;
+    if (this.shadow !== null && !this.shadow.mustRing(this.head)) return;
+    this.bar.write32(this.doorbell, this.head);
+  }
+
+  private report(what: BadCompletion['what'], value: number, at: number): void {
+    const entry = Array.from(this.words.subarray(at, at + entryDwords));
+    this.misbehaved({ queueId: this.id, what, value, words: entry });
+  }
+}
+
+export interface CompletionParts {
+  readonly id: number;
+  readonly entries: number;
+  readonly region: DmaRegion;
+  readonly bar: Bar;
+  readonly doorbell: number;
+  readonly clock: Clock;
+  readonly vector: number;
+  readonly hasInterrupt: boolean;
+  readonly misbehaved: (bad: BadCompletion) => void;
+}

@@ -1,0 +1,288 @@
+import type { DmaRegion } from '../device.js';
+import { ErrorCode, UltimaError } from '../errors.js';
+import {
+  CreateCompletionQueue,
+  CreateSubmissionQueue,
+  DeleteCompletionQueue,
+  DeleteSubmissionQueue,
+  QueuePriority,
+} from '../spec/nvme/admin-command.js';
+import { commandBytes, Sqe as Ring } from '../spec/nvme/command.js';
+import { completionBytes } from '../spec/nvme/completion.js';
+import { AdminOpcode } from '../spec/nvme/opcodes.js';
+import { completionDoorbell, submissionDoorbell } from '../spec/nvme/registers.js';
+import { command } from './admin-queue.js';
+import { CompletionQueue } from './completion-queue.js';
+import type { Core } from './core.js';
+import { DataPointers, listPagesFor } from './data-pointer.js';
+import { type CompletionMode, inRange, maxQueueEntries } from './options.js';
+import type { Steps } from './procedure.js';
+import { QueuePair } from './queue-pair.js';
+import { smallQueueEntries } from './quirks.js';
+import { ShadowDoorbell } from './shadow-doorbell.js';
+import { SubmissionQueue } from './submission-queue.js';
+
+export type Priority = keyof typeof QueuePriority;
+
+export interface QueuePairOptions {
+  /** Entries of the submission queue, 2..min(4096, MQES); one less can be in flight. */
+  readonly entries?: number;
+  /** Entries of the completion queue when it is not shared; as many when left out. */
+  readonly completionEntries?: number;
+  readonly mode?: CompletionMode;
+  /** Arbitration class, for a controller opened with weighted round robin. */
+  readonly priority?: Priority;
+  /** Another queue pair whose completion queue serves this one too. */
+  readonly shareCompletionOf?: QueuePair;
+  /** Interrupt vector; spread over those enabled when left out. */
+  readonly vector?: number;
+}
+
+/** A pair of rings in memory, unknown to the controller so far. */
+export function buildPair(core: Core, parts: BuildParts): QueuePair {
+  const { id, entries, mode } = parts;
+  const { fn, registers, pageBytes } = core;
+  const stride = core.capabilities.doorbellStride;
+  const shared = parts.shareCompletionOf;
+  const regions: DmaRegion[] = [];
+  const ring = (bytes: number): DmaRegion => {
+    const region = fn.dma.allocate(Math.ceil(bytes / pageBytes) * pageBytes, {
+      alignment: pageBytes,
+    });
+    regions.push(region);
+    return region;
+  };
+  try {
+    const completion =
+      shared?.completion ??
+      new CompletionQueue({
+        id,
+        entries: parts.completionEntries,
+        region: ring(parts.completionEntries * completionBytes),
+        bar: registers.bar,
+        doorbell: completionDoorbell(id, stride),
+        clock: core.clock,
+        vector: parts.vector,
+        hasInterrupt: mode !== 'polling',
+        misbehaved: (bad) => core.misbehaved(bad),
+      });
+    const submission = new SubmissionQueue({
+      id,
+      entries,
+      region: ring(entries * commandBytes),
+      completion,
+      bar: registers.bar,
+      doorbell: submissionDoorbell(id, stride),
+    });
+    const data = new DataPointers(fn.dma, {
+      pageBytes,
+      slotCount: submission.slotCount,
+      listPages: parts.listPages,
+      sglAlignment: parts.sglAlignment,
+    });
+    regions.push(data.region);
+    completion.attach(submission);
+    return new QueuePair({
+      submission,
+      completion,
+      data,
+      mode,
+      clock: core.clock,
+      ownsCompletion: shared === undefined,
+      priority: parts.priority,
+      keeper: core,
+      interrupts: fn.interrupts,
+    });
+  } catch (error) {
+    // A failed map is fatal for the pair; what was mapped before it goes back.
+    for (const region of regions) fn.dma.free(region);
+    throw error;
+  }
+}
+
+export interface BuildParts {
+  readonly id: number;
+  readonly entries: number;
+  readonly completionEntries: number;
+  readonly mode: CompletionMode;
+  readonly vector: number;
+  readonly priority: number;
+  readonly listPages: number;
+  readonly sglAlignment: number;
+  readonly shareCompletionOf?: QueuePair;
+}
+
+/** The admin queue pair: its rings are programmed into registers. */
+export function buildAdminPair(core: Core): QueuePair {
+  const { settings } = core;
+  const hasVectors = settings.completionMode !== 'polling' && core.vectorCount > 0;
+  return buildPair(core, {
+    id: 0,
+    entries: settings.adminEntries,
+    completionEntries: settings.adminEntries,
+    mode: hasVectors ? 'interrupt' : 'polling',
+    vector: 0,
+    priority: 0,
+    listPages: 1,
+    sglAlignment: 1,
+  });
+}
+
+/**
+ * Create an I/O queue pair: completion queue first, submission queue after it.
+ *
+ * @throws UltimaError of the commands, DMA_*; RangeError for options out of range
+ */
+export function* createPair(core: Core, options: QueuePairOptions): Steps<QueuePair> {
+  const limits = core.limitsNow();
+  const id = freeId(core, limits.submissionQueues);
+  const pair = buildPair(core, partsOf(core, options, id));
+  try {
+    yield* announcePair(core, pair);
+  } catch (error) {
+    pair.completion.detach(pair.submission);
+    freePair(core, pair);
+    throw error;
+  }
+  core.pairs.push(pair);
+  return pair;
+}
+
+function partsOf(core: Core, options: QueuePairOptions, id: number): BuildParts {
+  const { settings, capabilities } = core;
+  const limits = core.limitsNow();
+  const most = Math.min(
+    maxQueueEntries,
+    capabilities.maxQueueEntries,
+    core.quirks.names.has('small queues') ? smallQueueEntries : maxQueueEntries,
+  );
+  const entries = options.entries ?? Math.min(settings.queueEntries, most);
+  inRange('entries', entries, [2, most]);
+  const completionEntries = options.completionEntries ?? entries;
+  inRange('completionEntries', completionEntries, [2, most]);
+  const wanted = options.mode ?? settings.completionMode;
+  const mode = core.vectorCount === 0 ? 'polling' : wanted;
+  const spread = core.vectorCount > 1 ? 1 + ((id - 1) % (core.vectorCount - 1)) : 0;
+  const vector = options.vector ?? spread;
+  if (mode !== 'polling') inRange('vector', vector, [0, core.vectorCount - 1]);
+  const shared = options.shareCompletionOf;
+  return {
+    id,
+    entries,
+    completionEntries,
+    mode,
+    vector,
+    priority: QueuePriority[options.priority ?? 'urgent'],
+    listPages: listPagesFor(limits.maxTransferBytes, core.pageBytes),
+    sglAlignment: limits.sglAlignment,
+    ...(shared === undefined ? {} : { shareCompletionOf: shared }),
+  };
+}
+
+function freeId(core: Core, most: number): number {
+  for (let id = 1; id <= most; id++) {
+    if (!core.pairs.some((pair) => pair.id === id)) return id;
+  }
+  throw new UltimaError(
+    ErrorCode.queueFull,
+    `all ${most} I/O queue pairs that the controller gave are in use; ask for more with queuePairs`,
+    { granted: most, asked: core.settings.queuePairs },
+  );
+}
+
+/** Tell the controller of a pair; also after a reset, which has made it forget. */
+export function* announcePair(core: Core, pair: QueuePair): Steps<void> {
+  const admin = core.adminQueue();
+  if (pair.ownsCompletion) yield* announceCompletion(core, pair);
+  pair.submission.rewind();
+  attachShadow(core, pair);
+  const words = command(AdminOpcode.createSubmissionQueue);
+  Sq.qid.set(words, 0, pair.id);
+  Sq.qsize.set(words, 0, pair.entries);
+  Sq.pc.set(words, 0, 1);
+  const isWeighted = core.settings.arbitration === 'weighted round robin';
+  Sq.qprio.set(words, 0, isWeighted ? pair.priority : 0);
+  Sq.cqid.set(words, 0, pair.completion.id);
+  putRing(words, pair.submission.region.iova);
+  try {
+    yield* admin.execute(words);
+  } catch (error) {
+    if (pair.ownsCompletion) yield* removeCompletion(core, pair);
+    throw error;
+  }
+}
+
+const Sq = CreateSubmissionQueue;
+const Cq = CreateCompletionQueue;
+
+function* announceCompletion(core: Core, pair: QueuePair): Steps<void> {
+  const { completion } = pair;
+  completion.rewind();
+  const words = command(AdminOpcode.createCompletionQueue);
+  Cq.qid.set(words, 0, completion.id);
+  Cq.qsize.set(words, 0, completion.entries);
+  Cq.pc.set(words, 0, 1);
+  Cq.ien.set(words, 0, completion.hasInterrupt ? 1 : 0);
+  Cq.iv.set(words, 0, completion.hasInterrupt ? completion.vector : 0);
+  putRing(words, completion.region.iova);
+  yield* core.adminQueue().execute(words);
+}
+
+function* removeCompletion(core: Core, pair: QueuePair): Steps<void> {
+  const words = command(AdminOpcode.deleteCompletionQueue);
+  DeleteCompletionQueue.qid.set(words, 0, pair.completion.id);
+  yield* core.adminQueue().execute(words, { allowsFailure: true });
+}
+
+/**
+ * Delete a pair: submission queue, then completion queue, and only then the memory of both. What
+ * was in flight ends as the controller says, or as unknown.
+ */
+export function* deletePair(core: Core, pair: QueuePair): Steps<void> {
+  if (!core.pairs.includes(pair)) return;
+  const isShared = pair.ownsCompletion && pair.completion.attachedCount > 1;
+  if (isShared) {
+    throw new TypeError('another queue pair still uses this completion queue; delete that first');
+  }
+  pair.submission.isOpen = false;
+  const words = command(AdminOpcode.deleteSubmissionQueue);
+  DeleteSubmissionQueue.qid.set(words, 0, pair.id);
+  yield* core.adminQueue().execute(words);
+  pair.poll();
+  pair.submission.isDead = true;
+  pair.submission.endAll();
+  if (pair.ownsCompletion) {
+    const remove = command(AdminOpcode.deleteCompletionQueue);
+    DeleteCompletionQueue.qid.set(remove, 0, pair.completion.id);
+    yield* core.adminQueue().execute(remove);
+  }
+  pair.completion.detach(pair.submission);
+  core.pairs.splice(core.pairs.indexOf(pair), 1);
+  freePair(core, pair);
+}
+
+/** The controller does not know the pair any more, or can reach no memory. */
+export function freePair(core: Core, pair: QueuePair): void {
+  const { dma } = core.fn;
+  pair.submission.isOpen = false;
+  pair.submission.isDead = true;
+  dma.free(pair.submission.region);
+  dma.free(pair.data.region);
+  if (pair.ownsCompletion) dma.free(pair.completion.region);
+}
+
+function attachShadow(core: Core, pair: QueuePair): void {
+  if (core.shadow === null) return;
+  const parts = { shadow: core.shadow.shadow.words, eventIndex: core.shadow.eventIndex.words };
+  const stride = submissionDoorbell(1, core.capabilities.doorbellStride);
+  const base = submissionDoorbell(0, core.capabilities.doorbellStride);
+  const at = (pair.id * (stride - base)) / 4;
+  pair.submission.shadow = new ShadowDoorbell({ ...parts, at });
+  if (pair.ownsCompletion) {
+    pair.completion.shadow = new ShadowDoorbell({ ...parts, at: at + (stride - base) / 8 });
+  }
+}
+
+function putRing(words: Uint32Array, iova: number): void {
+  Ring.prp1.set(words, 0, iova);
+}

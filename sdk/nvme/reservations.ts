@@ -1,0 +1,172 @@
+import {
+  AcquireAction,
+  PersistThroughPowerLoss,
+  RegisterAction,
+  RegisteredControllerExtended,
+  ReleaseAction,
+  ReservationAcquire,
+  ReservationAcquireData,
+  ReservationRegister,
+  ReservationRegisterData,
+  ReservationRelease,
+  ReservationReleaseData,
+  ReservationReport,
+  ReservationStatus,
+  ReservationType,
+  reservationStatusExtendedBytes,
+} from '../spec/nvme/nvm-command.js';
+import { NvmOpcode } from '../spec/nvme/opcodes.js';
+import { type CommandResult, command } from './admin-queue.js';
+import { blockStatusOf } from './block-status.js';
+import type { IoCommands } from './io-commands.js';
+import { type IoOptions, ioError } from './io-options.js';
+import { SlotEnd } from './submission-queue.js';
+
+export type ReservationKind = keyof typeof ReservationType;
+
+export interface Registration {
+  readonly action: keyof typeof RegisterAction;
+  readonly currentKey?: bigint;
+  readonly newKey?: bigint;
+  readonly ignoresExistingKey?: boolean;
+  readonly persistence?: keyof typeof PersistThroughPowerLoss;
+}
+
+export interface Acquisition {
+  readonly action: keyof typeof AcquireAction;
+  readonly type: ReservationKind;
+  readonly key: bigint;
+  readonly preemptKey?: bigint;
+}
+
+export interface Release {
+  readonly action: keyof typeof ReleaseAction;
+  readonly type: ReservationKind;
+  readonly key: bigint;
+}
+
+/** Who is registered and who holds the reservation. */
+export interface ReservationState {
+  readonly generation: number;
+  readonly type: ReservationKind;
+  readonly persistsPowerLoss: boolean;
+  readonly registered: readonly {
+    readonly controllerId: number;
+    readonly isHolder: boolean;
+    readonly hostId: Uint8Array;
+    readonly key: bigint;
+  }[];
+}
+
+/** Reservations of one namespace [NVMe-2.0 §8.19 Reservations]. */
+export class Reservations {
+  private readonly nsid: number;
+  private readonly commands: IoCommands;
+
+  constructor(nsid: number, commands: IoCommands) {
+    this.nsid = nsid;
+    this.commands = commands;
+  }
+
+  /** Register, replace or remove this host's key. */
+  async register(wanted: Registration, options: IoOptions = {}): Promise<void> {
+    const words = command(NvmOpcode.reservationRegister, this.nsid);
+    ReservationRegister.rrega.set(words, 0, RegisterAction[wanted.action]);
+    ReservationRegister.iekey.set(words, 0, wanted.ignoresExistingKey === true ? 1 : 0);
+    const persistence = PersistThroughPowerLoss[wanted.persistence ?? 'unchanged'];
+    ReservationRegister.cptpl.set(words, 0, persistence);
+    const data = new Uint32Array(ReservationRegisterData.layout.bytes / 4);
+    ReservationRegisterData.crkey.setCount(data, 0, wanted.currentKey ?? 0n);
+    ReservationRegisterData.nrkey.setCount(data, 0, wanted.newKey ?? 0n);
+    await this.send(words, data, options);
+  }
+
+  async acquire(wanted: Acquisition, options: IoOptions = {}): Promise<void> {
+    const words = command(NvmOpcode.reservationAcquire, this.nsid);
+    ReservationAcquire.racqa.set(words, 0, AcquireAction[wanted.action]);
+    ReservationAcquire.rtype.set(words, 0, ReservationType[wanted.type]);
+    const data = new Uint32Array(ReservationAcquireData.layout.bytes / 4);
+    ReservationAcquireData.crkey.setCount(data, 0, wanted.key);
+    ReservationAcquireData.prkey.setCount(data, 0, wanted.preemptKey ?? 0n);
+    await this.send(words, data, options);
+  }
+
+  async release(wanted: Release, options: IoOptions = {}): Promise<void> {
+    const words = command(NvmOpcode.reservationRelease, this.nsid);
+    ReservationRelease.rrela.set(words, 0, ReleaseAction[wanted.action]);
+    ReservationRelease.rtype.set(words, 0, ReservationType[wanted.type]);
+    const data = new Uint32Array(ReservationReleaseData.layout.bytes / 4);
+    ReservationReleaseData.crkey.setCount(data, 0, wanted.key);
+    await this.send(words, data, options);
+  }
+
+  /** The extended report, with 128-bit host identifiers. */
+  async report(options: IoOptions = {}): Promise<ReservationState> {
+    const words = command(NvmOpcode.reservationReport, this.nsid);
+    const region = this.commands.memory.allocate(reportBytes);
+    try {
+      ReservationReport.numd.set(words, 0, reportBytes / 4);
+      ReservationReport.eds.set(words, 0, 1);
+      const data = [{ region, offset: 0, length: reportBytes }];
+      const [result] = await this.commands.run([{ words, data }], options);
+      demandSuccess(result!);
+      return stateOf(region.words);
+    } finally {
+      this.commands.memory.free(region);
+    }
+  }
+
+  private async send(words: Uint32Array, data: Uint32Array, options: IoOptions): Promise<void> {
+    const length = data.length * 4;
+    const region = this.commands.memory.allocate(length);
+    try {
+      region.words.set(data);
+      const slices = [{ region, offset: 0, length }];
+      const [result] = await this.commands.run([{ words, data: slices }], options);
+      demandSuccess(result!);
+    } finally {
+      this.commands.memory.free(region);
+    }
+  }
+}
+
+const reportBytes = 4096;
+
+function stateOf(words: Uint32Array): ReservationState {
+  const entry = RegisteredControllerExtended;
+  const room = (reportBytes - reservationStatusExtendedBytes) / entry.layout.bytes;
+  // The count comes from the device: no more than what fits is believed.
+  const count = Math.min(ReservationStatus.regctl.get(words, 0), room);
+  const type = ReservationStatus.rtype.get(words, 0);
+  const kind = kinds.find((name) => ReservationType[name] === type);
+  return {
+    generation: ReservationStatus.gen.get(words, 0),
+    type: kind ?? 'none',
+    persistsPowerLoss: ReservationStatus.ptpls.get(words, 0) === 1,
+    registered: Array.from({ length: count }, (_, index) => {
+      const at = (reservationStatusExtendedBytes + index * entry.layout.bytes) / 4;
+      return {
+        controllerId: entry.cntlid.get(words, at),
+        isHolder: entry.holds.get(words, at) === 1,
+        hostId: entry.hostid.bytes(words, at).slice(),
+        key: entry.rkey.count(words, at),
+      };
+    }),
+  };
+}
+
+const kinds = [
+  'none',
+  'write exclusive',
+  'exclusive access',
+  'write exclusive, registrants only',
+  'exclusive access, registrants only',
+  'write exclusive, all registrants',
+  'exclusive access, all registrants',
+] as const satisfies readonly ReservationKind[];
+
+function demandSuccess(result: CommandResult): void {
+  if (result.status === 0) return;
+  const status = blockStatusOf(SlotEnd.completed, result.status);
+  throw ioError('reservation command', { status, detail: result.status, cause: 'none' });
+}
