@@ -1,4 +1,5 @@
 import { ErrorLog, type ErrorReport } from './error-log.js';
+import type { Namespace } from './namespace.js';
 
 /** What a controller hears from its subsystem. Implemented by the admin command set. */
 export interface ControllerListener {
@@ -27,10 +28,17 @@ export class ControllerRecord {
   /** A shutdown was completed and nothing was enabled since. */
   isShutDown = false;
   listener: ControllerListener | null = null;
+  /** End the I/O commands to a namespace as preempted: set by the I/O command set. */
+  abortIo: ((namespace: Namespace) => void) | null = null;
 
   constructor(id: number, errorEntries: number) {
     this.id = id;
     this.errors = new ErrorLog(errorEntries);
+  }
+
+  /** The host as reservations know it: without identifier each controller has a host of its own. */
+  get hostName(): string {
+    return this.hostId === '' ? `host of controller ${this.id}` : this.hostId;
   }
 
   logError(report: ErrorReport): void {

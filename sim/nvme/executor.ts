@@ -126,6 +126,13 @@ export interface CommandServices {
     length: number,
   ): number;
 
+  /**
+   * End a command of this controller from outside: its executor's `cancel` runs, then it completes.
+   *
+   * @returns false when it is too late: its entry is on the way
+   */
+  stop(command: Command, status: number): boolean;
+
   /** Report an asynchronous event: type, information and log page as the standard numbers them. */
   postEvent(type: number, information: number, logPage: number): void;
 }

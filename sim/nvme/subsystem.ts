@@ -294,7 +294,7 @@ export class Subsystem implements SanitizeTarget {
 
   private tellHost(host: string, nsid: number, notice: number): void {
     for (const record of this.records.values()) {
-      const hears = record.hostId === host && this.active(nsid, record.id) !== undefined;
+      const hears = record.hostName === host && this.active(nsid, record.id) !== undefined;
       if (hears) record.listener?.reservationNotice(nsid, notice);
     }
   }

@@ -31,6 +31,8 @@ export interface IoController {
    * host without identifier has a name of its own per controller [NVMe-2.0 §8.19].
    */
   readonly host: string;
+  /** The host gave no identifier: it is another host after each controller level reset. */
+  readonly isHostAnonymous: boolean;
   /** The host gave a 128-bit identifier. */
   readonly hasExtendedHostIdentifier: boolean;
   readonly health: IoHealth;

@@ -117,8 +117,25 @@ export class IoSet implements Executor {
       }
       work.forget(command);
     });
+    this.forgetAnonymousHost();
     work.controller.health.leaveAll(work.services.nowNs);
     work.timing.clear();
+  }
+
+  /** Preempt and abort by another host: every command to the namespace ends. */
+  abortAll(namespace: Namespace): void {
+    this.work.forEach((command, own) => {
+      if (own === namespace) this.work.services.stop(command, Status.abortedPreemptAndAbort);
+    });
+  }
+
+  /** [NVMe-2.0 §8.19] a host without identifier cannot come back after the reset. */
+  private forgetAnonymousHost(): void {
+    const { controller } = this.work;
+    if (!controller.isHostAnonymous) return;
+    for (const namespace of controller.attachedNamespaces()) {
+      namespace.reservations.forgetHost(controller.host);
+    }
   }
 
   private beginFlush(command: Command): void {
