@@ -73,7 +73,7 @@ export interface ReplayResult {
 }
 
 /** Requests between two looks at other tasks of the thread. */
-const sliceRequests = 4096;
+const sliceRequests = 512;
 const recordedDepth = 128;
 const defaultDepth = 32;
 const defaultDeadlineNs = 30 * secondNs;
