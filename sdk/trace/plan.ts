@@ -18,7 +18,7 @@ export interface Plan {
   readonly record: Uint32Array;
   /** Largest read or write, in blocks. */
   readonly maxBlocks: number;
-  /** Records cut in pieces because they were larger than the device's largest transfer. */
+  /** Records cut in pieces because they were larger than one transfer. */
   readonly splitRecords: number;
   /** Records whose start or length was no multiple of the device's block. */
   readonly roundedRecords: number;
@@ -30,13 +30,15 @@ export interface Plan {
 
 /** Distance that the regions of two recorded devices keep, so that alignment survives. */
 const regionBytes = MiB;
+/** No recorded system sends larger requests; each one in flight has a buffer of its size. */
+const maxPieceBytes = MiB;
 const maxRequests = 2 ** 32 - 2;
 
 /**
  * Fit a trace to a device. Recorded devices lie side by side, each as long as its last request
  * reaches. What is then still beyond the end is folded back (modulo the size; a request that would
  * straddle the end is moved down to it). Reads and writes are widened to whole blocks, discards
- * are narrowed, and transfers beyond the device's limit are cut in pieces.
+ * are narrowed, and transfers beyond 1 MiB or the device's limit are cut in pieces.
  *
  * @throws UltimaError FILE_INVALID when nothing is left to do
  */
@@ -106,7 +108,8 @@ class Planner {
     this.trace = trace;
     this.blockBytes = device.blockBytes;
     this.blockCount = device.blockCount;
-    const transfer = Math.floor(device.limits.maxTransferBytes / device.blockBytes);
+    const bytes = Math.min(device.limits.maxTransferBytes, maxPieceBytes);
+    const transfer = Math.floor(bytes / device.blockBytes);
     this.transferBlocks = Math.min(Math.max(1, transfer), device.blockCount);
     this.baseBytes = sideBySide(trace);
   }

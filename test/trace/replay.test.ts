@@ -200,6 +200,16 @@ test('reads and writes widen to whole blocks, discards shrink, large transfers s
   assert.equal([roundedRecords, droppedRecords, splitRecords, foldedRecords], [4, 1, 1, 0]);
 });
 
+test('one request of a gigabyte is cut in pieces of a mebibyte, whatever the device takes', async () => {
+  const device = new FaultyDevice({ seed: 1, limits: { maxTransferBytes: 2 ** 30 } });
+  const result = await replayTrace(device, trace([[0, read, 0, 5 * 2 ** 20]]));
+  assert.equal(
+    device.submitted.map(({ lba, blocks }) => [lba, blocks]),
+    [0, 1, 2, 3, 4].map((piece) => [piece * 256, 256]),
+  );
+  assert.is(result.plan.splitRecords, 1);
+});
+
 test('what lies beyond the device is folded back, inside and at the end', async () => {
   const device = new FaultyDevice({ seed: 1, blockCount: 100 });
   const result = await replayTrace(
