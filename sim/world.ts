@@ -35,6 +35,7 @@ export class World {
   /** Counts what a host could see; a host has looked at everything up to `seen`. */
   private visible = 0;
   private seen = 0;
+  private readonly ordinals = new Map<string, number>();
   private isRunning = false;
   private breakAt = never;
   private breakAction: (() => void) | null = null;
@@ -70,6 +71,13 @@ export class World {
   /** A stream of chance for one component; equal names give equal streams. */
   prng(name: string): Prng {
     return new Prng(this.seed, name);
+  }
+
+  /** 0, 1, 2 .. for the things of one kind in this world. */
+  takeOrdinal(kind: string): number {
+    const ordinal = this.ordinals.get(kind) ?? 0;
+    this.ordinals.set(kind, ordinal + 1);
+    return ordinal;
   }
 
   /** Hash over time, handler and argument of every event so far: equal for equal runs. */

@@ -52,6 +52,8 @@ type Life = 'off' | 'enabling' | 'on' | 'disabling' | 'failed';
  */
 export class Controller implements Endpoint {
   readonly controllerId: number;
+  /** A secondary controller that its primary holds offline fails when it is enabled. */
+  isOnline = true;
   /** What the command sets build on. */
   readonly services: ControllerServices;
   readonly memoryBuffer: ControllerMemoryBuffer | null;
@@ -270,7 +272,7 @@ export class Controller implements Endpoint {
     this.isShutDown = false;
     registers.setReady(0);
     registers.setShutdown(ShutdownStatus.none);
-    const fault = enableFault(registers);
+    const fault = enableFault(registers) ?? (this.isOnline ? null : 'the controller is offline');
     if (fault !== null) {
       this.checker.report('sequence', { controller: this.controllerId }, fault);
       this.fail();

@@ -83,6 +83,8 @@ export class SimFunction implements PciFunction, HostLink, BarTarget, ConfigTarg
   isBusMaster = false;
   /** A reset of the bus hits every function of the card: the card sets this. */
   onBusReset: (() => void) | null = null;
+  /** Configuration went back to its defaults: virtual functions go with it. The card sets this. */
+  onStateLost: (() => void) | null = null;
 
   private readonly world: World;
   private readonly checker: Checker;
@@ -103,6 +105,9 @@ export class SimFunction implements PciFunction, HostLink, BarTarget, ConfigTarg
   /** Ends of resets that were overtaken by a newer one find another number here. */
   private resetGeneration = 0;
   private isDecoding = false;
+  private readonly isVirtual: boolean;
+  /** VF MSE of the physical function. */
+  private virtualDecoding = false;
 
   constructor(options: SimFunctionOptions) {
     this.world = options.world;
@@ -110,6 +115,8 @@ export class SimFunction implements PciFunction, HostLink, BarTarget, ConfigTarg
     this.link = options.link;
     this.address = options.address;
     this.ordinal = options.ordinal;
+    this.isVirtual = options.isVirtual;
+    this.isPresent = !options.isVirtual;
     this.clock = hostClock(options.world, options.host.completeNs);
     this.vectorCount = options.vectors;
     this.postedNs = options.link.postedNs;
@@ -323,26 +330,24 @@ export class SimFunction implements PciFunction, HostLink, BarTarget, ConfigTarg
     this.settle(resetSettleNs);
   }
 
-  /** A virtual function appears and goes as its physical one says. */
-  setPresent(isPresent: boolean): void {
-    if (isPresent === this.isPresent) return;
-    this.isPresent = isPresent;
-    if (isPresent) this.enumerate();
-    else this.loseState('function');
+  /** A virtual function appears, decodes and goes as its physical one says. */
+  setVirtual(state: { readonly isPresent: boolean; readonly isDecoding: boolean }): void {
+    this.virtualDecoding = state.isDecoding;
+    if (state.isPresent !== this.isPresent) {
+      this.isPresent = state.isPresent;
+      if (!state.isPresent) this.loseState('function');
+    }
     this.refresh();
   }
 
   private loseState(kind: EndpointReset): void {
     this.endpoint?.reset(kind);
     this.writes.dropAll();
-    this.resetRegisters(kind);
-    this.world.hostVisible();
-  }
-
-  private resetRegisters(kind: EndpointReset): void {
     this.registers.reset(kind !== 'power');
     this.msixTable.reset();
     this.refresh();
+    this.onStateLost?.();
+    this.world.hostVisible();
   }
 
   private settle(ns: number): void {
@@ -367,6 +372,10 @@ export class SimFunction implements PciFunction, HostLink, BarTarget, ConfigTarg
 
   /** What a platform does with a function that it finds: addresses, and memory decoding on. */
   private enumerate(): void {
+    if (this.isVirtual) {
+      this.refresh();
+      return;
+    }
     let address = (this.ordinal + 1) * 2 ** 32;
     for (const shape of this.shapes) {
       address = Math.ceil(address / shape.bytes) * shape.bytes;
@@ -382,7 +391,10 @@ export class SimFunction implements PciFunction, HostLink, BarTarget, ConfigTarg
     const registers = this.registers;
     const isAwake = registers.get(powerManagement, PowerManagement.powerState) === PowerState.d0;
     const isActive = this.isUp && isAwake;
-    this.isDecoding = isActive && registers.get(header, Header.memorySpaceEnable) === 1;
+    const isEnabled = this.isVirtual
+      ? this.virtualDecoding
+      : registers.get(header, Header.memorySpaceEnable) === 1;
+    this.isDecoding = isActive && isEnabled;
     this.isBusMaster = isActive && registers.get(header, Header.busMasterEnable) === 1;
     this.memory.isReachable = this.isBusMaster;
   }

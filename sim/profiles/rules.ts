@@ -159,6 +159,12 @@ const profileRules = {
   namespaces: list(0, 1024, namespaceRules),
 } satisfies RuleOf<Profile>;
 
+/** Anything that was put together at run time. @throws as checkProfile, never answers false */
+export function isProfile(value: unknown): value is Profile {
+  check(value, profileRules, '');
+  return true;
+}
+
 /**
  * Prove that a profile is possible.
  *

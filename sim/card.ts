@@ -1,0 +1,239 @@
+import { doorbellBase } from '../sdk/spec/nvme/registers.js';
+import { Sriov } from '../sdk/spec/pcie/sriov.js';
+import { Checker } from './checker.js';
+import { Controller } from './nvme/controller.js';
+import type { AdminExecutor, Executor } from './nvme/executor.js';
+import { Medium } from './nvme/medium.js';
+import { memoryBufferBar } from './nvme/registers.js';
+import { strideBytesOf } from './nvme/shadow-doorbells.js';
+import { Subsystem } from './nvme/subsystem.js';
+import { sriov } from './pcie/capabilities.js';
+import { type EndpointBar, SimFunction } from './pcie/function.js';
+import { LinkTiming } from './pcie/link.js';
+import type { Profile } from './profiles/profile.js';
+import { FileStore } from './store/file-store.js';
+import { pageDataBytes } from './store/page-pool.js';
+import { MemoryStore } from './store/page-store.js';
+import { World } from './world.js';
+
+/** The command sets of one controller, made and wired to it. */
+export type MakeCommandSets = (parts: {
+  readonly controller: Controller;
+  readonly subsystem: Subsystem;
+}) => { readonly admin: AdminExecutor; readonly io: Executor };
+
+export interface SimCardOptions {
+  readonly profile: Profile;
+  /** Several cards on one clock; a world of its own when left out. */
+  readonly world?: World;
+  /** Of the world that is made; 1 when left out. */
+  readonly seed?: number;
+  /** Keep namespaces in files: the first in this one, the n-th in the same with '.ns<n>'. */
+  readonly file?: string;
+  readonly commandSets: MakeCommandSets;
+}
+
+/**
+ * A simulated storage card: a PCIe function and the NVMe controller behind it, virtual functions
+ * with theirs, and the subsystem that they share. `open` gives what a driver wants; the rest is for
+ * rigs that pull cables.
+ */
+export class SimCard {
+  readonly world: World;
+  readonly profile: Profile;
+  readonly checker: Checker;
+  readonly subsystem: Subsystem;
+  readonly link: LinkTiming;
+  /** The physical function, then the virtual ones that were ever enabled. */
+  readonly functions: SimFunction[] = [];
+  readonly controllers: Controller[] = [];
+  readonly ordinal: number;
+  private readonly file: string | null;
+  private readonly commandSets: MakeCommandSets;
+  private isPowered = true;
+
+  constructor(options: SimCardOptions) {
+    this.profile = options.profile;
+    this.world = options.world ?? new World({ seed: options.seed ?? 1 });
+    this.ordinal = this.world.takeOrdinal('card');
+    this.checker = new Checker(this.world);
+    this.link = new LinkTiming(this.world, options.profile.link);
+    this.file = options.file ?? null;
+    this.commandSets = options.commandSets;
+    this.subsystem = new Subsystem({
+      world: this.world,
+      profile: options.profile,
+      medium: (nsid) => this.makeMedium(nsid),
+    });
+    this.addFunction(0);
+    const physical = this.function.registers;
+    physical.onWrite(sriov, Sriov.vfEnable, () => this.followVirtualFunctions());
+    this.function.onStateLost = () => this.followVirtualFunctions();
+    this.subsystem.secondaries.onChange((secondary) => {
+      const controller = this.controllers[secondary.virtualFunction];
+      if (controller !== undefined) controller.isOnline = secondary.isOnline;
+    });
+  }
+
+  /** The physical function. */
+  get function(): SimFunction {
+    return this.functions[0]!;
+  }
+
+  /** The controller of the physical function. */
+  get controller(): Controller {
+    return this.controllers[0]!;
+  }
+
+  /** A function for a driver, as a fresh open finds it. @param index 0 the physical one */
+  open(index = 0): SimFunction {
+    const fn = this.functions[index];
+    if (fn === undefined) {
+      throw new RangeError(`function ${index}: the card has 0..${this.functions.length - 1} now`);
+    }
+    fn.open();
+    return fn;
+  }
+
+  // Power and link. Each may be called at any moment, also between two events.
+
+  /** The supply goes away: all volatile state is lost, unflushed writes as the cache loses them. */
+  powerCut(): void {
+    if (!this.isPowered) return;
+    this.isPowered = false;
+    for (const fn of this.functions) fn.powerOff();
+    this.subsystem.powerLost();
+    this.link.reset();
+  }
+
+  /** Power is back: after the boot time the function answers as after a reset of the bus. */
+  restore(): void {
+    if (this.isPowered) return;
+    this.isPowered = true;
+    this.subsystem.powerRestored();
+    for (const fn of this.functions) fn.powerOn(this.profile.firmware.bootNs);
+  }
+
+  /** Cut the power just before event number `eventNumber` of the world runs. */
+  powerCutAtEvent(eventNumber: number): void {
+    this.world.beforeEvent(eventNumber, () => this.powerCut());
+  }
+
+  /** The card is pulled out of its slot; it does not come back. */
+  surpriseRemove(): void {
+    this.powerCut();
+    for (const fn of this.functions) fn.remove();
+  }
+
+  /** The link is lost, the power is not. */
+  linkDown(): void {
+    for (const fn of this.functions) fn.linkDown();
+    this.link.reset();
+  }
+
+  linkUp(): void {
+    for (const fn of this.functions) fn.linkUp();
+  }
+
+  /** A hot reset of the bus reaches all functions. */
+  busReset(): void {
+    for (const fn of this.functions) fn.startReset('bus');
+    this.link.reset();
+  }
+
+  /** Functions and files are given back. The content of file-backed namespaces stays. */
+  async close(): Promise<void> {
+    for (const fn of this.functions) await fn.close();
+    for (const namespace of this.subsystem.namespaces) {
+      namespace.medium.flush();
+      namespace.medium.close();
+    }
+  }
+
+  private addFunction(index: number): void {
+    const { profile, world, checker } = this;
+    const { controller } = profile;
+    const isVirtual = index > 0;
+    const suffix = isVirtual ? `.${index}` : '';
+    const fn = new SimFunction({
+      world,
+      checker,
+      link: this.link,
+      address: `sim:${profile.name}#${this.ordinal}${suffix}`,
+      ordinal: world.takeOrdinal('function'),
+      identity: profile.identity,
+      linkProfile: profile.link,
+      host: profile.host,
+      bars: barsOf(profile),
+      vectors: controller.vectors,
+      virtualFunctions: isVirtual ? 0 : controller.virtualFunctions,
+      isVirtual,
+    });
+    const nvme = new Controller({
+      world,
+      link: fn,
+      checker,
+      profile,
+      controllerId: this.subsystem.secondaries.primaryId + index,
+      onSubsystemReset: () => this.subsystemReset(),
+    });
+    const { admin, io } = this.commandSets({ controller: nvme, subsystem: this.subsystem });
+    nvme.attach(admin, io);
+    fn.attach(nvme);
+    fn.onBusReset = () => this.busReset();
+    this.functions.push(fn);
+    this.controllers.push(nvme);
+    if (isVirtual) nvme.isOnline = this.subsystem.secondaries.list[index - 1]!.isOnline;
+  }
+
+  /** NSSR was written by one controller: all of them are reset. The link stays. */
+  private subsystemReset(): void {
+    for (const controller of this.controllers) controller.subsystemReset();
+    this.subsystem.subsystemReset();
+  }
+
+  /** VF Enable, VF MSE and NumVFs of the physical function have changed, or may have. */
+  private followVirtualFunctions(): void {
+    const { registers } = this.function;
+    const isEnabled = registers.get(sriov, Sriov.vfEnable) === 1;
+    const isDecoding = registers.get(sriov, Sriov.vfMemoryEnable) === 1;
+    const asked = Math.min(
+      registers.get(sriov, Sriov.vfCount),
+      registers.get(sriov, Sriov.totalVfs),
+    );
+    const count = isEnabled ? asked : 0;
+    while (this.functions.length <= count) this.addFunction(this.functions.length);
+    for (const [index, fn] of this.functions.entries()) {
+      if (index > 0) fn.setVirtual({ isPresent: index <= count, isDecoding });
+    }
+  }
+
+  private makeMedium(nsid: number): Medium {
+    const { cache, subsystem, namespaces } = this.profile;
+    const bytes = namespaces[nsid - 1]?.bytes ?? subsystem.capacityBytes;
+    const file = this.file === null ? null : nsid === 1 ? this.file : `${this.file}.ns${nsid}`;
+    return new Medium({
+      hasVolatileCache: cache.isVolatile,
+      cacheBytes: cache.bytes,
+      tear: {
+        powerFailBlocks: subsystem.atomicPowerFailBlocks,
+        boundaryBlocks: 0,
+        boundaryOffset: 0,
+      },
+      chance: this.world.prng(`card ${this.ordinal} namespace ${nsid}`),
+      openStore: (pool, isFresh) => {
+        if (file === null) return new MemoryStore(pool);
+        return new FileStore(pool, { path: file, pageCount: bytes / pageDataBytes, isFresh });
+      },
+    });
+  }
+}
+
+/** BAR 0: registers and doorbells; BAR 2: the controller memory buffer. */
+function barsOf(profile: Profile): readonly EndpointBar[] {
+  const { queuePairs, doorbellStride, memoryBufferBytes } = profile.controller;
+  const doorbells = 2 * (queuePairs + 1) * strideBytesOf(doorbellStride);
+  const registers = { index: 0, bytes: doorbellBase + doorbells, isPrefetchable: false } as const;
+  if (memoryBufferBytes === 0) return [registers];
+  return [registers, { index: memoryBufferBar, bytes: memoryBufferBytes, isPrefetchable: true }];
+}
