@@ -64,6 +64,10 @@ export class SubsystemView implements IoController {
     return this.record.hostId === '' ? this.nameWithoutHost : this.record.hostId;
   }
 
+  get isHostAnonymous(): boolean {
+    return this.record.hostId === '';
+  }
+
   get hasExtendedHostIdentifier(): boolean {
     return this.record.hostId.length === 32;
   }
