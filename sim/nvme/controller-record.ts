@@ -13,6 +13,8 @@ export interface ControllerListener {
   reservationNotice(nsid: number, notice: number): void;
   sanitizeStarted(): void;
   sanitizeEnded(isUnexpected: boolean): void;
+  powerLost(): void;
+  powerRestored(): void;
 }
 
 /**
@@ -25,8 +27,8 @@ export class ControllerRecord {
   hostId = '';
   /** CC.EN was 1 since power came. */
   wasEnabled = false;
-  /** A shutdown was completed and nothing was enabled since. */
-  isShutDown = false;
+  /** Virtual time from which on a power cut is safe: a shutdown has been completed. */
+  safeFromNs = Number.POSITIVE_INFINITY;
   listener: ControllerListener | null = null;
   /** End the I/O commands to a namespace as preempted: set by the I/O command set. */
   abortIo: ((namespace: Namespace) => void) | null = null;

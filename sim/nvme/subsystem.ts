@@ -57,6 +57,7 @@ export class Subsystem implements SanitizeTarget {
   private readonly byNsid = new Map<number, Namespace>();
   private readonly records = new Map<number, ControllerRecord>();
   private readonly anaStates = new Map<number, number>();
+  private readonly formats = new Map<number, { readonly startNs: number; readonly ns: number }>();
   private madeNamespaces = 0;
   /** Changes of ANA state since power came. */
   anaChanges = 0;
@@ -207,6 +208,28 @@ export class Subsystem implements SanitizeTarget {
     this.tellChanged(namespace.nsid, [...namespace.attached]);
   }
 
+  // Format.
+
+  /** Commands to the namespace end as Format In Progress from now on, for `ns`. */
+  beginFormat(namespace: Namespace, ns: number): void {
+    namespace.isReady = false;
+    this.formats.set(namespace.nsid, { startNs: this.world.nowNs, ns });
+  }
+
+  endFormat(namespace: Namespace): void {
+    namespace.isReady = true;
+    this.formats.delete(namespace.nsid);
+    this.changed(namespace);
+  }
+
+  /** Per cent of a format that are still to be done, 0 when none runs. */
+  formatRemaining(namespace: Namespace): number {
+    const format = this.formats.get(namespace.nsid);
+    if (format === undefined) return 0;
+    const done = (this.world.nowNs - format.startNs) / Math.max(1, format.ns);
+    return Math.ceil(100 * (1 - Math.min(1, done)));
+  }
+
   // Asymmetric access.
 
   /** One of `AnaState`. */
@@ -247,7 +270,7 @@ export class Subsystem implements SanitizeTarget {
   powerLost(): void {
     let wasClean = true;
     for (const record of this.records.values()) {
-      if (record.wasEnabled && !record.isShutDown) wasClean = false;
+      if (record.wasEnabled && this.world.nowNs < record.safeFromNs) wasClean = false;
       record.wasEnabled = false;
       record.hostId = '';
       record.errors.forget();
@@ -255,6 +278,7 @@ export class Subsystem implements SanitizeTarget {
     for (const namespace of this.byNsid.values()) namespace.medium.cutPower();
     this.health.powerLost(wasClean);
     this.sanitizer.powerLost();
+    this.tell((listener) => listener.powerLost());
   }
 
   powerRestored(): void {
@@ -262,6 +286,7 @@ export class Subsystem implements SanitizeTarget {
     this.health.powerRestored();
     this.sanitizer.powerRestored();
     for (const namespace of this.byNsid.values()) namespace.powerOn();
+    this.tell((listener) => listener.powerRestored());
   }
 
   /** NSSR, after each controller was reset. */
