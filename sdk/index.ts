@@ -34,3 +34,4 @@ export type { CompletionMode, ControllerOptions } from './nvme/options.js';
 export type { QueuePairOptions } from './nvme/queue-making.js';
 export { QueuePair } from './nvme/queue-pair.js';
 export { SubmissionQueue } from './nvme/submission-queue.js';
+export { open } from './open.js';

@@ -1,8 +1,10 @@
 import { doorbellBase } from '../sdk/spec/nvme/registers.js';
 import { Sriov } from '../sdk/spec/pcie/sriov.js';
 import { Checker } from './checker.js';
+import { AdminSet } from './nvme/admin/admin-set.js';
 import { Controller } from './nvme/controller.js';
 import type { AdminExecutor, Executor } from './nvme/executor.js';
+import { makeIoSet } from './nvme/io/subsystem-controller.js';
 import { Medium } from './nvme/medium.js';
 import { memoryBufferBar } from './nvme/registers.js';
 import { strideBytesOf } from './nvme/shadow-doorbells.js';
@@ -30,7 +32,8 @@ export interface SimCardOptions {
   readonly seed?: number;
   /** Keep namespaces in files: the first in this one, the n-th in the same with '.ns<n>'. */
   readonly file?: string;
-  readonly commandSets: MakeCommandSets;
+  /** Other command sets than the card's own: for tests of the card itself. */
+  readonly commandSets?: MakeCommandSets;
 }
 
 /**
@@ -59,7 +62,7 @@ export class SimCard {
     this.checker = new Checker(this.world);
     this.link = new LinkTiming(this.world, options.profile.link);
     this.file = options.file ?? null;
-    this.commandSets = options.commandSets;
+    this.commandSets = options.commandSets ?? makeCommandSets;
     this.subsystem = new Subsystem({
       world: this.world,
       profile: options.profile,
@@ -237,3 +240,10 @@ function barsOf(profile: Profile): readonly EndpointBar[] {
   if (memoryBufferBytes === 0) return [registers];
   return [registers, { index: memoryBufferBar, bytes: memoryBufferBytes, isPrefetchable: true }];
 }
+
+/** What a card of this package does with admin and I/O commands. */
+const makeCommandSets: MakeCommandSets = ({ controller, subsystem }) => {
+  const { services, controllerId } = controller;
+  const parts = { services, subsystem, controllerId };
+  return { admin: new AdminSet(parts), io: makeIoSet(parts) };
+};

@@ -1,0 +1,17 @@
+/** `ultima-sdk/sim`: simulated cards, their world, and what a test rig does to them. */
+
+export { SimCard, type SimCardOptions } from './card.js';
+export {
+  Checker,
+  type CheckerReport,
+  type CheckerRule,
+  CheckerRules,
+  type ReportPlace,
+} from './checker.js';
+export { type OpenOptions, openSimulated, parseAddress, type SimulatedAddress } from './open.js';
+export { SimFunction } from './pcie/function.js';
+export { Prng } from './prng.js';
+export { defineProfile, findProfile, type ProfileChanges, profiles } from './profiles/index.js';
+export type { Profile } from './profiles/profile.js';
+export { checkProfile } from './profiles/rules.js';
+export { type EventHandler, World, type WorldOptions } from './world.js';

@@ -1,0 +1,126 @@
+import { ErrorCode, UltimaError } from '../sdk/errors.js';
+import { GiB, KiB, MiB, TiB } from '../sdk/units.js';
+import { SimCard } from './card.js';
+import { defineProfile, findProfile } from './profiles/index.js';
+import type { Profile } from './profiles/profile.js';
+import { checkProfile, isProfile } from './profiles/rules.js';
+import type { World } from './world.js';
+
+const units = { '': 1, KiB, MiB, GiB, TiB } as const;
+const keys = "bytes, lbaFormat, file, seed, or a field of the profile such as 'media.readNs'";
+
+export interface OpenOptions {
+  /** Several cards on one clock; a world of its own when left out. */
+  readonly world?: World;
+}
+
+/** What a 'sim:' address says. */
+export interface SimulatedAddress {
+  readonly profile: Profile;
+  readonly seed: number | null;
+  /** File that keeps the first namespace; in memory when null. */
+  readonly file: string | null;
+}
+
+/**
+ * Make the card that an address describes: 'sim:<profile>[?key=value&key=value]'. Keys: `bytes` and
+ * `lbaFormat` of the first namespace, `file` that keeps it, `seed`, and any field of the profile.
+ *
+ * @throws UltimaError ADDRESS_INVALID, PROFILE_UNKNOWN, PROFILE_INVALID, FILE_INVALID,
+ *         FILE_UNWRITABLE
+ */
+export function openSimulated(address: string, options: OpenOptions = {}): SimCard {
+  const { profile, seed, file } = parseAddress(address);
+  return new SimCard({
+    profile,
+    ...(options.world === undefined ? {} : { world: options.world }),
+    ...(seed === null ? {} : { seed }),
+    ...(file === null ? {} : { file }),
+  });
+}
+
+export function parseAddress(address: string): SimulatedAddress {
+  const match = /^sim:([^?]+)(?:\?(.*))?$/s.exec(address);
+  if (match === null) {
+    throw wrong(address, "the form is 'sim:<profile>[?key=value&key=value]'");
+  }
+  let profile = findProfile(match[1]!);
+  let seed: number | null = null;
+  let file: string | null = null;
+  for (const pair of (match[2] ?? '').split('&').filter((text) => text !== '')) {
+    const at = pair.indexOf('=');
+    if (at < 1) throw wrong(address, `'${pair}' is not key=value`);
+    const key = pair.slice(0, at);
+    const value = decode(address, pair.slice(at + 1));
+    if (key === 'seed') seed = parseSeed(address, value);
+    else if (key === 'file') file = value;
+    else if (key === 'bytes') profile = withNamespace(profile, { bytes: size(address, value) });
+    else if (key === 'lbaFormat') profile = withNamespace(profile, { lbaFormat: Number(value) });
+    else profile = withField(address, profile, key, value);
+  }
+  if (file === '') throw wrong(address, 'file needs a path');
+  return { profile, seed, file };
+}
+
+function decode(address: string, value: string): string {
+  try {
+    return decodeURIComponent(value);
+  } catch {
+    throw wrong(address, `'${value}' has a % without two hexadecimal digits`);
+  }
+}
+
+function parseSeed(address: string, value: string): number {
+  const seed = value.trim() === '' ? Number.NaN : Number(value);
+  if (Number.isSafeInteger(seed) && seed >= 0) return seed;
+  throw wrong(address, `seed ${value}: an integer 0..2^53 - 1`);
+}
+
+function size(address: string, value: string): number {
+  const match = /^([0-9]+)(KiB|MiB|GiB|TiB|)$/.exec(value);
+  const unit = Object.entries(units).find(([name]) => name === match?.[2]);
+  if (match === null || unit === undefined) {
+    throw wrong(address, `bytes ${value}: a number, with KiB, MiB, GiB or TiB or without`);
+  }
+  return Number(match[1]) * unit[1];
+}
+
+/** The first namespace changes; the card becomes as large as its namespaces need. */
+function withNamespace(
+  profile: Profile,
+  changes: { readonly bytes?: number; readonly lbaFormat?: number },
+): Profile {
+  const [first, ...others] = profile.namespaces;
+  if (first === undefined) return profile;
+  const namespaces = [{ ...first, ...changes }, ...others];
+  const used = namespaces.reduce((sum, namespace) => sum + namespace.bytes, 0);
+  const capacityBytes = Math.max(profile.subsystem.capacityBytes, used);
+  return defineProfile(profile, { namespaces, subsystem: { capacityBytes } });
+}
+
+/** Any number, text or flag of a group: 'media.readNs=1000'. */
+function withField(address: string, profile: Profile, key: string, value: string): Profile {
+  const [group = '', field = ''] = key.split('.');
+  const before: unknown = Reflect.get(profile, group);
+  const isGroup = typeof before === 'object' && before !== null && !Array.isArray(before);
+  if (!isGroup || !Object.hasOwn(before, field) || key.split('.').length !== 2) {
+    throw wrong(address, `'${key}' is no key; the keys are ${keys}`);
+  }
+  const old: unknown = Reflect.get(before, field);
+  const changed: unknown = { ...profile, [group]: { ...before, [field]: convert(old, value) } };
+  if (!isProfile(changed)) throw wrong(address, `'${pairText(key, value)}' makes no profile`);
+  return checkProfile(changed);
+}
+
+function convert(old: unknown, value: string): unknown {
+  if (typeof old === 'boolean') return value === 'true' ? true : value === 'false' ? false : value;
+  return typeof old === 'number' && value.trim() !== '' ? Number(value) : value;
+}
+
+function pairText(key: string, value: string): string {
+  return `${key}=${value}`;
+}
+
+function wrong(address: string, what: string): UltimaError {
+  return new UltimaError(ErrorCode.addressInvalid, `${address}: ${what}`, { address });
+}
