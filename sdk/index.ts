@@ -21,7 +21,9 @@ export type {
   PciFunction,
 } from './device.js';
 export { ErrorCode, type ErrorFacts, UltimaError } from './errors.js';
+export { Admin } from './nvme/admin.js';
 export type { CommandResult, DmaSlice } from './nvme/admin-queue.js';
+export type { ControllerIdentity, Health } from './nvme/admin-results.js';
 export { NvmeController } from './nvme/controller.js';
 export type { ControllerState } from './nvme/core.js';
 export type { ControllerEvent, EventListener } from './nvme/events.js';

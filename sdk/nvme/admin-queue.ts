@@ -36,7 +36,7 @@ export interface ExecuteOptions {
   readonly allowsFailure?: boolean;
 }
 
-/** A command under way. Memory that was lent to it goes back when the controller is done with it. */
+/** A command under way. Memory lent to it goes back when the controller is done with it. */
 interface Pending {
   isPosted: boolean;
   isEnded: boolean;

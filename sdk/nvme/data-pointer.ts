@@ -35,8 +35,8 @@ const descriptorDwords = sglDescriptorBytes / 4;
 const unmapped = 0;
 
 /**
- * Data pointers of the commands of one submission queue. Each slot has its list memory for ever, one
- * or more whole pages at a known device address, so that laying a list allocates nothing and a list
+ * Data pointers of the commands of one submission queue. Each slot has its list memory for ever,
+ * one or more whole pages at a known device address: laying a list allocates nothing and a list
  * never crosses a page by accident.
  *
  * ```

@@ -273,7 +273,7 @@ export class Namespace implements BlockDevice {
     }
   }
 
-  /** Bytes of a block in the buffer: an extended format carries its metadata unless it is stripped. */
+  /** Bytes of a block in the buffer: an extended format carries metadata unless it is stripped. */
   private transferBytes(options: TransferOptions): number {
     const { dataBytes, metadataBytes, isExtended } = this.format;
     if (!isExtended) return dataBytes;

@@ -106,7 +106,7 @@ export function isBusMaster(fn: PciFunction): boolean {
 
 const commandOffset = Header.busMasterEnable.dword * 4;
 
-/** Command and Status share a dword; the status half is cleared by writing ones and is left alone. */
+/** Command and Status share a dword; the status half is cleared by ones and is left alone. */
 const statusSpan = 2 ** 16;
 
 function commandOf(fn: PciFunction): number {

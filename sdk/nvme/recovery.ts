@@ -74,7 +74,7 @@ export function* climb(core: Core, cause: string, stuck: Stuck | null): Steps<vo
   giveUp(core, cause);
 }
 
-/** A reset that somebody asked for: the same ladder without its first step, with an error at its end. */
+/** A reset that somebody asked for: the ladder without its first step, an error at its end. */
 export function* reset(core: Core): Steps<void> {
   yield* climb(core, 'asked for', null);
   if (core.state !== 'ready') throw core.notUsable();

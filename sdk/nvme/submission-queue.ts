@@ -112,7 +112,7 @@ export class SubmissionQueue {
     return this.cids[slot]!;
   }
 
-  /** Reserve a slot for a command; the entry at `entryAt` is its entry. @returns -1 when none is free */
+  /** Reserve a slot for a command, whose entry is at `entryAt`. @returns -1 when none is free */
   take(owner: SlotOwner): number {
     if (this.freeCount === 0 || !this.isOpen) return -1;
     const slot = this.free[--this.freeCount]!;
