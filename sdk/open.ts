@@ -26,6 +26,47 @@ export async function open(address: string): Promise<PciFunction> {
   throw invalid(address);
 }
 
+/** A command of a card that can be looked into, when its completion is in host memory. */
+export interface CommandTimes {
+  readonly queueId: number;
+  readonly cid: number;
+  readonly fetchedNs: number;
+  readonly mediaStartNs: number;
+  readonly mediaEndNs: number;
+  readonly postedNs: number;
+}
+
+/** What a simulated card shows of its inside: for reports, nothing that a driver may depend on. */
+export interface CardInside {
+  /** Be told of each command that ends. */
+  observe(observer: { completed(command: CommandTimes): void } | null): void;
+  /** Equal for equal runs, event for event. */
+  eventHash(): string;
+  /** What the protocol checker has against the driver, a line each. */
+  misuse(): readonly string[];
+}
+
+export interface OpenCard {
+  readonly fn: PciFunction;
+  /** Null for real hardware. */
+  readonly inside: CardInside | null;
+}
+
+/** The same as `open`, with a view into the card where there is one. */
+export async function openCard(address: string): Promise<OpenCard> {
+  if (!address.startsWith('sim:')) return { fn: await open(address), inside: null };
+  const { openSimulated } = await import('../sim/open.js');
+  const card = openSimulated(address);
+  return {
+    fn: card.open(),
+    inside: {
+      observe: (observer) => card.controller.observe(observer),
+      eventHash: () => card.world.eventHash,
+      misuse: () => card.checker.reports.map(({ rule, text }) => `${rule}: ${text}`),
+    },
+  };
+}
+
 function invalid(address: string): UltimaError {
   return new UltimaError(
     ErrorCode.addressInvalid,

@@ -1,0 +1,37 @@
+import { parseArgs } from 'node:util';
+import type { Bench, Figures } from './figures.js';
+
+/** `npm run bench -- NAME [--json]`. Each benchmark is loaded when it is asked for. */
+const benches: Readonly<Record<string, () => Promise<{ readonly bench: Bench }>>> = {
+  replay: () => import('./replay.js'),
+};
+
+process.exitCode = await main();
+
+async function main(): Promise<number> {
+  const { values, positionals } = parseArgs({
+    options: { json: { type: 'boolean', default: false } },
+    allowPositionals: true,
+  });
+  const [name, ...more] = positionals;
+  const load = name === undefined ? undefined : benches[name];
+  if (name === undefined || load === undefined || more.length > 0) {
+    const known = Object.keys(benches).join(', ');
+    console.error(`usage: npm run bench -- NAME [--json], with NAME one of: ${known}`);
+    return 2;
+  }
+  const { bench } = await load();
+  const result = await bench.run();
+  if (values.json) console.log(JSON.stringify({ name, ...result }));
+  else print(name, bench, result);
+  return 0;
+}
+
+function print(name: string, bench: Bench, { conditions, figures }: Figures): void {
+  console.log(`${name}: ${bench.claim}\n`);
+  for (const [key, value] of Object.entries(figures)) {
+    console.log(`  ${key.padEnd(32)} ${value.toLocaleString('en-US').padStart(16)}`);
+  }
+  console.log('');
+  for (const [key, value] of Object.entries(conditions)) console.log(`  ${key}: ${value}`);
+}
