@@ -23,7 +23,7 @@ export interface SglEntry {
   readonly subtype?: number;
 }
 
-/** Sixteen dwords, filled field by field. Nothing is checked: a wrong command can be written too. */
+/** Sixteen dwords, filled field by field. Nothing is checked: wrong commands can be written too. */
 export class RawCommand {
   readonly words = new Uint32Array(commandDwords);
   /** Set once a command identifier was chosen; otherwise the queue gives one. */

@@ -6,7 +6,7 @@ export interface FieldText {
   readonly name: string;
   /** A number where it is exact; hexadecimal or text otherwise. */
   readonly value: number | string;
-  /** The value as a person reads it: 'weighted round robin with urgent', '0x10', 'QEMU NVMe Ctrl'. */
+  /** The value as a person reads it: '1 (weighted round robin with urgent)', 'QEMU NVMe Ctrl'. */
   readonly text: string;
   /** What the standard calls the field. */
   readonly doc: string;

@@ -63,7 +63,8 @@ function section({ name, table }: ReferenceTable): string {
     .map(([mnemonic, field]) => row(mnemonic, field));
   const body = rows.length === 0 ? '<p>No fields of its own.</p>' : fieldTable(rows);
   return `<section id="${name}"><h3>${escapeHtml(title)}</h3>
-<p><code>${name}</code>, ${bytes} bytes${place} <cite>${escapeHtml(cite)}</cite></p>${body}</section>`;
+<p><code>${name}</code>, ${bytes} bytes${place} <cite>${escapeHtml(cite)}</cite></p>
+${body}</section>`;
 }
 
 function fieldTable(rows: readonly string[]): string {
@@ -130,10 +131,10 @@ function opcodeSection(
 }
 
 function statusSection(): string {
-  const rows = Object.entries(Status).map(
-    ([name, status]) =>
-      `<tr><td>${hex(status)}</td><td><code>${name}</code></td><td>${escapeHtml(statusText(status))}</td></tr>`,
-  );
+  const rows = Object.entries(Status).map(([name, status]) => {
+    const words = escapeHtml(statusText(status));
+    return `<tr><td>${hex(status)}</td><td><code>${name}</code></td><td>${words}</td></tr>`;
+  });
   return `<section><h2>Status codes</h2><table>${rows.join('')}</table></section>`;
 }
 

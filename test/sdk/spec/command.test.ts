@@ -83,7 +83,7 @@ test('a log page of 2^17 dwords at offset 4 GiB splits its count over dwords 10 
   assert.is(admin.logDwords(words, 0), 2 ** 17);
 });
 
-/** [table, field, value, dword, expected dword]: bit positions as the figures of the standard say. */
+/** [name, store, dword, expected dword]: bit positions as the figures of the standard say. */
 const positions: [string, (w: Uint32Array) => void, number, number][] = [
   ['identify CNTID', (w) => admin.Identify.cntid.set(w, 0, 0xabcd), 10, 0xabcd_0000],
   ['identify CSI', (w) => admin.Identify.csi.set(w, 0, 2), 11, 0x0200_0000],

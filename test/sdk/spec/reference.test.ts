@@ -15,7 +15,7 @@ test('only tables are taken from a module', () => {
   );
 });
 
-test('every register with its offset, and every field with bits and mnemonic, is on the page', () => {
+test('every register with its offset, and fields with bits and mnemonic, are on the page', () => {
   const page = referencePage(tablesOf('nvme', registers));
   for (const [name, offset] of Object.entries(registers.Register)) {
     const title = Object.entries(registers.registerTables).find(([key]) => key === name);

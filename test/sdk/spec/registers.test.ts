@@ -62,7 +62,7 @@ test('registers lie where the property list puts them, and none overlaps the nex
 });
 
 test("CAP as QEMU's controller reports it reads as QEMU's documented limits", () => {
-  // 0x004018200f0107ff: 2048 entries, contiguous, 7.5 s, stride 4 bytes, NVM and admin-only, MPS 4K-64K.
+  // 0x004018200f0107ff: 2048 entries, contiguous, 7.5 s, 4 byte stride, pages of 4 to 64 KiB.
   const words = new Uint32Array([0x0f01_07ff, 0x0040_1820]);
   assert.is(Cap.mqes.get(words, 0), 2048);
   assert.is(Cap.cqr.get(words, 0), 1);
@@ -78,7 +78,7 @@ test("CAP as QEMU's controller reports it reads as QEMU's documented limits", ()
   assert.is(Cap.cmbs.get(words, 0), 0);
 });
 
-test('the enable value that drivers write, 00460001h, is 64 and 16 byte entries, 4 KiB pages', () => {
+test('00460001h, which drivers write to enable, is 64 and 16 byte entries, 4 KiB pages', () => {
   assert.is(Cc.en.of(0x0046_0001), 1);
   assert.is(Cc.css.of(0x0046_0001), 0);
   assert.is(Cc.mps.of(0x0046_0001), 0);

@@ -72,7 +72,7 @@ test('a completion written as bytes gives head, queue, identifier, phase and sta
   assert.is(Cqe.layout.bytes, 16);
 });
 
-test('the invalid field status of real drives, 8005h in the upper half of DW3, reads in words', () => {
+test('invalid field as real drives send it, 8005h in the upper half of DW3, reads in words', () => {
   const words = new Uint32Array([0, 0, 0, 0x8005_0001]);
   const status = Cqe.status.get(words, 0);
   assert.is(statusKind(status), Status.invalidField);
