@@ -64,17 +64,15 @@ export class ReadOperation implements Operation {
     const perPage = pool.blocksPerPage;
     let page = Math.floor(lba / perPage);
     let first = lba - page * perPage;
-    const isProtected = namespace.protectionType !== 0;
-    if (isProtected) this.protection.load(namespace, command.words, lba);
+    if (namespace.protectionType !== 0) this.protection.load(namespace, command.words, lba);
     for (let index = 0; index < count; ) {
       const run = Math.min(count - index, perPage - first);
       const content = medium.find(page);
-      let status = readableStatus(namespace, content, maskOf(first, run));
-      if (status === 0 && isProtected) {
-        status = checkBlocks(this.protection, namespace, content, first, run, index);
-      }
+      let status = this.statusOf(namespace, content, first, run, index);
       if (status !== 0) {
-        this.failBlock(command, namespace, status, lba + index);
+        let good = 0;
+        while (this.statusOf(namespace, content, first, good + 1, index) === 0) good++;
+        this.failBlock(command, namespace, status, lba + index + good);
         return;
       }
       if (!this.isVerify) {
@@ -90,6 +88,19 @@ export class ReadOperation implements Operation {
     }
     if (!this.isVerify) work.controller.health.countRead(count * namespace.dataBytes);
     work.succeed(command);
+  }
+
+  /** @returns 0 or why a run of blocks of one page cannot be given to the host */
+  private statusOf(
+    namespace: Namespace,
+    content: number,
+    first: number,
+    run: number,
+    index: number,
+  ): number {
+    const status = readableStatus(namespace, content, maskOf(first, run));
+    if (status !== 0 || namespace.protectionType === 0) return status;
+    return checkBlocks(this.protection, namespace, content, first, run, index);
   }
 
   /** The first time the medium fails it is tried again, as long as the host allows. */
