@@ -19,8 +19,8 @@ export interface Operation {
   finish(command: Command, namespace: Namespace): void;
 }
 
-/** Slots that a controller's pool can have. */
-const slotLimit = 65_536;
+/** The tables follow the controller's pool, which makes slots on first use. */
+const firstSlots = 64;
 
 /**
  * The I/O commands in flight: what each of them holds, and how one ends. Tables by command slot, so
@@ -35,8 +35,8 @@ export class Work {
   private readonly commands: (Command | null)[] = [];
   private readonly namespaces: (Namespace | null)[] = [];
   /** Contents fetched from the host, one per page, chained in the pool; and the pool's epoch. */
-  private readonly chains = new Int32Array(slotLimit);
-  private readonly epochs = new Int32Array(slotLimit);
+  private chains = new Int32Array(firstSlots);
+  private epochs = new Int32Array(firstSlots);
 
   constructor(parts: WorkParts) {
     this.services = parts.services;
@@ -47,10 +47,7 @@ export class Work {
 
   enter(command: Command): void {
     const slot = command.slot;
-    while (this.commands.length <= slot) {
-      this.commands.push(null);
-      this.namespaces.push(null);
-    }
+    if (this.commands.length <= slot) this.growTo(slot + 1);
     this.commands[slot] = command;
     this.namespaces[slot] = null;
     this.chains[slot] = blankPage;
@@ -126,6 +123,20 @@ export class Work {
       const command = this.commands[slot] ?? null;
       if (command !== null) visit(command, this.namespaces[slot] ?? null);
     }
+  }
+
+  private growTo(count: number): void {
+    while (this.commands.length < count) {
+      this.commands.push(null);
+      this.namespaces.push(null);
+    }
+    if (this.chains.length >= count) return;
+    const length = Math.max(count, 2 * this.chains.length);
+    const { chains, epochs } = this;
+    this.chains = new Int32Array(length);
+    this.chains.set(chains);
+    this.epochs = new Int32Array(length);
+    this.epochs.set(epochs);
   }
 
   private leave(command: Command): void {
