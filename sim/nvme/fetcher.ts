@@ -51,6 +51,8 @@ export class Fetcher {
   private isStarved = false;
   /** Counts starts and stops: an event of an earlier one finds nothing to do. */
   private epoch = 0;
+  /** What the last fetch took: the next one starts so long before the firmware is free. */
+  private lastFetchNs = 0;
   private queue: SubmissionQueue | null = null;
   private count = 0;
 
@@ -107,6 +109,7 @@ export class Fetcher {
     if (!this.dma.isLocal(queue.memory.at(queue.head), commandBytes)) {
       delayNs += this.link.reserveRead(count * commandBytes);
     }
+    this.lastFetchNs = delayNs;
     this.world.schedule(delayNs, this.onArrival, this.epoch);
   }
 
@@ -116,7 +119,7 @@ export class Fetcher {
     this.queue = null;
     if (!queue.isDeleted && !this.take(queue, epoch)) return;
     this.isBusy = false;
-    const spareNs = this.firmwareFreeNs - this.world.nowNs - this.link.nonPostedNs;
+    const spareNs = this.firmwareFreeNs - this.world.nowNs - this.lastFetchNs;
     if (spareNs <= 0) {
       this.kick();
       return;
