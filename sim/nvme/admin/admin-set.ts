@@ -57,7 +57,7 @@ export class AdminSet implements AdminExecutor, ControllerListener {
       record: this.record,
       events,
       features: new FeatureStore(),
-      watch: new HealthWatch(health, events),
+      watch: new HealthWatch(world, health, events),
       keepAlive: new KeepAliveTimer(world, () => this.keepAliveExpired()),
       power: new PowerManager(world, health),
       timestamp: new Timestamp(world),
@@ -67,6 +67,8 @@ export class AdminSet implements AdminExecutor, ControllerListener {
       streams: new Streams(),
     });
     this.record.listener = this;
+    const isThere = (opcode: number) => adminEntries.get(opcode)?.isThere?.(this.context) !== false;
+    this.context.opcodes = [...adminEntries.keys()].filter(isThere).sort((a, b) => a - b);
   }
 
   // Executor.
@@ -148,6 +150,10 @@ export class AdminSet implements AdminExecutor, ControllerListener {
 
   namespaceChanged(nsid: number): void {
     this.context.changedNamespaces.add(nsid);
+    if (this.subsystem.namespace(nsid) === undefined) {
+      this.context.features.forgetNamespace(nsid);
+      this.context.streams.enable(nsid, false);
+    }
     if (EventFeature.namespace.of(wantsEvents(this.context)) === 0) return;
     this.postEvent(EventType.notice, Notice.namespaceChanged, LogPage.changedNamespaces);
   }

@@ -6,6 +6,7 @@ import type { World } from '../../world.js';
 import type { Command } from '../command.js';
 import type { ControllerRecord } from '../controller-record.js';
 import type { ControllerServices } from '../executor.js';
+import type { Namespace, NamespaceFormat } from '../namespace.js';
 import type { Subsystem } from '../subsystem.js';
 import type { EventQueue } from './events.js';
 import type { FeatureStore } from './feature-store.js';
@@ -28,6 +29,12 @@ export const held = -1;
  * @returns 0, a status, or `held`
  */
 export type AdminHandler = (context: AdminContext, command: Command) => number;
+
+/** A Format NVM that has been accepted and takes its time. */
+export interface PendingFormat {
+  readonly namespaces: readonly Namespace[];
+  readonly format: NamespaceFormat;
+}
 
 /** Parts of an admin command set that keep something from one command to the next. */
 export interface AdminParts {
@@ -65,6 +72,10 @@ export class AdminContext {
   readonly streams: Streams;
   /** Namespaces whose change the host has not read about. */
   readonly changedNamespaces = new Set<number>();
+  /** Formats under way, by the slot of their command. */
+  readonly formats = new Map<number, PendingFormat>();
+  /** Opcodes of all admin commands of this card, ascending. */
+  opcodes: readonly number[] = [];
   readonly reservationLog = new ReservationLog();
   /** I/O queues that the host may create. */
   allocatedQueues = { submission: 0, completion: 0 };
@@ -121,7 +132,7 @@ export class AdminContext {
   /** End a command; a failure goes into the error log and carries More and Do Not Retry. */
   end(command: Command, status: number, dw0 = command.dw0, dw1 = 0): void {
     let field = status;
-    if (status !== 0) {
+    if (status !== 0 && !advices.has(status)) {
       this.record.logError({
         queueId: command.queueId,
         cid: command.cid,
@@ -168,6 +179,13 @@ export class AdminContext {
     return this.services.fromHost(command, target, 0, 0, length);
   }
 }
+
+/** Not failures: the command did its work, and says what is still to be done. */
+const advices: ReadonlySet<number> = new Set([
+  Status.firmwareNeedsConventionalReset,
+  Status.firmwareNeedsControllerReset,
+  Status.firmwareNeedsSubsystemReset,
+]);
 
 /** The same command may succeed later. */
 const retryable: ReadonlySet<number> = new Set([

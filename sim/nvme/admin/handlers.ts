@@ -1,15 +1,19 @@
 import { AdminOpcode } from '../../../sdk/spec/nvme/opcodes.js';
 import type { AdminContext, AdminHandler } from './context.js';
 import { abort, keepAlive, requestEvent } from './control.js';
+import { hasSecondaries } from './controller-page.js';
+import { receiveDirective, sendDirective } from './directives.js';
 import { getFeatures, setFeatures } from './features.js';
+import { commitFirmware, downloadFirmware, finishActivation } from './firmware.js';
+import { abandonFormats, cancelFormat, finishFormat, formatNvm } from './format.js';
 import { identify } from './identify.js';
-import {
-  configureDoorbellBuffer,
-  createCompletionQueue,
-  createSubmissionQueue,
-  deleteCompletionQueue,
-  deleteSubmissionQueue,
-} from './queues.js';
+import { getLogPage } from './log-page.js';
+import { attachNamespace, manageNamespace } from './namespace-management.js';
+import * as queues from './queues.js';
+import { sanitize } from './sanitize.js';
+import { receiveSecurity, sendSecurity } from './security.js';
+import { selfTest } from './self-test.js';
+import { manageVirtualization } from './virtualization.js';
 
 /** One admin command: its code and the rules that hold before it. */
 export interface AdminEntry {
@@ -28,28 +32,65 @@ export interface AdminEntry {
   readonly abandon?: (context: AdminContext) => void;
 }
 
-/** Admin commands of this card by opcode. */
-export const adminEntries: ReadonlyMap<number, AdminEntry> = new Map<number, AdminEntry>([
-  [AdminOpcode.deleteSubmissionQueue, always(deleteSubmissionQueue)],
-  [AdminOpcode.createSubmissionQueue, always(createSubmissionQueue)],
-  [AdminOpcode.deleteCompletionQueue, always(deleteCompletionQueue)],
-  [AdminOpcode.createCompletionQueue, always(createCompletionQueue)],
-  [AdminOpcode.abort, always(abort)],
-  [AdminOpcode.asynchronousEventRequest, always(requestEvent)],
-  [AdminOpcode.keepAlive, always(keepAlive)],
-  [AdminOpcode.identify, { ...always(identify), usesNsid: true }],
-  [AdminOpcode.setFeatures, { ...always(setFeatures), usesNsid: true }],
-  [AdminOpcode.getFeatures, { ...always(getFeatures), usesNsid: true }],
-  [
-    AdminOpcode.doorbellBufferConfig,
-    {
-      handler: configureDoorbellBuffer,
-      isThere: ({ profile }) => profile.controller.hasDoorbellBuffer,
-    },
-  ],
-]);
+function hasManagement({ profile }: AdminContext): boolean {
+  return profile.subsystem.hasNamespaceManagement;
+}
 
 /** Commands that a sanitize operation does not stop. */
 function always(handler: AdminHandler): AdminEntry {
   return { handler, isAllowedInSanitize: true };
 }
+
+/** Commands that a sanitize operation does not stop and that name a namespace. */
+function alwaysNamed(handler: AdminHandler): AdminEntry {
+  return { handler, isAllowedInSanitize: true, usesNsid: true };
+}
+
+function named(handler: AdminHandler): AdminEntry {
+  return { handler, usesNsid: true };
+}
+
+/** Admin commands of this card by opcode. */
+export const adminEntries: ReadonlyMap<number, AdminEntry> = new Map<number, AdminEntry>([
+  [AdminOpcode.deleteSubmissionQueue, always(queues.deleteSubmissionQueue)],
+  [AdminOpcode.createSubmissionQueue, always(queues.createSubmissionQueue)],
+  [AdminOpcode.deleteCompletionQueue, always(queues.deleteCompletionQueue)],
+  [AdminOpcode.createCompletionQueue, always(queues.createCompletionQueue)],
+  [AdminOpcode.abort, always(abort)],
+  [AdminOpcode.asynchronousEventRequest, always(requestEvent)],
+  [AdminOpcode.keepAlive, always(keepAlive)],
+  [AdminOpcode.sanitize, always(sanitize)],
+  [AdminOpcode.identify, alwaysNamed(identify)],
+  [AdminOpcode.setFeatures, alwaysNamed(setFeatures)],
+  [AdminOpcode.getFeatures, alwaysNamed(getFeatures)],
+  [AdminOpcode.getLogPage, alwaysNamed(getLogPage)],
+  [AdminOpcode.namespaceManagement, { ...named(manageNamespace), isThere: hasManagement }],
+  [AdminOpcode.namespaceAttachment, { ...named(attachNamespace), isThere: hasManagement }],
+  [AdminOpcode.deviceSelfTest, named(selfTest)],
+  [AdminOpcode.directiveSend, named(sendDirective)],
+  [AdminOpcode.directiveReceive, named(receiveDirective)],
+  [AdminOpcode.securitySend, named(sendSecurity)],
+  [AdminOpcode.securityReceive, named(receiveSecurity)],
+  [AdminOpcode.firmwareDownload, { handler: downloadFirmware }],
+  [AdminOpcode.firmwareCommit, { handler: commitFirmware, finish: finishActivation }],
+  [
+    AdminOpcode.formatNvm,
+    {
+      ...named(formatNvm),
+      finish: finishFormat,
+      cancel: cancelFormat,
+      abandon: abandonFormats,
+    },
+  ],
+  [
+    AdminOpcode.virtualizationManagement,
+    { handler: manageVirtualization, isThere: hasSecondaries },
+  ],
+  [
+    AdminOpcode.doorbellBufferConfig,
+    {
+      handler: queues.configureDoorbellBuffer,
+      isThere: ({ profile }) => profile.controller.hasDoorbellBuffer,
+    },
+  ],
+]);

@@ -1,5 +1,7 @@
 import { ThresholdType } from '../../../sdk/spec/nvme/features.js';
 import { CriticalWarning, LogPage } from '../../../sdk/spec/nvme/logs.js';
+import { secondNs } from '../../../sdk/units.js';
+import type { World } from '../../world.js';
 import { criticalKelvin, type Health, warningKelvin } from '../health.js';
 import { type EventQueue, EventType, HealthEvent } from './events.js';
 
@@ -27,8 +29,12 @@ export class HealthWatch {
   private level = 0;
   lightCount = 0;
   heavyCount = 0;
+  private levelSinceNs = 0;
+  private readonly levelTotalNs = [0, 0, 0];
+  private readonly world: World;
 
-  constructor(health: Health, events: EventQueue) {
+  constructor(world: World, health: Health, events: EventQueue) {
+    this.world = world;
     this.health = health;
     this.events = events;
     this.reset();
@@ -87,9 +93,24 @@ export class HealthWatch {
     const isLight = this.lightKelvin !== 0 && kelvin >= this.lightKelvin;
     const level = isHeavy ? 2 : isLight ? 1 : 0;
     if (level === this.level) return;
+    this.levelTotalNs[this.level]! += this.world.nowNs - this.levelSinceNs;
+    this.levelSinceNs = this.world.nowNs;
     if (level === 1) this.lightCount++;
     if (level === 2) this.heavyCount++;
     this.level = level;
+  }
+
+  get lightSeconds(): number {
+    return this.secondsAt(1);
+  }
+
+  get heavySeconds(): number {
+    return this.secondsAt(2);
+  }
+
+  private secondsAt(level: number): number {
+    const runningNs = this.level === level ? this.world.nowNs - this.levelSinceNs : 0;
+    return Math.floor((this.levelTotalNs[level]! + runningNs) / secondNs);
   }
 
   private post(information: number): void {
