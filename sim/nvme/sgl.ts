@@ -24,7 +24,8 @@ const leadsOn = -1;
 
 /**
  * SGLs as the controller supports them: data block, bit bucket, segment and last segment
- * descriptors with addresses, data of exactly the command's length at any byte, no keys
+ * descriptors with addresses, data at any byte, no keys. A list that is longer than the command's
+ * data is used as far as the data goes (SGLS says so), a shorter one is refused
  * [NVMe-2.0 §4.1.2 SGL].
  */
 export class SglReader {
@@ -46,7 +47,7 @@ export class SglReader {
   read(command: Command, length: number): number {
     const status = this.walk(command, command.data, command.words, sgl1Dword);
     if (status !== 0) return status;
-    return command.data.totalBytes === length ? 0 : Status.dataSglLengthInvalid;
+    return command.data.totalBytes >= length ? 0 : Status.dataSglLengthInvalid;
   }
 
   /** Metadata: MPTR names a segment of one descriptor. @returns 0 or a status */
@@ -60,7 +61,7 @@ export class SglReader {
     }
     const status = this.walk(command, command.metadata, this.single, 0);
     if (status !== 0) return status;
-    return command.metadata.totalBytes === length ? 0 : Status.metadataSglLengthInvalid;
+    return command.metadata.totalBytes >= length ? 0 : Status.metadataSglLengthInvalid;
   }
 
   /** Follow everything that starts at the descriptor in `words` at dword `at`. */
