@@ -6,11 +6,12 @@ import { type PageStore, unreadable } from './page-store.js';
 /**
  * Pages in a sparse file, read and written as they are needed:
  *
- *     | data of all pages | metadata of all pages | two state bytes per page | trailer |
+ *     | data of all pages | metadata of all pages | two state bytes per page | summary | trailer |
  *
  * The data comes first and without gaps, so that the file is a raw image of the namespace. A raw
  * image without the rest is taken as one whose blocks are all written. State bytes are stored so
- * that a hole in the file means "as it was at the start".
+ * that a hole in the file means "as it was at the start". The summary has a byte for each 32,768
+ * pages, 0 while none of them was ever written: looking for pages in a large file skips the rest.
  *
  * What the file system refuses while the card runs (a full disk, a file that was cut short) is an
  * answer, never an exception: the card turns it into a status.
@@ -38,6 +39,8 @@ export class FileStore implements PageStore {
   /** Written blocks of a page whose state is a hole. */
   private writtenByDefault = 0;
   private readonly state = new Uint8Array(stateBytes);
+  private readonly summary: Uint8Array;
+  private readonly summaryAt: number;
 
   /** @throws UltimaError FILE_INVALID, FILE_UNWRITABLE: only here, never later */
   constructor(pool: PagePool, options: FileStoreOptions) {
@@ -46,12 +49,16 @@ export class FileStore implements PageStore {
     this.metadataBytes = pool.blocksPerPage * pool.metadataBytes;
     this.metadataAt = options.pageCount * pageDataBytes;
     this.stateAt = this.metadataAt + options.pageCount * this.metadataBytes;
+    this.summaryAt = this.stateAt + options.pageCount * stateBytes;
+    this.summary = new Uint8Array(Math.ceil(options.pageCount / scanPages));
     this.file = openFile(options.path);
     try {
       this.prepare(options);
     } catch (error) {
       closeSync(this.file);
-      throw error;
+      if (error instanceof UltimaError) throw error;
+      const message = `cannot make ${options.path} as long as the namespace needs`;
+      throw new UltimaError(ErrorCode.fileUnwritable, message, { path: options.path }, error);
     }
   }
 
@@ -91,6 +98,7 @@ export class FileStore implements PageStore {
     state[0] = pool.written[content]! ^ this.writtenByDefault;
     state[1] = pool.bad[content]!;
     if (!this.write(state, 0, stateBytes, this.stateAt + page * stateBytes)) return false;
+    if (!this.note(Math.floor(page / scanPages))) return false;
     pool.release(content);
     return true;
   }
@@ -98,12 +106,18 @@ export class FileStore implements PageStore {
   pagesIn(first: number, end: number): number[] {
     const pages: number[] = [];
     const states = new Uint8Array(scanPages * stateBytes);
-    for (let at = first; at < Math.min(end, this.pageCount); at += scanPages) {
-      const count = Math.min(scanPages, Math.min(end, this.pageCount) - at);
-      if (!this.read(states, 0, count * stateBytes, this.stateAt + at * stateBytes)) return pages;
-      for (let i = 0; i < count; i++) {
+    const last = Math.min(end, this.pageCount);
+    for (let at = first; at < last; ) {
+      const group = Math.floor(at / scanPages);
+      const next = Math.min((group + 1) * scanPages, last);
+      const from = at;
+      at = next;
+      if (this.summary[group] === 0) continue;
+      const length = (next - from) * stateBytes;
+      if (!this.read(states, 0, length, this.stateAt + from * stateBytes)) return pages;
+      for (let i = 0; i < next - from; i++) {
         const written = states[i * stateBytes]! ^ this.writtenByDefault;
-        if (written !== 0 || states[i * stateBytes + 1] !== 0) pages.push(at + i);
+        if (written !== 0 || states[i * stateBytes + 1] !== 0) pages.push(from + i);
       }
     }
     return pages;
@@ -120,7 +134,7 @@ export class FileStore implements PageStore {
 
   private prepare(options: FileStoreOptions): void {
     const { pool } = this;
-    const trailerAt = this.stateAt + options.pageCount * stateBytes;
+    const trailerAt = this.summaryAt + this.summary.length;
     const totalBytes = trailerAt + trailerWords * 4;
     const sizeBytes = fstatSync(this.file).size;
     const trailer = new Uint32Array(trailerWords);
@@ -134,7 +148,8 @@ export class FileStore implements PageStore {
     const isImage = sizeBytes === this.metadataAt && pool.metadataBytes === 0;
     if (!options.isFresh && isSame) {
       this.writtenByDefault = trailer[3]!;
-      return;
+      if (this.read(this.summary, 0, this.summary.length, this.summaryAt)) return;
+      throw new Error('the summary cannot be read');
     }
     if (!options.isFresh && sizeBytes > 0 && !isImage) {
       throw new UltimaError(
@@ -149,11 +164,20 @@ export class FileStore implements PageStore {
     this.writtenByDefault = isImage && !options.isFresh ? pool.allBlocks : 0;
     trailer.set([trailerMagic, pool.dataBytes, pool.metadataBytes, this.writtenByDefault]);
     ftruncateSync(this.file, totalBytes);
-    if (this.write(trailerView, 0, 32, trailerAt)) return;
+    this.summary.fill(this.writtenByDefault === 0 ? 0 : 1);
+    const isSummed = this.write(this.summary, 0, this.summary.length, this.summaryAt);
+    if (isSummed && this.write(trailerView, 0, 32, trailerAt)) return;
     throw new UltimaError(ErrorCode.fileUnwritable, `${options.path} cannot be extended`, {
       path: options.path,
       totalBytes,
     });
+  }
+
+  /** The summary knows of a write to a group of pages. */
+  private note(group: number): boolean {
+    if (this.summary[group] !== 0) return true;
+    this.summary[group] = 1;
+    return this.write(this.summary, group, 1, this.summaryAt + group);
   }
 
   private writeRun(bytes: Uint8Array, blockBytes: number, run: Run, at: number): boolean {
