@@ -71,6 +71,9 @@ export class CommandPool {
     this.queues[command.slot] = null;
     command.state = CommandState.free;
     command.fuse = FuseRole.none;
+    // A command without a result must not answer with that of the slot's last user.
+    command.dw0 = 0;
+    command.dw1 = 0;
     this.used--;
     this.free.push(command);
   }

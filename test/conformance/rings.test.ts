@@ -230,6 +230,19 @@ statement('commands of two queues do not wait for each other', '[NVMe-2.0 §3.3]
   }
 });
 
+statement(
+  'a completion of a command without a result has zero in dword 0',
+  '[NVMe-2.0 §3.3.3.2 CQE.DW0]',
+  async (rig) => {
+    await rig.queueCount();
+    const cq = rig.controller.completionQueue(1, { entries: 8 });
+    // The result of Number of Queues was not zero; nothing of it may come back.
+    assert.is((await rig.adminOk(createCq(rig, cq))).dw0, 0);
+    const sq = rig.controller.submissionQueue(1, { entries: 8 });
+    assert.is((await rig.adminOk(createSq(rig, sq, { cqid: 1 }))).dw0, 0);
+  },
+);
+
 statement('the status of a success is zero, all its flags included', cqeCite, async (rig) => {
   const { pair, read } = await readers(rig, 8);
   const { words } = await pair.run(read());
