@@ -11,7 +11,7 @@ const card = 'sim:ultima-g2';
 const depth = 32;
 const seed = 1;
 
-/** The recorded database on the simulated card: in virtual time what it gives, in real time what it costs. */
+/** The recorded database on the simulated card: what it gives there, and what that costs here. */
 export const bench: Bench = { claim: 'a recorded database replayed, every byte verified', run };
 
 async function run(): Promise<Figures> {

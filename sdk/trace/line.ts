@@ -39,7 +39,7 @@ export class Line {
     return this.start === this.end;
   }
 
-  /** Cut into fields at runs of blanks. @returns how many (at most 64; the rest is not looked at) */
+  /** Cut into fields at runs of blanks. @returns how many, at most 64 */
   splitBlanks(): number {
     const { bytes, end } = this;
     let count = 0;

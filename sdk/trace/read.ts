@@ -46,8 +46,8 @@ const maxLineBytes = 64 * KiB;
  * Read a recorded workload. The format is found from the content, gzip is unpacked on the way, and
  * memory holds the columns and one chunk.
  *
- * @throws UltimaError FILE_INVALID that names the file, the line or record and the reason; USAGE for
- *   an unknown format
+ * @throws UltimaError FILE_INVALID that names the file, the line or record and the reason;
+ *   USAGE for an unknown format
  */
 export async function readTrace(path: string, options: ReadTraceOptions = {}): Promise<Trace> {
   const stream = await openUnpacked(path);
@@ -194,7 +194,11 @@ class Feed {
   }
 }
 
-/** Which format a file is. @throws UltimaError FILE_INVALID when none fits, USAGE for a wrong name */
+/**
+ * Which format a file is.
+ *
+ * @throws UltimaError FILE_INVALID when none fits, USAGE for a wrong name
+ */
 export function chooseFormat(source: string, bytes: Buffer, name?: string): TraceFormat {
   if (name !== undefined) {
     const named = traceFormats.find((format) => format.name === name);

@@ -77,7 +77,7 @@ test('Tencent: 0 is a read, 1 a write; the requests of a second are spread over 
   ]);
 });
 
-test('fio version 2: waits add up, in microseconds; datasync is a flush, trim a discard', async () => {
+test('fio version 2: waits in us add up; datasync is a flush, trim a discard', async () => {
   const trace = await expectRows('fio2.log', 'fio2', [
     [0, read, 4096, 8192, '/dev/nvme0n1'],
     [1_500_000, write, 0, 512, '/dev/nvme0n1'],

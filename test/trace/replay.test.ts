@@ -200,7 +200,7 @@ test('reads and writes widen to whole blocks, discards shrink, large transfers s
   assert.equal([roundedRecords, droppedRecords, splitRecords, foldedRecords], [4, 1, 1, 0]);
 });
 
-test('one request of a gigabyte is cut in pieces of a mebibyte, whatever the device takes', async () => {
+test('no request is larger than a mebibyte, whatever the device takes', async () => {
   const device = new FaultyDevice({ seed: 1, limits: { maxTransferBytes: 2 ** 30 } });
   const result = await replayTrace(device, trace([[0, read, 0, 5 * 2 ** 20]]));
   assert.equal(
@@ -243,7 +243,7 @@ test('recorded devices lie side by side', async () => {
   );
 });
 
-test('unknown initial content is not checked when the caller says so, written content is', async () => {
+test('unknown initial content is left unchecked on request, written content is not', async () => {
   const device = new FaultyDevice({ seed: 1 });
   await mixed(device, { seed: 1 });
   const strict = await replayTrace(device, trace([[0, read, 4096 * 50, 4096 * 50]]), { seed: 2 });
@@ -254,7 +254,7 @@ test('unknown initial content is not checked when the caller says so, written co
   assert.ok(lax.unknownBytes > 0);
 });
 
-test('figures add up: requests, bytes, verified bytes, every latency in one histogram', async () => {
+test('requests, bytes, verified bytes and latencies add up', async () => {
   const device = new FaultyDevice({ seed: 1 });
   const result = await replayTrace(device, log());
   assert.is(result.requests, 900);
