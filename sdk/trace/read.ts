@@ -109,7 +109,7 @@ class Feed {
   private advance(isLast: boolean): void {
     const used = this.consume?.(this.pending, isLast) ?? 0;
     this.pending = this.pending.subarray(used);
-    if (this.pending.length > maxLineBytes) {
+    if (this.pending.length > maxLineBytes && this.builder?.isFull !== true) {
       this.number++;
       throw this.malformed('line', `longer than ${maxLineBytes} bytes`, '');
     }

@@ -1,9 +1,9 @@
 import * as assert from 'uvu/assert';
-import { BlockOp } from '../../sdk/block/request.js';
-import { Shadow } from '../../sdk/trace/shadow.js';
-import { stampBlocks } from '../../sdk/trace/stamp.js';
-import { Verifier } from '../../sdk/trace/verify.js';
-import { suite } from '../support/suite.js';
+import { BlockOp } from '../../../sdk/block/request.js';
+import { Shadow } from '../../../sdk/trace/shadow.js';
+import { stampBlocks } from '../../../sdk/trace/stamp.js';
+import { Verifier } from '../../../sdk/trace/verify.js';
+import { suite } from '../../support/suite.js';
 
 const test = suite('verification');
 const stamp = { blockWords: 128, token: 77 };

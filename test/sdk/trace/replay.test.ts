@@ -1,12 +1,12 @@
 import * as assert from 'uvu/assert';
-import { BlockOp } from '../../sdk/block/request.js';
-import { UltimaError } from '../../sdk/errors.js';
-import type { ReplayOptions, ReplayResult } from '../../sdk/trace/replay.js';
-import { replayTrace } from '../../sdk/trace/replay.js';
-import type { Trace } from '../../sdk/trace/trace.js';
-import { TraceBuilder } from '../../sdk/trace/trace.js';
-import { Prng } from '../../sim/prng.js';
-import { suite } from '../support/suite.js';
+import { BlockOp } from '../../../sdk/block/request.js';
+import { UltimaError } from '../../../sdk/errors.js';
+import type { ReplayOptions, ReplayResult } from '../../../sdk/trace/replay.js';
+import { replayTrace } from '../../../sdk/trace/replay.js';
+import type { Trace } from '../../../sdk/trace/trace.js';
+import { TraceBuilder } from '../../../sdk/trace/trace.js';
+import { Prng } from '../../../sim/prng.js';
+import { suite } from '../../support/suite.js';
 import type { Fault, FaultyOptions } from './faulty-device.js';
 import { FaultyDevice } from './faulty-device.js';
 

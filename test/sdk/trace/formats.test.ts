@@ -1,8 +1,8 @@
 import * as assert from 'uvu/assert';
-import { BlockOp } from '../../sdk/block/request.js';
-import { readTrace } from '../../sdk/trace/read.js';
-import type { Trace } from '../../sdk/trace/trace.js';
-import { suite } from '../support/suite.js';
+import { BlockOp } from '../../../sdk/block/request.js';
+import { readTrace } from '../../../sdk/trace/read.js';
+import type { Trace } from '../../../sdk/trace/trace.js';
+import { suite } from '../../support/suite.js';
 
 const test = suite('trace formats');
 const folder = 'fixtures/traces/formats';

@@ -1,8 +1,8 @@
 import * as assert from 'uvu/assert';
-import { BlockOp, BlockRequest } from '../../sdk/block/request.js';
-import type { Clock } from '../../sdk/device.js';
-import { StageRecorder } from '../../sdk/trace/stages.js';
-import { suite } from '../support/suite.js';
+import { BlockOp, BlockRequest } from '../../../sdk/block/request.js';
+import type { Clock } from '../../../sdk/device.js';
+import { StageRecorder } from '../../../sdk/trace/stages.js';
+import { suite } from '../../support/suite.js';
 
 const test = suite('time split');
 

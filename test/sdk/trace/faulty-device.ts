@@ -1,8 +1,8 @@
-import type { BlockDevice, BlockLimits } from '../../sdk/block/device.js';
-import type { BlockRequest } from '../../sdk/block/request.js';
-import { BlockOp, BlockStatus } from '../../sdk/block/request.js';
-import type { Clock, DmaRegion, DmaSpace } from '../../sdk/device.js';
-import { Prng } from '../../sim/prng.js';
+import type { BlockDevice, BlockLimits } from '../../../sdk/block/device.js';
+import type { BlockRequest } from '../../../sdk/block/request.js';
+import { BlockOp, BlockStatus } from '../../../sdk/block/request.js';
+import type { Clock, DmaRegion, DmaSpace } from '../../../sdk/device.js';
+import { Prng } from '../../../sim/prng.js';
 
 /** One fault, at the n-th block (from 0) that is written or read; `ever` repeats it. */
 export interface Fault {

@@ -1,8 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
-import { UltimaError } from '../../sdk/errors.js';
-import { parseTrace } from '../../sdk/trace/read.js';
-import { Prng } from '../../sim/prng.js';
-import { suite } from '../support/suite.js';
+import { UltimaError } from '../../../sdk/errors.js';
+import { parseTrace } from '../../../sdk/trace/read.js';
+import { Prng } from '../../../sim/prng.js';
+import { suite } from '../../support/suite.js';
 
 const test = suite('damaged traces');
 const folder = 'fixtures/traces/formats';

@@ -3,13 +3,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import * as assert from 'uvu/assert';
-import { BlockOp } from '../../sdk/block/request.js';
-import { UltimaError } from '../../sdk/errors.js';
-import { emitFio3, emitMqsim } from '../../sdk/trace/emit.js';
-import type { ReadTraceOptions } from '../../sdk/trace/read.js';
-import { parseTrace, readTrace } from '../../sdk/trace/read.js';
-import type { Trace } from '../../sdk/trace/trace.js';
-import { suite } from '../support/suite.js';
+import { BlockOp } from '../../../sdk/block/request.js';
+import { UltimaError } from '../../../sdk/errors.js';
+import { emitFio3, emitMqsim } from '../../../sdk/trace/emit.js';
+import type { ReadTraceOptions } from '../../../sdk/trace/read.js';
+import { parseTrace, readTrace } from '../../../sdk/trace/read.js';
+import type { Trace } from '../../../sdk/trace/trace.js';
+import { suite } from '../../support/suite.js';
 
 const test = suite('reading traces');
 const formats = 'fixtures/traces/formats';
@@ -200,6 +200,7 @@ test('lines that straddle chunks are whole lines', async () => {
   writeFileSync(path, lines.join('\n'));
   const trace = await readTrace(path);
   assert.is(trace.count, 60_000);
+  assert.is((await readTrace(path, { limit: 10 })).count, 10);
   for (let i = 0; i < trace.count; i += 997) {
     assert.is(trace.offsetBytes[i], i * 4096);
     assert.is(trace.timeNs[i], i * 7);
