@@ -7,6 +7,7 @@ export const pageBytes = 4 * KiB;
 export const segmentBytes = 4 * MiB;
 const wordBytes = 4;
 const pagesPerSegment = segmentBytes / pageBytes;
+const segmentPageShift = Math.log2(pagesPerSegment);
 
 /** What the IOMMU lets the device do with a page. Bit 0: read, bit 1: write. */
 const PageState = { unmapped: 0, readable: 1, writable: 2, both: 3, freed: 4 } as const;
@@ -56,6 +57,7 @@ export class HostMemory {
   readonly baseIova: number;
   readonly limitBytes: number;
   private readonly segments: Segment[] = [];
+  private segment = new Segment(0, 0);
   private states = new Uint8Array(0);
   private report: DmaFaultReport = () => {};
 
@@ -86,60 +88,51 @@ export class HostMemory {
    */
   locate(iova: number): void {
     const offset = iova - this.baseIova;
-    const segment = this.segments[Math.floor(offset / segmentBytes)]!;
-    this.words = segment.words;
-    this.bytes = segment.bytes;
-    this.byteAt = offset - segment.start;
+    this.place(offset, Math.floor(offset / pageBytes));
   }
 
   /** @returns the dword, or -1 when the access is refused */
   readWord(iova: number): number {
-    if (!this.check(iova, wordBytes, PageState.readable)) return -1;
-    this.locate(iova);
+    if (!this.enter(iova, wordBytes, PageState.readable)) return -1;
     return this.words[this.byteAt >>> 2]!;
   }
 
   writeWord(iova: number, value: number): boolean {
-    if (!this.check(iova, wordBytes, PageState.writable)) return false;
-    this.locate(iova);
+    if (!this.enter(iova, wordBytes, PageState.writable)) return false;
     this.words[this.byteAt >>> 2] = value;
     return true;
   }
 
   /** Copy dwords from host memory into `target` from index `at`. */
   readWords(iova: number, target: Uint32Array, at: number, count: number): boolean {
-    if (!this.check(iova, count * wordBytes, PageState.readable)) return false;
-    let from = iova;
+    if (!this.enter(iova, count * wordBytes, PageState.readable)) return false;
     let to = at;
-    for (let left = count; left > 0; ) {
-      this.locate(from);
+    for (let left = count; ; ) {
       const source = this.words;
       const start = this.byteAt >>> 2;
-      const run = Math.min(left, (pageBytes - (from % pageBytes)) >>> 2);
+      const run = Math.min(left, this.leftInPage >>> 2);
       for (let i = 0; i < run; i++) target[to + i] = source[start + i]!;
-      from += run * wordBytes;
-      to += run;
       left -= run;
+      if (left === 0) return true;
+      to += run;
+      this.skip(run * wordBytes);
     }
-    return true;
   }
 
   /** Copy dwords from `source` at index `at` into host memory, the last one last. */
   writeWords(iova: number, source: Uint32Array, at: number, count: number): boolean {
-    if (!this.check(iova, count * wordBytes, PageState.writable)) return false;
-    let to = iova;
+    if (!this.enter(iova, count * wordBytes, PageState.writable)) return false;
     let from = at;
-    for (let left = count; left > 0; ) {
-      this.locate(to);
+    for (let left = count; ; ) {
       const target = this.words;
       const start = this.byteAt >>> 2;
-      const run = Math.min(left, (pageBytes - (to % pageBytes)) >>> 2);
+      const run = Math.min(left, this.leftInPage >>> 2);
       for (let i = 0; i < run; i++) target[start + i] = source[from + i]!;
-      to += run * wordBytes;
-      from += run;
       left -= run;
+      if (left === 0) return true;
+      from += run;
+      this.skip(run * wordBytes);
     }
-    return true;
   }
 
   /**
@@ -147,23 +140,17 @@ export class HostMemory {
    * without a new view.
    */
   readBytes(iova: number, target: Uint8Array, at: number, length: number): boolean {
-    if (!this.check(iova, length, PageState.readable)) return false;
-    let from = iova;
+    if (!this.enter(iova, length, PageState.readable)) return false;
     let to = at;
-    for (let left = length; left > 0; ) {
-      const inPage = from % pageBytes;
-      const run = Math.min(left, pageBytes - inPage);
-      if (run === pageBytes) {
-        target.set(this.pageView(from), to);
-      } else {
-        this.locate(from);
-        copyBytes(this.bytes, this.byteAt, target, to, run);
-      }
-      from += run;
-      to += run;
+    for (let left = length; ; ) {
+      const run = Math.min(left, this.leftInPage);
+      if (run === pageBytes) target.set(this.pageView(), to);
+      else copyBytes(this.bytes, this.byteAt, target, to, run);
       left -= run;
+      if (left === 0) return true;
+      to += run;
+      this.skip(run);
     }
-    return true;
   }
 
   /**
@@ -171,61 +158,87 @@ export class HostMemory {
    * page (a cached page of the store, say) is one copy without a new view.
    */
   writeBytes(iova: number, source: Uint8Array, at: number, length: number): boolean {
-    if (!this.check(iova, length, PageState.writable)) return false;
-    if (at === 0 && length === source.length && (iova % pageBytes) + length <= pageBytes) {
-      this.locate(iova);
+    if (!this.enter(iova, length, PageState.writable)) return false;
+    if (at === 0 && length === source.length && length <= this.leftInPage) {
       this.bytes.set(source, this.byteAt);
       return true;
     }
-    let to = iova;
     let from = at;
-    for (let left = length; left > 0; ) {
-      const run = Math.min(left, pageBytes - (to % pageBytes));
-      this.locate(to);
+    for (let left = length; ; ) {
+      const run = Math.min(left, this.leftInPage);
       copyBytes(source, from, this.bytes, this.byteAt, run);
-      to += run;
-      from += run;
       left -= run;
+      if (left === 0) return true;
+      from += run;
+      this.skip(run);
     }
-    return true;
   }
 
   /** Fill host memory with one byte value. */
   fillBytes(iova: number, length: number, value: number): boolean {
-    if (!this.check(iova, length, PageState.writable)) return false;
-    let to = iova;
-    for (let left = length; left > 0; ) {
-      const run = Math.min(left, pageBytes - (to % pageBytes));
-      this.locate(to);
+    if (!this.enter(iova, length, PageState.writable)) return false;
+    for (let left = length; ; ) {
+      const run = Math.min(left, this.leftInPage);
       this.bytes.fill(value, this.byteAt, this.byteAt + run);
-      to += run;
       left -= run;
+      if (left === 0) return true;
+      this.skip(run);
     }
-    return true;
   }
 
-  /** The view of one whole page that the device may access; made once per page. */
-  private pageView(iova: number): Uint8Array {
-    const offset = iova - this.baseIova;
-    const segment = this.segments[Math.floor(offset / segmentBytes)]!;
-    const page = (offset - segment.start) / pageBytes;
-    let view = segment.pages[page];
+  /** The view of the whole page at the cursor; made once per page. */
+  private pageView(): Uint8Array {
+    const { pages, bytes } = this.segment;
+    const page = this.byteAt / pageBytes;
+    let view = pages[page];
     if (view === undefined) {
-      view = segment.bytes.subarray(page * pageBytes, (page + 1) * pageBytes);
-      segment.pages[page] = view;
+      view = bytes.subarray(this.byteAt, this.byteAt + pageBytes);
+      pages[page] = view;
     }
     return view;
+  }
+
+  /** Bytes from the cursor to the end of its page. */
+  private get leftInPage(): number {
+    return pageBytes - (this.byteAt & (pageBytes - 1));
+  }
+
+  /** Check a range and put the cursor on its first byte. */
+  private enter(iova: number, length: number, need: number): boolean {
+    const offset = iova - this.baseIova;
+    const page = Math.floor(offset / pageBytes);
+    const isInTable = page >= 0 && page < this.states.length;
+    if (!isInTable || !this.isReachable || (this.states[page]! & need) === 0) {
+      return this.refuse(iova, need);
+    }
+    this.place(offset, page);
+    const beyond = (this.byteAt & (pageBytes - 1)) + length - pageBytes;
+    return beyond <= 0 || this.check(iova + length - beyond, beyond, need);
+  }
+
+  /** Move the cursor on, to the start of the next page. */
+  private skip(bytes: number): void {
+    const offset = this.segment.start + this.byteAt + bytes;
+    this.place(offset, offset / pageBytes);
+  }
+
+  private place(offset: number, page: number): void {
+    const segment = this.segments[page >>> segmentPageShift]!;
+    this.segment = segment;
+    this.words = segment.words;
+    this.bytes = segment.bytes;
+    this.byteAt = offset - segment.start;
   }
 
   private check(iova: number, length: number, need: number): boolean {
     const offset = iova - this.baseIova;
     const first = Math.floor(offset / pageBytes);
     const last = Math.floor((offset + length - 1) / pageBytes);
-    if (!this.isReachable) return this.refuse(iova, need);
+    if (!this.isReachable || first < 0) return this.refuse(iova, need);
     for (let page = first; page <= last; page++) {
-      // Outside the table the load gives undefined, and undefined & need is 0.
-      if (((this.states[page] ?? 0) & need) === 0) {
-        return this.refuse(this.baseIova + page * pageBytes, need);
+      const isInTable = page < this.states.length;
+      if (!isInTable || (this.states[page]! & need) === 0) {
+        return this.refuse(Math.max(iova, this.baseIova + page * pageBytes), need);
       }
     }
     return true;
