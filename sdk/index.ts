@@ -37,3 +37,15 @@ export type { QueuePairOptions } from './nvme/queue-making.js';
 export { QueuePair } from './nvme/queue-pair.js';
 export { SubmissionQueue } from './nvme/submission-queue.js';
 export { open } from './open.js';
+export { type EmitOptions, emitFio3, emitMqsim } from './trace/emit.js';
+export type { ReplayRecorder } from './trace/engine.js';
+export { parseTrace, type ReadTraceOptions, readTrace, traceFormats } from './trace/read.js';
+export {
+  type ReplayOptions,
+  type ReplayProgress,
+  type ReplayResult,
+  replayTrace,
+} from './trace/replay.js';
+export { StageRecorder } from './trace/stages.js';
+export { type Trace, traceFlagFua } from './trace/trace.js';
+export type { Mismatch, MismatchKind } from './trace/verify.js';

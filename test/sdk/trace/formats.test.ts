@@ -97,6 +97,15 @@ test('fio version 3: stamps are microseconds', async () => {
   assert.is(trace.originNs, 100_113_000n);
 });
 
+test("fio's own recording has the requests that fio says it issued, at its pace", async () => {
+  // 'issued rwts: total=9,11,0,5', at most 100 requests a second: multiples of 10 ms, and later.
+  const trace = await readTrace(`${folder}/fio3-recorded.log`);
+  const { reads, writes, flushes, discards } = totals(trace);
+  assert.equal([reads[0], writes[0], discards[0], flushes[0]], [9, 11, 0, 5]);
+  const lastNs = trace.timeNs[trace.count - 1]!;
+  assert.ok(lastNs > 200e6 && lastNs < 300e6, `${lastNs}`);
+});
+
 test('blkparse: only what was issued to the driver counts; FUA and flush are kept', async () => {
   await expectRows('blkparse.txt', 'blkparse', [
     [0, write, 512_000, 8192, '8,0'],
