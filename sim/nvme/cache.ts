@@ -48,7 +48,10 @@ export class WriteCache {
   private readonly logPage: Float64Array;
   private readonly logContent: Int32Array;
   private readonly logMask: Uint8Array;
+  /** Unit of the first block of the entry, and of the last; where in between a new one starts. */
   private readonly logUnit: Float64Array;
+  private readonly logLast: Float64Array;
+  private readonly logStarts: Uint8Array;
   private head = 0;
   private tail = 0;
 
@@ -67,6 +70,8 @@ export class WriteCache {
     this.logContent = new Int32Array(capacity);
     this.logMask = new Uint8Array(capacity);
     this.logUnit = new Float64Array(capacity);
+    this.logLast = new Float64Array(capacity);
+    this.logStarts = new Uint8Array(capacity);
   }
 
   /** Entries that are not durable. */
@@ -84,13 +89,23 @@ export class WriteCache {
   }
 
   /**
-   * The whole newest content of a page, durable some time later. Takes one reference over.
+   * The whole newest content of a page, durable some time later. Takes one reference over. Blocks of
+   * one unit number survive a power cut together, over entries that follow each other.
    *
-   * @param mask  blocks that this write changed
-   * @param unit  entries of one number, one after the other, survive a power cut together
-   * @returns     false when there was no room and the medium refused to make some
+   * @param mask      blocks that this write changed
+   * @param unit      of the first of them
+   * @param starts    blocks after the first at which another unit starts
+   * @param lastUnit  of the last of them
+   * @returns         false when there was no room and the medium refused to make some
    */
-  add(page: number, content: number, mask: number, unit: number): boolean {
+  add(
+    page: number,
+    content: number,
+    mask: number,
+    unit: number,
+    starts: number,
+    lastUnit: number,
+  ): boolean {
     while (this.head - this.tail === this.capacity) {
       if (this.destageUnit()) continue;
       this.pool.release(content);
@@ -112,6 +127,8 @@ export class WriteCache {
     this.logContent[at] = content;
     this.logMask[at] = mask;
     this.logUnit[at] = unit;
+    this.logStarts[at] = starts;
+    this.logLast[at] = lastUnit;
     this.head++;
     return true;
   }
@@ -152,8 +169,14 @@ export class WriteCache {
     for (let entry = this.tail; entry < this.head; entry++) {
       const at = entry & (this.capacity - 1);
       if (this.logUnit[at] !== unit) survives = this.chance.chance(probability);
-      unit = this.logUnit[at]!;
-      if (survives) this.merge(this.logPage[at]!, this.logContent[at]!, this.logMask[at]!);
+      unit = this.logLast[at]!;
+      let alive = 0;
+      for (let block = 0; block < this.pool.blocksPerPage; block++) {
+        const isStart = ((this.logStarts[at]! >>> block) & 1) === 1;
+        if (isStart) survives = this.chance.chance(probability);
+        if (survives) alive |= 1 << block;
+      }
+      this.merge(this.logPage[at]!, this.logContent[at]!, this.logMask[at]! & alive);
       this.pool.release(this.logContent[at]!);
     }
     this.tail = this.head;
@@ -174,14 +197,14 @@ export class WriteCache {
 
   /** The oldest unit becomes durable and leaves the log. An entry that the medium refuses stays. */
   private destageUnit(): boolean {
-    const unit = this.logUnit[this.tail & (this.capacity - 1)]!;
-    while (this.tail !== this.head) {
+    for (;;) {
       const at = this.tail & (this.capacity - 1);
-      if (this.logUnit[at] !== unit) break;
       if (!this.destage(at)) return false;
+      const unit = this.logLast[at];
       this.tail++;
+      if (this.tail === this.head) return true;
+      if (this.logUnit[this.tail & (this.capacity - 1)] !== unit) return true;
     }
-    return true;
   }
 
   private destage(at: number): boolean {

@@ -130,22 +130,21 @@ export class Medium {
     const isDurable = isForced || !this.isCacheVolatile;
     const isWhole = isDurable || this.isWithinUnit(lba, count);
     let content = chain;
-    let at = lba;
-    let left = count;
+    let page = Math.floor(lba / perPage);
+    let first = lba - page * perPage;
     let status = 0;
     this.unit++;
-    while (left > 0) {
-      const first = at % perPage;
-      const run = Math.min(left, perPage - first);
-      const page = (at - first) / perPage;
+    for (let index = 0; index < count; ) {
+      const run = Math.min(count - index, perPage - first);
       const next = pool.next[content]!;
       pool.next[content] = blankPage;
       if (status !== 0) pool.release(content);
       else if (isWhole) status = this.writePage(page, content, maskOf(first, run), isDurable);
-      else status = this.writeTearing(page, content, { first, run, lba, at });
+      else status = this.writeTearing(page, content, first, run, lba, lba + index);
       content = next;
-      at += run;
-      left -= run;
+      index += run;
+      page++;
+      first = 0;
     }
     return status;
   }
@@ -230,28 +229,31 @@ export class Medium {
     if (merged === unreadable) return writeFault;
     const isDone = isDurable
       ? this.cache.addDurable(page, merged, mask)
-      : this.cache.add(page, merged, mask, this.unit);
+      : this.cache.add(page, merged, mask, this.unit, 0, this.unit);
     return isDone ? 0 : writeFault;
   }
 
   /** A write that is longer than the atomic unit: each part of it goes its own way at a power cut. */
-  private writeTearing(page: number, content: number, part: TornPart): number {
-    const { first, run, lba } = part;
+  private writeTearing(
+    page: number,
+    content: number,
+    first: number,
+    run: number,
+    lba: number,
+    at: number,
+  ): number {
     const merged = this.complete(page, content, maskOf(first, run));
     if (merged === unreadable) return writeFault;
-    for (let i = 0; i < run; ) {
-      let length = 1;
-      while (i + length < run && !this.startsUnit(lba, part.at + i + length)) length++;
-      if (this.startsUnit(lba, part.at + i)) this.unit++;
-      const hasMore = i + length < run;
-      if (hasMore) this.pool.hold(merged);
-      if (!this.cache.add(page, merged, maskOf(first + i, length), this.unit)) {
-        if (hasMore) this.pool.release(merged);
-        return writeFault;
-      }
-      i += length;
+    if (this.startsUnit(lba, at)) this.unit++;
+    const unit = this.unit;
+    let starts = 0;
+    for (let i = 1; i < run; i++) {
+      if (!this.startsUnit(lba, at + i)) continue;
+      starts |= maskOf(first + i, 1);
+      this.unit++;
     }
-    return 0;
+    const mask = maskOf(first, run);
+    return this.cache.add(page, merged, mask, unit, starts, this.unit) ? 0 : writeFault;
   }
 
   /** Fill in the blocks of the page that are not written now, and count. */
@@ -314,12 +316,4 @@ export type FillState = 'deallocated' | 'zero' | 'bad';
 interface PageFill {
   readonly state: FillState;
   readonly isDurable: boolean;
-}
-
-interface TornPart {
-  readonly first: number;
-  readonly run: number;
-  /** First block of the whole write, and of this part. */
-  readonly lba: number;
-  readonly at: number;
 }
