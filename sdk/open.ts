@@ -2,7 +2,8 @@ import type { PciFunction } from './device.js';
 import { ErrorCode, UltimaError } from './errors.js';
 
 const forms =
-  "'sim:<profile>', 'sim:<profile>?key=value&key=value' or 'vfio:<domain>:<bus>:<device>.<function>'";
+  "'sim:<profile>', 'sim:<profile>?key=value&key=value' or " +
+  "'vfio:<domain>:<bus>:<device>.<function>'";
 const bdf = /^(?:[0-9a-f]{4}:)?[0-9a-f]{2}:[0-1][0-9a-f]\.[0-7]$/i;
 const shortBdfLength = 'bb:dd.f'.length;
 

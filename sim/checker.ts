@@ -2,8 +2,8 @@ import { assert } from '../sdk/assert.js';
 import type { World } from './world.js';
 
 /**
- * What a driver may do wrong, seen from the card. One name per rule, with the sentence that a report
- * carries.
+ * What a driver may do wrong, seen from the card. One name per rule, with the sentence that a
+ * report carries.
  */
 export const CheckerRules = {
   registerReadOnly: 'a write to a read-only register',

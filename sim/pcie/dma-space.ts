@@ -27,7 +27,7 @@ interface FreeRange {
   length: number;
 }
 
-/** The host's side: memory for a driver, mapped for its function. The device's side is HostMemory. */
+/** The host's side: memory for a driver, mapped for its function. HostMemory is the device's. */
 export class SimDmaSpace implements DmaSpace {
   /** Bytes mapped now. */
   mappedBytes = 0;

@@ -40,7 +40,7 @@ export interface HostLink {
    * announces is already in host memory.
    */
   raise(vector: number): void;
-  /** A posted write crosses the link in this time (register write, or DMA write without queueing). */
+  /** A posted write crosses the link in this time: a register write, or a DMA write alone. */
   readonly postedNs: number;
   /** A read crosses the link and comes back in this time, queueing and data apart. */
   readonly nonPostedNs: number;

@@ -23,7 +23,7 @@ export type DmaFault = 'notBusMaster' | 'unmapped' | 'freed' | 'readOnly' | 'wri
 export type DmaFaultReport = (fault: DmaFault, iova: number, isWrite: boolean) => void;
 
 export interface HostMemoryOptions {
-  /** First device address, a multiple of 4 MiB and not 0: a small address stays a visible mistake. */
+  /** First device address, a multiple of 4 MiB and not 0: a small address stays a mistake. */
   readonly baseIova?: number;
   /** Memory that may be mapped at one time, bytes. */
   readonly limitBytes?: number;
@@ -303,7 +303,7 @@ class Segment {
   }
 }
 
-/** A short copy without a view: dwords would need both sides aligned, which callers cannot promise. */
+/** A short copy without a view; callers cannot promise that both sides are aligned. */
 function copyBytes(
   source: Uint8Array,
   from: number,

@@ -39,7 +39,7 @@ export class LinkTiming {
     return this.up.reserve(this.world.nowNs, wire, this) + this.postedNs;
   }
 
-  /** The request goes up, completions come down. @returns ns until the last byte is in the device */
+  /** The request goes up, completions come down. @returns ns until the last byte is there */
   reserveRead(bytes: number): number {
     const packets = Math.ceil(bytes / this.payloadBytes);
     const wire = bytes + packets * (this.overheadBytes - completionHeaderSaving);

@@ -21,8 +21,8 @@ export interface MsixPlace {
 
 /**
  * MSI-X of one function [PCIe-4.0 §6.1.4 MSI and MSI-X Operation]: the table and the pending bits
- * that live in a BAR. A vector that is masked, itself or with its function, remembers one message in
- * its pending bit and sends it when the last mask goes.
+ * that live in a BAR. A vector that is masked, itself or with its function, remembers one message
+ * in its pending bit and sends it when the last mask goes.
  */
 export class MsixTable {
   readonly count: number;

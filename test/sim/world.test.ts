@@ -116,7 +116,7 @@ test('an action before event n runs after exactly n events', () => {
   }
 });
 
-test('every task that sleeps wakes at a visible thing, also when another task ran the world', async () => {
+test('every task that sleeps wakes, also when another task ran the world', async () => {
   const world = new World();
   const loud = world.register(() => world.hostVisible());
   world.schedule(50, loud, 0);

@@ -70,8 +70,8 @@ export const MemoryBar = struct(
 );
 
 /**
- * The low dword of a memory BAR that can hold any address aligned to the window's size, as a mask of
- * the bits that software can write. What is left reads as 0: that is how a size is found.
+ * The dwords of a 64-bit memory BAR that can hold any address aligned to the window's size, as masks
+ * of the bits that software can write. The others read as 0: that is how a size is found.
  */
 export function barWriteMask(bytes: number): { readonly low: number; readonly high: number } {
   const span = 0x1_0000_0000;
@@ -80,7 +80,7 @@ export function barWriteMask(bytes: number): { readonly low: number; readonly hi
   return { low, high };
 }
 
-/** Window size in bytes from a BAR read back after writing all-ones; `high` is 0 without a 64-bit BAR. */
+/** Window size in bytes from a BAR read back after all-ones; `high` is 0 without a 64-bit BAR. */
 export function barSize(low: number, high: number): number {
   const address = MemoryBar.address.put(0, MemoryBar.address.of(low));
   if (address !== 0) return 0x1_0000_0000 - address;

@@ -367,7 +367,7 @@ test('writes that were on the link when it went down never arrive', () => {
   assert.is(bar.read32(0), 43);
 });
 
-test('close unmaps everything and turns bus mastering off; open finds a fresh function', async () => {
+test('close unmaps all and turns bus mastering off; open finds a fresh function', async () => {
   const { fn, bar, world } = fixture();
   const region = fn.dma.allocate(4096);
   fn.interrupts.enable(1);
