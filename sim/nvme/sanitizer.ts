@@ -35,7 +35,7 @@ export interface SanitizeTarget {
 export class Sanitizer {
   status: number = SanitizeStatus.never;
   passes = 0;
-  /** No user data was written since the last operation that succeeded. */
+  /** The last operation has succeeded: the subsystem knows whether data was written since. */
   isErased = false;
   /** A rig demands that the next operation fails. */
   failsNext = false;
@@ -102,11 +102,6 @@ export class Sanitizer {
     if (request === null || request.method !== SanitizeMethod.overwrite) return 0;
     if (!this.isRunning) return this.passes;
     return Math.floor((this.elapsedNs() / this.totalNs) * request.passes);
-  }
-
-  /** User data was written. */
-  written(): void {
-    this.isErased = false;
   }
 
   powerLost(): void {

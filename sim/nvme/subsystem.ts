@@ -59,6 +59,7 @@ export class Subsystem implements SanitizeTarget {
   private readonly anaStates = new Map<number, number>();
   private readonly formats = new Map<number, { readonly startNs: number; readonly ns: number }>();
   private madeNamespaces = 0;
+  private writesAtSanitize = 0;
   /** Changes of ANA state since power came. */
   anaChanges = 0;
 
@@ -252,8 +253,15 @@ export class Subsystem implements SanitizeTarget {
     this.tell((listener) => listener.sanitizeStarted());
   }
 
+  /** Global Data Erased: no user data was written since sanitize has succeeded. */
+  get isErased(): boolean {
+    const isUntouched = this.health.writeCommands === this.writesAtSanitize;
+    return this.sanitizer.isErased && isUntouched && this.namespaces.every(isBlank);
+  }
+
   sanitizeEnded(): void {
     this.refreshMediaStatus();
+    this.writesAtSanitize = this.health.writeCommands;
     const isUnexpected = this.sanitizer.status === SanitizeStatus.completedNoDeallocate;
     this.tell((listener) => listener.sanitizeEnded(isUnexpected));
     this.world.hostVisible();
@@ -329,6 +337,10 @@ export class Subsystem implements SanitizeTarget {
       if (record.listener !== null) say(record.listener);
     }
   }
+}
+
+function isBlank(namespace: Namespace): boolean {
+  return namespace.usedBlocks === 0;
 }
 
 /** Copy limits of this card: sixteen ranges of up to 4096 blocks. */

@@ -145,7 +145,7 @@ export function sanitizeLog(context: AdminContext): Uint8Array {
   S.progress.set(words, 0, sanitizer.progress);
   S.status.set(words, 0, sanitizer.status);
   S.passes.set(words, 0, sanitizer.completedPasses);
-  S.erased.set(words, 0, sanitizer.isErased ? 1 : 0);
+  S.erased.set(words, 0, context.subsystem.isErased ? 1 : 0);
   S.cdw10.set(words, 0, sanitizer.request?.cdw10 ?? 0);
   const seconds = (method: number) => Math.ceil(sanitizer.timeOf(method) / secondNs);
   S.overwriteTime.set(words, 0, seconds(SanitizeMethod.overwrite));
