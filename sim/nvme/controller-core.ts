@@ -10,7 +10,7 @@ import type {
   InterruptCoalescing,
   SubmissionQueueRequest,
 } from './executor.js';
-import type { InterruptSource } from './interrupt-coalescing.js';
+import type { InterruptSource } from './interrupt-source.js';
 import { Pipeline, type PipelineParts } from './pipeline.js';
 import type { PostListener } from './poster.js';
 import type { Queues } from './queues.js';

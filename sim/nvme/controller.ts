@@ -21,7 +21,7 @@ import { Dma } from './dma.js';
 import { Doorbells } from './doorbells.js';
 import type { AdminExecutor, ControllerServices, Executor } from './executor.js';
 import { Fetcher } from './fetcher.js';
-import { InterruptSource } from './interrupt-coalescing.js';
+import { InterruptSource } from './interrupt-source.js';
 import { type CommandObserver, Poster } from './poster.js';
 import { Queues } from './queues.js';
 import { enableFault, memoryBufferBar, Registers } from './registers.js';

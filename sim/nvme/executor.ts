@@ -4,7 +4,8 @@ import type { Command } from './command.js';
  * A command set of the controller: the admin set, or the I/O sets. The controller fetches, checks
  * and times commands; an executor decides what they do.
  *
- * Each command ends exactly once, by `services.complete`, from `begin`, `finish` or any later event.
+ * Each command ends exactly once, by `services.complete`, from `begin`, `finish` or any later
+ * event.
  * A status is the 15-bit status field of the completion entry, 0 = success.
  */
 export interface Executor {
@@ -69,20 +70,25 @@ export interface InterruptCoalescing {
   readonly timeNs: number;
 }
 
-/** What the controller does for a command. All of it works on virtual time and never throws for what a host wrote. */
+/**
+ * What the controller does for a command. All of it works on virtual time, and nothing that a host
+ * wrote makes it throw.
+ */
 export interface CommandServices {
   readonly nowNs: number;
   /** 2^(12 + CC.MPS) */
   readonly memoryPageBytes: number;
 
-  /** End the command: data still under way is charged to the link first, then the entry is posted. */
+  /** End the command: data under way is charged to the link first, then the entry is posted. */
   complete(command: Command, status: number, dw0?: number, dw1?: number): void;
-  /** Call `finish` after `ns` (an integer, 0 allowed); DMA done so far is charged to the link first. */
+  /** Call `finish` after `ns`, an integer from 0 on; DMA so far is charged to the link first. */
   delay(command: Command, ns: number): void;
 
   /**
-   * Find the `length` bytes of the command's data (interleaved metadata included) through PRP or SGL
-   * and check every rule. 0 bytes need no data pointer. @returns 0, or the status to complete with
+   * Find the `length` bytes of the command's data (interleaved metadata included) through PRP or
+   * SGL and check every rule. 0 bytes need no data pointer.
+   *
+   * @returns 0, or the status to complete with
    */
   mapData(command: Command, length: number): number;
   /** The same for separate metadata, through MPTR. */
@@ -137,7 +143,7 @@ export interface CommandServices {
   postEvent(type: number, information: number, logPage: number): void;
 }
 
-/** What the admin set does to the controller besides. Each returns 0 or the status to complete with. */
+/** What the admin set does to the controller besides. A number returned is 0 or a status. */
 export interface ControllerServices extends CommandServices {
   createCompletionQueue(request: CompletionQueueRequest): number;
   /** Refused while a submission queue uses it. */

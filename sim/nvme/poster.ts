@@ -6,7 +6,7 @@ import { type CommandPool, CommandState } from './command-pool.js';
 import type { CompletionQueue } from './completion-queue.js';
 import type { Dma } from './dma.js';
 import type { Doorbells } from './doorbells.js';
-import type { InterruptSource } from './interrupt-coalescing.js';
+import type { InterruptSource } from './interrupt-source.js';
 
 const entry = Cqe;
 

@@ -114,7 +114,7 @@ test('fused and SGL commands on the admin queue are invalid fields', () => {
 
 // Identifiers, abort, deletion.
 
-test('an identifier used again while in flight is a conflict and leaves the first one alone', () => {
+test('an identifier used again in flight is a conflict and leaves the first one alone', () => {
   const { rig, ring } = rigWith();
   const services = rig.controller.services;
   rig.io.onBegin = (command) => services.delay(command, 100_000);
@@ -219,7 +219,7 @@ test('slots of aborted commands whose timers are to come are reused only after t
   rig.checker.demandNone();
 });
 
-test('deleting a submission queue ends its commands in flight, and reports that it was in use', () => {
+test('deleting a submission queue ends its commands in flight and reports the misuse', () => {
   const { rig, ring } = rigWith();
   const services = rig.controller.services;
   rig.io.onBegin = () => {};
