@@ -8,9 +8,12 @@ import { highDword, lowDword } from '../units.js';
  *   word 3      token of the run
  *   word 4..    a stream that follows from the four words above, to the end of the block
  *
- * A block in another place names that place, an old one its version, a torn one breaks the stream.
+ * A block in another place names that place, an old one its version, a torn one breaks the stream:
+ * two streams differ in every word, because each word is the one before plus an odd step.
  */
 export const headerWords = 4;
+
+const streamStep = 0x9e3779b1;
 
 /** Fill `count` blocks of `blockWords` words, from word `at`, as version `version`. */
 export function stampBlocks(
@@ -32,7 +35,7 @@ export function stampBlocks(
     words[start + 3] = token;
     let x = streamSeed(low, high, version, token);
     for (let i = start + headerWords; i < start + blockWords; i++) {
-      x = (Math.imul(x, 0x9e3779b1) + 0x7f4a7c15) | 0;
+      x = (x + streamStep) | 0;
       words[i] = x;
     }
   }
@@ -43,8 +46,8 @@ export function firstBreak(stamp: Stamp, words: Uint32Array, at: number): number
   let x = streamSeed(words[at]!, words[at + 1]!, words[at + 2]!, words[at + 3]!);
   const end = at + stamp.blockWords;
   for (let i = at + headerWords; i < end; i++) {
-    x = (Math.imul(x, 0x9e3779b1) + 0x7f4a7c15) | 0;
-    if (words[i] !== x >>> 0) return i - at;
+    x = (x + streamStep) | 0;
+    if ((words[i]! | 0) !== x) return i - at;
   }
   return -1;
 }
