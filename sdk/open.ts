@@ -68,6 +68,24 @@ export async function openCard(address: string): Promise<OpenCard> {
   };
 }
 
+/** A card that `open` would take, as far as one can see without opening it. */
+export interface KnownCard {
+  readonly address: string;
+  /** What it is, in one line. */
+  readonly summary: string;
+}
+
+/** The simulated cards that ship and the storage controllers of this machine. */
+export async function knownCards(): Promise<readonly KnownCard[]> {
+  const { profiles } = await import('../sim/profiles/index.js');
+  const { doctor } = await import('../native/index.js');
+  const simulated = profiles.map(({ name, summary }) => ({ address: `sim:${name}`, summary }));
+  const real = doctor()
+    .filter(({ check }) => bdf.test(check))
+    .map(({ check, text }) => ({ address: `vfio:${check}`, summary: text }));
+  return [...simulated, ...real];
+}
+
 function invalid(address: string): UltimaError {
   return new UltimaError(
     ErrorCode.addressInvalid,

@@ -1,4 +1,13 @@
-import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { ErrorCode, UltimaError } from '../errors.js';
 
@@ -13,7 +22,7 @@ export function writeFileAtomically(path: string, content: string | Uint8Array):
   const bytes = typeof content === 'string' ? new TextEncoder().encode(content) : content;
   const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.tmp`);
   try {
-    mkdirSync(dirname(path), { recursive: true });
+    makeFolder(dirname(path));
     writeWhole(temporary, bytes);
     renameSync(temporary, path);
   } catch (error) {
@@ -26,6 +35,16 @@ export function writeFileAtomically(path: string, content: string | Uint8Array):
       error,
     );
   }
+}
+
+/**
+ * One folder after the other: Node's own recursive call goes round for ever where a folder that is
+ * there lets nothing be made in it and says ENOENT, as /proc does.
+ */
+function makeFolder(path: string): void {
+  if (existsSync(path)) return;
+  makeFolder(dirname(path));
+  mkdirSync(path);
 }
 
 function writeWhole(path: string, bytes: Uint8Array): void {

@@ -7,5 +7,6 @@ export const allowedSkips: readonly RegExp[] = [
   /^native addon not built\b/,
   /^no headless browser\b/,
   /^running as root\b/,
+  /^no \/proc\b/,
   /^the card does not offer\b/,
 ];

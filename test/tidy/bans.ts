@@ -24,7 +24,7 @@ const bans: readonly Ban[] = [
   { pattern: /\beval\s*\(|\bnew\s+Function\b/g, what: 'eval' },
   { pattern: /\bDate\b/g, what: 'wall clock', within: repeatable },
   { pattern: /\bperformance\b|\bhrtime\b/g, what: 'real clock', within: repeatable },
-  { pattern: /\bMath\.random\b|\bcrypto\b/g, what: 'chance', within: repeatable },
+  { pattern: /\bMath\.random\b|\bcrypto\.\w/g, what: 'chance', within: repeatable },
   { pattern: /\bsetTimeout\b|\bsetInterval\b/g, what: 'timer', within: repeatable },
   { pattern: /\bprocess\.env\b/g, what: 'environment', within: repeatable },
   { pattern: /\bconsole\./g, what: 'console', within: /^(?:sim|sdk\/(?!cli\/))/ },

@@ -1,5 +1,13 @@
 import { spawnSync } from 'node:child_process';
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as assert from 'uvu/assert';
@@ -70,6 +78,12 @@ test('a file system that ends in the middle of the file leaves the old file whol
   assert.match(child.stdout, /^FILE_UNWRITABLE cannot write .*report.html \(100000 bytes\): EFBIG/);
   assert.is(readFileSync(path, 'utf8'), 'old');
   assert.equal(readdirSync(folder), ['report.html']);
+});
+
+test('a folder that says ENOENT to whatever is made in it is not tried for ever', () => {
+  if (!existsSync('/proc/self')) return skip('no /proc on this system');
+  const error = errorOf(() => writeFileAtomically('/proc/none/of/it.html', 'content'));
+  assert.match(error.message, /cannot write \/proc\/none\/of\/it.html \(7 bytes\): ENOENT/);
 });
 
 test('a folder without permission is named, with what to do', () => {

@@ -1,0 +1,58 @@
+import type { Terminal } from './terminal.js';
+
+/** What a module of a command exports. */
+export interface CommandModule {
+  /** The text of `ultima COMMAND --help`. */
+  readonly usage: string;
+  /**
+   * @param words what followed the command's name
+   * @returns the exit code: 0 done, 1 failed
+   * @throws UltimaError USAGE for words that make no sense: exit code 2
+   */
+  run(words: readonly string[], terminal: Terminal): Promise<number>;
+}
+
+export interface CommandEntry {
+  readonly summary: string;
+  readonly load: () => Promise<CommandModule>;
+}
+
+/** The subcommands. Each is loaded when it is asked for. */
+export const commands = {
+  bench: {
+    summary: "random or sequential I/O with fio's option names and JSON",
+    load: () => import('./bench.js'),
+  },
+  list: {
+    summary: 'the cards of this machine and the simulated ones',
+    load: () => import('./list.js'),
+  },
+  'id-ctrl': {
+    summary: 'Identify Controller',
+    load: () => import('./id-ctrl.js'),
+  },
+  'id-ns': {
+    summary: 'Identify Namespace',
+    load: () => import('./id-ns.js'),
+  },
+  'smart-log': {
+    summary: 'SMART / Health Information log',
+    load: () => import('./smart-log.js'),
+  },
+  'error-log': {
+    summary: 'Error Information log',
+    load: () => import('./error-log.js'),
+  },
+  'get-log': {
+    summary: 'any log page',
+    load: () => import('./get-log.js'),
+  },
+  'get-feature': {
+    summary: 'any feature',
+    load: () => import('./get-feature.js'),
+  },
+  'show-regs': {
+    summary: 'controller registers',
+    load: () => import('./show-regs.js'),
+  },
+} as const satisfies Readonly<Record<string, CommandEntry>>;
