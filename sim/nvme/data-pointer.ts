@@ -78,8 +78,9 @@ export class DataPointer {
     const words = command.words;
     const page = this.pageBytes;
     const first = entry.prp1.get(words, 0);
-    if (first % dwordBytes !== 0) return Status.prpOffsetInvalid;
-    const inFirst = page - (first % page);
+    const offset = offsetIn(first, page);
+    if (offset % dwordBytes !== 0) return Status.prpOffsetInvalid;
+    const inFirst = page - offset;
     if (length <= inFirst) {
       list.add(first, length);
       return 0;
@@ -88,7 +89,7 @@ export class DataPointer {
     const second = entry.prp2.get(words, 0);
     const rest = length - inFirst;
     if (rest > page) return this.findList(command, rest);
-    if (second % page !== 0) return Status.prpOffsetInvalid;
+    if (offsetIn(second, page) !== 0) return Status.prpOffsetInvalid;
     list.add(second, rest);
     return 0;
   }
@@ -100,7 +101,7 @@ export class DataPointer {
     if (address % prpEntryBytes !== 0) return Status.prpOffsetInvalid;
     let left = length;
     for (;;) {
-      const slots = (page - (address % page)) / prpEntryBytes;
+      const slots = (page - offsetIn(address, page)) / prpEntryBytes;
       const missing = Math.ceil(left / page);
       if (missing <= slots) return this.takeEntries(command, address, missing, left);
       const status = this.takeEntries(command, address, slots - 1, left);
@@ -110,7 +111,7 @@ export class DataPointer {
         return Status.dataTransferError;
       }
       address = prp.pbao.get(this.entries, 0);
-      if (address % page !== 0) return Status.prpOffsetInvalid;
+      if (offsetIn(address, page) !== 0) return Status.prpOffsetInvalid;
     }
   }
 
@@ -126,7 +127,7 @@ export class DataPointer {
       }
       for (let i = 0; i < run; i++) {
         const start = prp.pbao.get(this.entries, i * entryDwords);
-        if (start % page !== 0) return Status.prpOffsetInvalid;
+        if (offsetIn(start, page) !== 0) return Status.prpOffsetInvalid;
         list.add(start, Math.min(missing, page));
         missing -= page;
       }
@@ -148,4 +149,9 @@ export class DataPointer {
       value: entry.prp1.get(command.words, 0),
     });
   }
+}
+
+/** `address % page` without the library call that a remainder of doubles is. */
+function offsetIn(address: number, page: number): number {
+  return address - Math.floor(address / page) * page;
 }

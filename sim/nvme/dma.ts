@@ -9,12 +9,14 @@ import { bitBucketAddress, type SegmentList } from './command.js';
  * by the host's memory then.
  */
 export class Dma {
+  readonly hasBuffer: boolean;
   private readonly memory: HostMemory;
   private readonly buffer: ControllerMemoryBuffer | null;
 
   constructor(memory: HostMemory, buffer: ControllerMemoryBuffer | null) {
     this.memory = memory;
     this.buffer = buffer;
+    this.hasBuffer = buffer !== null;
   }
 
   /** Whether an access stays inside the card and costs the link nothing. */

@@ -106,7 +106,7 @@ export class Fetcher {
     this.count = count;
     this.isBusy = true;
     let delayNs = this.fetchNs;
-    if (!this.dma.isLocal(queue.memory.at(queue.head), commandBytes)) {
+    if (!this.dma.hasBuffer || !this.dma.isLocal(queue.memory.at(queue.head), commandBytes)) {
       delayNs += this.link.reserveRead(count * commandBytes);
     }
     this.lastFetchNs = delayNs;
