@@ -1,4 +1,5 @@
 import { runCases } from './case.js';
+import { conformanceCases } from './cases/conformance.js';
 import { functionCases } from './cases/function.js';
 import { kernelCases } from './cases/kernel.js';
 import { lossCases } from './cases/loss.js';
@@ -10,6 +11,7 @@ const groups = {
   kernel: kernelCases,
   process: processCases,
   loss: lossCases,
+  conformance: conformanceCases(['plain']),
 } as const;
 
 const asked = process.argv.slice(2);
