@@ -6,6 +6,7 @@ import type { PciFunction } from '../sdk/device.js';
 import { ErrorCode, UltimaError } from '../sdk/errors.js';
 import type { Kernel } from './kernel.js';
 import { loadAddon } from './load.js';
+import { parseVfioAddress } from './vfio/address.js';
 import { bindToVfio, giveBack } from './vfio/bind.js';
 import { examine, type Finding } from './vfio/doctor.js';
 import { openVfio, type VfioOptions } from './vfio/function.js';
@@ -38,6 +39,16 @@ export async function openFunction(
   options: NativeOptions = {},
 ): Promise<PciFunction> {
   return openVfio(address, { ...chosenIommu(), ...options, kernel: theKernel() });
+}
+
+/**
+ * The same for an address of `open`: 'vfio:0000:01:00.0', 'vfio:01:00.0?arena=16MiB&iommu=group'.
+ *
+ * @throws UltimaError ADDRESS_INVALID; as `openFunction`
+ */
+export async function openAddress(address: string): Promise<PciFunction> {
+  const { place, options } = parseVfioAddress(address);
+  return openFunction(place, options);
 }
 
 /** Take a storage controller from its kernel driver. @returns the driver that held it */

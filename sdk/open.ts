@@ -4,8 +4,6 @@ import { ErrorCode, UltimaError } from './errors.js';
 const forms =
   "'sim:<profile>', 'sim:<profile>?key=value&key=value' or " +
   "'vfio:<domain>:<bus>:<device>.<function>'";
-const bdf = /^(?:[0-9a-f]{4}:)?[0-9a-f]{2}:[0-1][0-9a-f]\.[0-7]$/i;
-const shortBdfLength = 'bb:dd.f'.length;
 
 /**
  * Open a card: the one place that chooses between the simulator and real hardware.
@@ -19,10 +17,8 @@ export async function open(address: string): Promise<PciFunction> {
     return openSimulated(address).open();
   }
   if (address.startsWith('vfio:')) {
-    const place = address.slice('vfio:'.length);
-    if (!bdf.test(place)) throw invalid(address);
-    const { openFunction } = await import('../native/index.js');
-    return openFunction(place.length > shortBdfLength ? place : `0000:${place}`);
+    const { openAddress } = await import('../native/index.js');
+    return openAddress(address);
   }
   throw invalid(address);
 }

@@ -19,3 +19,18 @@ export function lowDword(value: number): number {
 export function highDword(value: number): number {
   return Math.floor(value / dwordSpan);
 }
+
+const sizeUnits: readonly [name: string, bytes: number][] = [
+  ['', 1],
+  ['KiB', KiB],
+  ['MiB', MiB],
+  ['GiB', GiB],
+  ['TiB', TiB],
+];
+
+/** Bytes of '4096', '64KiB', '8TiB'; null for anything else. */
+export function parseSize(text: string): number | null {
+  const match = /^([0-9]+)([A-Za-z]*)$/.exec(text);
+  const unit = sizeUnits.find(([name]) => name === match?.[2]);
+  return match === null || unit === undefined ? null : Number(match[1]) * unit[1];
+}

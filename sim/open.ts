@@ -1,12 +1,11 @@
 import { ErrorCode, UltimaError } from '../sdk/errors.js';
-import { GiB, KiB, MiB, TiB } from '../sdk/units.js';
+import { parseSize } from '../sdk/units.js';
 import { SimCard } from './card.js';
 import { defineProfile, findProfile } from './profiles/index.js';
 import type { Profile } from './profiles/profile.js';
 import { checkProfile, isProfile } from './profiles/rules.js';
 import type { World } from './world.js';
 
-const units = { '': 1, KiB, MiB, GiB, TiB } as const;
 const keys = "bytes, lbaFormat, file, seed, or a field of the profile such as 'media.readNs'";
 
 export interface OpenOptions {
@@ -77,12 +76,9 @@ function parseSeed(address: string, value: string): number {
 }
 
 function size(address: string, value: string): number {
-  const match = /^([0-9]+)(KiB|MiB|GiB|TiB|)$/.exec(value);
-  const unit = Object.entries(units).find(([name]) => name === match?.[2]);
-  if (match === null || unit === undefined) {
-    throw wrong(address, `bytes ${value}: a number, with KiB, MiB, GiB or TiB or without`);
-  }
-  return Number(match[1]) * unit[1];
+  const bytes = parseSize(value);
+  if (bytes !== null) return bytes;
+  throw wrong(address, `bytes ${value}: a number, with KiB, MiB, GiB or TiB or without`);
 }
 
 /** The first namespace changes; the card becomes as large as its namespaces need. */

@@ -84,14 +84,18 @@ export class Rig {
     this.grantedQueues = 0;
   }
 
-  async close(): Promise<void> {
-    if (!this.fn.isRemoved) {
-      try {
-        await this.controller.disable();
-      } catch (error) {
-        if (!(error instanceof UltimaError)) throw error;
-      }
+  /** Disable the controller and stay open: the next rig on this function finds it as after a reset. */
+  async leave(): Promise<void> {
+    if (this.fn.isRemoved) return;
+    try {
+      await this.controller.disable();
+    } catch (error) {
+      if (!(error instanceof UltimaError)) throw error;
     }
+  }
+
+  async close(): Promise<void> {
+    await this.leave();
     await this.fn.close();
   }
 

@@ -29,7 +29,7 @@ function runFile(file: string, at: string): void {
   const started = process.hrtime();
   const run = spawnSync(process.execPath, [`${folder}${file}`], {
     encoding: 'utf8',
-    env: { ...process.env, ULTIMA_DEVICE: `vfio:${at}`, FORCE_COLOR: '0' },
+    env: { ...process.env, ULTIMA_DEVICE: `vfio:${at}?arena=8MiB`, FORCE_COLOR: '0' },
     timeout: fileLimitMs,
   });
   const total = Number(/Total:\s+(\d+)/.exec(run.stdout)?.[1] ?? 0);
