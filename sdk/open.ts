@@ -64,6 +64,8 @@ export async function openCard(address: string): Promise<OpenCard> {
   };
 }
 
+const pciAddress = /^[0-9a-f]{4}:[0-9a-f]{2}:/;
+
 /** A card that `open` would take, as far as one can see without opening it. */
 export interface KnownCard {
   readonly address: string;
@@ -77,7 +79,7 @@ export async function knownCards(): Promise<readonly KnownCard[]> {
   const { doctor } = await import('../native/index.js');
   const simulated = profiles.map(({ name, summary }) => ({ address: `sim:${name}`, summary }));
   const real = doctor()
-    .filter(({ check }) => bdf.test(check))
+    .filter(({ check }) => pciAddress.test(check))
     .map(({ check, text }) => ({ address: `vfio:${check}`, summary: text }));
   return [...simulated, ...real];
 }
