@@ -74,7 +74,9 @@ export class SimCard {
     this.function.onStateLost = () => this.followVirtualFunctions();
     this.subsystem.secondaries.onChange((secondary) => {
       const controller = this.controllers[secondary.virtualFunction];
-      if (controller !== undefined) controller.isOnline = secondary.isOnline;
+      if (controller === undefined) return;
+      controller.isOnline = secondary.isOnline;
+      if (!secondary.isOnline) controller.reset('function');
     });
   }
 

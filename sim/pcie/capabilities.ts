@@ -96,11 +96,11 @@ function addHeader(config: ConfigRegisters, shape: ConfigShape): void {
   config.set(header, Header.subsystemVendorId, identity.subsystemVendorId);
   config.set(header, Header.subsystemId, identity.subsystemId);
   config.set(header, Header.capabilitiesPointer, powerManagement.offset);
-  config.allow(header, Header.busMasterEnable);
+  // In a virtual function the standard has VF MSE instead; the platform shows a bit of its own.
+  config.allow(header, Header.busMasterEnable, Header.memorySpaceEnable);
   if (shape.isVirtual) return;
   config.allow(
     header,
-    Header.memorySpaceEnable,
     Header.parityErrorResponse,
     Header.serrEnable,
     Header.interruptDisable,

@@ -106,6 +106,7 @@ export class SimFunction implements PciFunction, HostLink, BarTarget, ConfigTarg
   private resetGeneration = 0;
   private isDecoding = false;
   private readonly isVirtual: boolean;
+  private readonly virtualIdentifiers: number;
   /** VF MSE of the physical function. */
   private virtualDecoding = false;
 
@@ -117,6 +118,8 @@ export class SimFunction implements PciFunction, HostLink, BarTarget, ConfigTarg
     this.ordinal = options.ordinal;
     this.isVirtual = options.isVirtual;
     this.isPresent = !options.isVirtual;
+    const { vendorId, deviceId } = options.identity;
+    this.virtualIdentifiers = Header.deviceId.put(Header.vendorId.put(0, vendorId), deviceId);
     this.clock = hostClock(options.world, options.host.completeNs);
     this.vectorCount = options.vectors;
     this.postedNs = options.link.postedNs;
@@ -372,12 +375,8 @@ export class SimFunction implements PciFunction, HostLink, BarTarget, ConfigTarg
 
   /** What a platform does with a function that it finds: addresses, and memory decoding on. */
   private enumerate(): void {
-    if (this.isVirtual) {
-      this.refresh();
-      return;
-    }
     let address = (this.ordinal + 1) * 2 ** 32;
-    for (const shape of this.shapes) {
+    for (const shape of this.isVirtual ? [] : this.shapes) {
       address = Math.ceil(address / shape.bytes) * shape.bytes;
       setBarAddress(this.registers, shape.index, address);
       address += shape.bytes;
@@ -391,10 +390,8 @@ export class SimFunction implements PciFunction, HostLink, BarTarget, ConfigTarg
     const registers = this.registers;
     const isAwake = registers.get(powerManagement, PowerManagement.powerState) === PowerState.d0;
     const isActive = this.isUp && isAwake;
-    const isEnabled = this.isVirtual
-      ? this.virtualDecoding
-      : registers.get(header, Header.memorySpaceEnable) === 1;
-    this.isDecoding = isActive && isEnabled;
+    const isEnabled = registers.get(header, Header.memorySpaceEnable) === 1;
+    this.isDecoding = isActive && isEnabled && (!this.isVirtual || this.virtualDecoding);
     this.isBusMaster = isActive && registers.get(header, Header.busMasterEnable) === 1;
     this.memory.isReachable = this.isBusMaster;
   }
@@ -421,7 +418,12 @@ export class SimFunction implements PciFunction, HostLink, BarTarget, ConfigTarg
 
   // ConfigTarget: what arrives of configuration accesses.
 
+  /**
+   * The identifiers of a virtual function read as all-ones on the bus [PCIe-4.0 §9.3.4.1.1]; a
+   * platform shows software those of its physical function instead.
+   */
   readConfig(offset: number): number {
+    if (this.isVirtual && offset < 4 && this.isUp) return this.virtualIdentifiers;
     return this.isUp ? this.registers.words[offset >>> 2]! : gone;
   }
 

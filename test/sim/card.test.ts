@@ -75,7 +75,8 @@ test('virtual functions appear with VF Enable, decode with VF MSE, and go with e
   config.write16(sriovControl, 0x0001);
   assert.is(card.functions.length, 3);
   const virtual = card.open(2);
-  assert.is(virtual.config.read32(0), allOnes, 'identifiers of a virtual function');
+  assert.is(virtual.config.read32(0), 0x0001_55aa, 'as the platform shows them');
+  assert.is(virtual.registers.words[0], allOnes, 'as they are on the bus');
   assert.is(virtual.config.read8(0x34), 0x40);
   assert.is(virtual.bar(0).read32(version), allOnes, 'no memory without VF MSE');
   config.write16(sriovControl, 0x0009);
