@@ -19,6 +19,10 @@ export interface CommandEntry {
 
 /** The subcommands. Each is loaded when it is asked for. */
 export const commands = {
+  replay: {
+    summary: 'a recorded workload, every byte verified, with a report',
+    load: () => import('./replay.js'),
+  },
   bench: {
     summary: "random or sequential I/O with fio's option names and JSON",
     load: () => import('./bench.js'),

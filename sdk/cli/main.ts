@@ -81,6 +81,7 @@ A CARD is an address:
   vfio:0000:01:00.0    a real one bound to vfio-pci
 
 Try
+  ultima replay fixtures/traces/ext4-sqlite.blkparse.gz
   ultima id-ctrl sim:ultima-g2 -H
   ultima bench --card sim:ultima-g2 --rw randread --bs 4k --iodepth 32 --runtime 1
 

@@ -1,0 +1,258 @@
+import { NvmeController } from '../nvme/controller.js';
+import type { Namespace } from '../nvme/namespace.js';
+import { writeFileAtomically } from '../observe/atomic-file.js';
+import { traceOfIos } from '../observe/perfetto.js';
+import { writeReport } from '../observe/report.js';
+import { type CardInside, openCard } from '../open.js';
+import { type ReadTraceOptions, readTrace } from '../trace/read.js';
+import { type ReplayOptions, type ReplayProgress, replayTrace } from '../trace/replay.js';
+import { StageRecorder } from '../trace/stages.js';
+import type { Trace } from '../trace/trace.js';
+import { parseChoice, parseInteger, parseWords, usageError } from './arguments.js';
+import { reportOf, resultJson, splitsOf } from './replay-report.js';
+import {
+  bytesText,
+  grouped,
+  latencyLines,
+  mismatchLines,
+  opNames,
+  resultLines,
+  secondsText,
+  splitLines,
+  traceText,
+} from './replay-text.js';
+import type { Terminal } from './terminal.js';
+
+export const usage = `
+ultima replay TRACE [options]
+
+Replay a recorded block workload on a card: every written block is stamped, every read is compared
+with what must be there, and at the end everything that was written is read once more.
+It OVERWRITES the namespace.
+
+  --card ADDRESS       sim:ultima-g2 when left out
+  -n, --namespace-id N 1 when left out
+  --mode MODE          recorded: each request at its time (default); depth: as fast as possible
+  --depth N            requests in flight: 32 in mode depth, at most 128 as recorded
+  --speed X            as recorded, but X times faster
+  --seed N             of a simulated card, and in every block written; 1 when left out
+  --contents WORD      what unwritten blocks hold: zeroes (default), or any (then not compared)
+  --no-read-back       leave out the read-back at the end
+
+  --format NAME        blkparse, fio3, fio2, msr, alibaba, tencent, disksim, mqsim, vscsi1, vscsi2;
+                       found from the content when left out; gzip is unpacked on the way
+  --device NAME        one device or volume of the trace only
+  --event Q|D          blkparse: requests as queued (Q) or as issued to the driver (D, default)
+  --limit N            the first N requests only
+
+  --report FILE        out/report.html when left out; none for no report
+  --perfetto FILE      out/trace.perfetto-trace when left out; none for no trace
+  --json               the result as one JSON object on standard output
+
+The exit code is 1 when a block was wrong or a request failed.
+`;
+
+const options = {
+  card: { type: 'string', default: 'sim:ultima-g2' },
+  'namespace-id': { type: 'string', short: 'n', default: '1' },
+  trace: { type: 'string' },
+  mode: { type: 'string', default: 'recorded' },
+  depth: { type: 'string' },
+  speed: { type: 'string', default: '1' },
+  seed: { type: 'string', default: '1' },
+  contents: { type: 'string', default: 'zeroes' },
+  'no-read-back': { type: 'boolean', default: false },
+  format: { type: 'string' },
+  device: { type: 'string' },
+  event: { type: 'string' },
+  limit: { type: 'string' },
+  report: { type: 'string', default: 'out/report.html' },
+  perfetto: { type: 'string', default: 'out/trace.perfetto-trace' },
+  json: { type: 'boolean', default: false },
+} as const;
+
+const maxDepth = 65_535;
+const shownMisuse = 16;
+const keptAtLeast = 4096;
+
+interface Request {
+  readonly path: string;
+  readonly card: string;
+  readonly nsid: number;
+  readonly read: ReadTraceOptions;
+  readonly replay: ReplayOptions & { readonly mode: 'recorded' | 'depth'; readonly seed: number };
+  readonly reportPath: string | null;
+  readonly perfettoPath: string | null;
+  readonly isJson: boolean;
+}
+
+export async function run(words: readonly string[], terminal: Terminal): Promise<number> {
+  const request = understand(words);
+  // The trace first: a malformed line must be known before any card is touched.
+  const trace = await readTrace(request.path, request.read);
+  terminal.say(
+    'Replaying recorded block I/O: every block written is stamped, every read is checked.',
+  );
+  terminal.say(`input  ${request.path}`);
+  terminal.say(`       ${traceText(trace)} (${trace.format})`);
+  const card = await openCard(seeded(request));
+  try {
+    const controller = await NvmeController.open(card.fn);
+    const namespace = await controller.namespace(request.nsid);
+    const recorder = new StageRecorder(namespace.clock, Math.max(trace.count, keptAtLeast));
+    for (const pair of controller.queuePairs) pair.observer = recorder;
+    card.inside?.observe(recorder);
+    const { inside } = card;
+    const code = await replayOn(namespace, { request, trace, recorder, terminal, inside });
+    await controller.close();
+    return code;
+  } finally {
+    await card.fn.close();
+  }
+}
+
+/** One seed for the whole run, unless the address of a simulated card has one of its own. */
+function seeded({ card, replay }: Request): string {
+  if (!card.startsWith('sim:') || /[?&]seed=/.test(card)) return card;
+  return `${card}${card.includes('?') ? '&' : '?'}seed=${replay.seed}`;
+}
+
+interface Run {
+  readonly request: Request;
+  readonly trace: Trace;
+  readonly recorder: StageRecorder;
+  readonly terminal: Terminal;
+  readonly inside: CardInside | null;
+}
+
+async function replayOn(namespace: Namespace, run: Run): Promise<number> {
+  const { request, trace, recorder, terminal, inside } = run;
+  const size = bytesText(namespace.blockCount * namespace.blockBytes);
+  terminal.say(
+    `card   ${request.card}, namespace ${request.nsid}: ${size} in blocks of ` +
+      `${namespace.blockBytes} bytes`,
+  );
+  terminal.say(`mode   ${modeText(request)}; seed ${request.replay.seed}`);
+  const startedMs = performance.now();
+  const result = await replayTrace(namespace, trace, {
+    ...request.replay,
+    recorder,
+    onProgress: progressTo(terminal),
+  });
+  const wallNs = (performance.now() - startedMs) * 1e6;
+  const splits = splitsOf(recorder, result);
+  const subject = { request: { ...request, ...request.replay }, trace, result, splits };
+  if (request.isJson) terminal.out(`${JSON.stringify(resultJson(subject), null, 2)}\n`);
+  else {
+    const lines = [
+      `${grouped(result.requests)} requests in ${secondsText(result.durationNs)} of the card's ` +
+        `time (${secondsText(wallNs)} here)`,
+      ...resultLines(result),
+      ...insideLines(inside),
+      '',
+      ...latencyLines(result),
+      '',
+      ...splitLines(splits),
+    ];
+    terminal.out(`\n${lines.join('\n')}\n`);
+  }
+  writeFiles(run, () => reportOf(subject));
+  if (result.mismatches + result.failed === 0) return 0;
+  const wrong = `${result.mismatches} wrong blocks, ${result.failed} failed requests`;
+  terminal.say(`\nultima: VERIFY_FAILED: ${wrong}`);
+  for (const line of mismatchLines(result)) terminal.say(line);
+  return 1;
+}
+
+function writeFiles(run: Run, report: () => Parameters<typeof writeReport>[1]): void {
+  const { request, recorder, terminal } = run;
+  if (request.reportPath !== null) {
+    writeReport(request.reportPath, report());
+    terminal.say(`\nreport ${request.reportPath} (open it in a browser)`);
+  }
+  if (request.perfettoPath !== null) {
+    const first = recorder.log.ios().next().value;
+    const originNs = first?.timesNs[0] ?? 0;
+    const bytes = traceOfIos(recorder.log, { name: request.card, opNames, originNs });
+    writeFileAtomically(request.perfettoPath, bytes);
+    terminal.say(`trace  ${request.perfettoPath} (open it at https://ui.perfetto.dev)`);
+  }
+}
+
+/** What only a simulated card can say of a run. */
+function insideLines(inside: CardInside | null): string[] {
+  if (inside === null) return [];
+  const misuse = inside.misuse();
+  const lines = [`  event hash ${inside.eventHash()} (the same seed gives the same run)`];
+  if (misuse.length === 0) return [...lines, '  protocol   no misuse of the card by the driver'];
+  return [
+    ...lines,
+    `  protocol   MISUSE: ${misuse.length} reports`,
+    ...misuse.slice(0, shownMisuse),
+  ];
+}
+
+function modeText({ replay }: Request): string {
+  if (replay.mode === 'depth') return `as fast as possible, ${replay.depth ?? 32} in flight`;
+  return replay.speed === 1 ? 'as recorded in time' : `as recorded, ${replay.speed} times faster`;
+}
+
+/** A line that moves where a terminal is, four lines where none is. */
+function progressTo(terminal: Terminal): (progress: ReplayProgress) => void {
+  let saidQuarters = 0;
+  let shownMs = 0;
+  return ({ phase, ended, total, mismatches, elapsedNs }) => {
+    const percent = Math.floor((100 * ended) / total);
+    const line =
+      `${phase} ${percent} %: ${grouped(ended)} of ${grouped(total)} requests, ` +
+      `${secondsText(elapsedNs)} of the card's time, ${mismatches} wrong blocks`;
+    if (terminal.isInteractive) {
+      if (performance.now() - shownMs < 50 && ended < total) return;
+      shownMs = performance.now();
+      terminal.progress(line);
+    } else if (phase === 'replay' && Math.floor(percent / 25) > saidQuarters) {
+      saidQuarters = Math.floor(percent / 25);
+      terminal.say(line);
+    }
+  };
+}
+
+function understand(words: readonly string[]): Request {
+  const { values, positionals } = parseWords(words, options);
+  const [path, ...more] = values.trace === undefined ? positionals : [values.trace, ...positionals];
+  if (path === undefined) throw usageError('which trace? ultima replay TRACE [options]');
+  if (more.length > 0) throw usageError(`one trace at a time; '${more[0]}' is one too many`);
+  const mode = parseChoice('mode', values.mode, ['recorded', 'depth']);
+  const { event, limit, depth } = values;
+  const count = { low: 1, high: Number.MAX_SAFE_INTEGER };
+  return {
+    path,
+    card: values.card,
+    nsid: parseInteger('namespace-id', values['namespace-id'], { low: 1, high: 2 ** 32 - 2 }),
+    read: {
+      ...(values.format === undefined ? {} : { format: values.format }),
+      ...(values.device === undefined ? {} : { device: values.device }),
+      ...(event === undefined ? {} : { event: parseChoice('event', event, ['Q', 'D']) }),
+      ...(limit === undefined ? {} : { limit: parseInteger('limit', limit, count) }),
+    },
+    replay: {
+      mode,
+      speed: parseSpeed(values.speed),
+      seed: parseInteger('seed', values.seed, { low: 0, high: Number.MAX_SAFE_INTEGER }),
+      initial: parseChoice('contents', values.contents, ['zeroes', 'any']),
+      readsBack: !values['no-read-back'],
+      ...(depth === undefined
+        ? {}
+        : { depth: parseInteger('depth', depth, { low: 1, high: maxDepth }) }),
+    },
+    reportPath: values.report === 'none' ? null : values.report,
+    perfettoPath: values.perfetto === 'none' ? null : values.perfetto,
+    isJson: values.json,
+  };
+}
+
+function parseSpeed(text: string): number {
+  const speed = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
+  if (speed > 0 && speed <= 1e6) return speed;
+  throw usageError(`--speed is ${text}; it must be a number above 0, at most 1000000`);
+}
