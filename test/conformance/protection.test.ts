@@ -43,7 +43,11 @@ interface Io {
 async function protectedBy(rig: Rig, type: 1 | 2 | 3): Promise<Bench> {
   rig.needs((await rig.id(IdentifyController.oacsFormat)) === 1, 'format');
   const before = await rig.namespace();
-  const types = [IdentifyNamespace.dpcType1, IdentifyNamespace.dpcType2, IdentifyNamespace.dpcType3];
+  const types = [
+    IdentifyNamespace.dpcType1,
+    IdentifyNamespace.dpcType2,
+    IdentifyNamespace.dpcType3,
+  ];
   rig.needs(before.id(types[type - 1]!) === 1, `protection type ${type}`);
   rig.needs(before.id(IdentifyNamespace.mcSeparate) === 1, 'separate metadata');
   const formats = Array.from({ length: before.id(IdentifyNamespace.nlbaf) }, (_, i) => i);
@@ -98,13 +102,17 @@ function crc16(bytes: Uint8Array): number {
   let crc = 0;
   for (const byte of bytes) {
     crc ^= byte << 8;
-    for (let bit = 0; bit < 8; bit++) crc = ((crc << 1) ^ ((crc & 0x8000) === 0 ? 0 : 0x8bb7)) & 0xffff;
+    for (let bit = 0; bit < 8; bit++)
+      crc = ((crc << 1) ^ ((crc & 0x8000) === 0 ? 0 : 0x8bb7)) & 0xffff;
   }
   return crc;
 }
 
 /** The eight bytes of a block, big endian. */
-function tuple(bytes: Uint8Array, tags: { readonly app: number; readonly ref: number }): Uint8Array {
+function tuple(
+  bytes: Uint8Array,
+  tags: { readonly app: number; readonly ref: number },
+): Uint8Array {
   const made = new Uint8Array(8);
   const view = new DataView(made.buffer);
   view.setUint16(0, crc16(bytes));
@@ -126,10 +134,14 @@ function prepare({ ns, rig }: Bench, io: Io, seed = 1) {
   return { data, metadata };
 }
 
-statement('the bit-by-bit guard of the tests is that of T10: 32 zero bytes give 0, "123456789" D0DBh', cite, async () => {
-  assert.is(crc16(new Uint8Array(32)), 0);
-  assert.is(crc16(new TextEncoder().encode('123456789')), 0xd0db);
-});
+statement(
+  'the bit-by-bit guard of the tests is that of T10: 32 zero bytes give 0, "123456789" D0DBh',
+  cite,
+  async () => {
+    assert.is(crc16(new Uint8Array(32)), 0);
+    assert.is(crc16(new TextEncoder().encode('123456789')), 0xd0db);
+  },
+);
 
 for (const type of [1, 2, 3] as const) {
   statement(`a namespace can be formatted with protection type ${type}`, cite, async (rig) => {
@@ -139,16 +151,20 @@ for (const type of [1, 2, 3] as const) {
     });
   });
 
-  statement(`with type ${type}, blocks and protection read as they were written`, cite, async (rig) => {
-    await withProtection(rig, type, async (made) => {
-      const io = { lba: 40, count: 3, app: 0x1234, appMask: 0xffff, check: guard + application };
-      const { data, metadata } = prepare(made, io);
-      rig.succeeded(await run(made, NvmOpcode.write, io, data, metadata));
-      const [back, tags] = [rig.buffer(data.length), rig.buffer(24)];
-      rig.succeeded(await run(made, NvmOpcode.read, io, back, tags));
-      assert.ok(back.equals(data) && tags.equals(metadata));
-    });
-  });
+  statement(
+    `with type ${type}, blocks and protection read as they were written`,
+    cite,
+    async (rig) => {
+      await withProtection(rig, type, async (made) => {
+        const io = { lba: 40, count: 3, app: 0x1234, appMask: 0xffff, check: guard + application };
+        const { data, metadata } = prepare(made, io);
+        rig.succeeded(await run(made, NvmOpcode.write, io, data, metadata));
+        const [back, tags] = [rig.buffer(data.length), rig.buffer(24)];
+        rig.succeeded(await run(made, NvmOpcode.read, io, back, tags));
+        assert.ok(back.equals(data) && tags.equals(metadata));
+      });
+    },
+  );
 
   statement(`with type ${type}, a wrong guard in a write is found`, cite, async (rig) => {
     await withProtection(rig, type, async (made) => {
@@ -169,31 +185,42 @@ for (const type of [1, 2, 3] as const) {
     });
   });
 
-  statement(`with type ${type}, bits outside the application tag mask are not checked`, cite, async (rig) => {
-    await withProtection(rig, type, async (made) => {
-      const io = { lba: 40, check: application, app: 0x00f0, appMask: 0x00ff };
-      const { data, metadata } = prepare(made, io);
-      metadata.bytes[2]! ^= 0x80;
-      rig.succeeded(await run(made, NvmOpcode.write, io, data, metadata));
-    });
-  });
+  statement(
+    `with type ${type}, bits outside the application tag mask are not checked`,
+    cite,
+    async (rig) => {
+      await withProtection(rig, type, async (made) => {
+        const io = { lba: 40, check: application, app: 0x00f0, appMask: 0x00ff };
+        const { data, metadata } = prepare(made, io);
+        metadata.bytes[2]! ^= 0x80;
+        rig.succeeded(await run(made, NvmOpcode.write, io, data, metadata));
+      });
+    },
+  );
 
-  statement(`with type ${type} and PRACT, the controller makes the guard and tags`, cite, async (rig) => {
-    await withProtection(rig, type, async (made) => {
-      const io = { lba: 50, count: 2, app: 0xbeef, appMask: 0xffff, pract: true };
-      const { data } = prepare(made, io);
-      rig.succeeded(await run(made, NvmOpcode.write, io, data));
-      const [back, tags] = [rig.buffer(data.length), rig.buffer(16)];
-      rig.succeeded(await run(made, NvmOpcode.read, { ...io, pract: false }, back, tags));
-      assert.ok(back.equals(data));
-      for (let i = 0; i < 2; i++) {
-        const block = data.slice(i * made.ns.blockBytes, made.ns.blockBytes).bytes;
-        // With type 3 the reference tag does not count up.
-        const ref = type === 3 ? 50 : 50 + i;
-        assert.equal([...tags.bytes.slice(i * 8, i * 8 + 8)], [...tuple(block, { app: 0xbeef, ref })]);
-      }
-    });
-  });
+  statement(
+    `with type ${type} and PRACT, the controller makes the guard and tags`,
+    cite,
+    async (rig) => {
+      await withProtection(rig, type, async (made) => {
+        const io = { lba: 50, count: 2, app: 0xbeef, appMask: 0xffff, pract: true };
+        const { data } = prepare(made, io);
+        rig.succeeded(await run(made, NvmOpcode.write, io, data));
+        const [back, tags] = [rig.buffer(data.length), rig.buffer(16)];
+        rig.succeeded(await run(made, NvmOpcode.read, { ...io, pract: false }, back, tags));
+        assert.ok(back.equals(data));
+        for (let i = 0; i < 2; i++) {
+          const block = data.slice(i * made.ns.blockBytes, made.ns.blockBytes).bytes;
+          // With type 3 the reference tag does not count up.
+          const ref = type === 3 ? 50 : 50 + i;
+          assert.equal(
+            [...tags.bytes.slice(i * 8, i * 8 + 8)],
+            [...tuple(block, { app: 0xbeef, ref })],
+          );
+        }
+      });
+    },
+  );
 
   statement(`with type ${type} and PRACT, a read checks and strips`, cite, async (rig) => {
     await withProtection(rig, type, async (made) => {
@@ -206,18 +233,22 @@ for (const type of [1, 2, 3] as const) {
     });
   });
 
-  statement(`with type ${type}, a bad guard on the medium is found by a read that checks`, cite, async (rig) => {
-    await withProtection(rig, type, async (made) => {
-      const io = { lba: 60 };
-      const { data, metadata } = prepare(made, io);
-      metadata.bytes[0]! ^= 0xff;
-      rig.succeeded(await run(made, NvmOpcode.write, io, data, metadata));
-      const [back, tags] = [rig.buffer(data.length), rig.buffer(8)];
-      rig.succeeded(await run(made, NvmOpcode.read, io, back, tags));
-      const checked = await run(made, NvmOpcode.read, { ...io, check: guard }, back, tags);
-      rig.refused(checked, Status.guardCheckError);
-    });
-  });
+  statement(
+    `with type ${type}, a bad guard on the medium is found by a read that checks`,
+    cite,
+    async (rig) => {
+      await withProtection(rig, type, async (made) => {
+        const io = { lba: 60 };
+        const { data, metadata } = prepare(made, io);
+        metadata.bytes[0]! ^= 0xff;
+        rig.succeeded(await run(made, NvmOpcode.write, io, data, metadata));
+        const [back, tags] = [rig.buffer(data.length), rig.buffer(8)];
+        rig.succeeded(await run(made, NvmOpcode.read, io, back, tags));
+        const checked = await run(made, NvmOpcode.read, { ...io, check: guard }, back, tags);
+        rig.refused(checked, Status.guardCheckError);
+      });
+    },
+  );
 
   statement(`with type ${type}, verify finds a bad guard`, cite, async (rig) => {
     rig.needs((await rig.id(IdentifyController.oncsVerify)) === 1, 'verify');
@@ -238,41 +269,56 @@ for (const type of [1, 2] as const) {
       const io = { lba: 70, count: 2, check: reference };
       const { data, metadata } = prepare(made, io);
       metadata.bytes[15]! ^= 1;
-      rig.refused(await run(made, NvmOpcode.write, io, data, metadata), Status.referenceTagCheckError);
+      rig.refused(
+        await run(made, NvmOpcode.write, io, data, metadata),
+        Status.referenceTagCheckError,
+      );
     });
   });
 
-  statement(`with type ${type}, a read that expects another reference tag fails`, cite, async (rig) => {
-    await withProtection(rig, type, async (made) => {
-      const io = { lba: 70, check: all };
-      const { data, metadata } = prepare(made, io);
-      rig.succeeded(await run(made, NvmOpcode.write, io, data, metadata));
-      const [back, tags] = [rig.buffer(data.length), rig.buffer(8)];
-      const completion = await run(made, NvmOpcode.read, { ...io, ref: 71 }, back, tags);
-      rig.refused(completion, Status.referenceTagCheckError, Status.invalidProtectionInformation);
-    });
-  });
+  statement(
+    `with type ${type}, a read that expects another reference tag fails`,
+    cite,
+    async (rig) => {
+      await withProtection(rig, type, async (made) => {
+        const io = { lba: 70, check: all };
+        const { data, metadata } = prepare(made, io);
+        rig.succeeded(await run(made, NvmOpcode.write, io, data, metadata));
+        const [back, tags] = [rig.buffer(data.length), rig.buffer(8)];
+        const completion = await run(made, NvmOpcode.read, { ...io, ref: 71 }, back, tags);
+        rig.refused(completion, Status.referenceTagCheckError, Status.invalidProtectionInformation);
+      });
+    },
+  );
 
-  statement(`with type ${type}, application tag FFFFh turns the checks of a block off`, cite, async (rig) => {
-    await withProtection(rig, type, async (made) => {
-      const io = { lba: 80 };
-      const { data, metadata } = prepare(made, { ...io, app: 0xffff });
-      metadata.bytes[0]! ^= 0xff;
-      rig.succeeded(await run(made, NvmOpcode.write, io, data, metadata));
-      const [back, tags] = [rig.buffer(data.length), rig.buffer(8)];
-      rig.succeeded(await run(made, NvmOpcode.read, { ...io, check: all }, back, tags));
-    });
-  });
+  statement(
+    `with type ${type}, application tag FFFFh turns the checks of a block off`,
+    cite,
+    async (rig) => {
+      await withProtection(rig, type, async (made) => {
+        const io = { lba: 80 };
+        const { data, metadata } = prepare(made, { ...io, app: 0xffff });
+        metadata.bytes[0]! ^= 0xff;
+        rig.succeeded(await run(made, NvmOpcode.write, io, data, metadata));
+        const [back, tags] = [rig.buffer(data.length), rig.buffer(8)];
+        rig.succeeded(await run(made, NvmOpcode.read, { ...io, check: all }, back, tags));
+      });
+    },
+  );
 }
 
-statement('with type 1, the initial reference tag must be the low bits of the LBA', cite, async (rig) => {
-  await withProtection(rig, 1, async (made) => {
-    const io = { lba: 90, ref: 1000, check: reference };
-    const { data, metadata } = prepare(made, io);
-    const completion = await run(made, NvmOpcode.write, io, data, metadata);
-    rig.refused(completion, Status.invalidProtectionInformation, Status.referenceTagCheckError);
-  });
-});
+statement(
+  'with type 1, the initial reference tag must be the low bits of the LBA',
+  cite,
+  async (rig) => {
+    await withProtection(rig, 1, async (made) => {
+      const io = { lba: 90, ref: 1000, check: reference };
+      const { data, metadata } = prepare(made, io);
+      const completion = await run(made, NvmOpcode.write, io, data, metadata);
+      rig.refused(completion, Status.invalidProtectionInformation, Status.referenceTagCheckError);
+    });
+  },
+);
 
 statement('with type 2, the initial reference tag may be any number', cite, async (rig) => {
   await withProtection(rig, 2, async (made) => {
@@ -285,20 +331,33 @@ statement('with type 2, the initial reference tag may be any number', cite, asyn
   });
 });
 
-statement('with type 3, only FFFFh and FFFFFFFFh together turn the checks off', cite, async (rig) => {
-  await withProtection(rig, 3, async (made) => {
-    const io = { lba: 95 };
-    const [back, tags] = [rig.buffer(made.ns.blockBytes), rig.buffer(8)];
-    for (const [ref, isChecked] of [[0xffff_ffff, false], [5, true]] as const) {
-      const { data, metadata } = prepare(made, { ...io, app: 0xffff, ref });
-      metadata.bytes[0]! ^= 0xff;
-      rig.succeeded(await run(made, NvmOpcode.write, { ...io, ref }, data, metadata));
-      const completion = await run(made, NvmOpcode.read, { ...io, ref, check: guard }, back, tags);
-      if (isChecked) rig.refused(completion, Status.guardCheckError);
-      else rig.succeeded(completion);
-    }
-  });
-});
+statement(
+  'with type 3, only FFFFh and FFFFFFFFh together turn the checks off',
+  cite,
+  async (rig) => {
+    await withProtection(rig, 3, async (made) => {
+      const io = { lba: 95 };
+      const [back, tags] = [rig.buffer(made.ns.blockBytes), rig.buffer(8)];
+      for (const [ref, isChecked] of [
+        [0xffff_ffff, false],
+        [5, true],
+      ] as const) {
+        const { data, metadata } = prepare(made, { ...io, app: 0xffff, ref });
+        metadata.bytes[0]! ^= 0xff;
+        rig.succeeded(await run(made, NvmOpcode.write, { ...io, ref }, data, metadata));
+        const completion = await run(
+          made,
+          NvmOpcode.read,
+          { ...io, ref, check: guard },
+          back,
+          tags,
+        );
+        if (isChecked) rig.refused(completion, Status.guardCheckError);
+        else rig.succeeded(completion);
+      }
+    });
+  },
+);
 
 statement('a compare of protected blocks compares data and protection', cite, async (rig) => {
   rig.needs((await rig.id(IdentifyController.oncsCompare)) === 1, 'compare');

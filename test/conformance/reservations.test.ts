@@ -211,13 +211,17 @@ for (const [name, type] of Object.entries(ReservationType)) {
     await release(made, ReleaseAction.clear);
   });
 
-  statement(`the holder of "${name}" can read and write`, '[NVMe-2.0 §8.19 Reservations]', async (rig) => {
-    const made = await registered(rig);
-    rig.succeeded(await acquire(made, type));
-    await write(made, 10, { count: 1, seed: 1 });
-    await made.pair.runOk(made.ns.read({ lba: 10 }, made.ns.buffer(1)));
-    await release(made, ReleaseAction.clear);
-  });
+  statement(
+    `the holder of "${name}" can read and write`,
+    '[NVMe-2.0 §8.19 Reservations]',
+    async (rig) => {
+      const made = await registered(rig);
+      rig.succeeded(await acquire(made, type));
+      await write(made, 10, { count: 1, seed: 1 });
+      await made.pair.runOk(made.ns.read({ lba: 10 }, made.ns.buffer(1)));
+      await release(made, ReleaseAction.clear);
+    },
+  );
 
   statement(`"${name}" is released by its holder`, releaseCite, async (rig) => {
     const made = await registered(rig);
@@ -236,12 +240,16 @@ statement('a reserved reservation type is refused', acquireCite, async (rig) => 
   await release(made, ReleaseAction.clear);
 });
 
-statement('acquiring a reservation of another type conflicts with the one held', acquireCite, async (rig) => {
-  const made = await registered(rig);
-  rig.succeeded(await acquire(made, 1));
-  rig.refused(await acquire(made, 2), Status.reservationConflict);
-  await release(made, ReleaseAction.clear);
-});
+statement(
+  'acquiring a reservation of another type conflicts with the one held',
+  acquireCite,
+  async (rig) => {
+    const made = await registered(rig);
+    rig.succeeded(await acquire(made, 1));
+    rig.refused(await acquire(made, 2), Status.reservationConflict);
+    await release(made, ReleaseAction.clear);
+  },
+);
 
 statement('releasing another type than the one held is refused', releaseCite, async (rig) => {
   const made = await registered(rig);
@@ -273,23 +281,31 @@ statement('clearing ends the reservation and every registration', releaseCite, a
   assert.is(state.type, ReservationType.none);
 });
 
-statement('unregistering the holder of an exclusive type releases it', registerCite, async (rig) => {
-  const made = await registered(rig);
-  rig.succeeded(await acquire(made, 1));
-  rig.succeeded(await register(made, RegisterAction.unregister, { current: key }));
-  assert.is((await report(made)).type, ReservationType.none);
-});
+statement(
+  'unregistering the holder of an exclusive type releases it',
+  registerCite,
+  async (rig) => {
+    const made = await registered(rig);
+    rig.succeeded(await acquire(made, 1));
+    rig.succeeded(await register(made, RegisterAction.unregister, { current: key }));
+    assert.is((await report(made)).type, ReservationType.none);
+  },
+);
 
-statement('a reservation survives a controller reset', '[NVMe-2.0 §8.19 Reservations]', async (rig) => {
-  const made = await registered(rig);
-  rig.succeeded(await acquire(made, 1));
-  await rig.enable();
-  const again = { ...made, pair: await rig.queuePair() };
-  await identifyHost(rig);
-  const state = await report(again);
-  assert.is(state.type, 1);
-  assert.is(state.registered[0]?.rkey, key);
-  await release(again, ReleaseAction.clear);
-});
+statement(
+  'a reservation survives a controller reset',
+  '[NVMe-2.0 §8.19 Reservations]',
+  async (rig) => {
+    const made = await registered(rig);
+    rig.succeeded(await acquire(made, 1));
+    await rig.enable();
+    const again = { ...made, pair: await rig.queuePair() };
+    await identifyHost(rig);
+    const state = await report(again);
+    assert.is(state.type, 1);
+    assert.is(state.registered[0]?.rkey, key);
+    await release(again, ReleaseAction.clear);
+  },
+);
 
 statement.run();
