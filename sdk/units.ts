@@ -17,7 +17,8 @@ export function lowDword(value: number): number {
 
 /** The high dword of an integer 0..2^53 - 1. */
 export function highDword(value: number): number {
-  return Math.floor(value / dwordSpan);
+  // Most are small, and the branch is cheaper than the division.
+  return value < dwordSpan ? 0 : Math.floor(value / dwordSpan);
 }
 
 const sizeUnits: readonly [name: string, bytes: number][] = [

@@ -176,12 +176,11 @@ export class AdminQueue implements SlotOwner {
     pending.isPosted = true;
     const at = queue.entryAt;
     for (let i = 0; i < commandDwords; i++) queue.words[at + i] = words[i] ?? 0;
-    Sqe.cid.set(queue.words, at, queue.cidOf(slot));
+    Sqe.cid.set(queue.words, at, queue.takenCid);
     if (data !== undefined) {
       const { region, offset, length } = data;
       this.pair.data.layRange(queue.words, at, slot, region, offset, length);
     }
-    queue.post(slot);
     return slot;
   }
 

@@ -8,7 +8,7 @@ import { highDword, lowDword } from '../units.js';
 import type { DataPointers } from './data-pointer.js';
 import type { NamespaceFormat } from './namespace-format.js';
 import type { Split } from './split.js';
-import { type SubmissionQueue, withCid } from './submission-queue.js';
+import type { SubmissionQueue } from './submission-queue.js';
 
 // Dwords of an entry, looked up once: the tables lie behind imports.
 const dwNsid = Sqe.nsid.dword;
@@ -20,6 +20,7 @@ const dwCount = Read.nlb.dword;
 const dwHints = Read.dsm.dword;
 const dwTag = Read.eilbrt.dword;
 const dwTagMask = Read.elbat.dword;
+const cidField = Sqe.cid;
 const blockCountField = Read.nlb;
 const fuaBit = Read.fua.put(0, 1);
 const deallocateDword = DatasetManagement.ad.put(0, 1);
@@ -27,8 +28,6 @@ const oneRangeDword = DatasetManagement.nr.put(0, 1);
 const rangeTable = DatasetRange;
 const flushOp = BlockOp.flush;
 const discardOp = BlockOp.discard;
-const readOp = BlockOp.read;
-const writeOp = BlockOp.write;
 
 /** DW0 without its command identifier, by BlockOp. */
 const firstDwords = Uint32Array.from([
@@ -47,6 +46,7 @@ const firstDwords = Uint32Array.from([
 export class BlockIssue {
   private readonly queue: SubmissionQueue;
   private readonly data: DataPointers;
+  private readonly pageBytes: number;
   private readonly nsid: number;
   /** DW12 flags by BlockOp: protection information action and checks. */
   private readonly flags: Uint32Array;
@@ -58,6 +58,7 @@ export class BlockIssue {
     const { format, metadata } = parts;
     this.queue = parts.queue;
     this.data = parts.data;
+    this.pageBytes = parts.data.pageBytes;
     this.nsid = format.nsid;
     this.flags = protectionFlags(format);
     this.hasReferenceTag = format.protectionType === 1 || format.protectionType === 2;
@@ -65,19 +66,40 @@ export class BlockIssue {
     this.metadataStride = metadata === null ? 0 : metadata.length / parts.queue.slotCount;
   }
 
-  /** A whole request in one command. */
-  whole(request: BlockRequest, slot: number): void {
-    const queue = this.queue;
+  /**
+   * A whole read or write in one command whose data lies in one piece. Written in a row, because
+   * this is the data path.
+   */
+  direct(request: BlockRequest, slot: number, region: DmaRegion, offset: number): void {
+    const { queue, pageBytes } = this;
+    const { words } = queue;
     const at = queue.entryAt;
-    const op = request.op;
-    if (op === readOp || op === writeOp) {
-      this.transfer(request, slot, request.lba, request.blockCount);
-      const region = request.regions[0]!;
-      this.data.layRange(queue.words, at, slot, region, request.offsets[0]!, request.lengths[0]!);
-    } else {
-      this.dataless(request, slot, request.lba, request.blockCount);
+    const { op, lba } = request;
+    words[at] = cidField.fill(firstDwords[op]!, queue.takenCid);
+    words[at + dwNsid] = this.nsid;
+    words[at + 2] = 0;
+    words[at + 3] = 0;
+    words[at + dwMetadata] = 0;
+    words[at + dwMetadata + 1] = 0;
+    if (this.metadata !== null) this.layMetadata(this.metadata, at, slot);
+    words[at + dwLba] = lowDword(lba);
+    words[at + dwLba + 1] = highDword(lba);
+    const control = blockCountField.fill(this.flags[op]!, request.blockCount);
+    words[at + dwCount] = request.flags === blockFlagFua ? control | fuaBit : control;
+    words[at + dwHints] = 0;
+    words[at + dwTag] = this.hasReferenceTag ? lowDword(lba) : 0;
+    words[at + dwTagMask] = 0;
+    const address = region.iova + offset;
+    const low = lowDword(address);
+    const length = request.lengths[0]!;
+    if ((low & (pageBytes - 1)) + length > pageBytes) {
+      this.data.layRange(words, at, slot, region, offset, length);
+      return;
     }
-    queue.post(slot);
+    words[at + dwPrp1] = low;
+    words[at + dwPrp1 + 1] = highDword(address);
+    words[at + dwPrp2] = 0;
+    words[at + dwPrp2 + 1] = 0;
   }
 
   /** The next piece of a split request: `blocks` blocks whose data starts at the split's cursor. */
@@ -92,7 +114,6 @@ export class BlockIssue {
         this.data.laySgl(this.queue.words, at, slot, request, split.cursor, bytes);
       } else this.data.layPages(this.queue.words, at, slot, request, split.cursor, bytes);
     }
-    this.queue.post(slot);
   }
 
   /** One block by way of memory of ours: the caller's lies so that no data pointer can name it. */
@@ -100,7 +121,6 @@ export class BlockIssue {
     const at = this.queue.entryAt;
     this.transfer(split.request, slot, split.lba, 1);
     this.data.layRange(this.queue.words, at, slot, region, offset, split.blockBytes);
-    this.queue.post(slot);
   }
 
   /** Everything of a read or write but its data pointer. */
@@ -109,14 +129,16 @@ export class BlockIssue {
     const words = queue.words;
     const at = queue.entryAt;
     const op = request.op;
-    words[at] = withCid(firstDwords[op]!, queue.cidOf(slot));
+    words[at] = cidField.fill(firstDwords[op]!, queue.takenCid);
     words[at + dwNsid] = this.nsid;
     words[at + 2] = 0;
     words[at + 3] = 0;
-    this.layMetadata(words, at, slot);
+    words[at + dwMetadata] = 0;
+    words[at + dwMetadata + 1] = 0;
+    if (this.metadata !== null) this.layMetadata(this.metadata, at, slot);
     words[at + dwLba] = lowDword(lba);
     words[at + dwLba + 1] = highDword(lba);
-    let control = blockCountField.put(this.flags[op]!, blocks);
+    let control = blockCountField.fill(this.flags[op]!, blocks);
     if (request.flags === blockFlagFua) control |= fuaBit;
     words[at + dwCount] = control;
     words[at + dwHints] = 0;
@@ -124,13 +146,9 @@ export class BlockIssue {
     words[at + dwTagMask] = 0;
   }
 
-  private layMetadata(words: Uint32Array, at: number, slot: number): void {
-    if (this.metadata === null) {
-      words[at + dwMetadata] = 0;
-      words[at + dwMetadata + 1] = 0;
-      return;
-    }
-    const address = this.metadata.iova + slot * this.metadataStride;
+  private layMetadata(metadata: DmaRegion, at: number, slot: number): void {
+    const { words } = this.queue;
+    const address = metadata.iova + slot * this.metadataStride;
     words[at + dwMetadata] = lowDword(address);
     words[at + dwMetadata + 1] = highDword(address);
   }
@@ -141,7 +159,7 @@ export class BlockIssue {
     const at = queue.entryAt;
     const op = request.op;
     for (let i = 1; i < 16; i++) words[at + i] = 0;
-    words[at] = withCid(firstDwords[op]!, queue.cidOf(slot));
+    words[at] = cidField.fill(firstDwords[op]!, queue.takenCid);
     words[at + dwNsid] = this.nsid;
     if (op === flushOp) return;
     if (op === discardOp) {
@@ -151,7 +169,7 @@ export class BlockIssue {
     assert(op === BlockOp.writeZeroes, 'an operation without data is one of three');
     words[at + dwLba] = lowDword(lba);
     words[at + dwLba + 1] = highDword(lba);
-    let control = WriteZeroes.nlb.put(this.flags[op]!, blocks);
+    let control = WriteZeroes.nlb.fill(this.flags[op]!, blocks);
     if (request.flags === blockFlagFua) control |= fuaBit;
     words[at + dwCount] = control;
     words[at + dwTag] = this.hasReferenceTag ? lowDword(lba) : 0;

@@ -2,11 +2,9 @@ import { assert } from '../assert.js';
 import type { Bar, Clock, DmaRegion } from '../device.js';
 import { Cqe, completionDwords } from '../spec/nvme/completion.js';
 import type { ShadowDoorbell } from './shadow-doorbell.js';
-import { SlotEnd, type SubmissionQueue } from './submission-queue.js';
+import type { SubmissionQueue } from './submission-queue.js';
 
 const entryDwords = completionDwords;
-const dw0 = Cqe.dw0.dword;
-const dw1 = Cqe.dw1.dword;
 const headDword = Cqe.sqhd.dword;
 const phaseDword = Cqe.p.dword;
 const phaseField = Cqe.p;
@@ -39,14 +37,18 @@ export class CompletionQueue {
   readonly hasInterrupt: boolean;
   /** Doorbell stores so far. */
   doorbellCount = 0;
-  /** The clock as last looked at; see `time`. */
-  nowNs = 0;
+  /**
+   * The clock as last looked at, in element 0. In an array, because a number of this size that a
+   * function returns is an object of its own.
+   */
+  readonly times = new Float64Array(1);
+  /** Whether `times` holds for what is going on now: one look serves all between two doorbells. */
+  isTimed = false;
 
   shadow: ShadowDoorbell | null = null;
 
   private head = 0;
   private phase = 1;
-  private isTimed = false;
   private first: SubmissionQueue | null = null;
   private readonly others: SubmissionQueue[] = [];
   private readonly bar: Bar;
@@ -87,13 +89,10 @@ export class CompletionQueue {
     return (this.first === null ? 0 : 1) + this.others.length;
   }
 
-  /** The clock, looked at once for everything between two doorbells. */
-  time(): number {
-    if (!this.isTimed) {
-      this.nowNs = this.clock.nowNs();
-      this.isTimed = true;
-    }
-    return this.nowNs;
+  /** Look at the clock. */
+  look(): void {
+    this.times[0] = this.clock.nowNs();
+    this.isTimed = true;
   }
 
   /** What follows belongs to a later time. */
@@ -115,9 +114,18 @@ export class CompletionQueue {
       // Found by a plain load; the atomic load orders the reads of the entry after it.
       if (phaseField.of(words[at + phaseDword]!) !== this.phase) break;
       const word = Atomics.load(words, at + phaseDword);
-      if (count++ === 0) this.startBatch();
-      this.advance();
-      this.take(at, word);
+      if (count++ === 0) this.look();
+      if (++this.head === this.entries) this.wrap();
+      const where = words[at + headDword]!;
+      const sqid = sqidField.of(where);
+      const first = this.first;
+      const queue = first !== null && first.id === sqid ? first : this.other(sqid);
+      if (queue === null) this.report('queue identifier', sqid, at);
+      else if (sqhdField.of(where) >= queue.entries) {
+        this.report('queue head', sqhdField.of(where), at);
+      } else if (!queue.complete(cidField.of(word), statusField.of(word), at)) {
+        this.report('command identifier', cidField.of(word), at);
+      }
     }
     if (count > 0) this.ring();
     return count;
@@ -135,43 +143,9 @@ export class CompletionQueue {
     this.words.fill(0);
   }
 
-  private startBatch(): void {
-    this.isTimed = false;
-    this.time();
-  }
-
-  private advance(): void {
-    if (++this.head === this.entries) {
-      this.head = 0;
-      this.phase = 1 - this.phase;
-    }
-  }
-
-  private take(at: number, word: number): void {
-    const words = this.words;
-    const where = words[at + headDword]!;
-    const sqid = sqidField.of(where);
-    const first = this.first;
-    const queue = first !== null && first.id === sqid ? first : this.other(sqid);
-    if (queue === null) {
-      this.report('queue identifier', sqid, at);
-      return;
-    }
-    if (sqhdField.of(where) >= queue.entries) {
-      this.report('queue head', sqhdField.of(where), at);
-      return;
-    }
-    const cid = cidField.of(word);
-    const slot = queue.slotOfCid(cid);
-    if (slot === -1) {
-      this.report('command identifier', cid, at);
-      return;
-    }
-    queue.end = SlotEnd.completed;
-    queue.status = statusField.of(word);
-    queue.dw0 = words[at + dw0]!;
-    queue.dw1 = words[at + dw1]!;
-    queue.finish(slot);
+  private wrap(): void {
+    this.head = 0;
+    this.phase = 1 - this.phase;
   }
 
   private other(sqid: number): SubmissionQueue | null {

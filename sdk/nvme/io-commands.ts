@@ -88,7 +88,6 @@ export class IoCommands implements SlotOwner {
       this.running[slot] = running;
       running.slots[index] = slot;
       this.write(command, slot);
-      queue.post(slot);
     });
     return true;
   }
@@ -97,7 +96,7 @@ export class IoCommands implements SlotOwner {
     const queue = this.pair.submission;
     const at = queue.entryAt;
     for (let i = 0; i < commandDwords; i++) queue.words[at + i] = command.words[i] ?? 0;
-    Sqe.cid.set(queue.words, at, queue.cidOf(slot));
+    Sqe.cid.set(queue.words, at, queue.takenCid);
     if (command.metadata !== undefined) {
       const address = command.metadata.region.iova + command.metadata.offset;
       queue.words[at + Sqe.mptr.dword] = lowDword(address);

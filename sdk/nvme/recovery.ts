@@ -97,8 +97,7 @@ function isRemoved(core: Core, error: unknown): boolean {
 /** @returns whether the command has ended */
 function* abortStuck(core: Core, stuck: Stuck, cause: string): Steps<boolean> {
   const { pair, slot, commandId } = stuck;
-  const hasEnded = () =>
-    pair.submission.isBusy[slot] === 0 || pair.submission.cidOf(slot) !== commandId;
+  const hasEnded = () => !pair.submission.isBusy(slot) || pair.submission.cidOf(slot) !== commandId;
   const csts = core.registers.status();
   if (csts === null || Csts.cfs.of(csts) === 1 || core.quirks.names.has('no abort')) return false;
   const deadlineNs = core.clock.nowNs() + core.settings.abortTimeoutNs;

@@ -1,6 +1,7 @@
 import { assert } from '../assert.js';
 import type { Bar, DmaRegion } from '../device.js';
 import { commandDwords, Sqe } from '../spec/nvme/command.js';
+import { Cqe } from '../spec/nvme/completion.js';
 import type { CompletionQueue } from './completion-queue.js';
 import type { QueueObserver } from './observer.js';
 import type { ShadowDoorbell } from './shadow-doorbell.js';
@@ -24,7 +25,9 @@ export interface SlotOwner {
 }
 
 const entryDwords = commandDwords;
-const cidField = Sqe.cid;
+const dw0Dword = Cqe.dw0.dword;
+const dw1Dword = Cqe.dw1.dword;
+const completedEnd = SlotEnd.completed;
 
 const nobody: SlotOwner = {
   ended() {
@@ -53,9 +56,6 @@ export class SubmissionQueue {
   /** How the command passed to `SlotOwner.ended` ended. */
   end: SlotEnd = SlotEnd.completed;
   status = 0;
-  dw0 = 0;
-  dw1 = 0;
-  inFlight = 0;
   /** False while the controller is reset: no command is taken. */
   isOpen = true;
   /** The queue is deleted or its controller lost: it never opens again. */
@@ -64,18 +64,24 @@ export class SubmissionQueue {
   observer: QueueObserver | null = null;
   /** Clock when each slot's command was submitted. */
   readonly startedNs: Float64Array;
-  readonly isBusy: Uint8Array;
 
+  /** Dword index of the entry of the command that `take` took last. */
+  entryAt = 0;
+  /** Its identifier. */
+  takenCid = 0;
+  private completedAt = 0;
   private tail = 0;
   private rungTail = 0;
   private readonly bar: Bar;
   private readonly doorbell: number;
-  private readonly cids: Uint16Array;
+  /** The identifier of each slot: in flight as it is, else the one used last, complemented. */
+  private readonly live: Int32Array;
   private readonly free: Uint16Array;
   private freeCount: number;
   private readonly owners: SlotOwner[];
-  private readonly slotAt: Uint16Array;
   private readonly slotSpan: number;
+  private readonly slotMask: number;
+  private readonly times: Float64Array;
 
   constructor(parts: SubmissionParts) {
     const { id, entries, region, completion, bar, doorbell } = parts;
@@ -89,13 +95,13 @@ export class SubmissionQueue {
     this.bar = bar;
     this.doorbell = doorbell;
     this.slotSpan = 2 ** Math.ceil(Math.log2(entries));
+    this.slotMask = this.slotSpan - 1;
+    this.live = Int32Array.from({ length: this.slotSpan }, (_, slot) => ~slot);
+    this.times = completion.times;
     this.startedNs = new Float64Array(this.slotCount);
-    this.isBusy = new Uint8Array(this.slotCount);
-    this.cids = Uint16Array.from({ length: this.slotCount }, (_, slot) => slot);
     this.free = Uint16Array.from({ length: this.slotCount }, (_, i) => this.slotCount - 1 - i);
     this.freeCount = this.slotCount;
     this.owners = new Array<SlotOwner>(this.slotCount).fill(nobody);
-    this.slotAt = new Uint16Array(entries);
   }
 
   /** Slots that a command could take now. */
@@ -103,39 +109,46 @@ export class SubmissionQueue {
     return this.isOpen ? this.freeCount : 0;
   }
 
-  /** Dword index of the entry to be written next. Write all 16 dwords, then `post`. */
-  get entryAt(): number {
-    return this.tail * entryDwords;
-  }
-
   cidOf(slot: number): number {
-    return this.cids[slot]!;
+    const cid = this.live[slot]!;
+    return cid >= 0 ? cid : ~cid;
   }
 
-  /** Reserve a slot for a command, whose entry is at `entryAt`. @returns -1 when none is free */
+  /** Commands in flight. */
+  get inFlight(): number {
+    return this.slotCount - this.freeCount;
+  }
+
+  isBusy(slot: number): boolean {
+    return this.live[slot]! >= 0;
+  }
+
+  /**
+   * Take a slot and the next entry for a command. The caller writes all 16 dwords of the entry at
+   * `entryAt`, with the identifier `takenCid`, before it returns to whoever polls.
+   *
+   * @returns the slot, or -1 when none is free or the queue is closed
+   */
   take(owner: SlotOwner): number {
     if (this.freeCount === 0 || !this.isOpen) return -1;
     const slot = this.free[--this.freeCount]!;
     // The slot part stays, the sequence tag above it moves on and wraps at 16 bits.
-    this.cids[slot] = this.cids[slot]! + this.slotSpan;
-    this.isBusy[slot] = 1;
-    this.owners[slot] = owner;
+    const cid = (~this.live[slot]! + this.slotSpan) & 0xffff;
+    this.live[slot] = cid;
+    this.takenCid = cid;
+    if (this.owners[slot] !== owner) this.owners[slot] = owner;
     // One look at the clock serves all commands between two doorbells.
-    this.startedNs[slot] = this.completion.time();
-    this.inFlight++;
+    if (!this.completion.isTimed) this.completion.look();
+    this.startedNs[slot] = this.times[0]!;
+    const { tail } = this;
+    this.entryAt = tail * entryDwords;
+    this.tail = tail + 1 === this.entries ? 0 : tail + 1;
+    if (this.observer !== null) this.observer.submitted(this, slot);
     return slot;
   }
 
   isOwnedBy(slot: number, owner: SlotOwner): boolean {
     return this.owners[slot] === owner;
-  }
-
-  /** The entry is complete: the next doorbell hands it over. */
-  post(slot: number): void {
-    this.slotAt[this.tail] = slot;
-    const next = this.tail + 1;
-    this.tail = next === this.entries ? 0 : next;
-    if (this.observer !== null) this.observer.submitted(this, slot);
   }
 
   /** Entries written and not yet handed over. */
@@ -153,32 +166,50 @@ export class SubmissionQueue {
   }
 
   /**
-   * Take a completion for a command identifier.
+   * A completion entry names a command of this queue: give its slot back and tell its owner.
    *
-   * @returns the slot, or -1 when no command in flight has this identifier
+   * @param at  dword index of the entry in the completion queue
+   * @returns   false when no command in flight has this identifier; nothing has changed then
    */
-  slotOfCid(cid: number): number {
-    const slot = cid & (this.slotSpan - 1);
-    if (slot >= this.slotCount || this.cids[slot] !== cid || this.isBusy[slot] === 0) return -1;
-    return slot;
+  complete(cid: number, status: number, at: number): boolean {
+    const slot = cid & this.slotMask;
+    if (this.live[slot] !== cid) return false;
+    this.end = completedEnd;
+    this.status = status;
+    this.completedAt = at;
+    this.finish(slot);
+    return true;
   }
 
-  /** Give the slot back and tell its owner; `end`, `status`, `dw0` and `dw1` are set. */
-  finish(slot: number): void {
-    if (this.observer !== null) this.observer.seen(this, slot);
-    const owner = this.owners[slot]!;
-    this.isBusy[slot] = 0;
+  /** Dword 0 of the completion of the command that just ended. */
+  get dw0(): number {
+    return this.end === completedEnd ? this.completion.words[this.completedAt + dw0Dword]! : 0;
+  }
+
+  /** Dword 1 of the completion of the command that just ended. */
+  get dw1(): number {
+    return this.end === completedEnd ? this.completion.words[this.completedAt + dw1Dword]! : 0;
+  }
+
+  /** Give the slot back and tell its owner; `end` and `status` are set. */
+  private finish(slot: number): void {
+    this.live[slot] = ~this.live[slot]!;
     this.free[this.freeCount++] = slot;
-    this.inFlight--;
-    owner.ended(this, slot);
-    if (this.observer !== null) this.observer.calledBack(this, slot);
+    if (this.observer === null) this.owners[slot]!.ended(this, slot);
+    else this.finishObserved(slot, this.observer);
+  }
+
+  private finishObserved(slot: number, observer: QueueObserver): void {
+    observer.seen(this, slot);
+    this.owners[slot]!.ended(this, slot);
+    observer.calledBack(this, slot);
   }
 
   /** The slot that has been in flight longest, or -1. */
   oldestSlot(): number {
     let oldest = -1;
     for (let slot = 0; slot < this.slotCount; slot++) {
-      if (this.isBusy[slot] === 0) continue;
+      if (!this.isBusy(slot)) continue;
       if (oldest === -1 || this.startedNs[slot]! < this.startedNs[oldest]!) oldest = slot;
     }
     return oldest;
@@ -191,18 +222,16 @@ export class SubmissionQueue {
   endAll(): void {
     const isUnrung = new Uint8Array(this.slotCount);
     for (let at = this.rungTail; at !== this.tail; at = (at + 1) % this.entries) {
-      isUnrung[this.slotAt[at]!] = 1;
+      isUnrung[this.slotOfEntry(at)] = 1;
     }
     const slots: number[] = [];
-    for (let slot = 0; slot < this.slotCount; slot++) if (this.isBusy[slot] === 1) slots.push(slot);
+    for (let slot = 0; slot < this.slotCount; slot++) if (this.isBusy(slot)) slots.push(slot);
     slots.sort((a, b) => this.startedNs[a]! - this.startedNs[b]!);
     this.tail = 0;
     this.rungTail = 0;
     for (const slot of slots) {
       this.end = isUnrung[slot] === 1 ? SlotEnd.notExecuted : SlotEnd.unknown;
       this.status = 0;
-      this.dw0 = 0;
-      this.dw1 = 0;
       this.finish(slot);
     }
   }
@@ -215,9 +244,13 @@ export class SubmissionQueue {
     this.words.fill(0);
   }
 
+  private slotOfEntry(index: number): number {
+    return Sqe.cid.get(this.words, index * entryDwords) & this.slotMask;
+  }
+
   private observeRing(): void {
     for (let at = this.rungTail; at !== this.tail; at = (at + 1) % this.entries) {
-      this.observer?.rang(this, this.slotAt[at]!);
+      this.observer?.rang(this, this.slotOfEntry(at));
     }
   }
 }
@@ -229,9 +262,4 @@ export interface SubmissionParts {
   readonly completion: CompletionQueue;
   readonly bar: Bar;
   readonly doorbell: number;
-}
-
-/** DW0 of an entry: the given opcode and flags with the command identifier. */
-export function withCid(dword0: number, cid: number): number {
-  return cidField.put(dword0, cid);
 }

@@ -51,6 +51,14 @@ export class Bits<Doc extends string = string> {
     return ((value & this.hole) | (((field - this.bias) & this.mask) << this.low)) >>> 0;
   }
 
+  /**
+   * For data paths: a value in which this field is 0, with the field filled in. The field must fit;
+   * the result is a signed 32-bit integer, to be stored in a Uint32Array.
+   */
+  fill(value: number, field: number): number {
+    return value | ((field - this.bias) << this.low);
+  }
+
   get(words: Uint32Array, at: number): number {
     return (((words[at + this.dword]! >>> this.low) & this.mask) >>> 0) + this.bias;
   }
