@@ -204,8 +204,8 @@ function progressTo(terminal: Terminal): (progress: ReplayProgress) => void {
   return ({ phase, ended, total, mismatches, elapsedNs }) => {
     const percent = Math.floor((100 * ended) / total);
     const line =
-      `${phase} ${percent} %: ${grouped(ended)} of ${grouped(total)} requests, ` +
-      `${secondsText(elapsedNs)} of the card's time, ${mismatches} wrong blocks`;
+      `${phase} ${percent} %: ${grouped(ended)} of ${grouped(total)}, ` +
+      `${secondsText(elapsedNs)} of the card's time, ${mismatches} blocks wrong`;
     if (terminal.isInteractive) {
       if (performance.now() - shownMs < 50 && ended < total) return;
       shownMs = performance.now();

@@ -74,9 +74,9 @@ function reasonOf(error: unknown): string {
 }
 
 function remedyOf(reason: string): string {
-  if (reason === 'ENOSPC' || reason === 'EDQUOT') return 'free space or choose another --out';
+  if (reason === 'ENOSPC' || reason === 'EDQUOT') return 'free space or choose another path';
   if (reason === 'EACCES' || reason === 'EPERM' || reason === 'EROFS') {
-    return 'choose a folder that you may write with --out';
+    return 'choose a folder that you may write to';
   }
-  return 'choose another --out';
+  return 'choose another path';
 }
