@@ -97,7 +97,7 @@ function run(made: Bench, opcode: number, io: Io, data: TestBuffer, metadata?: T
   return pair.run(full);
 }
 
-/** CRC-16 of T10 DIF, bit by bit [NVM-1.0 §5.2.1.1 16b Guard]: polynomial 8BB7h, nothing inverted. */
+/** CRC-16 of T10 DIF, bit by bit: polynomial 8BB7h [NVM-1.0 §5.2.1.1 16b Guard]. */
 function crc16(bytes: Uint8Array): number {
   let crc = 0;
   for (const byte of bytes) {
