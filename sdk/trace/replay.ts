@@ -24,7 +24,7 @@ export interface ReplayOptions {
   readonly initial?: 'zeroes' | 'any';
   /** Details of the first so many mismatches and failures; 16 when left out. */
   readonly keep?: number;
-  /** Device time without any progress after which the replay gives up; 30 s when left out. */
+  /** Device time without any progress after which the replay gives up; 120 s when left out. */
   readonly deadlineNs?: number;
   /** Read everything back at the end (default true). */
   readonly readsBack?: boolean;
@@ -76,7 +76,8 @@ export interface ReplayResult {
 const sliceRequests = 512;
 const recordedDepth = 128;
 const defaultDepth = 32;
-const defaultDeadlineNs = 30 * secondNs;
+/** Longer than a driver needs to abort, reset and report what became of its commands. */
+const defaultDeadlineNs = 120 * secondNs;
 
 /**
  * Replay a recorded workload on a block device. Every written block carries its address, the write
