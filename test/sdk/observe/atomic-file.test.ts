@@ -91,7 +91,7 @@ test('a folder without permission is named, with what to do', () => {
   chmodSync(folder, 0o500);
   const error = errorOf(() => writeFileAtomically(join(folder, 'report.html'), 'content'));
   chmodSync(folder, 0o700);
-  assert.match(error.message, /EACCES; choose a folder that you may write/);
+  assert.match(error.message, /EACCES; choose a folder that you may write to/);
 });
 
 test.run();
