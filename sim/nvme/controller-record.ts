@@ -1,5 +1,6 @@
 import { ErrorLog, type ErrorReport } from './error-log.js';
 import type { Namespace } from './namespace.js';
+import { Streams } from './streams.js';
 
 /** What a controller hears from its subsystem. Implemented by the admin command set. */
 export interface ControllerListener {
@@ -23,6 +24,8 @@ export interface ControllerListener {
 export class ControllerRecord {
   readonly id: number;
   readonly errors: ErrorLog;
+  /** The Streams directive of this controller. */
+  readonly streams = new Streams();
   /** Host identifier in hexadecimal, '' while it is zero. */
   hostId = '';
   /** CC.EN was 1 since power came. */

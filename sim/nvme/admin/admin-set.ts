@@ -20,7 +20,6 @@ import { HealthWatch } from './health-watch.js';
 import { KeepAliveTimer } from './keep-alive-timer.js';
 import { PowerManager } from './power-manager.js';
 import { SelfTestOperation } from './self-test-operation.js';
-import { Streams } from './streams.js';
 import { TelemetryData, TelemetryReason } from './telemetry-data.js';
 import { telemetryFacts } from './telemetry-facts.js';
 import { Timestamp } from './timestamp.js';
@@ -64,7 +63,7 @@ export class AdminSet implements AdminExecutor, ControllerListener {
       selfTest: new SelfTestOperation(world, () => health.powerOnHours),
       telemetry: new TelemetryData(),
       download: new FirmwareDownload(),
-      streams: new Streams(),
+      streams: this.record.streams,
     });
     this.record.listener = this;
     const isThere = (opcode: number) => adminEntries.get(opcode)?.isThere?.(this.context) !== false;

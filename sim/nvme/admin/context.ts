@@ -7,6 +7,7 @@ import type { Command } from '../command.js';
 import type { ControllerRecord } from '../controller-record.js';
 import type { ControllerServices } from '../executor.js';
 import type { Namespace, NamespaceFormat } from '../namespace.js';
+import type { Streams } from '../streams.js';
 import type { Subsystem } from '../subsystem.js';
 import type { EventQueue } from './events.js';
 import type { FeatureStore } from './feature-store.js';
@@ -16,7 +17,6 @@ import type { KeepAliveTimer } from './keep-alive-timer.js';
 import type { PowerManager } from './power-manager.js';
 import { ReservationLog } from './reservation-log.js';
 import type { SelfTestOperation } from './self-test-operation.js';
-import type { Streams } from './streams.js';
 import type { TelemetryData } from './telemetry-data.js';
 import type { Timestamp } from './timestamp.js';
 

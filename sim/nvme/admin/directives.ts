@@ -14,8 +14,8 @@ import {
 import { Nsid } from '../../../sdk/spec/nvme/identify.js';
 import { Status } from '../../../sdk/spec/nvme/status.js';
 import type { Command } from '../command.js';
+import { streamLimit } from '../streams.js';
 import type { AdminContext } from './context.js';
-import { streamLimit } from './streams.js';
 
 /** [NVMe-2.0 §5.10 Directive Receive] */
 export function receiveDirective(context: AdminContext, command: Command): number {

@@ -45,6 +45,11 @@ export interface IoController {
   attachedNamespaces(): Iterable<Namespace>;
   /** @returns the status that ends every I/O command to the namespace now, 0 for none */
   refusal(namespace: Namespace): number;
+  /**
+   * A write carries a directive. @returns Invalid Field unless it is a stream and streams are enabled
+   * for the namespace [NVMe-2.0 §8.7 Directives]
+   */
+  useDirective(type: number, specific: number, namespace: Namespace): number;
   /** A command ended with an error: for the error log page. */
   recordError(command: Command, status: number, lba: number): void;
   /** Controllers of a host that the namespace is attached to. */

@@ -1,3 +1,4 @@
+import { DirectiveType } from '../../../sdk/spec/nvme/admin-command.js';
 import { AnaState } from '../../../sdk/spec/nvme/logs.js';
 import { Status } from '../../../sdk/spec/nvme/status.js';
 import type { Command } from '../command.js';
@@ -81,6 +82,14 @@ class SubsystemController implements IoController {
       default:
         return 0;
     }
+  }
+
+  useDirective(type: number, specific: number, namespace: Namespace): number {
+    const { streams } = this.record;
+    const isUsable = type === DirectiveType.streams && streams.isEnabled(namespace.nsid);
+    if (!isUsable) return Status.invalidField;
+    streams.use(namespace.nsid, specific);
+    return 0;
   }
 
   recordError(command: Command, status: number, lba: number): void {

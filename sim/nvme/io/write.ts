@@ -45,6 +45,11 @@ export class WriteOperation implements Operation {
     command.scratch0 = lba;
     command.scratch1 = count;
     let status = transfer.checkRange(namespace, lba, count);
+    const directive = fields.dtype.get(words, 0);
+    if (status === 0 && directive !== 0) {
+      const specific = fields.dspec.get(words, 0);
+      status = this.parts.work.controller.useDirective(directive, specific, namespace);
+    }
     let mode = 0;
     const isProtected = namespace.protectionType !== 0;
     if (status === 0 && namespace.metadataBytes > 0) {

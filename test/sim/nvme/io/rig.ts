@@ -304,6 +304,7 @@ export class Rig {
       namespace: (nsid) => this.namespaces.get(nsid) ?? null,
       attachedNamespaces: () => this.namespaces.values(),
       refusal: () => this.refusalStatus,
+      useDirective: () => Status.invalidField,
       recordError: (_, status, lba) => this.errors.push({ status: statusKind(status), lba }),
       controllersOf: (host) => this.peers.filter((peer) => peer.host === host).map(described),
       abortCommandsOf: (hosts, namespace) => {
