@@ -46,7 +46,7 @@ export class FirmwareSlots {
     return 0;
   }
 
-  /** A slot to replace when the host leaves the choice: an empty one, else one that is not needed. */
+  /** A slot to replace when the host leaves the choice: an empty one, else one not needed. */
   choose(): number {
     for (let slot = 1; slot <= this.count; slot++) if (this.slots[slot] === null) return slot;
     for (let slot = this.count; slot >= 1; slot--) {

@@ -21,7 +21,7 @@ export interface SecondaryController {
   vectors: number;
 }
 
-/** Fewest resources with which a secondary controller works: admin and one I/O queue, one vector. */
+/** Fewest resources with which a secondary controller works: admin and one I/O queue. */
 export const leastQueues = 2;
 export const leastVectors = 1;
 

@@ -57,9 +57,9 @@ export const StreamsAllocated = struct(
   { nsa: bits(0, 15, 0, 'Namespace Streams Allocated (NSA)') },
 );
 
-/** Security protocol 00h: what the device can do. Lengths are big endian [SPC-5 §7.7.1]. */
+/** Security protocol 00h: what the device can do. Lengths are big endian. */
 export const SecurityInformation = struct(
-  { title: 'Security protocol information', cite: '[SPC-5 §7.7.1]', bytes: 12 },
+  { title: 'Security protocol information', cite: '[NVMe-2.0 §5.25 Security Receive]', bytes: 12 },
   {
     listLength: wide(6, 2, 'raw', 'Supported security protocol list length, big endian'),
     protocols: wide(8, 4, 'raw', 'Supported security protocols'),

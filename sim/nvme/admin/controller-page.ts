@@ -50,7 +50,8 @@ function writeIdentity(context: AdminContext, words: Uint32Array): void {
   C.cntrltype.set(words, 0, ControllerType.io);
   const fguid = C.fguid.bytes(words, 0);
   fguid.set(Buffer.from(identity.serialNumber, 'latin1').subarray(0, fguid.length));
-  const name = `nqn.2014-08.org.nvmexpress:${hex4(identity.vendorId)}${hex4(identity.subsystemVendorId)}`;
+  const vendors = hex4(identity.vendorId) + hex4(identity.subsystemVendorId);
+  const name = `nqn.2014-08.org.nvmexpress:${vendors}`;
   const subnqn = `${name}${identity.serialNumber.padEnd(20)}${identity.modelNumber.padEnd(40)}`;
   C.subnqn.bytes(words, 0).set(Buffer.from(subnqn, 'latin1'));
 }

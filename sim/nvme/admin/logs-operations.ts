@@ -49,7 +49,7 @@ export const changedNamespaces: LogSource = {
   wasRead: (context) => context.changedNamespaces.clear(),
 };
 
-/** LSP of the telemetry page: capture now [NVMe-2.0 §5.16.1.8 Create Telemetry Host-Initiated Data]. */
+/** LSP of the telemetry page: capture now [NVMe-2.0 §5.16.1.8 Telemetry Host-Initiated]. */
 const captureNow = 1;
 
 /** 07h: with the create bit, what the controller knows now is captured first. */

@@ -31,7 +31,7 @@ export class PowerManager {
     this.askedNs = this.world.nowNs;
   }
 
-  /** Where the controller has come by idling. A non-operational state ends with the next command. */
+  /** Where the controller has come by idling. A command ends a non-operational state. */
   stateNow(): number {
     if (this.table === null || this.health.isBusy) return this.asked;
     const sinceNs = Math.max(this.askedNs, this.health.lastActiveNs);

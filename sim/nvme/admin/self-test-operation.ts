@@ -15,7 +15,7 @@ export interface SelfTestRecord {
 
 /**
  * The self-test of one controller [NVMe-2.0 §8.6]. It runs in the background in virtual time. A
- * short test ends with a reset of the controller; an extended one goes on, also after a power cycle.
+ * short test ends with a reset of the controller; an extended one goes on, over power cycles, too.
  */
 export class SelfTestOperation {
   /** RunningSelfTest; 0 when none is running. */

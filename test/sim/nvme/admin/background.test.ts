@@ -158,7 +158,7 @@ for (const [name, action, passes] of [
   });
 }
 
-test('data commands and format are refused while sanitize runs, control commands are not', async () => {
+test('sanitize refuses data commands and format, control commands go on', async () => {
   const bench = await AdminBench.open();
   const data = bench.buffer();
   await bench.ioPair();
@@ -217,7 +217,7 @@ test('failure in unrestricted mode can be left', async () => {
   assert.is(await bench.read(1, 0, data), 0);
 });
 
-test('no deallocation is refused, or answered with a warning when the host prefers that', async () => {
+test('no deallocation is refused, or a warning when the host prefers that', async () => {
   const bench = await AdminBench.open();
   assert.is((await sanitize(bench, 2, [Sanitize.ndas, 1])).status, Status.invalidField);
   await bench.setFeature(Feature.sanitizeConfig, 1);

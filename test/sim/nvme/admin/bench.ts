@@ -57,7 +57,7 @@ export class AdminBench {
     this.page = raw.fn.dma.allocate(pageBytes);
   }
 
-  /** An enabled controller. @param address profile and fields, as 'simple?controller.abortLimit=1' */
+  /** An enabled controller. @param address as in 'simple?controller.abortLimit=1' */
   static async open(address = 'simple'): Promise<AdminBench> {
     const card = openSimulated(`sim:${address}`, { world: new World({ seed: 1 }) });
     const fn = card.open();
@@ -278,7 +278,7 @@ function outcomeOf(completion: RawCompletion): Outcome {
   };
 }
 
-/** Memory space and bus mastering on: bits 1 and 2 of the command register [PCIe-4.0 §7.5.1.1.3]. */
+/** Memory space and bus mastering on [PCIe-4.0 §7.5.1.1.3 Command]. */
 function startMastering(fn: { readonly config: ConfigWriter }): void {
   fn.config.write16(0x04, fn.config.read16(0x04) | 0x06);
 }

@@ -57,7 +57,7 @@ function format(bench: AdminBench, nsid: number, ...fields: FieldValue[]) {
   return bench.run({ opcode: AdminOpcode.formatNvm, nsid, fields });
 }
 
-test('a created namespace gets the lowest free identifier and is allocated, not active', async () => {
+test('a created namespace has the lowest free identifier and is not active', async () => {
   const bench = await AdminBench.open();
   const outcome = await create(bench, { blocks: 2048 });
   assert.equal([outcome.status, outcome.dw0], [0, 2]);

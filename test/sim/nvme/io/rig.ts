@@ -1,5 +1,5 @@
 import { Sqe } from '../../../../sdk/spec/nvme/command.js';
-import { statusKind } from '../../../../sdk/spec/nvme/status.js';
+import { Status, statusKind } from '../../../../sdk/spec/nvme/status.js';
 import { Command, FuseRole } from '../../../../sim/nvme/command.js';
 import type { CommandServices } from '../../../../sim/nvme/executor.js';
 import type { HostController, IoController, IoHealth } from '../../../../sim/nvme/io/controller.js';
