@@ -175,8 +175,9 @@ export function areaOf(options: BenchOptions, device: BlockDevice): Area {
   const capacity = blockBytes * blockCount;
   const size = options.size ?? capacity - offset;
   if (offset + size > capacity) {
+    const end = Math.ceil((offset + size) / blockBytes);
     throw usageError(
-      `--offset ${offset} and --size ${size} end at block ${Math.ceil((offset + size) / blockBytes)}; ` +
+      `--offset ${offset} and --size ${size} end at block ${end}; ` +
         `the namespace has ${blockCount} blocks of ${blockBytes} bytes, ${capacity} bytes`,
     );
   }

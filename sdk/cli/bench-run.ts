@@ -71,5 +71,6 @@ function progressLine(jobs: readonly BenchJob[], options: BenchOptions, elapsedN
   const rate = countText(ended / Math.max(1e-9, elapsedNs / 1e9));
   const share = options.runtimeNs === null ? 0 : elapsedNs / (options.runtimeNs + options.rampNs);
   const percent = `${Math.min(100, share * 100).toFixed(0)}%`;
-  return `Jobs: ${jobs.length} [${options.rw}] [${percent}] [${rate} IOPS] [${countText(ended)} done]`;
+  const done = `${countText(ended)} done`;
+  return `Jobs: ${jobs.length} [${options.rw}] [${percent}] [${rate} IOPS] [${done}]`;
 }

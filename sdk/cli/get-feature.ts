@@ -12,7 +12,7 @@ export const usage = `usage: ultima get-feature CARD --feature-id N [options]
 
 The value of a feature in the words of 'nvme get-feature'.
 
-  -f, --feature-id N       identifier, or its name: ${Object.keys(Feature).slice(0, 4).join(', ')}, ...
+  -f, --feature-id N       identifier, or its name, for instance numberOfQueues
   -s, --sel WORD           current, default, saved, capabilities, or 0 to 3
   -n, --namespace-id N     0 when left out
   -c, --cdw11 N            for features that have more than one value

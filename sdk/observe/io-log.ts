@@ -7,7 +7,9 @@ export interface LoggedIo {
   readonly lba: number;
   readonly bytes: number;
   readonly status: number;
-  /** One per stage, in the order of `stages`; a stage that was not stamped repeats the one before. */
+  /**
+   * One per stage, in the order of `stages`; a stage that was not stamped repeats the one before.
+   */
   readonly timesNs: readonly number[];
 }
 

@@ -84,7 +84,9 @@ export class Rig {
     this.grantedQueues = 0;
   }
 
-  /** Disable the controller and stay open: the next rig on this function finds it as after a reset. */
+  /**
+   * Disable the controller and stay open: the next rig on this function finds it as after a reset.
+   */
   async leave(): Promise<void> {
     if (this.fn.isRemoved) return;
     try {

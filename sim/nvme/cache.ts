@@ -89,7 +89,8 @@ export class WriteCache {
   }
 
   /**
-   * The whole newest content of a page, durable some time later. Takes one reference over. Blocks of
+   * The whole newest content of a page, durable some time later. Takes one reference over. Blocks
+   * of
    * one unit number survive a power cut together, over entries that follow each other.
    *
    * @param mask      blocks that this write changed
@@ -133,7 +134,9 @@ export class WriteCache {
     return true;
   }
 
-  /** The same, durable at once. What is in the log for these blocks is older: it must not follow. */
+  /**
+   * The same, durable at once. What is in the log for these blocks is older: it must not follow.
+   */
   addDurable(page: number, content: number, mask: number): boolean {
     const slot = this.head === this.tail ? absent : this.dirty.get(page);
     if (slot === absent) return this.putOrRelease(page, content, mask);

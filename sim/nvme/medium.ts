@@ -34,7 +34,8 @@ export interface MediumOptions {
 
 /**
  * The blocks of one namespace: a durable store under a write cache. Contents are given and taken as
- * numbers of `pool`; a reformat makes a new pool and raises `epoch`, and contents of before are void.
+ * numbers of `pool`; a reformat makes a new pool and raises `epoch`, and contents of before are
+ * void.
  */
 export class Medium {
   /** Rises with each reformat. */
@@ -103,7 +104,9 @@ export class Medium {
     }
   }
 
-  /** Power goes away now: unflushed writes survive, or not, in any order, torn at the atomic unit. */
+  /**
+   * Power goes away now: unflushed writes survive, or not, in any order, torn at the atomic unit.
+   */
   cutPower(): void {
     this.usedBlocks += this.cache.cutPower();
   }
@@ -119,7 +122,8 @@ export class Medium {
   }
 
   /**
-   * Write blocks whose contents are a chain in `pool` (`next`), one per page, the flags of the blocks
+   * Write blocks whose contents are a chain in `pool` (`next`), one per page, the flags of the
+   * blocks
    * set. Takes the references over, also when it fails.
    *
    * @param isForced  durable before it returns
@@ -222,7 +226,8 @@ export class Medium {
   /**
    * Set one page. Takes the reference over.
    *
-   * @param mask  blocks whose data, metadata and flags `content` carries; the rest is filled in here
+   * @param mask  blocks whose data, metadata and flags `content` carries; the rest is filled in
+   *   here
    */
   private writePage(page: number, content: number, mask: number, isDurable: boolean): number {
     const merged = this.complete(page, content, mask);
@@ -233,7 +238,9 @@ export class Medium {
     return isDone ? 0 : writeFault;
   }
 
-  /** A write that is longer than the atomic unit: each part of it goes its own way at a power cut. */
+  /**
+   * A write that is longer than the atomic unit: each part of it goes its own way at a power cut.
+   */
   private writeTearing(
     page: number,
     content: number,

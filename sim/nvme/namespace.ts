@@ -81,7 +81,10 @@ export interface NamespaceOptions {
   readonly medium: Medium;
 }
 
-/** Blocks from a deallocated range read as zeroes, and Write Zeroes may deallocate [NVM-1.0 §4.1.5.1 DLFEAT]. */
+/**
+ * Blocks from a deallocated range read as zeroes, and Write Zeroes may deallocate [NVM-1.0 §4.1.5.1
+ * DLFEAT].
+ */
 export const deallocatedReadsZeroes = 1;
 
 /**
@@ -107,7 +110,10 @@ export class Namespace {
 
   sizeBlocks: number;
   capacityBlocks: number;
-  /** Bytes of data and of metadata per block, and where protection information is: for the data path. */
+  /**
+   * Bytes of data and of metadata per block, and where protection information is: for the data
+   * path.
+   */
   dataBytes = 0;
   metadataBytes = 0;
   isMetadataExtended = false;
@@ -153,7 +159,8 @@ export class Namespace {
   }
 
   /**
-   * Whether `format` can be taken: the index exists, and protection information needs eight bytes of
+   * Whether `format` can be taken: the index exists, and protection information needs eight bytes
+   * of
    * metadata. Sizes stay in blocks of the old format, so that bytes must fit.
    */
   canFormat(format: NamespaceFormat): boolean {
@@ -164,7 +171,8 @@ export class Namespace {
   }
 
   /**
-   * All blocks become deallocated and take the new format; the size in bytes stays. Durable at once,
+   * All blocks become deallocated and take the new format; the size in bytes stays. Durable at
+   * once,
    * reservations stay [NVM-1.0 §5.? FORMAT].
    */
   format(format: NamespaceFormat): void {
@@ -225,7 +233,8 @@ const writeZeroesMayDeallocate = 8;
 export const protectionInformationBytes = 8;
 
 /**
- * EUI-64, NGUID and UUID of a namespace, a function of the seed alone. `salt` tells apart namespaces
+ * EUI-64, NGUID and UUID of a namespace, a function of the seed alone. `salt` tells apart
+ * namespaces
  * that had the same identifier one after the other: an identifier is never given twice.
  */
 export function namespaceIdentifiers(identity: {

@@ -1,9 +1,11 @@
 /**
- * Who may use a namespace [NVMe-2.0 §8.19]. A host registers a key, a registrant acquires one of six
+ * Who may use a namespace [NVMe-2.0 §8.19]. A host registers a key, a registrant acquires one of
+ * six
  * types of reservation, and from then on each command of another host is checked against the type.
  *
  * What always holds: a reservation has at least one holder and a holder is a registrant; with no
- * registrant there is no reservation. Nothing here knows of controllers: a host is a string, and the
+ * registrant there is no reservation. Nothing here knows of controllers: a host is a string, and
+ * the
  * subsystem says which controllers belong to it.
  */
 
@@ -96,7 +98,9 @@ export class Reservations {
     }
   }
 
-  /** A registrant that registers again with its own key changes nothing; with another it conflicts. */
+  /**
+   * A registrant that registers again with its own key changes nothing; with another it conflicts.
+   */
   register(host: string, key: ReservationKey): number {
     const known = this.find(host);
     if (known !== undefined && !isSameKey(known.key, key)) return ReservationOutcome.conflict;
@@ -134,7 +138,8 @@ export class Reservations {
   }
 
   /**
-   * Take the registrations with `preempted` away, and the reservation when its holder is among them.
+   * Take the registrations with `preempted` away, and the reservation when its holder is among
+   * them.
    *
    * @param lost  receives the hosts that lost their registration, for preempt and abort
    */
@@ -186,7 +191,9 @@ export class Reservations {
     return ReservationOutcome.done;
   }
 
-  /** A host without identifier is another host after each controller level reset [NVMe-2.0 §8.19]. */
+  /**
+   * A host without identifier is another host after each controller level reset [NVMe-2.0 §8.19].
+   */
   forgetHost(host: string): void {
     if (this.isRegistrant(host)) this.remove(host);
   }

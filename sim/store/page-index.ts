@@ -5,7 +5,8 @@ export const absent = -1;
 
 /**
  * Page number → small integer, for page numbers up to 2^53 - 1: a hash table in typed arrays with
- * linear probing. A lookup allocates nothing; memory follows the number of entries, not the numbers.
+ * linear probing. A lookup allocates nothing; memory follows the number of entries, not the
+ * numbers.
  */
 export class PageIndex {
   count = 0;

@@ -16,7 +16,8 @@ const noPages = new Uint8Array(0);
 
 /**
  * Contents of pages: 4 KiB of data, the metadata of its blocks, and for each block whether it is
- * written and whether it was made uncorrectable. A content is a number; who keeps the number holds a
+ * written and whether it was made uncorrectable. A content is a number; who keeps the number holds
+ * a
  * reference. `data[page]` and `metadata[page]` are views made once.
  *
  * A block that is not written has zeroes as data and the blank metadata.

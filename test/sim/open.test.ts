@@ -60,7 +60,8 @@ test('keys that do not exist and values that cannot be are refused by name', asy
 
 test('an address changes the size, the format, the seed, the file and any field', () => {
   const { profile, seed, file } = parseAddress(
-    'sim:simple?bytes=16GiB&lbaFormat=2&seed=42&file=%2Ftmp%2Fa%20b&media.readNs=5&cache.isVolatile=false',
+    'sim:simple?bytes=16GiB&lbaFormat=2&seed=42&file=%2Ftmp%2Fa%20b' +
+      '&media.readNs=5&cache.isVolatile=false',
   );
   assert.is(profile.namespaces[0]!.bytes, 16 * GiB);
   assert.is(profile.namespaces[0]!.lbaFormat, 2);

@@ -7,7 +7,8 @@ import { suite } from '../support/suite.js';
 
 /**
  * A reset from outside while reads are under way. What always holds: nothing of before the reset
- * writes to the host's memory or interrupts it afterwards, and a new driver finds a card that works.
+ * writes to the host's memory or interrupts it afterwards, and a new driver finds a card that
+ * works.
  */
 const test = suite('resets of a card');
 const csts = 0x1c;

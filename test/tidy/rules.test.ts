@@ -105,6 +105,13 @@ test('a file of 501 lines, a line of 101 columns and a function of 71 lines are 
   }
 });
 
+test('the title of a test may take 120 columns and no more', () => {
+  const title = (length: number): string => `test('${'x'.repeat(length - 16)}', () => {`;
+  assert.is(title(120).length, 120);
+  assert.equal(limitsIn(title(120)), []);
+  assert.equal(limitsIn(title(121)), ['1: 121 columns, limit 100']);
+});
+
 test('a long block that is no function has no limit of its own', () => {
   const body = '  a();\n'.repeat(99);
   const method = 'function f(): A { b(); } class C {';

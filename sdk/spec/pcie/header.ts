@@ -70,7 +70,8 @@ export const MemoryBar = struct(
 );
 
 /**
- * The dwords of a 64-bit memory BAR that can hold any address aligned to the window's size, as masks
+ * The dwords of a 64-bit memory BAR that can hold any address aligned to the window's size, as
+ * masks
  * of the bits that software can write. The others read as 0: that is how a size is found.
  */
 export function barWriteMask(bytes: number): { readonly low: number; readonly high: number } {

@@ -30,7 +30,8 @@ const noRole = FuseRole.none;
 const unreserved = ReservationType.none;
 
 /**
- * The I/O commands of one controller: finds the namespace, checks that it may be used, and hands the
+ * The I/O commands of one controller: finds the namespace, checks that it may be used, and hands
+ * the
  * command to the operation of its opcode [NVM-1.0 §3].
  */
 export class IoSet implements Executor {

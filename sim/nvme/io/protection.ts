@@ -33,7 +33,8 @@ export function crc16(crc: number, bytes: Uint8Array, from: number, length: numb
 }
 
 /**
- * Protection information of one transfer [NVM-1.0 §5.2.1]: set from the command, then asked block by
+ * Protection information of one transfer [NVM-1.0 §5.2.1]: set from the command, then asked block
+ * by
  * block. One object serves all commands of a controller, one after the other.
  */
 export class Protection {

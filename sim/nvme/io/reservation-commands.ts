@@ -17,7 +17,9 @@ import { type ReservationKey, ReservationOutcome } from '../reservations.js';
 import { parametersOf } from './parameters.js';
 import { Access, type Operation, type Work } from './work.js';
 
-/** Reservation Register, Acquire and Release: a key structure comes in, the state machine decides. */
+/**
+ * Reservation Register, Acquire and Release: a key structure comes in, the state machine decides.
+ */
 abstract class ReservationOperation implements Operation {
   readonly access = Access.none;
   protected readonly work: Work;

@@ -103,7 +103,8 @@ const writers: readonly Request[] = [
 ];
 
 /**
- * [NVMe-2.0 §8.19 command behavior in the presence of a reservation]: what a host that does not hold
+ * [NVMe-2.0 §8.19 command behavior in the presence of a reservation]: what a host that does not
+ * hold
  * the reservation may do. C conflict, A allowed: non-registrant, registrant.
  */
 const table = [
