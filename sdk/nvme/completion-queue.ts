@@ -47,6 +47,7 @@ export class CompletionQueue {
 
   shadow: ShadowDoorbell | null = null;
 
+  private isMuted = false;
   private head = 0;
   private phase = 1;
   private first: SubmissionQueue | null = null;
@@ -131,6 +132,16 @@ export class CompletionQueue {
     return count;
   }
 
+  /**
+   * The same on a controller that is disabled: what it had posted counts, and nothing is written to
+   * a doorbell.
+   */
+  drain(): void {
+    this.isMuted = true;
+    this.poll();
+    this.isMuted = false;
+  }
+
   /** Whether an entry is waiting. */
   hasEntry(): boolean {
     return phaseField.of(this.words[this.head * entryDwords + phaseDword]!) === this.phase;
@@ -156,6 +167,7 @@ export class CompletionQueue {
   }
 
   private ring(): void {
+    if (this.isMuted) return;
     this.doorbellCount++;
     if (this.shadow !== null && !this.shadow.mustRing(this.head)) return;
     this.bar.write32(this.doorbell, this.head);

@@ -277,8 +277,11 @@ export class NvmeController {
     const { core } = this;
     if (core.life !== null || core.state !== 'ready') return;
     const life = core.live(climb(core, cause, stuck));
-    // Polling steps it; a task that nobody waits for sees to it when nobody polls.
-    life.run((untilNs) => core.sleep(untilNs)).catch(() => {});
+    // Never from here: this may be called from the middle of a poll. Polling steps it at its end,
+    // and a task that nobody waits for sees to it when nobody polls.
+    queueMicrotask(() => {
+      life.run((untilNs) => core.sleep(untilNs)).catch(() => {});
+    });
   }
 
   /** Cut the function off from memory, end what is left, give everything back. */

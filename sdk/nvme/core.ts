@@ -139,6 +139,8 @@ export class Core implements QueueKeeper {
 
   /** Nothing of the function reaches memory any more: end every command. */
   endAllCommands(): void {
+    // A completion that is already in memory says more than "unknown".
+    for (const pair of this.pairs) pair.completion.drain();
     for (const pair of this.pairs) pair.submission.endAll();
     this.admin?.pair.submission.endAll();
   }
