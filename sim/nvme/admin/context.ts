@@ -133,16 +133,16 @@ export class AdminContext {
   end(command: Command, status: number, dw0 = command.dw0, dw1 = 0): void {
     let field = status;
     if (status !== 0 && !advices.has(status)) {
+      field = withMore(retryable.has(statusKind(status)) ? status : doNotRetry(status));
       this.record.logError({
         queueId: command.queueId,
         cid: command.cid,
-        status,
+        status: field,
         byte: this.faultByte,
         bit: this.faultBit,
         nsid: command.nsid,
         commandSpecific: this.faultSpecific,
       });
-      field = withMore(retryable.has(statusKind(status)) ? status : doNotRetry(status));
     }
     this.clearFault();
     this.services.complete(command, field, dw0, dw1);

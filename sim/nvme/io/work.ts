@@ -1,4 +1,4 @@
-import { doNotRetry, Status } from '../../../sdk/spec/nvme/status.js';
+import { doNotRetry, Status, withMore } from '../../../sdk/spec/nvme/status.js';
 import { blankPage } from '../../store/page-pool.js';
 import type { Chance } from '../cache.js';
 import type { Command } from '../command.js';
@@ -76,7 +76,8 @@ export class Work {
   /** End a command with an error about a block, or about nothing in particular. */
   fail(command: Command, status: number, lba = 0, dw0 = 0): void {
     this.leave(command);
-    const flagged = isFinal(status) ? doNotRetry(status) : status;
+    // There is more to read about it: an entry of the error log.
+    const flagged = withMore(isFinal(status) ? doNotRetry(status) : status);
     this.controller.recordError(command, flagged, lba);
     this.services.complete(command, flagged, dw0);
   }
