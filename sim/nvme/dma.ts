@@ -73,6 +73,9 @@ export class Dma {
     length: number,
   ): boolean {
     assert(dataOffset + length <= list.totalBytes, 'a transfer beyond the data that was mapped');
+    if (list.count === 1 && list.addresses[0]! !== bitBucketAddress) {
+      return this.writeBytes(list.addresses[0]! + dataOffset, source, from, length);
+    }
     let done = 0;
     while (done < length) {
       list.seek(dataOffset + done);
@@ -96,6 +99,9 @@ export class Dma {
     length: number,
   ): boolean {
     assert(dataOffset + length <= list.totalBytes, 'a transfer beyond the data that was mapped');
+    if (list.count === 1) {
+      return this.readBytes(list.addresses[0]! + dataOffset, target, to, length);
+    }
     let done = 0;
     while (done < length) {
       list.seek(dataOffset + done);
