@@ -169,17 +169,12 @@ export class NvmeController {
    * namespaces can be used again afterwards.
    */
   async reset(): Promise<void> {
-    await this.settled();
-    this.core.demandReady();
-    await this.core.live(reset(this.core)).run((untilNs) => this.core.sleep(untilNs));
+    await this.change(() => reset(this.core));
   }
 
   /** Normal or abrupt shutdown (CC.SHN). Only `close` is possible afterwards. */
   async shutdown(options: { isAbrupt?: boolean } = {}): Promise<void> {
-    await this.settled();
-    this.core.demandReady();
-    const steps = shutDown(this.core, options.isAbrupt === true);
-    await this.core.live(steps).run((untilNs) => this.core.sleep(untilNs));
+    await this.change(() => shutDown(this.core, options.isAbrupt === true));
   }
 
   /**
@@ -200,6 +195,15 @@ export class NvmeController {
   /** Drive a procedure of the control path. */
   private run<T>(steps: Steps<T>): Promise<T> {
     return new Procedure(steps).run((untilNs) => this.core.sleep(untilNs));
+  }
+
+  /** Change the controller's life, once no other change is under way. */
+  private async change(steps: () => Steps<void>): Promise<void> {
+    // Several may have waited for the same end: the first goes on, the others wait for it in turn.
+    do await this.settled();
+    while (this.core.life !== null);
+    this.core.demandReady();
+    await this.core.live(steps()).run((untilNs) => this.core.sleep(untilNs));
   }
 
   private async settled(): Promise<void> {

@@ -6,7 +6,7 @@ import { ErrorCode, UltimaError } from '../errors.js';
 import { Histogram } from '../observe/histogram.js';
 import { Timeline } from '../observe/timeline.js';
 import type { Plan } from './plan.js';
-import { Shadow } from './shadow.js';
+import { type BlockRun, Shadow } from './shadow.js';
 import type { Stamp } from './stamp.js';
 import { stampBlocks } from './stamp.js';
 import type { ReadBack } from './verify.js';
@@ -43,6 +43,8 @@ export interface Failure {
   readonly detail: number;
 }
 
+/** Waits in a row that end nothing before other tasks have their turn. */
+const patience = 16;
 const opKinds = 6;
 const firstStepNs = 100_000;
 /** Marks a slot that reads back at the end. */
@@ -76,6 +78,8 @@ export class ReplayEngine {
   startNs = 0;
   endNs = 0;
   readBackBlocks = 0;
+  /** When to look again after `run` or `readBack` returned false. */
+  wakeNs = 0;
 
   private readonly device: BlockDevice;
   private readonly plan: Plan;
@@ -88,6 +92,8 @@ export class ReplayEngine {
   private readonly back: ReadBack = { lba: 0, count: 0, at: 0, request: 0, timeNs: 0 };
   private lastHeld = -1;
   private progressNs = 0;
+  private fruitless = 0;
+  private runs: Generator<BlockRun> | null = null;
 
   constructor(device: BlockDevice, plan: Plan, options: EngineOptions) {
     this.device = device;
@@ -125,30 +131,33 @@ export class ReplayEngine {
     return this.ended === this.plan.count;
   }
 
-  /** Run until so many more requests have ended, or all. @throws UltimaError COMMAND_TIMEOUT */
-  run(requests: number): void {
+  /**
+   * Run until so many more requests have ended, or all.
+   *
+   * @returns false when the device gets nowhere and other tasks must have their turn, until `wakeNs`
+   * @throws UltimaError COMMAND_TIMEOUT
+   */
+  run(requests: number): boolean {
     const target = Math.min(this.plan.count, this.ended + requests);
     while (this.ended < target) {
       const dueNs = this.submitDue();
-      if (this.device.poll() > 0) this.progressNs = this.device.clock.nowNs();
-      else this.wait(dueNs);
+      if (!this.pollOrWait(dueNs)) return false;
     }
+    return true;
   }
 
-  /** Read everything that was changed once more and check it. Latencies of it are not recorded. */
-  readBack(): void {
-    this.progressNs = this.device.clock.nowNs();
-    for (const run of this.shadow.changedRuns(this.plan.maxBlocks)) {
-      while (this.freeCount === 0 || !this.device.canSubmit()) this.pollOrWait();
-      const slot = this.slots[this.free[--this.freeCount]!]!;
-      slot.index = readBackIndex;
-      slot.version = 0;
-      this.fill(slot, BlockOp.read, run.lba, run.count);
-      this.shadow.snapshot(run.lba, run.count, slot.floors);
-      this.readBackBlocks += run.count;
-      this.device.submit(slot.request);
+  /**
+   * Read everything that was changed once more and check it. Latencies of it are not recorded.
+   *
+   * @returns false as `run` does; call again
+   * @throws UltimaError COMMAND_TIMEOUT
+   */
+  readBack(): boolean {
+    this.runs ??= this.shadow.changedRuns(this.plan.maxBlocks);
+    while (this.submitRuns() || this.freeCount < this.slots.length) {
+      if (!this.pollOrWait(Number.MAX_SAFE_INTEGER)) return false;
     }
-    while (this.freeCount < this.slots.length) this.pollOrWait();
+    return true;
   }
 
   /** Give the buffers back. Nothing may be in flight. */
@@ -157,9 +166,28 @@ export class ReplayEngine {
     this.slots.length = 0;
   }
 
-  private pollOrWait(): void {
-    if (this.device.poll() > 0) this.progressNs = this.device.clock.nowNs();
-    else this.wait(Number.MAX_SAFE_INTEGER);
+  private pollOrWait(dueNs: number): boolean {
+    if (this.device.poll() === 0) return this.wait(dueNs);
+    this.progressNs = this.device.clock.nowNs();
+    this.fruitless = 0;
+    return true;
+  }
+
+  /** @returns whether there are more */
+  private submitRuns(): boolean {
+    while (this.freeCount > 0 && this.device.canSubmit()) {
+      const run = this.runs?.next();
+      if (run === undefined || run.done === true) return false;
+      const { lba, count } = run.value;
+      const slot = this.slots[this.free[--this.freeCount]!]!;
+      slot.index = readBackIndex;
+      slot.version = 0;
+      this.fill(slot, BlockOp.read, lba, count);
+      this.shadow.snapshot(lba, count, slot.floors);
+      this.readBackBlocks += count;
+      this.device.submit(slot.request);
+    }
+    return true;
   }
 
   /** Start everything that may start now. @returns when to look again, if nothing ends before */
@@ -274,19 +302,23 @@ export class ReplayEngine {
     this.failures.push({ request: index, status: request.status, detail: request.detail });
   }
 
-  private wait(dueNs: number): void {
+  private wait(dueNs: number): boolean {
+    const { clock } = this.device;
     const inFlight = this.slots.length - this.freeCount;
-    const nowNs = this.device.clock.nowNs();
-    const deadlineNs = this.progressNs + this.options.deadlineNs;
-    if (inFlight === 0) {
+    if (inFlight === 0 && dueNs < Number.MAX_SAFE_INTEGER) {
       // Idle between two requests of the record: only time has to pass.
-      assert(dueNs < Number.MAX_SAFE_INTEGER, 'nothing in flight and nothing due');
-      this.device.clock.idle(dueNs);
-      this.progressNs = this.device.clock.nowNs();
-      return;
+      clock.idle(dueNs);
+      this.progressNs = clock.nowNs();
+      return true;
     }
+    const nowNs = clock.nowNs();
+    const deadlineNs = this.progressNs + this.options.deadlineNs;
     if (nowNs >= deadlineNs) this.giveUp(inFlight, nowNs);
-    this.device.clock.idle(Math.min(dueNs, deadlineNs));
+    this.wakeNs = Math.min(dueNs, deadlineNs);
+    // A device that takes nothing or ends nothing may be in a reset, which is a task of its own.
+    if (inFlight === 0 || ++this.fruitless > patience) return false;
+    clock.idle(this.wakeNs);
+    return true;
   }
 
   private giveUp(inFlight: number, nowNs: number): never {

@@ -118,12 +118,12 @@ export async function replayTrace(
   });
   engine.start();
   while (!engine.isDone) {
-    engine.run(sliceRequests);
+    const goesOn = engine.run(sliceRequests);
     tell(options, 'replay', engine, plan);
-    await otherTasks();
+    await (goesOn ? otherTasks() : device.clock.turn(engine.wakeNs));
   }
   if (options.readsBack !== false) {
-    engine.readBack();
+    while (!engine.readBack()) await device.clock.turn(engine.wakeNs);
     tell(options, 'read-back', engine, plan);
   }
   engine.close();

@@ -112,7 +112,7 @@ export class Shadow {
    * Runs of tracked blocks that were changed at least once, ascending, each inside one chunk and at
    * most `maxBlocks` long. For the read-back at the end.
    */
-  *changedRuns(maxBlocks: number): Generator<{ readonly lba: number; readonly count: number }> {
+  *changedRuns(maxBlocks: number): Generator<BlockRun> {
     for (const index of [...this.chunks.keys()].sort((a, b) => a - b)) {
       const issued = this.chunks.get(index)!.issued;
       for (let i = 0; i < chunkBlocks; ) {
@@ -123,6 +123,11 @@ export class Shadow {
       }
     }
   }
+}
+
+export interface BlockRun {
+  readonly lba: number;
+  readonly count: number;
 }
 
 const chunkBlocks = 4096;

@@ -25,7 +25,7 @@ function trace(steps: readonly Step[]): Trace {
 }
 
 /** Many requests on few blocks, so that they overlap all the time. */
-function crowded(seed: number, count = 3000): Trace {
+function crowded(seed: number, count = 1500): Trace {
   const prng = new Prng(seed, 'crowded');
   const ops = [read, read, read, write, write, write, write, discard, writeZeroes, flush];
   return trace(
@@ -43,13 +43,13 @@ function mixed(device: FaultyDevice, options: ReplayOptions = {}): Promise<Repla
 
 test('overlapping reads and writes on a device that reorders are all accepted', async () => {
   for (const discarded of ['zeroes', 'ones', 'old'] as const) {
-    for (const seed of [1, 2, 3]) {
+    for (const seed of [1, 2]) {
       for (const mode of ['recorded', 'depth'] as const) {
         const device = new FaultyDevice({ seed, discarded });
         const result = await replayTrace(device, crowded(seed), { mode, depth: 24 });
         const what = `seed ${seed}, ${mode}, discarded blocks read as ${discarded}`;
         assert.equal(result.firstMismatches, [], what);
-        assert.is(result.requests, 3000, what);
+        assert.is(result.requests, 1500, what);
         assert.ok(result.heldBack > 0, `nothing overlapped: ${what}`);
         assert.is(device.peakInFlight, 24, what);
       }
