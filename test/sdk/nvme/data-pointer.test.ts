@@ -39,7 +39,7 @@ function holds(laid: Laid, caller: Uint8Array, length: number): void {
   assert.equal(laid.fn.dma.faults, []);
 }
 
-test('PRPs name the right bytes for every length around a full list page, in both chain forms', () => {
+test('PRPs name the right bytes for lengths around a full list page, in both chain forms', () => {
   // A list page holds 512 entries; 511 of them are data when the list goes on.
   for (const listPages of [1, 2, 3]) {
     const laid = pointers(listPages);

@@ -92,7 +92,7 @@ test('a doubled completion never completes a request twice, and is reported', as
   await r.controller.close();
 });
 
-test('a stale completion of an earlier use of the slot does not complete the newer command', async () => {
+test('a stale completion of an earlier use of the slot ends no newer command', async () => {
   const r = await rig({ queueEntries: 2 });
   const first: Fetched[] = [];
   r.fn.judge = (command) => {
@@ -225,7 +225,7 @@ test('a fatal status while running leads to a reset without a time-out', async (
   await r.controller.close();
 });
 
-test('when the controller does not stop, the function is reset and the queues work again', async () => {
+test('when the controller does not stop, a function reset brings the queues back', async () => {
   const r = await rig();
   r.fn.judge = (command) => (isRead(command) ? 'drop' : 0);
   r.fn.isStuck = true;
