@@ -143,7 +143,7 @@ function judge(source: string, ending: Ending, options: JudgeOptions): FileResul
   if (skippedByLibrary > 0) faults.push(`${skippedByLibrary} tests skipped without a reason`);
   // Node prints its version after what nobody caught, even where it then exits 0.
   if (/^Node\.js v\d+/m.test(stderr)) faults.push('an error was thrown outside of every test');
-  for (const reason of skips) {
+  for (const reason of new Set(skips)) {
     if (options.allowedSkips?.some((allowed) => allowed.test(reason)) !== false) continue;
     faults.push(`unexpected skip: ${reason}`);
   }
