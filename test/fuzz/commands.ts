@@ -1,0 +1,259 @@
+import { Sqe } from '../../sdk/spec/nvme/command.js';
+import { AdminOpcode, NvmOpcode } from '../../sdk/spec/nvme/opcodes.js';
+import { Cmbmsc, Register } from '../../sdk/spec/nvme/registers.js';
+import { openSimulated } from '../../sim/open.js';
+import type { Prng } from '../../sim/prng.js';
+import { type Campaign, campaign, type Tally } from '../support/campaign.js';
+import { CardHost } from '../support/card-host.js';
+import { groupCount, type Io, IoBench, legalIo } from '../support/io-bench.js';
+
+/** An address in a raw command: inside the sandbox, or just a number. */
+type Place = { readonly sandbox: number } | { readonly value: number };
+
+interface RawStep {
+  readonly kind: 'raw';
+  readonly queue: number;
+  readonly words: readonly number[];
+  readonly prp1: Place;
+  readonly prp2: Place;
+}
+
+type Step =
+  | { readonly kind: 'io'; readonly ios: readonly Io[] }
+  | RawStep
+  | { readonly kind: 'doorbell'; readonly offset: number; readonly value: number }
+  | { readonly kind: 'register'; readonly offset: number; readonly value: number }
+  | { readonly kind: 'bus'; readonly command: number }
+  | { readonly kind: 'idle'; readonly ns: number }
+  | { readonly kind: 'reset' };
+
+const sandboxBytes = 64 * 1024;
+const pairs = 2;
+
+const commands: Campaign<Step> = {
+  claim:
+    'legal and illegal commands, doorbells and registers: the card never throws, each command ' +
+    'ends once, blocks equal a Map, and legal plans leave no protocol report',
+  plan,
+  run: (steps, seed, tally) => new Run(steps, seed, tally).all(),
+};
+
+export const campaignOfCommands = campaign(commands);
+
+function plan(prng: Prng): Step[] {
+  const isLegal = prng.chance(0.3);
+  const length = 10 + prng.below(60);
+  let tag = 0;
+  return Array.from({ length }, (): Step => {
+    const kind = isLegal ? prng.below(20) : prng.below(60);
+    if (kind < 18) {
+      const count = 1 + prng.below(groupCount);
+      const ios = Array.from({ length: count }, (_, group) => legalIo(prng, group, ++tag, pairs));
+      return { kind: 'io', ios };
+    }
+    if (kind === 18) return { kind: 'idle', ns: prng.below(1_000_000) };
+    if (kind === 19) return { kind: 'reset' };
+    if (kind < 36) return rawIo(prng);
+    if (kind < 50) return rawAdmin(prng);
+    if (kind < 54) return doorbell(prng);
+    if (kind < 58) return register(prng);
+    return { kind: 'bus', command: prng.below(8) };
+  });
+}
+
+const ioOpcodes = Object.values(NvmOpcode);
+/** Harmless to the queues and to the set of namespaces: what comes after can still be checked. */
+const mildAdmin: readonly number[] = [
+  AdminOpcode.identify,
+  AdminOpcode.getLogPage,
+  AdminOpcode.getFeatures,
+  AdminOpcode.abort,
+  AdminOpcode.deviceSelfTest,
+  AdminOpcode.directiveReceive,
+  AdminOpcode.securityReceive,
+  AdminOpcode.getLbaStatus,
+  AdminOpcode.firmwareDownload,
+];
+const wildAdmin = Object.values(AdminOpcode).filter(
+  (opcode) => opcode !== AdminOpcode.asynchronousEventRequest,
+);
+
+function rawIo(prng: Prng): RawStep {
+  const opcode = prng.chance(0.9) ? ioOpcodes[prng.below(ioOpcodes.length)]! : prng.below(256);
+  return raw(prng, 1 + prng.below(pairs), opcode);
+}
+
+function rawAdmin(prng: Prng): RawStep {
+  const pool = prng.chance(0.7) ? mildAdmin : wildAdmin;
+  const opcode = prng.chance(0.95) ? pool[prng.below(pool.length)]! : 0xc0 + prng.below(64);
+  return raw(prng, 0, opcode);
+}
+
+function raw(prng: Prng, queue: number, opcode: number): RawStep {
+  const words = new Uint32Array(16);
+  for (let i = 10; i < 16; i++) words[i] = someNumber(prng);
+  words[2] = prng.chance(0.1) ? prng.word() : 0;
+  Sqe.opc.set(words, 0, opcode);
+  Sqe.psdt.set(words, 0, prng.chance(0.7) ? 0 : prng.below(4));
+  Sqe.nsid.set(words, 0, someNsid(prng));
+  return { kind: 'raw', queue, words: [...words], prp1: somePlace(prng), prp2: somePlace(prng) };
+}
+
+function someNsid(prng: Prng): number {
+  const kind = prng.below(10);
+  if (kind < 6) return 1;
+  return [0, 2, 0xffff_ffff, prng.word()][kind - 6]!;
+}
+
+/** Small numbers, single bits and noise: each finds other mistakes. */
+function someNumber(prng: Prng): number {
+  const kind = prng.below(10);
+  if (kind < 3) return 0;
+  if (kind < 6) return prng.below(64);
+  if (kind < 8) return (1 << prng.below(32)) >>> 0;
+  return kind === 8 ? 0xffff_ffff : prng.word();
+}
+
+function somePlace(prng: Prng): Place {
+  const kind = prng.below(10);
+  if (kind < 5) return { sandbox: prng.below(sandboxBytes / 4096) * 4096 };
+  if (kind < 7) return { sandbox: prng.below(sandboxBytes) };
+  if (kind === 7) return { sandbox: prng.below(sandboxBytes / 4) * 4 };
+  return { value: kind === 8 ? 0 : prng.below(2 ** 52) };
+}
+
+function doorbell(prng: Prng): Step {
+  const value = prng.chance(0.7) ? prng.below(20) : prng.word();
+  return { kind: 'doorbell', offset: 0x1000 + 4 * prng.below(prng.chance(0.7) ? 6 : 130), value };
+}
+
+const registerOffsets = Object.values(Register);
+
+function register(prng: Prng): Step {
+  const known = registerOffsets[prng.below(registerOffsets.length)]! + 4 * prng.below(2);
+  const offset = prng.chance(0.8) ? known : 4 * prng.below(0x400);
+  return { kind: 'register', offset, value: someNumber(prng) };
+}
+
+class Run {
+  private readonly steps: readonly Step[];
+  private readonly tally: Tally;
+  private readonly host: CardHost;
+  private readonly bench: IoBench;
+  private readonly sandbox;
+  /** The controller may be in any state: it is brought up again before it is relied on. */
+  private isDisturbed = true;
+  private isLegal = true;
+
+  constructor(steps: readonly Step[], seed: number, tally: Tally) {
+    this.steps = steps;
+    this.tally = tally;
+    this.host = new CardHost(openSimulated(`sim:simple?seed=${seed % 1_000_000}`));
+    this.bench = new IoBench(this.host, tally);
+    this.sandbox = this.host.fn.dma.allocate(sandboxBytes);
+  }
+
+  async all(): Promise<string | null> {
+    for (const step of this.steps) {
+      if (this.isDisturbed && step.kind === 'io') {
+        const trouble = this.recover();
+        if (trouble !== null) return trouble;
+      }
+      const violation = this.one(step) ?? this.host.faults[0] ?? null;
+      if (violation !== null) return violation;
+      this.count(step.kind);
+    }
+    const violation = this.isDisturbed ? null : this.bench.checkAll();
+    if (violation !== null) return violation;
+    const { checker } = this.host.card;
+    if (this.isLegal && checker.total > 0) return `a legal plan is reported: ${checker.describe()}`;
+    await this.host.fn.close();
+    return null;
+  }
+
+  private one(step: Step): string | null {
+    switch (step.kind) {
+      case 'io':
+        return this.bench.run(step.ios);
+      case 'raw':
+        this.isLegal = false;
+        return this.runRaw(step);
+      case 'doorbell':
+      case 'register':
+        this.disturb();
+        this.host.write(step.offset, step.value);
+        this.host.until(() => false, 100_000);
+        this.host.faults.length = 0;
+        return null;
+      case 'bus':
+        this.disturb();
+        this.host.fn.config.write16(0x04, step.command);
+        return null;
+      case 'idle':
+        this.host.until(() => false, step.ns);
+        return null;
+      case 'reset':
+        this.isDisturbed = true;
+        return null;
+    }
+  }
+
+  /** What the card does from here on is not the host's to know. */
+  private disturb(): void {
+    this.isLegal = false;
+    this.isDisturbed = true;
+    this.bench.model.forgetAll();
+  }
+
+  private runRaw(step: RawStep): string | null {
+    if (this.isDisturbed) {
+      const trouble = this.recover();
+      if (trouble !== null || this.isDisturbed) return trouble;
+    }
+    const words = Uint32Array.from(step.words);
+    const { iova } = this.sandbox;
+    const at = (place: Place) => ('value' in place ? place.value : iova + place.sandbox);
+    Sqe.prp1.set(words, 0, at(step.prp1));
+    Sqe.prp2.set(words, 0, at(step.prp2));
+    const ended = this.host.run(step.queue, words);
+    const opcode = Sqe.opc.get(words, 0);
+    if (ended === null)
+      return `command 0x${opcode.toString(16)} of queue ${step.queue} did not end`;
+    this.count(ended.status === 0 ? 'accepted' : 'refused');
+    if (step.queue > 0) this.bench.sawRawIo(words, ended.status);
+    else if (ended.status === 0 && !mildAdmin.includes(opcode)) {
+      this.bench.isBlind = true;
+      this.disturb();
+    }
+    return null;
+  }
+
+  /** Bring the controller up from anything; at worst by taking its power. */
+  private recover(): string | null {
+    const { host } = this;
+    this.isDisturbed = false;
+    if (this.bringUp()) return null;
+    host.card.powerCut();
+    host.card.restore();
+    host.until(() => false, 1_000_000_000);
+    this.bench.model.forgetAll();
+    if (this.bringUp()) return null;
+    // Resources of this controller may have been given away, or its queues forbidden.
+    if (!this.bench.isBlind) return 'the controller does not come back, not even with new power';
+    this.isDisturbed = true;
+    return null;
+  }
+
+  private bringUp(): boolean {
+    // A memory buffer over host memory would swallow the rings.
+    this.host.fn.config.write16(0x04, 0x0006);
+    for (const high of [0, 4]) this.host.write(Register.cmbmsc + high, Cmbmsc.cre.put(0, 0));
+    const isUp = this.host.enable(pairs);
+    this.host.faults.length = 0;
+    return isUp;
+  }
+
+  private count(name: string): void {
+    this.tally[name] = (this.tally[name] ?? 0) + 1;
+  }
+}
