@@ -127,11 +127,16 @@ export interface NamedSplit {
   readonly stages: readonly StageMean[];
 }
 
-/** Mean time of each step, a column per operation. */
-export function splitLines(splits: readonly NamedSplit[]): string[] {
+/**
+ * Mean time of each step, a column per operation.
+ *
+ * @param kept how many of the last requests it is about, 0 for all
+ */
+export function splitLines(splits: readonly NamedSplit[], kept: number): string[] {
   const first = splits[0];
   if (first === undefined) return [];
-  const head = ['time split (mean us)', ...splits.map(({ name }) => name)];
+  const of = kept === 0 ? '' : `, last ${grouped(kept)}`;
+  const head = [`time split (mean us${of})`, ...splits.map(({ name }) => name)];
   const rows = first.stages.map((stage, i) => [
     `  ${stage.name}`,
     ...splits.map(({ stages }) => micros(stages[i]!.meanNs)),

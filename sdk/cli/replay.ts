@@ -141,6 +141,7 @@ async function replayOn(namespace: Namespace, run: Run): Promise<number> {
   });
   const wallNs = (performance.now() - startedMs) * 1e6;
   const splits = splitsOf(recorder, result);
+  const kept = recorder.log.capacity < result.requests ? recorder.log.capacity : 0;
   const subject = { request: { ...request, ...request.replay }, trace, result, splits };
   if (request.isJson) terminal.out(`${JSON.stringify(resultJson(subject), null, 2)}\n`);
   else {
@@ -152,7 +153,7 @@ async function replayOn(namespace: Namespace, run: Run): Promise<number> {
       '',
       ...latencyLines(result),
       '',
-      ...splitLines(splits),
+      ...splitLines(splits, kept),
     ];
     terminal.out(`\n${lines.join('\n')}\n`);
   }
