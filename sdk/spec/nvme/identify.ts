@@ -11,6 +11,8 @@ export const Cns = {
   controllerOfCommandSet: 0x06,
   activeNamespacesOfCommandSet: 0x07,
   namespaceIndependent: 0x08,
+  namespaceOfFormat: 0x09,
+  namespaceOfFormatAndSet: 0x0a,
   allocatedNamespaces: 0x10,
   allocatedNamespace: 0x11,
   controllersOfNamespace: 0x12,

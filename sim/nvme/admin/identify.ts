@@ -155,6 +155,17 @@ function ofNvmSet(inner: Filler): Filler {
 const namespaceOfSet: Filler = (context, command, words) =>
   showActive(context, command, () => writeNamespaceNvm(context.profile, words));
 
+/** CNS 09h and 0Ah: what a namespace would be like with one of the formats. */
+function ofFormat(write: (context: AdminContext, words: Uint32Array) => void): Filler {
+  return ofNvmSet((context, command, words) => {
+    if (cnssid(command) >= context.profile.lbaFormats.length) {
+      return context.refuse(Status.invalidField, Identify.cnssid);
+    }
+    write(context, words);
+    return 0;
+  });
+}
+
 const allocatedOfSet: Filler = (context, command, words) => {
   if (!context.subsystem.isValidNsid(command.nsid)) {
     return context.refuse(Status.invalidNamespaceOrFormat, Sqe.nsid);
@@ -206,6 +217,11 @@ const fillers: ReadonlyMap<number, Filler> = new Map([
   ],
   [Cns.activeNamespacesOfCommandSet, ofNvmSet(activeList)],
   [Cns.namespaceIndependent, independentPage],
+  [Cns.namespaceOfFormat, ofFormat(({ profile }, words) => writeCommon(profile, words))],
+  [
+    Cns.namespaceOfFormatAndSet,
+    ofFormat(({ profile }, words) => writeNamespaceNvm(profile, words)),
+  ],
   [Cns.allocatedNamespaces, allocatedList],
   [Cns.allocatedNamespace, allocatedPage],
   [Cns.controllersOfNamespace, controllersOfNamespace],

@@ -4,8 +4,8 @@ import { AbortResult, AsyncEventResult } from '../../../../sdk/spec/nvme/complet
 import { EventFeature, Feature, TemperatureFeature } from '../../../../sdk/spec/nvme/features.js';
 import { Nsid } from '../../../../sdk/spec/nvme/identify.js';
 import { CriticalWarning, LogPage } from '../../../../sdk/spec/nvme/logs.js';
-import { AdminOpcode } from '../../../../sdk/spec/nvme/opcodes.js';
-import { Status } from '../../../../sdk/spec/nvme/status.js';
+import { AdminOpcode, NvmOpcode } from '../../../../sdk/spec/nvme/opcodes.js';
+import { Status, statusKind } from '../../../../sdk/spec/nvme/status.js';
 import { suite } from '../../../support/suite.js';
 import { AdminBench } from './bench.js';
 
@@ -177,6 +177,29 @@ test('errors survive a controller reset', async () => {
   await bench.run({ opcode: 0x7f });
   await bench.reset();
   assert.is((await bench.lastError()).count, 1);
+});
+
+test('a command in flight and one still in the queue are both aborted', async () => {
+  const bench = await AdminBench.open('simple?media.readNs=1000000000&media.parallelUnits=1');
+  const { sq, cq } = await bench.ioPair();
+  const read = () =>
+    sq.post(bench.commandOf({ opcode: NvmOpcode.read, nsid: 1, data: bench.buffer() }));
+  const first = read();
+  const second = read();
+  sq.ring();
+  await bench.raw.elapse(1_000_000);
+  for (const cid of [second, first]) {
+    const fields = [
+      [Abort.cid, cid],
+      [Abort.sqid, 1],
+    ] as const;
+    const startNs = bench.nowNs;
+    const dw0 = await bench.must({ opcode: AdminOpcode.abort, fields });
+    assert.is(AbortResult.notAborted.of(dw0), 0);
+    const done = await bench.raw.waitFor(cq, { sqid: 1, cid });
+    assert.is(statusKind(done.status), Status.abortRequested);
+    assert.ok(bench.nowNs - startNs < 1_000_000, 'before its time');
+  }
 });
 
 test.run();
