@@ -134,7 +134,7 @@ export class ReplayEngine {
   /**
    * Run until so many more requests have ended, or all.
    *
-   * @returns false when the device gets nowhere and other tasks must have their turn, until `wakeNs`
+   * @returns false when the device gets nowhere and other tasks must have their turn, to `wakeNs`
    * @throws UltimaError COMMAND_TIMEOUT
    */
   run(requests: number): boolean {
