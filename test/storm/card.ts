@@ -60,9 +60,9 @@ const second = 1_000_000_000;
 
 const storm: Campaign<Step> = {
   claim:
-    'I/O under resets, aborts, deleted queues and power cuts: what is durable stays, a write of at ' +
-    'most the atomic unit is there wholly or not at all, each command ends at most once, and a host ' +
-    'that does nothing wrong is never reported',
+    'I/O under resets, aborts, deleted queues and power cuts: what is durable stays, a write of ' +
+    'at most the atomic unit is there wholly or not at all, each command ends at most once, and ' +
+    'a host that does nothing wrong is never reported',
   plan,
   run: (steps, seed, tally) => new Storm(steps, seed, tally).all(),
 };

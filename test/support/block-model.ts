@@ -5,8 +5,8 @@ export const blockBytes = 512;
 export const BlockState = { blank: 0, bad: -1, unknown: -2 } as const;
 
 /**
- * The naive model of a namespace: a Map of blocks. The content of a block follows from the number of
- * its write and its place, so that a block in the wrong place is seen.
+ * The naive model of a namespace: a Map of blocks. The content of a block follows from the number
+ * of its write and its place, so that a block in the wrong place is seen.
  */
 export class BlockModel {
   private readonly tags = new Map<number, number>();

@@ -4,8 +4,8 @@ import { Prng } from '../../sim/prng.js';
 export type Tally = Record<string, number>;
 
 /**
- * A campaign makes plans from seeds and runs them. A plan is a list of steps as plain data: any part
- * of it can be left out, and running it again does the same again.
+ * A campaign makes plans from seeds and runs them. A plan is a list of steps as plain data: any
+ * part of it can be left out, and running it again does the same again.
  */
 export interface Campaign<Step> {
   /** One sentence: what is tried and what must hold. */
@@ -109,8 +109,8 @@ async function shrink<Step>(
 }
 
 /**
- * The command line of `npm run fuzz` and `npm run storm`: NAME [seed] [--seconds N]. Prints the seed
- * first, ends with what was tried and the number of violations.
+ * The command line of `npm run fuzz` and `npm run storm`: NAME [seed] [--seconds N]. Prints the
+ * seed first, ends with what was tried and the number of violations.
  *
  * @returns the exit code
  */
@@ -119,7 +119,8 @@ export async function main(
   campaigns: Readonly<Record<string, AnyCampaign>>,
   words: readonly string[],
 ): Promise<number> {
-  const usage = `usage: npm run ${verb} -- NAME [seed] [--seconds N], NAME one of: ${Object.keys(campaigns).join(', ')}`;
+  const names = Object.keys(campaigns).join(', ');
+  const usage = `usage: npm run ${verb} -- NAME [seed] [--seconds N], NAME one of: ${names}`;
   const parsed = parse(words);
   const chosen = parsed === null ? undefined : campaigns[parsed.name];
   if (parsed === null || chosen === undefined) {

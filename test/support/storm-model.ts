@@ -69,8 +69,8 @@ export class StormModel {
   }
 
   /**
-   * After a power cut, when every block has been read: no write of at most `unit` blocks is there in
-   * part, and what is there now is durable.
+   * After a power cut, when every block has been read: no write of at most `unit` blocks is there
+   * in part, and what is there now is durable.
    */
   settle(unit: number): string | null {
     for (const { tag, lba, count } of this.writes) {

@@ -46,7 +46,7 @@ export interface IoController {
   /** @returns the status that ends every I/O command to the namespace now, 0 for none */
   refusal(namespace: Namespace): number;
   /**
-   * A write carries a directive. @returns Invalid Field unless it is a stream and streams are enabled
+   * A write carries a directive. @returns Invalid Field unless it is a stream and they are enabled
    * for the namespace [NVMe-2.0 §8.7 Directives]
    */
   useDirective(type: number, specific: number, namespace: Namespace): number;
