@@ -1,7 +1,9 @@
+import type { DmaRegion } from '../device.js';
 import {
   AcquireAction,
   PersistThroughPowerLoss,
   RegisterAction,
+  RegisteredController,
   RegisteredControllerExtended,
   ReleaseAction,
   ReservationAcquire,
@@ -16,6 +18,7 @@ import {
   reservationStatusExtendedBytes,
 } from '../spec/nvme/nvm-command.js';
 import { NvmOpcode } from '../spec/nvme/opcodes.js';
+import { Status, statusKind } from '../spec/nvme/status.js';
 import { type CommandResult, command } from './admin-queue.js';
 import { blockStatusOf } from './block-status.js';
 import type { IoCommands } from './io-commands.js';
@@ -100,20 +103,35 @@ export class Reservations {
     await this.send(words, data, options);
   }
 
-  /** The extended report, with 128-bit host identifiers. */
+  /** The report, with 128-bit host identifiers where the host registered with one. */
   async report(options: IoOptions = {}): Promise<ReservationState> {
-    const words = command(NvmOpcode.reservationReport, this.nsid);
     const region = this.commands.memory.allocate(reportBytes);
     try {
-      ReservationReport.numd.set(words, 0, reportBytes / 4);
-      ReservationReport.eds.set(words, 0, 1);
-      const data = [{ region, offset: 0, length: reportBytes }];
-      const [result] = await this.commands.run([{ words, data }], options);
-      demandSuccess(result!);
-      return stateOf(region.words);
+      let form: ReportForm = extendedForm;
+      let result = await this.ask(form, region, options);
+      // The form must be the one of the host identifier that is set [NVMe-2.0 §7.5 EDS].
+      if (statusKind(result.status) === Status.hostIdentifierInconsistentFormat) {
+        form = plainForm;
+        result = await this.ask(form, region, options);
+      }
+      demandSuccess(result);
+      return stateOf(region.words, form);
     } finally {
       this.commands.memory.free(region);
     }
+  }
+
+  private async ask(
+    form: ReportForm,
+    region: DmaRegion,
+    options: IoOptions,
+  ): Promise<CommandResult> {
+    const words = command(NvmOpcode.reservationReport, this.nsid);
+    ReservationReport.numd.set(words, 0, reportBytes / 4);
+    ReservationReport.eds.set(words, 0, form.eds);
+    const data = [{ region, offset: 0, length: reportBytes }];
+    const [result] = await this.commands.run([{ words, data }], options);
+    return result!;
   }
 
   private async send(words: Uint32Array, data: Uint32Array, options: IoOptions): Promise<void> {
@@ -132,9 +150,21 @@ export class Reservations {
 
 const reportBytes = 4096;
 
-function stateOf(words: Uint32Array): ReservationState {
-  const entry = RegisteredControllerExtended;
-  const room = (reportBytes - reservationStatusExtendedBytes) / entry.layout.bytes;
+/** The two shapes of a report: where entries start, and how they are laid out. */
+const extendedForm = {
+  eds: 1,
+  headerBytes: reservationStatusExtendedBytes,
+  entry: RegisteredControllerExtended,
+};
+const plainForm = {
+  eds: 0,
+  headerBytes: ReservationStatus.layout.bytes,
+  entry: RegisteredController,
+};
+type ReportForm = typeof extendedForm | typeof plainForm;
+
+function stateOf(words: Uint32Array, { headerBytes, entry }: ReportForm): ReservationState {
+  const room = Math.floor((reportBytes - headerBytes) / entry.layout.bytes);
   // The count comes from the device: no more than what fits is believed.
   const count = Math.min(ReservationStatus.regctl.get(words, 0), room);
   const type = ReservationStatus.rtype.get(words, 0);
@@ -144,7 +174,7 @@ function stateOf(words: Uint32Array): ReservationState {
     type: kind ?? 'none',
     persistsPowerLoss: ReservationStatus.ptpls.get(words, 0) === 1,
     registered: Array.from({ length: count }, (_, index) => {
-      const at = (reservationStatusExtendedBytes + index * entry.layout.bytes) / 4;
+      const at = (headerBytes + index * entry.layout.bytes) / 4;
       return {
         controllerId: entry.cntlid.get(words, at),
         isHolder: entry.holds.get(words, at) === 1,
