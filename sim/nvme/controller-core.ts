@@ -2,7 +2,7 @@ import { Sqe } from '../../sdk/spec/nvme/command.js';
 import { Status } from '../../sdk/spec/nvme/status.js';
 import type { Arbiter } from './arbiter.js';
 import type { CompletionQueue } from './completion-queue.js';
-import { DoorbellError, type DoorbellListener, type Doorbells } from './doorbells.js';
+import type { DoorbellListener, Doorbells } from './doorbells.js';
 import type {
   Arbitration,
   CompletionQueueRequest,
@@ -183,11 +183,8 @@ export class ControllerCore
     this.onFatal();
   }
 
-  doorbellRefused(error: number): void {
-    const information =
-      error === DoorbellError.invalidRegister
-        ? DoorbellError.invalidRegister
-        : DoorbellError.invalidValue;
-    this.postEvent(errorEvent, information, errorLogPage);
+  doorbellRefused(error: number, queueId: number): void {
+    this.admin?.logError({ queueId, status: 0 });
+    this.postEvent(errorEvent, error, errorLogPage);
   }
 }

@@ -17,7 +17,7 @@ export interface DoorbellListener {
   workArrived(): void;
   /** A full completion queue has room again. */
   roomMade(queue: CompletionQueue): void;
-  doorbellRefused(error: number): void;
+  doorbellRefused(error: number, queueId: number): void;
 }
 
 export interface DoorbellParts {
@@ -144,6 +144,6 @@ export class Doorbells {
 
   private refuse(rule: CheckerRule, error: number, queue: number, value: number): void {
     this.checker.report(rule, { queue, value });
-    this.listener?.doorbellRefused(error);
+    this.listener?.doorbellRefused(error, queue);
   }
 }

@@ -22,10 +22,19 @@ export interface Executor {
   abandon(): void;
 }
 
+/** An error without an executor: a doorbell, or a command that never reached one. */
+export interface ControllerError {
+  readonly queueId: number;
+  readonly cid?: number;
+  readonly status: number;
+}
+
 /** The admin set also owns what the controller's registers set in motion. */
 export interface AdminExecutor extends Executor {
   /** Report an asynchronous event now, or when a request for it arrives. */
   postEvent(type: number, information: number, logPage: number): void;
+  /** An error that the controller itself found goes into the error log; status 0 ended no command. */
+  logError(error: ControllerError): void;
   /** CC.EN went from 0 to 1 and was accepted: features stand at their saved or default values. */
   enabled(): void;
   /** CC.SHN was written. @returns nanoseconds until CSTS.SHST may say that shutdown is complete */

@@ -1,6 +1,6 @@
 import { assert } from '../../sdk/assert.js';
 import { Fuse, Psdt, Sqe } from '../../sdk/spec/nvme/command.js';
-import { Status } from '../../sdk/spec/nvme/status.js';
+import { doNotRetry, Status, withMore } from '../../sdk/spec/nvme/status.js';
 import type { Checker } from '../checker.js';
 import type { HostLink } from '../pcie/endpoint.js';
 import type { FirmwareProfile } from '../profiles/profile.js';
@@ -219,7 +219,7 @@ export class Pipeline implements CommandServices, FetchListener {
       return;
     }
     queue.slotOfCid[command.cid] = slot;
-    if (command.isAborted) this.refuse(command, Status.abortRequested);
+    if (command.isAborted) this.skip(command);
     else if (command.fuse !== fuseNone || queue.fusedFirst !== null) this.fuse(command, queue);
     else this.begin(command);
   }
@@ -257,14 +257,22 @@ export class Pipeline implements CommandServices, FetchListener {
       return;
     }
     // SGLs are for I/O queues alone over PCIe [NVMe-PCIe-1.0 §? PSDT].
-    const status = sqe.psdt.get(command.words, 0) === Psdt.prp ? 0 : Status.invalidField;
-    if (status === 0) this.admin!.begin(command);
-    else this.complete(command, status);
+    if (sqe.psdt.get(command.words, 0) === Psdt.prp) this.admin!.begin(command);
+    else this.refuse(command, Status.invalidField);
   }
 
+  /** End a command that no executor has seen; the error log says more about it. */
   private refuse(command: Command, status: number): void {
+    const field = withMore(status === Status.invalidField ? doNotRetry(status) : status);
+    this.admin?.logError({ queueId: command.queueId, cid: command.cid, status: field });
     command.state = state.executing;
-    this.complete(command, status);
+    this.complete(command, field);
+  }
+
+  /** End a command that was aborted while it was queued. */
+  private skip(command: Command): void {
+    command.state = state.executing;
+    this.complete(command, Status.abortRequested);
   }
 
   /**

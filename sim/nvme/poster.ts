@@ -48,6 +48,8 @@ export class Poster {
   private readonly dma: Dma;
   private readonly doorbells: Doorbells;
   private readonly interrupts: InterruptSource;
+  /** When the last entry that is on its way will be there. */
+  private latestNs = 0;
   private readonly words = new Uint32Array(completionDwords);
   private readonly onReady: number;
 
@@ -64,9 +66,15 @@ export class Poster {
   /** The work of a command is done: its entry goes out after `delayNs` at the earliest. */
   send(command: Command, delayNs: number): void {
     const arrivalNs = this.link.reserveWrite(completionBytes);
+    let waitNs = Math.max(delayNs, arrivalNs);
+    const nowNs = this.world.nowNs;
+    // An admin command is done when everything before it is: a queue is deleted after its last
+    // entry was posted.
+    if (command.queueId === 0) waitNs = Math.max(waitNs, this.latestNs - nowNs);
+    this.latestNs = Math.max(this.latestNs, nowNs + waitNs);
     command.state = CommandState.posting;
     this.pool.expectEvent(command.slot);
-    this.world.schedule(Math.max(delayNs, arrivalNs), this.onReady, command.slot);
+    this.world.schedule(waitNs, this.onReady, command.slot);
   }
 
   /** The host has released entries of a queue with a backlog. */

@@ -5,7 +5,7 @@ import { AdminOpcode } from '../../../sdk/spec/nvme/opcodes.js';
 import { Status } from '../../../sdk/spec/nvme/status.js';
 import type { Command } from '../command.js';
 import type { ControllerListener, ControllerRecord } from '../controller-record.js';
-import type { AdminExecutor, ControllerServices } from '../executor.js';
+import type { AdminExecutor, ControllerError, ControllerServices } from '../executor.js';
 import { ResetStrength } from '../firmware-slots.js';
 import type { Subsystem } from '../subsystem.js';
 import { AdminContext, held } from './context.js';
@@ -143,6 +143,10 @@ export class AdminSet implements AdminExecutor, ControllerListener {
 
   postEvent(type: number, information: number, logPage: number): void {
     this.context.events.post(type, information, logPage);
+  }
+
+  logError(error: ControllerError): void {
+    this.record.logError(error);
   }
 
   // What the subsystem tells.

@@ -7,12 +7,13 @@ const test = suite('commands in a controller');
 
 /** Status codes as the standard numbers them. */
 const code = {
-  invalidField: 0x02,
-  commandIdConflict: 0x03,
+  /** With More and Do Not Retry. */
+  invalidField: 0x6002,
+  commandIdConflict: 0x2003,
   dataTransferError: 0x04,
   abortRequested: 0x07,
   abortedSqDeletion: 0x08,
-  missingFused: 0x0a,
+  missingFused: 0x200a,
 } as const;
 
 function rigWith(entries = 64): { rig: Rig; ring: HostRing } {
@@ -90,6 +91,7 @@ test('a second half alone is aborted for its missing partner', () => {
   rig.run();
   assert.is(ring.take()[0]?.status, code.missingFused);
   assert.is(rig.io.begun.length, 0);
+  assert.equal(rig.adminExecutor.errors, [{ queueId: 1, cid: 1, status: code.missingFused }]);
 });
 
 test('the reserved fuse code is an invalid field', () => {
@@ -235,6 +237,33 @@ test('deleting a submission queue ends its commands in flight and reports the mi
   assert.is(rig.checker.countOf('queueDeletedInUse'), 1);
   assert.is(services.deleteCompletionQueue(1), 0);
   assert.is(services.hasIoQueues, false);
+});
+
+test('an admin command completes after all entries that were on their way before it', () => {
+  const rig = new Rig({ changes: { firmware: { completeNs: 50_000 } } });
+  rig.enable();
+  const ring = rig.pair(1, 64);
+  const services = rig.controller.services;
+  const length = 1 << 20;
+  const buffer = rig.dma.allocate(length);
+  const bytes = new Uint8Array(length);
+  const order: string[] = [];
+  rig.controller.observe({
+    completed: (command) => order.push(`${command.queueId}:${command.cid}`),
+  });
+  // A megabyte takes 16 µs on the link; the admin command comes while it is there.
+  rig.io.onBegin = (command) => {
+    const status = services.mapData(command, length);
+    assert.is(status || services.toHost(command, bytes, 0, 0, length), 0);
+    services.complete(command, 0);
+    rig.admin.put({ cid: 99 });
+    rig.admin.ring();
+  };
+  const sgl = [buffer.iova % 2 ** 32, Math.floor(buffer.iova / 2 ** 32), length, 0];
+  ring.put({ cid: 1, opcode: 2, psdt: 1, dwords: sgl });
+  ring.ring();
+  rig.run();
+  assert.equal(order, ['1:1', '0:99']);
 });
 
 // Data.

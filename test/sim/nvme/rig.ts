@@ -2,7 +2,7 @@ import type { DmaRegion } from '../../../sdk/device.js';
 import { Checker } from '../../../sim/checker.js';
 import type { Command } from '../../../sim/nvme/command.js';
 import { Controller } from '../../../sim/nvme/controller.js';
-import type { AdminExecutor, Executor } from '../../../sim/nvme/executor.js';
+import type { AdminExecutor, ControllerError, Executor } from '../../../sim/nvme/executor.js';
 import { SimDmaSpace } from '../../../sim/pcie/dma-space.js';
 import type { HostLink } from '../../../sim/pcie/endpoint.js';
 import { HostMemory } from '../../../sim/pcie/host-memory.js';
@@ -56,6 +56,7 @@ export class ScriptedExecutor implements Executor, AdminExecutor {
   finished: number[] = [];
   cancelled: number[] = [];
   events: { type: number; information: number; logPage: number }[] = [];
+  errors: ControllerError[] = [];
   abandonCount = 0;
   enabledCount = 0;
   shutdowns: boolean[] = [];
@@ -88,6 +89,10 @@ export class ScriptedExecutor implements Executor, AdminExecutor {
 
   postEvent(type: number, information: number, logPage: number): void {
     this.events.push({ type, information, logPage });
+  }
+
+  logError(error: ControllerError): void {
+    this.errors.push(error);
   }
 
   enabled(): void {
