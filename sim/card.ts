@@ -22,6 +22,7 @@ import { World } from './world.js';
 export type MakeCommandSets = (parts: {
   readonly controller: Controller;
   readonly subsystem: Subsystem;
+  readonly checker: Checker;
 }) => { readonly admin: AdminExecutor; readonly io: Executor };
 
 export interface SimCardOptions {
@@ -182,7 +183,11 @@ export class SimCard {
       controllerId: this.subsystem.secondaries.primaryId + index,
       onSubsystemReset: () => this.subsystemReset(),
     });
-    const { admin, io } = this.commandSets({ controller: nvme, subsystem: this.subsystem });
+    const { admin, io } = this.commandSets({
+      controller: nvme,
+      subsystem: this.subsystem,
+      checker,
+    });
     nvme.attach(admin, io);
     fn.attach(nvme);
     fn.onBusReset = () => this.busReset();
@@ -244,8 +249,8 @@ function barsOf(profile: Profile): readonly EndpointBar[] {
 }
 
 /** What a card of this package does with admin and I/O commands. */
-const makeCommandSets: MakeCommandSets = ({ controller, subsystem }) => {
+const makeCommandSets: MakeCommandSets = ({ controller, subsystem, checker }) => {
   const { services, controllerId } = controller;
   const parts = { services, subsystem, controllerId };
-  return { admin: new AdminSet(parts), io: makeIoSet(parts) };
+  return { admin: new AdminSet({ ...parts, checker }), io: makeIoSet(parts) };
 };

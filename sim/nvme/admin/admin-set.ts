@@ -3,6 +3,7 @@ import { EventFeature } from '../../../sdk/spec/nvme/features.js';
 import { LogPage, SelfTestOutcome } from '../../../sdk/spec/nvme/logs.js';
 import { AdminOpcode } from '../../../sdk/spec/nvme/opcodes.js';
 import { Status } from '../../../sdk/spec/nvme/status.js';
+import type { Checker } from '../../checker.js';
 import type { Command } from '../command.js';
 import type { ControllerListener, ControllerRecord } from '../controller-record.js';
 import type { AdminExecutor, ControllerError, ControllerServices } from '../executor.js';
@@ -19,6 +20,7 @@ import { type AdminEntry, adminEntries } from './handlers.js';
 import { HealthWatch } from './health-watch.js';
 import { KeepAliveTimer } from './keep-alive-timer.js';
 import { PowerManager } from './power-manager.js';
+import { reservedDwordSet } from './reserved-words.js';
 import { SelfTestOperation } from './self-test-operation.js';
 import { TelemetryData, TelemetryReason } from './telemetry-data.js';
 import { telemetryFacts } from './telemetry-facts.js';
@@ -28,6 +30,8 @@ export interface AdminOptions {
   readonly services: ControllerServices;
   readonly subsystem: Subsystem;
   readonly controllerId: number;
+  /** Told of reserved fields that are not zero; nobody is when left out. */
+  readonly checker?: Checker;
 }
 
 /** What `command.step` says: checked and waiting, or its handler has run. */
@@ -42,6 +46,7 @@ export class AdminSet implements AdminExecutor, ControllerListener {
   readonly context: AdminContext;
   private readonly record: ControllerRecord;
   private readonly subsystem: Subsystem;
+  private readonly checker: Checker | null;
   private aborts = 0;
 
   constructor(options: AdminOptions) {
@@ -49,6 +54,7 @@ export class AdminSet implements AdminExecutor, ControllerListener {
     const { world, health } = subsystem;
     const events = new EventQueue((command, dw0) => this.context.end(command, 0, dw0));
     this.subsystem = subsystem;
+    this.checker = options.checker ?? null;
     this.record = subsystem.controller(controllerId);
     this.context = new AdminContext({
       services,
@@ -80,6 +86,7 @@ export class AdminSet implements AdminExecutor, ControllerListener {
       context.end(command, context.refuse(Status.invalidOpcode, Sqe.opc));
       return;
     }
+    this.reportReserved(command);
     const status = this.check(command, entry);
     if (status !== 0) {
       context.end(command, status);
@@ -222,6 +229,14 @@ export class AdminSet implements AdminExecutor, ControllerListener {
       return Status.abortLimitExceeded;
     }
     return 0;
+  }
+
+  private reportReserved(command: Command): void {
+    const dword = reservedDwordSet(command.opcode, command.words);
+    if (dword < 0 || this.checker === null) return;
+    const controller = this.record.id;
+    const value = command.words[dword]!;
+    this.checker.report('reservedNotZero', { controller, queue: 0, cid: command.cid, value });
   }
 
   private run(command: Command, entry: AdminEntry): void {

@@ -319,6 +319,16 @@ test('an identifier in a command that names no namespace is refused', async () =
   }
 });
 
+test('a reserved field that is not zero is reported, and the command runs', async () => {
+  const bench = await AdminBench.open();
+  const { checker } = bench.card;
+  await bench.must({ opcode: AdminOpcode.keepAlive });
+  assert.is(checker.countOf('reservedNotZero'), 0);
+  await bench.must({ opcode: AdminOpcode.keepAlive, fields: [[SecurityReceive.al, 0x10]] });
+  assert.is(checker.countOf('reservedNotZero'), 1);
+  assert.is(checker.reports.at(-1)?.value, 0x10);
+});
+
 test('an SGL in an admin command is refused', async () => {
   const bench = await AdminBench.open();
   const command = bench.commandOf({ opcode: AdminOpcode.identify, data: bench.page });
