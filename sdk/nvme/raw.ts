@@ -80,6 +80,7 @@ export class RawController {
   adminSq!: RawSubmissionQueue;
   adminCq!: RawCompletionQueue;
   private nextCid = 1;
+  private capWords: Uint32Array | undefined;
 
   constructor(fn: PciFunction, options: RawOptions = {}) {
     this.fn = fn;
@@ -105,9 +106,10 @@ export class RawController {
     this.bar.write32(Register[name] + 4, value);
   }
 
-  /** A field of CAP. */
+  /** A field of CAP, which is read once and again at every `enable`. */
   cap(field: Bits): number {
-    return field.get(new Uint32Array([this.read('cap'), this.readHigh('cap')]), 0);
+    this.capWords ??= new Uint32Array([this.read('cap'), this.readHigh('cap')]);
+    return field.get(this.capWords, 0);
   }
 
   /** Bytes of the smallest memory page, which is the one that `enable` selects. */
@@ -136,6 +138,7 @@ export class RawController {
   /** [NVMe-2.0 §3.5.1] Fresh admin queues, CC.EN = 1, and wait for CSTS.RDY = 1. */
   async enable(options: EnableOptions = {}): Promise<void> {
     const entries = options.adminEntries ?? 32;
+    this.capWords = undefined;
     this.adminSq = this.submissionQueue(0, { entries });
     this.adminCq = this.completionQueue(0, { entries });
     this.write('aqa', Aqa.acqs.put(Aqa.asqs.put(0, entries), entries));

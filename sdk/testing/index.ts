@@ -15,6 +15,7 @@ export {
 } from '../nvme/raw.js';
 export { hexDump, type Pattern, poison, TestBuffer } from './buffer.js';
 export { CommandLog } from './command-log.js';
+export { type LbaDistribution, LbaPicker } from './lba-picker.js';
 export { activeNamespaces, type BlockRange, NamespaceFixture, namespaceList } from './namespace.js';
 export { TestPrng } from './prng.js';
 export { createCq, createSq, deleteQueue, QueueFixture, type QueueOptions } from './queue.js';
@@ -28,3 +29,11 @@ export {
 } from './rig.js';
 export { StampBook, type StampFault } from './stamps.js';
 export { Unsupported } from './unsupported.js';
+export {
+  deepest,
+  IoWorker,
+  type Weighted,
+  type WorkerOp,
+  type WorkerOptions,
+  type WorkerReport,
+} from './worker.js';

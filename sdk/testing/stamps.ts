@@ -93,9 +93,10 @@ export class StampBook {
     const doubtful = this.doubtful.get(lba);
     if (version === undefined && doubtful === undefined) return undefined;
     const found = words[2]!;
-    const isGood = doubtful === undefined ? found === version : doubtful.has(found);
+    const good = doubtful ?? new Set([version ?? blank]);
+    const isGood = found !== blank && good.has(found);
     // Before its first write a doubtful block may hold anything.
-    if (!isGood && doubtful?.has(blank) === true) return undefined;
+    if (!isGood && good.has(blank)) return undefined;
     const expected = isGood ? found : (version ?? found);
     for (let word = 0; word < words.length; word++) {
       if (words[word] === this.word(lba, expected, word)) continue;
