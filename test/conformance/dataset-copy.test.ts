@@ -123,7 +123,13 @@ statement('only as many ranges as NR says are used', datasetCite, async (rig) =>
 
 async function copyBench(rig: Rig): Promise<Bench> {
   rig.needs((await rig.id(Id.oncsCopy)) === 1, 'copy');
-  return bench(rig);
+  const made = await bench(rig);
+  const limits = [made.ns.id(IdentifyNamespace.mssrl), made.ns.id(IdentifyNamespace.mcl)];
+  rig.needs(
+    limits.every((limit) => limit > 0),
+    'a copy of any length',
+  );
+  return made;
 }
 
 /** A copy of format 0 ranges to `target`. */

@@ -30,6 +30,16 @@ const select = async (rig: Rig): Promise<void> => {
   rig.needs((await rig.id(IdentifyController.oncsSaveSelect)) === 1, 'Save and Select in features');
 };
 
+/** A feature may be one that cannot be changed: its capabilities say so. */
+async function changeable(rig: Rig, fid: number, name: string): Promise<void> {
+  if ((await rig.id(IdentifyController.oncsSaveSelect)) === 0) return;
+  const nsid = nsidFor(fid);
+  const { dw0 } = rig.succeeded(
+    await rig.getFeature({ fid, nsid, select: FeatureSelect.capabilities }),
+  );
+  rig.needs(FeatureCapabilities.changeable.of(dw0) === 1, `a change of ${name}`);
+}
+
 /** Features that every I/O controller has [NVMe-2.0 §3.1.2.1 Feature Support Requirements]. */
 const mandatory = [
   ['Arbitration', Feature.arbitration],
@@ -70,7 +80,7 @@ for (const [name, fid] of mandatory) {
   });
 }
 
-for (const fid of [Feature.arbitration, Feature.numberOfQueues, Feature.asynchronousEvents]) {
+for (const fid of [Feature.numberOfQueues, Feature.asynchronousEvents]) {
   statement(`feature ${fid}h is changeable`, getCite, async (rig) => {
     await select(rig);
     const { dw0 } = rig.succeeded(
@@ -89,6 +99,18 @@ for (const fid of [0x00, 0x70, 0x7c]) {
   });
 }
 
+statement('a feature that is not changeable cannot be set', setCite, async (rig) => {
+  await select(rig);
+  for (const [, fid] of mandatory) {
+    const nsid = nsidFor(fid);
+    const { dw0 } = rig.succeeded(
+      await rig.getFeature({ fid, nsid, select: FeatureSelect.capabilities }),
+    );
+    if (FeatureCapabilities.changeable.of(dw0) === 1) continue;
+    rig.refused(await rig.setFeature({ fid, nsid }), Status.featureNotChangeable);
+  }
+});
+
 statement('a feature that is not saveable cannot be saved', setCite, async (rig) => {
   await select(rig);
   const fid = Feature.numberOfQueues;
@@ -104,6 +126,7 @@ for (const [title, fid, value] of [
   ['asynchronous event configuration', Feature.asynchronousEvents, 0x0000_000f],
 ] as const) {
   statement(`${title} read back as they were set`, setCite, async (rig) => {
+    await changeable(rig, fid, title);
     rig.succeeded(await rig.setFeature({ fid, value }));
     assert.is(rig.succeeded(await rig.getFeature({ fid })).dw0, value);
   });
@@ -113,6 +136,7 @@ for (const [title, fid, value] of [
     '[NVMe-2.0 §? Features and resets]',
     async (rig) => {
       await select(rig);
+      await changeable(rig, fid, title);
       const { dw0: capabilities } = rig.succeeded(
         await rig.getFeature({ fid, select: FeatureSelect.capabilities }),
       );
@@ -129,6 +153,7 @@ for (const [title, fid, value] of [
 
   statement(`setting ${title} does not change their default`, getCite, async (rig) => {
     await select(rig);
+    await changeable(rig, fid, title);
     const initial = async () =>
       rig.succeeded(await rig.getFeature({ fid, select: FeatureSelect.default })).dw0;
     const before = await initial();
@@ -141,6 +166,7 @@ statement(
   'arbitration burst 111b, no limit, is accepted',
   '[NVMe-2.0 §5.27.1.1 Arbitration]',
   async (rig) => {
+    await changeable(rig, Feature.arbitration, 'arbitration');
     rig.succeeded(await rig.setFeature({ fid: Feature.arbitration, value: 7 }));
     assert.is(await rig.feature(Feature.arbitration, ArbitrationFeature.ab), 7);
   },
@@ -159,6 +185,7 @@ statement(
   'every power state can be entered, and left for state 0',
   '[NVMe-2.0 §5.27.1.2 Power Management]',
   async (rig) => {
+    await changeable(rig, Feature.powerManagement, 'the power state');
     const fid = Feature.powerManagement;
     for (let value = (await rig.id(IdentifyController.npss)) - 1; value >= 0; value--) {
       rig.succeeded(await rig.setFeature({ fid, value }));
@@ -171,6 +198,7 @@ statement(
   'a power state beyond NPSS is refused',
   '[NVMe-2.0 §5.27.1.2 Power Management]',
   async (rig) => {
+    await changeable(rig, Feature.powerManagement, 'the power state');
     const value = await rig.id(IdentifyController.npss);
     rig.needs(value <= 31, 'a power state number that is free');
     rig.refused(await rig.setFeature({ fid: Feature.powerManagement, value }), Status.invalidField);
@@ -204,6 +232,7 @@ statement(
   'the time limit of error recovery reads back',
   '[NVM-1.0 §4.1.3.2 Error Recovery]',
   async (rig) => {
+    await changeable(rig, Feature.errorRecovery, 'error recovery');
     const { nsid } = await rig.namespace();
     const fid = Feature.errorRecovery;
     const value = ErrorRecoveryFeature.tler.put(0, 50);
@@ -264,6 +293,7 @@ statement(
   'interrupt coalescing is off at first',
   '[NVMe-2.0 §5.27.1.6 Interrupt Coalescing]',
   async (rig) => {
+    await changeable(rig, Feature.interruptCoalescing, 'interrupt coalescing');
     assert.is(await rig.feature(Feature.interruptCoalescing, CoalescingFeature.time), 0);
   },
 );
@@ -272,7 +302,9 @@ statement(
   'coalescing of a vector can be disabled',
   '[NVMe-2.0 §5.27.1.7 Interrupt Vector Configuration]',
   async (rig) => {
+    await changeable(rig, Feature.interruptVector, 'vector configuration');
     rig.needs(rig.fn.interrupts.vectorCount >= 2, 'two interrupt vectors');
+    rig.fn.interrupts.enable(2);
     await rig.queuePair({ entries: 4, vector: 1 });
     const fid = Feature.interruptVector;
     for (const disabled of [1, 0]) {
@@ -289,6 +321,7 @@ statement(
   'a vector that does not exist cannot be configured',
   '[NVMe-2.0 §5.27.1.7 Interrupt Vector Configuration]',
   async (rig) => {
+    await changeable(rig, Feature.interruptVector, 'vector configuration');
     const fid = Feature.interruptVector;
     rig.refused(await rig.setFeature({ fid, value: 0xffff }), Status.invalidField);
   },
@@ -298,6 +331,7 @@ statement(
   'normal write atomicity can be disabled',
   '[NVM-1.0 §? Write Atomicity Normal]',
   async (rig) => {
+    await changeable(rig, Feature.writeAtomicity, 'write atomicity');
     const fid = Feature.writeAtomicity;
     for (const value of [1, 0]) {
       rig.succeeded(await rig.setFeature({ fid, value }));

@@ -13,7 +13,7 @@ import { IdentifyController as Id } from '../../sdk/spec/nvme/identify-controlle
 import { IdentifyNamespace } from '../../sdk/spec/nvme/identify-namespace.js';
 import { LogPage } from '../../sdk/spec/nvme/logs.js';
 import { AdminOpcode } from '../../sdk/spec/nvme/opcodes.js';
-import { Status } from '../../sdk/spec/nvme/status.js';
+import { Status, statusKind } from '../../sdk/spec/nvme/status.js';
 import { activeNamespaces, namespaceList } from '../../sdk/testing/namespace.js';
 import type { Rig } from '../../sdk/testing/rig.js';
 import { secondNs } from '../../sdk/units.js';
@@ -34,6 +34,12 @@ async function canFormat(rig: Rig): Promise<void> {
 
 async function canManage(rig: Rig): Promise<void> {
   rig.needs((await rig.id(Id.oacsNamespace)) === 1, 'namespace management');
+  // Some announce the pair of commands and have only attachment.
+  const probe = rig
+    .command(AdminOpcode.namespaceManagement, 0, rig.buffer(4096, { kind: 'zeroes' }))
+    .set(NamespaceManagement.sel, 15);
+  const { status } = await rig.admin(probe);
+  rig.needs(statusKind(status) !== Status.invalidOpcode, 'creation of namespaces');
 }
 
 const format = (rig: Rig, nsid: number) => rig.command(AdminOpcode.formatNvm, nsid);

@@ -320,16 +320,21 @@ statement(
   },
 );
 
-statement('with type 2, the initial reference tag may be any number', cite, async (rig) => {
-  await withProtection(rig, 2, async (made) => {
-    const io = { lba: 90, count: 3, ref: 0xffff_fffe, check: all };
-    const { data, metadata } = prepare(made, io);
-    rig.succeeded(await run(made, NvmOpcode.write, io, data, metadata));
-    const [back, tags] = [rig.buffer(data.length), rig.buffer(24)];
-    rig.succeeded(await run(made, NvmOpcode.read, io, back, tags));
-    assert.ok(back.equals(data) && tags.equals(metadata));
+for (const [title, ref] of [
+  ['the initial reference tag need not be the LBA', 123_456],
+  ['the initial reference tag may be any number', 0xffff_fffe],
+] as const) {
+  statement(`with type 2, ${title}`, cite, async (rig) => {
+    await withProtection(rig, 2, async (made) => {
+      const io = { lba: 90, count: 3, ref, check: all };
+      const { data, metadata } = prepare(made, io);
+      rig.succeeded(await run(made, NvmOpcode.write, io, data, metadata));
+      const [back, tags] = [rig.buffer(data.length), rig.buffer(24)];
+      rig.succeeded(await run(made, NvmOpcode.read, io, back, tags));
+      assert.ok(back.equals(data) && tags.equals(metadata));
+    });
   });
-});
+}
 
 statement(
   'with type 3, only FFFFh and FFFFFFFFh together turn the checks off',
