@@ -11,7 +11,7 @@ const groups = {
   kernel: kernelCases,
   process: processCases,
   loss: lossCases,
-  conformance: conformanceCases(['plain']),
+  conformance: conformanceCases('shared'),
 } as const;
 
 const asked = process.argv.slice(2);
