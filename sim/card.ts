@@ -144,6 +144,7 @@ export class SimCard {
   /** A hot reset of the bus reaches all functions. */
   busReset(): void {
     for (const fn of this.functions) fn.startReset('bus');
+    this.subsystem.conventionalReset();
     this.link.reset();
   }
 

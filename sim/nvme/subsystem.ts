@@ -297,6 +297,11 @@ export class Subsystem implements SanitizeTarget {
     this.tell((listener) => listener.powerRestored());
   }
 
+  /** A hot reset of the bus, after each controller was reset. */
+  conventionalReset(): void {
+    this.firmware.reset(ResetStrength.conventional);
+  }
+
   /** NSSR, after each controller was reset. */
   subsystemReset(): void {
     this.firmware.reset(ResetStrength.subsystem);

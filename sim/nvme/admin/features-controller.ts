@@ -254,6 +254,15 @@ const hostIdentifier: FeatureDefinition = {
   getBytes: hostIdBytesOf,
   defaultWord: zero,
   defaultData: () => new Uint8Array(spec.hostIdBytes.extended),
+  // All controllers of a subsystem speak of hosts in one format [NVMe-2.0 §5.27.1.? EXHID].
+  check: ({ subsystem, record }, { data }) => {
+    const digits = 2 * (data?.length ?? 0);
+    const isOther = subsystem.controllerIds
+      .filter((id) => id !== record.id)
+      .map((id) => subsystem.controller(id).hostId)
+      .some((hostId) => hostId !== '' && hostId.length !== digits);
+    return isOther ? Status.hostIdentifierInconsistentFormat : 0;
+  },
   apply: ({ record }, { data }) => {
     const isZero = data === null || data.every((byte) => byte === 0);
     record.hostId = isZero ? '' : Buffer.from(data).toString('hex');

@@ -111,6 +111,18 @@ test('errors and features are of one controller, health is of the subsystem', as
   assert.is.not((await secondary.getFeature(Feature.arbitration)).dw0, 0x0101_0101);
 });
 
+test('host identifiers of one subsystem have one format', async () => {
+  const { primary, secondary } = await openPair();
+  const data = primary.buffer();
+  data.bytes.set([1]);
+  assert.is((await primary.setFeature(Feature.hostIdentifier, 1, { data })).status, 0);
+  const own = secondary.buffer();
+  own.bytes.set([2]);
+  const short = await secondary.setFeature(Feature.hostIdentifier, 0, { data: own });
+  assert.is(short.status, Status.hostIdentifierInconsistentFormat);
+  assert.is((await secondary.setFeature(Feature.hostIdentifier, 1, { data: own })).status, 0);
+});
+
 interface Key {
   readonly current?: number;
   readonly next?: number;

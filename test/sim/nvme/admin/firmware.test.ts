@@ -139,6 +139,15 @@ test('a power cycle starts an image that needs a conventional reset', async () =
   assert.is(await running(bench), '1.1.0');
 });
 
+test('a hot reset of the bus starts an image that needs a conventional reset', async () => {
+  const bench = await AdminBench.open();
+  await bring(bench, '1.1.0', ActivationNeeds.conventionalReset);
+  await commit(bench, 2, 1);
+  await bench.raw.fn.reset('bus');
+  await bench.raw.enable();
+  assert.is(await running(bench), '1.1.0');
+});
+
 test('a damaged image is refused and its slot keeps what it had', async () => {
   const bench = await AdminBench.open();
   const image = makeFirmwareImage({ revision: 'bad', lengthBytes: 2 * pieceBytes });
