@@ -59,4 +59,16 @@ export const commands = {
     summary: 'controller registers',
     load: () => import('./show-regs.js'),
   },
+  doctor: {
+    summary: 'what a real card needs here, and how it stands',
+    load: () => import('./doctor.js'),
+  },
+  bind: {
+    summary: 'take a real controller from the kernel, or give it back',
+    load: () => import('./bind.js'),
+  },
+  'build-native': {
+    summary: 'compile the addon for real cards',
+    load: () => import('./build-native.js'),
+  },
 } as const satisfies Readonly<Record<string, CommandEntry>>;

@@ -69,4 +69,20 @@ test('list shows the simulated cards, as text and as JSON', () => {
   assert.match(String(at(cards, 0, 'address')), /^sim:/);
 });
 
+test('doctor says of each thing how it stands, and what to do about what is wrong', () => {
+  const findings = at(JSON.parse(ultima('doctor', '-o', 'json').out), 'findings');
+  assert.ok(Array.isArray(findings) && findings.length >= 4);
+  for (const finding of findings) {
+    assert.match(String(at(finding, 'verdict')), /^(?:ok|note|wrong)$/);
+    if (at(finding, 'verdict') === 'wrong') assert.not.equal(at(finding, 'remedy'), '');
+  }
+});
+
+test('bind refuses what is no address, and a function that is not there', () => {
+  assert.is(ultima('bind', 'nvme0').code, 2);
+  const { code, err } = ultima('bind', 'ffff:ff:1f.7');
+  assert.is(code, 2);
+  assert.match(err, /ffff:ff:1f\.7/);
+});
+
 test.run();
