@@ -33,7 +33,7 @@ export interface ControllerError {
 export interface AdminExecutor extends Executor {
   /** Report an asynchronous event now, or when a request for it arrives. */
   postEvent(type: number, information: number, logPage: number): void;
-  /** An error that the controller itself found goes into the error log; status 0 ended no command. */
+  /** The controller itself found an error, for the error log; status 0 ended no command. */
   logError(error: ControllerError): void;
   /** CC.EN went from 0 to 1 and was accepted: features stand at their saved or default values. */
   enabled(): void;
