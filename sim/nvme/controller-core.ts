@@ -142,6 +142,7 @@ export class ControllerCore
     const page = this.memoryPageBytes;
     const isPlaced = shadowAddress > 0 && eventIndexAddress > 0;
     if (!isPlaced || shadowAddress % page !== 0 || eventIndexAddress % page !== 0) {
+      this.checker.report('shadowDoorbell', { value: shadowAddress });
       return Status.invalidField;
     }
     this.shadow.set(shadowAddress, eventIndexAddress);
