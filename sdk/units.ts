@@ -35,3 +35,11 @@ export function parseSize(text: string): number | null {
   const unit = sizeUnits.find(([name]) => name === match?.[2]);
   return match === null || unit === undefined ? null : Number(match[1]) * unit[1];
 }
+
+/**
+ * The same integer below 2^31, kept as a small integer. A power or a quotient computes as a double,
+ * and a field that once held a double makes every use of it floating-point arithmetic.
+ */
+export function smallInteger(value: number): number {
+  return value | 0;
+}

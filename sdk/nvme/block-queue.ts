@@ -8,7 +8,7 @@ import {
 } from '../block/request.js';
 import type { DmaRegion, DmaSpace } from '../device.js';
 import { ErrorCode, UltimaError } from '../errors.js';
-import { lowDword } from '../units.js';
+import { lowDword, smallInteger } from '../units.js';
 import { BlockIssue } from './block-issue.js';
 import { blockStatusOf, combine } from './block-status.js';
 import type { CompletionQueue } from './completion-queue.js';
@@ -72,7 +72,8 @@ export class BlockQueue implements SlotOwner {
     this.blockBytes = blockBytesOf(format);
     this.blockCount = format.blockCount;
     this.maxInFlight = this.queue.slotCount;
-    this.directBytes = parts.sgl === 'always' ? 0 : limits.transferBlocks * this.blockBytes;
+    this.directBytes =
+      parts.sgl === 'always' ? 0 : smallInteger(limits.transferBlocks * this.blockBytes);
     this.boundaryBlocks = limits.boundaryBlocks;
     const isPowerOfTwo = (limits.boundaryBlocks & (limits.boundaryBlocks - 1)) === 0;
     this.boundaryMask = isPowerOfTwo ? limits.boundaryBlocks - 1 : -1;
@@ -335,7 +336,8 @@ export interface BlockQueueParts {
  */
 export function blockBytesOf(format: NamespaceFormat): number {
   const isStripped = format.protectionType !== 0 && format.metadataBytes === 8;
-  return format.dataBytes + (format.isExtended && !isStripped ? format.metadataBytes : 0);
+  const metadataBytes = format.isExtended && !isStripped ? format.metadataBytes : 0;
+  return smallInteger(format.dataBytes + metadataBytes);
 }
 
 function beyondTheEnd(request: BlockRequest, blockCount: number): RangeError {

@@ -8,7 +8,7 @@ import {
   SglType,
   sglDescriptorBytes,
 } from '../spec/nvme/data-pointer.js';
-import { dwordSpan, highDword, lowDword } from '../units.js';
+import { dwordSpan, highDword, lowDword, smallInteger } from '../units.js';
 
 /** Scattered memory: what a block request carries, and what every other command brings along. */
 export interface Segments {
@@ -69,11 +69,11 @@ export class DataPointers {
 
   constructor(space: DmaSpace, parts: PointerParts) {
     const { pageBytes, slotCount, listPages } = parts;
-    this.pageBytes = pageBytes;
-    this.pageMask = pageBytes - 1;
-    this.listBytes = listPages * pageBytes;
-    this.listDwords = this.listBytes / 4;
-    this.entriesPerPage = pageBytes / prpEntryBytes;
+    this.pageBytes = smallInteger(pageBytes);
+    this.pageMask = this.pageBytes - 1;
+    this.listBytes = smallInteger(listPages * pageBytes);
+    this.listDwords = smallInteger(this.listBytes / 4);
+    this.entriesPerPage = smallInteger(pageBytes / prpEntryBytes);
     // Each page of the chain but the last gives one entry to the chain; PRP1 adds one page.
     this.maxPages = listPages * this.entriesPerPage - (listPages - 1) + 1;
     this.maxDescriptors = Math.floor(this.listBytes / sglDescriptorBytes);

@@ -2,7 +2,7 @@ import type { BlockDevice, BlockLimits } from '../block/device.js';
 import { BlockOp, type BlockRequest } from '../block/request.js';
 import type { Clock, DmaSpace } from '../device.js';
 import { MediaStatus, statusKind } from '../spec/nvme/status.js';
-import { GiB } from '../units.js';
+import { GiB, smallInteger } from '../units.js';
 import type { CommandResult } from './admin-queue.js';
 import { BlockQueue, blockBytesOf } from './block-queue.js';
 import { blockStatusOf } from './block-status.js';
@@ -350,7 +350,7 @@ function pieceLimits(format: NamespaceFormat, controller: NamespaceKeeper): Piec
     limits.zeroBytes === 0 ? mostBlocksOfCommand : limits.zeroBytes / format.dataBytes;
   const byRange = limits.deallocateBlocks === 0 ? mostBlocksOfRange : limits.deallocateBlocks;
   return {
-    transferBlocks: Math.max(1, Math.min(mostBlocksOfCommand, byTransfer)),
+    transferBlocks: smallInteger(Math.max(1, Math.min(mostBlocksOfCommand, byTransfer))),
     zeroBlocks: Math.max(1, Math.min(mostBlocksOfCommand, Math.floor(byZeroes))),
     discardBlocks: byRange,
     boundaryBlocks: format.boundaryBlocks,

@@ -2,6 +2,7 @@ import { assert } from '../assert.js';
 import type { Bar, DmaRegion } from '../device.js';
 import { commandDwords, Sqe } from '../spec/nvme/command.js';
 import { Cqe } from '../spec/nvme/completion.js';
+import { smallInteger } from '../units.js';
 import type { CompletionQueue } from './completion-queue.js';
 import type { QueueObserver } from './observer.js';
 import type { ShadowDoorbell } from './shadow-doorbell.js';
@@ -94,7 +95,7 @@ export class SubmissionQueue {
     this.completion = completion;
     this.bar = bar;
     this.doorbell = doorbell;
-    this.slotSpan = 2 ** Math.ceil(Math.log2(entries));
+    this.slotSpan = smallInteger(2 ** Math.ceil(Math.log2(entries)));
     this.slotMask = this.slotSpan - 1;
     this.live = Int32Array.from({ length: this.slotSpan }, (_, slot) => ~slot);
     this.times = completion.times;
