@@ -42,7 +42,9 @@ export class WriteCache {
   private readonly newest: Int32Array;
   private readonly pending: Int32Array;
   private readonly freeSlots: Int32Array;
-  private freeCount: number;
+  private freeCount = 0;
+  /** Places from here on were never used. */
+  private freshSlot = 0;
 
   // The log, a ring: `tail` is the oldest entry, both run on without wrapping.
   private readonly logPage: Float64Array;
@@ -61,11 +63,10 @@ export class WriteCache {
     this.store = store;
     this.chance = options.chance;
     this.capacity = capacity;
-    this.dirty = new PageIndex(Math.log2(capacity) + 1);
+    this.dirty = new PageIndex();
     this.newest = new Int32Array(capacity);
     this.pending = new Int32Array(capacity);
-    this.freeSlots = Int32Array.from({ length: capacity }, (_, i) => i);
-    this.freeCount = capacity;
+    this.freeSlots = new Int32Array(capacity);
     this.logPage = new Float64Array(capacity);
     this.logContent = new Int32Array(capacity);
     this.logMask = new Uint8Array(capacity);
@@ -114,7 +115,7 @@ export class WriteCache {
     }
     let slot = this.dirty.get(page);
     if (slot === absent) {
-      slot = this.freeSlots[--this.freeCount]!;
+      slot = this.freeCount > 0 ? this.freeSlots[--this.freeCount]! : this.freshSlot++;
       this.pending[slot] = 0;
       this.dirty.set(page, slot);
     } else {

@@ -58,7 +58,9 @@ export class Medium {
     this.tear = options.tear;
     // No blocks before the first `reformat`.
     this.pool = new PagePool(512, new Uint8Array(0));
-    this.cache = this.makeCache(new MemoryStore(this.pool));
+    const { chance } = options;
+    const store = new MemoryStore(this.pool);
+    this.cache = new WriteCache(this.pool, store, { capacityPages: 0, chance });
   }
 
   /** Writes may complete before they are durable. */
