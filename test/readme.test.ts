@@ -1,0 +1,73 @@
+import { spawn } from 'node:child_process';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import * as assert from 'uvu/assert';
+import { suite } from './support/suite.js';
+
+const test = suite('README');
+const root = fileURLToPath(new URL('../../', import.meta.url));
+const text = readFileSync(join(root, 'README.md'), 'utf8');
+
+interface Ended {
+  readonly code: number | null;
+  readonly out: string;
+}
+
+function node(...words: string[]): Promise<Ended> {
+  return new Promise((resolve) => {
+    const child = spawn(process.execPath, words, { cwd: root });
+    let out = '';
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding('utf8').on('data', (piece: string) => {
+        out += piece;
+      });
+    }
+    child.on('close', (code) => resolve({ code, out }));
+  });
+}
+
+/** The fenced blocks of a language. */
+function blocks(language: string): string[] {
+  return [...text.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\``, 'gms'))].map(
+    (m) => m[1]!,
+  );
+}
+
+test('there are programs and commands to try', () => {
+  assert.ok(blocks('ts').length >= 2);
+  assert.ok(commands().length >= 8);
+});
+
+// The files lie inside the package, where its own name leads to its exports.
+for (const [i, program] of blocks('ts').entries()) {
+  test(`program ${i + 1} runs as it stands`, async () => {
+    const folder = join(root, 'dist/readme');
+    mkdirSync(folder, { recursive: true });
+    const path = join(folder, `program-${i + 1}-${process.pid}.mjs`);
+    writeFileSync(path, program);
+    const { code, out } = await node(path);
+    rmSync(path);
+    assert.is(code, 0, out);
+    assert.match(out, i === 0 ? /^true \d+ ns of card time\n$/ : /^[\d.]+ [\d.]+ 0\n$/);
+  });
+}
+
+/** What a reader without a real card can type; `doctor` may well find something wrong. */
+function commands(): string[][] {
+  return blocks('sh')
+    .flatMap((block) => block.split('\n'))
+    .filter((line) => line.startsWith('npx ultima ') && !/vfio|doctor|bind/.test(line))
+    .map((line) => line.slice('npx ultima '.length).split(' '));
+}
+
+for (const words of commands()) {
+  test(`ultima ${words.join(' ')} does what it says`, async () => {
+    const isReplay = words[0] === 'replay' && !words.includes('--help');
+    const quiet = isReplay ? ['--report', 'none', '--perfetto', 'none'] : [];
+    const { code, out } = await node('dist/sdk/cli/main.js', ...words, ...quiet);
+    assert.is(code, 0, out);
+  });
+}
+
+test.run();
