@@ -19,6 +19,12 @@ export class Dma {
     this.hasBuffer = buffer !== null;
   }
 
+  /** Whose accesses follow, for reports about them; cid -1 for the queue itself. */
+  name(queueId: number, cid: number): void {
+    this.memory.queue = queueId;
+    this.memory.cid = cid;
+  }
+
   /** Whether an access stays inside the card and costs the link nothing. */
   isLocal(address: number, length: number): boolean {
     return this.buffer?.holds(address, length) === true;

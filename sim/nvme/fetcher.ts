@@ -8,6 +8,9 @@ import type { Dma } from './dma.js';
 import type { Doorbells } from './doorbells.js';
 import type { SubmissionQueue } from './submission-queue.js';
 
+/** The queue itself is accessed, for no command of it. */
+const noCommand = -1;
+
 /** Takes what was fetched. */
 export interface FetchListener {
   /** A command has arrived; `isAborted` is set when an Abort named it while it was queued. */
@@ -132,6 +135,7 @@ export class Fetcher {
   private take(queue: SubmissionQueue, epoch: number): boolean {
     for (let left = this.count; left > 0; left--) {
       const index = queue.head;
+      this.dma.name(queue.queueId, noCommand);
       const command = this.pool.take(queue);
       if (!this.dma.readWords(queue.memory.at(index), command.words, 0, commandDwords)) {
         this.pool.release(command);

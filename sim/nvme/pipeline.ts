@@ -108,10 +108,12 @@ export class Pipeline implements CommandServices, FetchListener {
   }
 
   mapData(command: Command, length: number): number {
+    this.dma.name(command.queueId, command.cid);
     return this.dataPointer.map(command, length);
   }
 
   mapMetadata(command: Command, length: number): number {
+    this.dma.name(command.queueId, command.cid);
     return this.dataPointer.mapMetadata(command, length);
   }
 
@@ -123,6 +125,7 @@ export class Pipeline implements CommandServices, FetchListener {
     length: number,
   ): number {
     command.pendingToHostBytes += length;
+    this.dma.name(command.queueId, command.cid);
     const isDone = this.dma.scatter(command.data, bytes, from, dataOffset, length);
     return isDone ? 0 : Status.dataTransferError;
   }
@@ -135,6 +138,7 @@ export class Pipeline implements CommandServices, FetchListener {
     length: number,
   ): number {
     command.pendingFromHostBytes += length;
+    this.dma.name(command.queueId, command.cid);
     const isDone = this.dma.gather(command.data, bytes, from, dataOffset, length);
     return isDone ? 0 : Status.dataTransferError;
   }
@@ -147,6 +151,7 @@ export class Pipeline implements CommandServices, FetchListener {
     length: number,
   ): number {
     command.pendingToHostBytes += length;
+    this.dma.name(command.queueId, command.cid);
     const isDone = this.dma.scatter(command.metadata, bytes, from, dataOffset, length);
     return isDone ? 0 : Status.dataTransferError;
   }
@@ -159,6 +164,7 @@ export class Pipeline implements CommandServices, FetchListener {
     length: number,
   ): number {
     command.pendingFromHostBytes += length;
+    this.dma.name(command.queueId, command.cid);
     const isDone = this.dma.gather(command.metadata, bytes, from, dataOffset, length);
     return isDone ? 0 : Status.dataTransferError;
   }

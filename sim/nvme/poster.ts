@@ -122,6 +122,7 @@ export class Poster {
       submission.slotOfCid[command.cid] = 0;
     }
     submission.inFlight--;
+    this.dma.name(command.queueId, command.cid);
     if (!this.dma.writeWords(queue.memory.at(queue.tail), words, 0, completionDwords)) {
       this.listener?.postFailed();
       return;

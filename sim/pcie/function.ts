@@ -412,8 +412,11 @@ export class SimFunction implements PciFunction, HostLink, BarTarget, ConfigTarg
     // A function that lost power or link does no DMA: nobody misused anything.
     if (fault === 'notBusMaster' && !this.isUp) return;
     const { queue, cid } = this.memory;
-    const place = queue < 0 ? { value: iova } : { queue, cid, value: iova };
-    this.checker.report(ruleOfFault[fault], place);
+    this.checker.report(ruleOfFault[fault], {
+      value: iova,
+      ...(queue < 0 ? {} : { queue }),
+      ...(cid < 0 ? {} : { cid }),
+    });
   }
 
   // ConfigTarget: what arrives of configuration accesses.

@@ -278,11 +278,15 @@ test('data for memory that was freed is a data transfer error, and nothing else 
     const status = services.mapData(command, 4096) || services.toHost(command, bytes, 0, 0, 4096);
     services.complete(command, status);
   };
-  ring.put({ cid: 1, opcode: 2, prp1: buffer.iova });
+  const faults: string[] = [];
+  rig.memory.onFault((fault, iova) => {
+    faults.push(`${fault} ${iova - buffer.iova} of ${rig.memory.queue}:${rig.memory.cid}`);
+  });
+  ring.put({ cid: 8, opcode: 2, prp1: buffer.iova });
   ring.ring();
   rig.run();
   assert.is(ring.take()[0]?.status, code.dataTransferError);
-  assert.is(rig.memory.faultCount, 1);
+  assert.equal(faults, ['freed 0 of 1:8']);
 });
 
 // Time.
