@@ -80,6 +80,11 @@ export class WriteCache {
     return this.head - this.tail;
   }
 
+  /** Whether something about the page is not durable. */
+  isDirty(page: number): boolean {
+    return this.head !== this.tail && this.dirty.get(page) !== absent;
+  }
+
   /** @returns the newest content, or `unreadable` */
   find(page: number): number {
     if (this.head !== this.tail) {

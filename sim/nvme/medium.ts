@@ -212,7 +212,8 @@ export class Medium {
   private fillPage(page: number, mask: number, how: PageFill): number {
     const { pool } = this;
     const { state, isDurable } = how;
-    if (state === 'deallocated' && this.cache.find(page) === blankPage) return 0;
+    const isIdle = !isDurable || !this.cache.isDirty(page);
+    if (state === 'deallocated' && isIdle && this.cache.find(page) === blankPage) return 0;
     if (mask === pool.allBlocks && state === 'deallocated') {
       return this.writePage(page, blankPage, mask, isDurable);
     }

@@ -94,7 +94,9 @@ class SubsystemController implements IoController {
 
   recordError(command: Command, status: number, lba: number): void {
     const { queueId, cid, nsid } = command;
-    this.record.logError({ queueId, cid, nsid, status, lba });
+    // A host may name any 64-bit block; what no card can have reads as the highest number we keep.
+    const kept = Math.min(lba, Number.MAX_SAFE_INTEGER);
+    this.record.logError({ queueId, cid, nsid, status, lba: kept });
   }
 
   controllersOf(host: string, namespace: Namespace): readonly HostController[] {

@@ -231,6 +231,18 @@ test('without a volatile cache a power cut changes nothing', () => {
   assert.equal(seen, { lost: 0, reordered: 0, torn: 0 });
 });
 
+test('a forced deallocation of blocks that are gone already, but not durably, is durable', () => {
+  for (let seed = 1; seed <= 40; seed++) {
+    const medium = makeMedium({ seed });
+    zeroed.clear();
+    write(medium, { lba: 0, count: 2 }, { tag: 1 });
+    medium.fill({ lba: 0, count: 2 }, 'deallocated', false);
+    medium.fill({ lba: 0, count: 1 }, 'deallocated', true);
+    medium.cutPower();
+    assert.is(tagAt(medium, 0), 0, `seed ${seed}`);
+  }
+});
+
 test('a full cache makes its oldest writes durable', () => {
   const medium = makeMedium({ seed: 1, dataBytes: 4096, cacheBytes: 16 * 4096 });
   zeroed.clear();

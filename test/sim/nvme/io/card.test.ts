@@ -9,7 +9,7 @@ import { Feature } from '../../../../sdk/spec/nvme/features.js';
 import { ErrorEntry } from '../../../../sdk/spec/nvme/logs.js';
 import { Read, Write } from '../../../../sdk/spec/nvme/nvm-command.js';
 import { NvmOpcode } from '../../../../sdk/spec/nvme/opcodes.js';
-import { Status } from '../../../../sdk/spec/nvme/status.js';
+import { Status, statusKind } from '../../../../sdk/spec/nvme/status.js';
 import { openSimulated } from '../../../../sim/open.js';
 import { CardHost } from '../../../support/card-host.js';
 import { suite } from '../../../support/suite.js';
@@ -195,6 +195,18 @@ test('a media error is counted, and the error log names queue and block', async 
   const [newest] = await controller.admin.errorLog(1);
   assert.ok(newest !== undefined);
   assert.is(ErrorEntry.lba.get(newest.words, newest.at), 70);
+  await controller.close();
+});
+
+test('a block number above 2^53 is out of range, and the error log can still be read', async () => {
+  const { controller, namespace } = await opened('bytes=16MiB');
+  const words = new Uint32Array(commandDwords);
+  Sqe.opc.set(words, 0, NvmOpcode.read);
+  Sqe.nsid.set(words, 0, 1);
+  words.fill(0xffff_ffff, Read.slba.dword, Read.slba.dword + 2);
+  const { status } = await namespace.raw(words, pages(0));
+  assert.is(statusKind(status), Status.lbaOutOfRange);
+  assert.is((await controller.admin.errorLog(1)).length, 1);
   await controller.close();
 });
 
