@@ -82,7 +82,7 @@ class RandomReads {
     }
   }
 
-  /** Write every block once, in order. */
+  /** Write every block once, in order, and make it durable. */
   fill(): void {
     const { namespace } = this;
     let lba = 0;
@@ -104,10 +104,19 @@ class RandomReads {
       next(request);
     }
     this.drain();
+    this.flush();
     for (const request of this.requests) {
       request.op = BlockOp.read;
       request.done = (ended) => this.ended(ended);
     }
+  }
+
+  private flush(): void {
+    const request = new BlockRequest((ended) => this.ended(ended));
+    request.op = BlockOp.flush;
+    this.inFlight++;
+    this.namespace.submit(request);
+    this.drain();
   }
 
   run(count: number): void {

@@ -27,6 +27,7 @@ export const CheckerRules = {
   dmaReadOnly: 'a data pointer to memory that the device may only read',
   dmaWriteOnly: 'a data pointer to memory that the device may only write',
   dmaNotBusMaster: 'work for a device that may not master the bus',
+  dmaAfterReset: 'DMA for work of before a reset',
   msixMisuse: 'an MSI-X table entry changed while not masked, or used without being set up',
   shadowDoorbell: 'a shadow doorbell buffer that breaks the rules',
   shutdownIgnored: 'commands after a shutdown notification',

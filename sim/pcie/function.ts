@@ -105,6 +105,8 @@ export class SimFunction implements PciFunction, HostLink, BarTarget, ConfigTarg
   /** Ends of resets that were overtaken by a newer one find another number here. */
   private resetGeneration = 0;
   private isDecoding = false;
+  /** Nothing was asked of the device since its last reset: any DMA is for work of before. */
+  private isFresh = false;
   private readonly isVirtual: boolean;
   private readonly virtualIdentifiers: number;
   /** VF MSE of the physical function. */
@@ -275,6 +277,7 @@ export class SimFunction implements PciFunction, HostLink, BarTarget, ConfigTarg
       return;
     }
     if (this.isEndpointOffset(bar, offset)) {
+      if (this.isFresh) this.wake();
       this.endpoint.writeBar(bar, offset, value);
     } else if (!this.msixTable.owns(bar, offset)) {
       this.checker.report('registerReserved', { value: offset });
@@ -343,7 +346,13 @@ export class SimFunction implements PciFunction, HostLink, BarTarget, ConfigTarg
     this.refresh();
   }
 
+  private wake(): void {
+    this.isFresh = false;
+    this.refresh();
+  }
+
   private loseState(kind: EndpointReset): void {
+    this.isFresh = true;
     this.endpoint?.reset(kind);
     this.writes.dropAll();
     this.registers.reset(kind !== 'power');
@@ -393,7 +402,7 @@ export class SimFunction implements PciFunction, HostLink, BarTarget, ConfigTarg
     const isEnabled = registers.get(header, Header.memorySpaceEnable) === 1;
     this.isDecoding = isActive && isEnabled && (!this.isVirtual || this.virtualDecoding);
     this.isBusMaster = isActive && registers.get(header, Header.busMasterEnable) === 1;
-    this.memory.isReachable = this.isBusMaster;
+    this.memory.isReachable = this.isBusMaster && !this.isFresh;
   }
 
   private isEndpointOffset(bar: number, offset: number): boolean {
@@ -409,10 +418,9 @@ export class SimFunction implements PciFunction, HostLink, BarTarget, ConfigTarg
   }
 
   private reportFault(fault: DmaFault, iova: number): void {
-    // A function that lost power or link does no DMA: nobody misused anything.
-    if (fault === 'notBusMaster' && !this.isUp) return;
     const { queue, cid } = this.memory;
-    this.checker.report(ruleOfFault[fault], {
+    const isLate = fault === 'notBusMaster' && this.isFresh;
+    this.checker.report(isLate ? 'dmaAfterReset' : ruleOfFault[fault], {
       value: iova,
       ...(queue < 0 ? {} : { queue }),
       ...(cid < 0 ? {} : { cid }),

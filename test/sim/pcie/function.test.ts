@@ -205,6 +205,37 @@ test('a fault of the device names the queue and the command for which it happene
   assert.is(report.value, 0x5000);
 });
 
+test('memory that the device may only read, or only write, is reported as such', () => {
+  const { fn, checker } = fixture();
+  const toDevice = fn.dma.allocate(4096, { access: 'read' });
+  const fromDevice = fn.dma.allocate(4096, { access: 'write' });
+  assert.not.ok(fn.memory.writeWord(toDevice.iova, 1));
+  assert.is(fn.memory.readWord(fromDevice.iova), -1);
+  assert.equal(
+    checker.reports.map((report) => report.rule),
+    ['dmaReadOnly', 'dmaWriteOnly'],
+  );
+});
+
+test('DMA after a reset is refused until software asks for something', async () => {
+  const { fn, bar, checker, world } = fixture();
+  const region = fn.dma.allocate(4096);
+  await fn.reset('function');
+  assert.not.ok(fn.memory.writeWord(region.iova, 7));
+  assert.is(region.words[0], 0);
+  assert.is(checker.countOf('dmaAfterReset'), 1);
+  bar.write32(0, 1);
+  world.advance(1000);
+  assert.ok(fn.memory.writeWord(region.iova, 7));
+});
+
+test('a write to a capability register without a writable bit is reported', () => {
+  const { fn, checker } = fixture();
+  fn.config.write32(0x54, allOnes);
+  assert.is(fn.config.read32(0x54), tableOffset);
+  assert.is(checker.countOf('configReadOnly'), 1);
+});
+
 test('a vector fires after the interrupt time and stays fired until it is taken', async () => {
   const { fn, world, bar } = fixture();
   fn.interrupts.enable(3);
