@@ -7,6 +7,9 @@ export const plotRight: number = frame.width - frame.right;
 export const plotTop: number = frame.top;
 export const plotBottom: number = frame.height - frame.bottom;
 
+/** Lines and bars beyond the last colour begin again with the first. */
+const colours = 8;
+
 export interface Axis {
   readonly scale: Scale;
   readonly label: string;
@@ -32,13 +35,13 @@ export interface Bar {
 export function legend(names: readonly string[]): string {
   if (names.length < 2) return '';
   const items = names.map(
-    (name, i) => `<li><i class="swatch fill${i % 6}"></i>${escapeText(name)}</li>`,
+    (name, i) => `<li><i class="swatch fill${i % colours}"></i>${escapeText(name)}</li>`,
   );
   return `<ul class="legend">${items.join('')}</ul>`;
 }
 
 export function linePlot(lines: readonly Line[], x: Axis, y: Axis): string {
-  const drawn = lines.map((line, i) => drawLine(line, i % 6, { x, y }));
+  const drawn = lines.map((line, i) => drawLine(line, i % colours, { x, y }));
   return picture(`${axes(x, y)}${drawn.join('')}`, `${y.label} by ${x.label}`);
 }
 
@@ -69,7 +72,7 @@ export function barPlot(bars: readonly Bar[], { x, y, colour }: BarPlot): string
     const height = place(Math.max(0, plotBottom - top));
     const title = `<title>${escapeText(bar.hint)}</title>`;
     const corner = `x="${place(bar.left)}" y="${place(top)}"`;
-    return `<rect class="fill${colour % 6}" ${corner} ${size} height="${height}">${title}</rect>`;
+    return `<rect class="fill${colour % colours}" ${corner} ${size} height="${height}">${title}</rect>`;
   });
   return picture(`${axes(x, y)}${drawn.join('')}`, `${y.label} by ${x.label}`);
 }
@@ -120,7 +123,7 @@ export function stackedBars(
       if (width <= 0) continue;
       const title = `<title>${escapeText(`${share.name}: ${text(share.value)}`)}</title>`;
       const box = `x="${place(left)}" y="${top}" width="${place(Math.max(0.5, width - 1))}"`;
-      parts.push(`<rect class="fill${n % 6}" ${box} height="30">${title}</rect>`);
+      parts.push(`<rect class="fill${n % colours}" ${box} height="30">${title}</rect>`);
       left += width;
     }
     const sum = escapeText(text(total(row.shares)));

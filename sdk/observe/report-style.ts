@@ -5,12 +5,14 @@ export const reportStyle = `
   --page: #f9f9f7; --card: #fcfcfb; --ink: #0b0b0b; --soft: #52514e; --faint: #898781;
   --grid: #e1e0d9; --edge: rgba(11, 11, 11, 0.1);
   --c0: #2a78d6; --c1: #eb6834; --c2: #1baf7a; --c3: #eda100; --c4: #4a3aa7; --c5: #e87ba4;
+  --c6: #008300; --c7: #e34948;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --page: #0d0d0d; --card: #1a1a19; --ink: #ffffff; --soft: #c3c2b7; --faint: #898781;
     --grid: #2c2c2a; --edge: rgba(255, 255, 255, 0.1);
     --c0: #3987e5; --c1: #d95926; --c2: #199e70; --c3: #c98500; --c4: #9085e9; --c5: #d55181;
+    --c6: #2f9e2f; --c7: #e66767;
   }
 }
 * { box-sizing: border-box; }
@@ -23,11 +25,11 @@ h1 { font-size: 26px; margin: 0 0 4px; overflow-wrap: anywhere; }
 h2 { font-size: 16px; margin: 0 0 10px; }
 h3 { font-size: 13px; font-weight: 600; margin: 8px 0 2px; color: var(--soft); }
 .summary { margin: 0 0 20px; color: var(--soft); }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 12px; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(130px, 1fr)); gap: 12px; }
 .tile, section {
   background: var(--card); border: 1px solid var(--edge); border-radius: 8px; padding: 14px 16px;
 }
-.tile b { display: block; font-size: 22px; font-weight: 600; white-space: nowrap; }
+.tile b { display: block; font-size: 20px; font-weight: 600; white-space: nowrap; }
 .tile span { color: var(--soft); font-size: 13px; }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 540px), 1fr));
   gap: 12px; margin: 12px 0; }
@@ -53,6 +55,8 @@ svg { display: block; width: 100%; height: auto; }
 .stroke3 { stroke: var(--c3); } .fill3 { fill: var(--c3); background: var(--c3); }
 .stroke4 { stroke: var(--c4); } .fill4 { fill: var(--c4); background: var(--c4); }
 .stroke5 { stroke: var(--c5); } .fill5 { fill: var(--c5); background: var(--c5); }
+.stroke6 { stroke: var(--c6); } .fill6 { fill: var(--c6); background: var(--c6); }
+.stroke7 { stroke: var(--c7); } .fill7 { fill: var(--c7); background: var(--c7); }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; }
 th, td { padding: 5px 16px 5px 0; text-align: right; white-space: nowrap;

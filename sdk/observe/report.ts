@@ -166,6 +166,14 @@ function distributionPlots(report: Report): string {
   return plots.length === 0 ? '' : `<div class="small">${plots.join('')}</div>`;
 }
 
+/** A decade at least, so that a narrow distribution looks narrow. */
+function rangeOf(columns: readonly number[]): [first: number, last: number] {
+  const first = Math.min(...columns) - 2;
+  const last = Math.max(...columns) + 3;
+  const missing = Math.max(0, columnsPerDecade - (last - first));
+  return [first - Math.floor(missing / 2), last + Math.ceil(missing / 2)];
+}
+
 /** Shares on a logarithmic scale: the tail is what one wants to see. */
 function distributionPlot(histogram: Histogram, colour: number): string {
   const columns = new Map<number, number>();
@@ -175,8 +183,7 @@ function distributionPlot(histogram: Histogram, colour: number): string {
     columns.set(column, (columns.get(column) ?? 0) + bin.count);
   }
   const edge = (column: number): number => 10 ** (column / columnsPerDecade);
-  const first = Math.min(...columns.keys()) - 2;
-  const last = Math.max(...columns.keys()) + 3;
+  const [first, last] = rangeOf([...columns.keys()]);
   const x = logScale({ low: edge(first), high: edge(last), from: plotLeft, to: plotRight });
   const least = (Math.min(...columns.values()) / histogram.count) * 100;
   const low = 10 ** Math.floor(Math.log10(least) - 0.01);
@@ -205,12 +212,13 @@ function splitPlot(report: Report): string {
     shares: stages.map((stage) => ({ name: stage.name, value: stage.meanNs })),
   }));
   const names = first.stages.map((stage) => stage.name);
-  const head = ['', ...names, 'mean'];
-  const body = report.split.map(({ name, stages }) => [
+  const head = ['mean', ...report.split.map(({ name }) => name)];
+  const body = names.map((name, i) => [
     name,
-    ...stages.map((stage) => durationText(stage.meanNs)),
-    durationText(stages.reduce((sum, stage) => sum + stage.meanNs, 0)),
+    ...report.split.map(({ stages }) => durationText(stages[i]?.meanNs ?? 0)),
   ]);
+  const sums = report.split.map(({ stages }) => stages.reduce((sum, one) => sum + one.meanNs, 0));
+  body.push(['together', ...sums.map(durationText)]);
   return legend(names) + stackedBars(rows, durationText) + table(head, body);
 }
 
