@@ -8,6 +8,7 @@ import { directionOf, opcodeText, type QueueKind } from './nvme/opcodes.js';
 import { type RegisterName, registerTables } from './nvme/registers.js';
 import { statusText } from './nvme/status.js';
 
+export { describeFeature, describeIdentify, describeLogPage } from './decode-page.js';
 export { describeStruct, type FieldText, linesOf, valuesOf } from './describe.js';
 
 /** CDW2 and CDW3 belong to the command; CDW10 is where its own dwords begin. */

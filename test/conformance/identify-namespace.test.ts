@@ -165,11 +165,16 @@ for (const nsid of [Nsid.lastUsable, Nsid.broadcast]) {
 function descriptorsOf(words: Uint32Array): { type: number; bytes: Uint8Array }[] {
   const all = new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
   const found: { type: number; bytes: Uint8Array }[] = [];
+  // A one-byte identifier puts the next header off its dword.
+  const header = new Uint32Array(1);
   for (let at = 0; at < 4092; ) {
-    const length = NamespaceDescriptor.nidl.get(words, at / 4);
+    new Uint8Array(header.buffer).set(all.subarray(at, at + 4));
+    const length = NamespaceDescriptor.nidl.get(header, 0);
     if (length === 0) break;
-    const bytes = all.slice(at + 4, at + 4 + length);
-    found.push({ type: NamespaceDescriptor.nidt.get(words, at / 4), bytes });
+    found.push({
+      type: NamespaceDescriptor.nidt.get(header, 0),
+      bytes: all.slice(at + 4, at + 4 + length),
+    });
     at += 4 + length;
   }
   return found;
