@@ -12,7 +12,9 @@ export interface ControllerListener {
   healthChanged(): void;
   anaChanged(): void;
   reservationNotice(nsid: number, notice: number): void;
+  /** All media are being erased: what is not allowed meanwhile ends. */
   sanitizeStarted(): void;
+  /** The operation that this controller started has ended. */
   sanitizeEnded(isUnexpected: boolean): void;
   powerLost(): void;
   powerRestored(): void;
@@ -33,8 +35,8 @@ export class ControllerRecord {
   /** Virtual time from which on a power cut is safe: a shutdown has been completed. */
   safeFromNs = Number.POSITIVE_INFINITY;
   listener: ControllerListener | null = null;
-  /** End the I/O commands to a namespace as preempted: set by the I/O command set. */
-  abortIo: ((namespace: Namespace) => void) | null = null;
+  /** End the I/O commands to a namespace with a status: set by the I/O command set. */
+  abortIo: ((namespace: Namespace, status: number) => void) | null = null;
 
   constructor(id: number, errorEntries: number) {
     this.id = id;

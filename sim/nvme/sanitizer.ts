@@ -8,6 +8,8 @@ import type { World } from '../world.js';
 export const SanitizeMethod = { block: 2, overwrite: 3, crypto: 4 } as const;
 
 export interface SanitizeRequest {
+  /** The controller that was asked: it alone reports the end. */
+  readonly controllerId: number;
   /** One of `SanitizeMethod`: SANACT of the command. */
   readonly method: number;
   /** Failure may be left with Exit Failure Mode (AUSE). */

@@ -66,6 +66,11 @@ export class Streams {
     return [...(this.open.get(nsid) ?? [])].sort((a, b) => a - b);
   }
 
+  /** Sanitize releases every identifier; what is reserved stays. */
+  closeAll(): void {
+    this.open.clear();
+  }
+
   get openCount(): number {
     let count = 0;
     for (const set of this.open.values()) count += set.size;

@@ -249,8 +249,13 @@ export class Subsystem implements SanitizeTarget {
 
   eraseAll(): void {
     this.mediaStatus = Status.sanitizeInProgress;
-    for (const namespace of this.byNsid.values()) namespace.erase();
+    for (const record of this.records.values()) {
+      for (const namespace of this.byNsid.values()) {
+        record.abortIo?.(namespace, Status.sanitizeInProgress);
+      }
+    }
     this.tell((listener) => listener.sanitizeStarted());
+    for (const namespace of this.byNsid.values()) namespace.erase();
   }
 
   /** Global Data Erased: no user data was written since sanitize has succeeded. */
@@ -263,7 +268,8 @@ export class Subsystem implements SanitizeTarget {
     this.refreshMediaStatus();
     this.writesAtSanitize = this.health.writeCommands;
     const isUnexpected = this.sanitizer.status === SanitizeStatus.completedNoDeallocate;
-    this.tell((listener) => listener.sanitizeEnded(isUnexpected));
+    const id = this.sanitizer.request?.controllerId ?? this.secondaries.primaryId;
+    this.records.get(id)?.listener?.sanitizeEnded(isUnexpected);
     this.world.hostVisible();
   }
 

@@ -184,7 +184,13 @@ export class AdminSet implements AdminExecutor, ControllerListener {
   }
 
   sanitizeStarted(): void {
-    this.context.selfTest.end(SelfTestOutcome.abortedBySanitize);
+    const { context } = this;
+    context.events.retract(LogPage.sanitize);
+    context.selfTest.end(SelfTestOutcome.abortedBySanitize);
+    context.streams.closeAll();
+    for (const pending of [...context.formats.values()]) {
+      context.services.stop(pending.command, Status.sanitizeInProgress);
+    }
   }
 
   sanitizeEnded(isUnexpected: boolean): void {
@@ -219,9 +225,8 @@ export class AdminSet implements AdminExecutor, ControllerListener {
     if (!entry.usesNsid && command.nsid !== 0) {
       return context.refuse(Status.invalidField, Sqe.nsid);
     }
-    if (this.subsystem.mediaStatus !== 0 && !entry.isAllowedInSanitize) {
-      return this.subsystem.mediaStatus;
-    }
+    const refusal = this.mediaRefusal(entry);
+    if (refusal !== 0) return refusal;
     if (
       command.opcode === AdminOpcode.abort &&
       this.aborts >= context.profile.controller.abortLimit
@@ -241,7 +246,13 @@ export class AdminSet implements AdminExecutor, ControllerListener {
 
   private run(command: Command, entry: AdminEntry): void {
     command.step = Step.handled;
-    this.settle(command, entry.handler(this.context, command));
+    const status = this.mediaRefusal(entry);
+    this.settle(command, status === 0 ? entry.handler(this.context, command) : status);
+  }
+
+  /** Sanitize may have started since the command arrived. */
+  private mediaRefusal(entry: AdminEntry): number {
+    return entry.isAllowedInSanitize === true ? 0 : this.subsystem.mediaStatus;
   }
 
   private settle(command: Command, status: number): void {

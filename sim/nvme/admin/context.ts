@@ -32,6 +32,7 @@ export type AdminHandler = (context: AdminContext, command: Command) => number;
 
 /** A Format NVM that has been accepted and takes its time. */
 export interface PendingFormat {
+  readonly command: Command;
   readonly namespaces: readonly Namespace[];
   readonly format: NamespaceFormat;
 }

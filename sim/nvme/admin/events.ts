@@ -80,6 +80,14 @@ export class EventQueue {
     this.match();
   }
 
+  /** What a log page would have explained is out of date: forget events and masks about it. */
+  retract(logPage: number): void {
+    const kept = this.pending.filter((event) => event.logPage !== logPage);
+    this.pending.length = 0;
+    this.pending.push(...kept);
+    this.clear(logPage);
+  }
+
   /** A reset: requests, events and masks are gone. */
   forget(): void {
     this.requests.length = 0;

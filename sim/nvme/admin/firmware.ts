@@ -102,7 +102,7 @@ export function finishActivation(context: AdminContext, command: Command): numbe
 }
 
 /** Which reset the host must make, when a reset of the controller is not enough. */
-function adviceAtReset(needs: number): number {
+export function adviceAtReset(needs: number): number {
   if (needs === ActivationNeeds.subsystemReset) return Status.firmwareNeedsSubsystemReset;
   if (needs === ActivationNeeds.conventionalReset) return Status.firmwareNeedsConventionalReset;
   return 0;

@@ -40,7 +40,7 @@ export function formatNvm(context: AdminContext, command: Command): number {
     return Status.namespaceWriteProtected;
   }
   if (namespaces.some((namespace) => !namespace.isReady)) return Status.formatInProgress;
-  begin(context, command, { namespaces, format });
+  begin(context, { command, namespaces, format });
   return held;
 }
 
@@ -55,7 +55,7 @@ function formatted(context: AdminContext, nsid: number): readonly Namespace[] | 
   return namespace === undefined ? Status.invalidField : [namespace];
 }
 
-function begin(context: AdminContext, command: Command, pending: PendingFormat): void {
+function begin(context: AdminContext, pending: PendingFormat): void {
   const { subsystem, profile, selfTest } = context;
   let bytes = 0;
   for (const namespace of pending.namespaces) {
@@ -65,8 +65,8 @@ function begin(context: AdminContext, command: Command, pending: PendingFormat):
   }
   const ns = Math.ceil((bytes / GiB) * profile.firmware.formatNsPerGiB);
   for (const namespace of pending.namespaces) subsystem.beginFormat(namespace, ns);
-  context.formats.set(command.slot, pending);
-  context.services.delay(command, ns);
+  context.formats.set(pending.command.slot, pending);
+  context.services.delay(pending.command, ns);
 }
 
 /** The time is over: now the media is what was asked for. */

@@ -19,6 +19,7 @@ import type { AdminContext } from './context.js';
 /** 01h: the newest error first; places without an error have count 0. */
 export function errorLog(context: AdminContext): Uint8Array {
   const entryWords = ErrorEntry.layout.bytes / 4;
+  const isSanitizing = context.subsystem.mediaStatus !== 0;
   const words = new Uint32Array(context.profile.controller.errorLogEntries * entryWords);
   for (const [index, error] of context.record.errors.records.entries()) {
     const at = index * entryWords;
@@ -28,7 +29,8 @@ export function errorLog(context: AdminContext): Uint8Array {
     ErrorEntry.status.set(words, at, error.status);
     ErrorEntry.byte.set(words, at, error.byte);
     ErrorEntry.bit.set(words, at, error.bit);
-    ErrorEntry.lba.set(words, at, error.lba);
+    // While media are being sanitized no block is named [NVM-1.0 §5.? Sanitize Operations].
+    ErrorEntry.lba.set(words, at, isSanitizing ? 0 : error.lba);
     ErrorEntry.nsid.set(words, at, error.nsid);
     ErrorEntry.commandSpecific.set(words, at, error.commandSpecific);
   }

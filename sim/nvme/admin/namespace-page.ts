@@ -9,6 +9,7 @@ import {
   NamespaceDescriptor,
   NamespaceIdentifierType,
 } from '../../../sdk/spec/nvme/identify-namespace.js';
+import { AnaState } from '../../../sdk/spec/nvme/logs.js';
 import type { Profile } from '../../profiles/profile.js';
 import type { Namespace } from '../namespace.js';
 import type { AdminContext } from './context.js';
@@ -26,7 +27,9 @@ export function writeNamespace(
   writeCommon(context.profile, words);
   N.nsze.set(words, 0, namespace.sizeBlocks);
   N.ncap.set(words, 0, namespace.capacityBlocks);
-  N.nuse.set(words, 0, namespace.usedBlocks);
+  // What cannot be reached is not counted [NVM-1.0 §? Asymmetric Namespace Access].
+  const isReachable = isShown(context.subsystem.anaState(namespace.anaGroupId));
+  N.nuse.set(words, 0, isReachable ? namespace.usedBlocks : 0);
   N.nsfeatDealloc.set(words, 0, 1);
   N.nsfeatUidReuse.set(words, 0, 1);
   N.flbasIndex.set(words, 0, namespace.formatIndex % formatsOfLowIndex);
@@ -42,7 +45,8 @@ export function writeNamespace(
   N.dlfeatWriteZeroes.set(words, 0, 1);
   writeAtomicity(words, namespace);
   N.noiob.set(words, 0, namespace.optimalBoundaryBlocks);
-  N.nvmcap.setCount(words, 0, BigInt(context.subsystem.allocatedBytes(namespace)));
+  const bytes = isReachable ? context.subsystem.allocatedBytes(namespace) : 0;
+  N.nvmcap.setCount(words, 0, BigInt(bytes));
   N.mssrl.set(words, 0, namespace.copyLimits.maxRangeBlocks);
   N.mcl.set(words, 0, namespace.copyLimits.maxBlocks);
   N.msrc.set(words, 0, namespace.copyLimits.maxRanges);
@@ -52,6 +56,10 @@ export function writeNamespace(
   N.endgid.set(words, 0, namespace.enduranceGroupId);
   N.nguid.bytes(words, 0).set(namespace.identifiers.nguid);
   N.eui64.bytes(words, 0).set(namespace.identifiers.eui64);
+}
+
+function isShown(anaState: number): boolean {
+  return anaState !== AnaState.inaccessible && anaState !== AnaState.persistentLoss;
 }
 
 /** CNS 00h with the broadcast identifier: what all namespaces have in common. */

@@ -5,6 +5,7 @@ import { Status } from '../../../sdk/spec/nvme/status.js';
 import type { Command } from '../command.js';
 import { SanitizeMethod } from '../sanitizer.js';
 import type { AdminContext } from './context.js';
+import { adviceAtReset } from './firmware.js';
 
 /** OWPASS 0 stands for this many passes. */
 const mostPasses = 16;
@@ -29,6 +30,7 @@ export function sanitize(context: AdminContext, command: Command): number {
   const passes = Sanitize.owpass.get(words, 0);
   const isOverwrite = action === SanitizeMethod.overwrite;
   sanitizer.start({
+    controllerId: context.controllerId,
     method: action,
     isUnrestricted: Sanitize.ause.get(words, 0) === 1,
     passes: isOverwrite ? passes || mostPasses : 1,
@@ -48,7 +50,11 @@ function checkStart(context: AdminContext, words: Uint32Array): number {
   if (subsystem.namespaces.some((namespace) => namespace.isWriteProtected)) {
     return Status.namespaceWriteProtected;
   }
-  if (subsystem.firmware.next !== 0) return Status.firmwareNeedsControllerReset;
+  const { firmware } = subsystem;
+  if (firmware.next !== 0) {
+    // The status of the commit that is waiting for its reset [NVMe-2.0 §5.24 Sanitize].
+    return adviceAtReset(firmware.needsOf(firmware.next)) || Status.firmwareNeedsControllerReset;
+  }
   const mode = context.features.current(`${Feature.sanitizeConfig}.0@0`) ?? 0;
   const isNoDeallocate = Sanitize.ndas.get(words, 0) === 1;
   // This card always deallocates: it refuses, or warns when the host prefers that.

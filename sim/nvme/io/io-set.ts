@@ -123,10 +123,10 @@ export class IoSet implements Executor {
     work.timing.clear();
   }
 
-  /** Preempt and abort by another host: every command to the namespace ends. */
-  abortAll(namespace: Namespace): void {
+  /** Another host preempts, or sanitize starts: every command to the namespace ends. */
+  abortAll(namespace: Namespace, status: number): void {
     this.work.forEach((command, own) => {
-      if (own === namespace) this.work.services.stop(command, Status.abortedPreemptAndAbort);
+      if (own === namespace) this.work.services.stop(command, status);
     });
   }
 

@@ -24,7 +24,8 @@ export function makeIoSet(parts: {
     timing: new MediaTiming(subsystem.profile.media, chance),
     chance,
   });
-  subsystem.controller(controllerId).abortIo = (namespace) => set.abortAll(namespace);
+  subsystem.controller(controllerId).abortIo = (namespace, status) =>
+    set.abortAll(namespace, status);
   return set;
 }
 
@@ -113,7 +114,8 @@ class SubsystemController implements IoController {
   abortCommandsOf(hosts: readonly string[], namespace: Namespace): void {
     for (const id of this.subsystem.controllerIds) {
       const record = this.subsystem.controller(id);
-      if (hosts.includes(record.hostName)) record.abortIo?.(namespace);
+      if (hosts.includes(record.hostName))
+        record.abortIo?.(namespace, Status.abortedPreemptAndAbort);
     }
   }
 }

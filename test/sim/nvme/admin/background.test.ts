@@ -10,8 +10,8 @@ import {
   SelfTestOutcome,
   SelfTestResult,
 } from '../../../../sdk/spec/nvme/logs.js';
-import { AdminOpcode } from '../../../../sdk/spec/nvme/opcodes.js';
-import { Status } from '../../../../sdk/spec/nvme/status.js';
+import { AdminOpcode, NvmOpcode } from '../../../../sdk/spec/nvme/opcodes.js';
+import { Status, statusKind } from '../../../../sdk/spec/nvme/status.js';
 import { msNs, secondNs } from '../../../../sdk/units.js';
 import { suite } from '../../../support/suite.js';
 import { AdminBench, type FieldValue } from './bench.js';
@@ -179,6 +179,36 @@ test('sanitize refuses data commands and format, control commands go on', async 
   await bench.identify(1);
   assert.is((await bench.getFeature(Feature.arbitration)).status, 0);
   assert.is((await bench.getLog(LogPage.health, 512)).status, 0);
+});
+
+test('sanitize ends reads and formats that are under way', async () => {
+  const bench = await AdminBench.open('simple?media.readNs=1000000000');
+  const { sq, cq } = await bench.ioPair();
+  const data = bench.buffer();
+  const read = sq.post(bench.commandOf({ opcode: NvmOpcode.read, nsid: 1, data }));
+  sq.ring();
+  const format = bench.post({ opcode: AdminOpcode.formatNvm, nsid: 1 });
+  await bench.raw.elapse(msNs);
+  await sanitize(bench, 2);
+  const done = await bench.raw.waitFor(cq, { sqid: 1, cid: read });
+  assert.is(statusKind(done.status), Status.sanitizeInProgress);
+  assert.is((await bench.waitFor(format)).status, Status.sanitizeInProgress);
+});
+
+test('sanitize waits for no firmware: a pending activation refuses it', async () => {
+  const bench = await AdminBench.open();
+  bench.card.subsystem.firmware.activateAtReset(1);
+  assert.is((await sanitize(bench, 2)).status, Status.firmwareNeedsControllerReset);
+});
+
+test('a new sanitize takes back the event of the one before', async () => {
+  const bench = await AdminBench.open();
+  await sanitize(bench, 2);
+  await bench.raw.elapse(passNs);
+  await sanitize(bench, 2);
+  const event = bench.post({ opcode: AdminOpcode.asynchronousEventRequest });
+  assert.not.ok(await bench.hasEnded(event, passNs / 2));
+  await bench.waitFor(event);
 });
 
 test('sanitize goes on over a controller reset and over a power cycle', async () => {

@@ -184,15 +184,17 @@ test('a masked reservation notification is neither logged nor an event', async (
   assert.is(ReservationLog.type.get(words, 0), 0);
 });
 
-test('sanitize started by one controller stops and tells the other', async () => {
+test('sanitize stops every controller and tells the one that started it', async () => {
   const { primary, secondary } = await openPair();
   await attach(primary, 1, 1);
-  const cid = secondary.post({ opcode: AdminOpcode.asynchronousEventRequest });
+  const other = secondary.post({ opcode: AdminOpcode.asynchronousEventRequest });
+  const own = primary.post({ opcode: AdminOpcode.asynchronousEventRequest });
   await secondary.ioPair();
   await primary.must({ opcode: AdminOpcode.sanitize, fields: [[Sanitize.sanact, 2]] });
   const status = await secondary.read(1, 0, secondary.buffer());
   assert.is(status, Status.sanitizeInProgress);
-  assert.equal(await eventOf(secondary, cid), [6, 1, LogPage.sanitize]);
+  assert.equal(await eventOf(primary, own), [6, 1, LogPage.sanitize]);
+  assert.not.ok(await secondary.hasEnded(other));
 });
 
 test.run();

@@ -308,7 +308,9 @@ export class Rig {
       recordError: (_, status, lba) => this.errors.push({ status: statusKind(status), lba }),
       controllersOf: (host) => this.peers.filter((peer) => peer.host === host).map(described),
       abortCommandsOf: (hosts, namespace) => {
-        for (const peer of this.peers) if (hosts.includes(peer.host)) peer.set.abortAll(namespace);
+        for (const peer of this.peers)
+          if (hosts.includes(peer.host))
+            peer.set.abortAll(namespace, Status.abortedPreemptAndAbort);
       },
     };
   }
