@@ -61,6 +61,13 @@ export class Arbiter {
     return this.nextWeighted(limit) ?? (this.reload() ? this.nextWeighted(limit) : null);
   }
 
+  /** The admin queue out of turn, when it has work. */
+  nextAdmin(limit: number): SubmissionQueue | null {
+    const queue = this.rings[0]!.takeNumber(0);
+    if (queue !== null) this.count = Math.min(queue.available, this.burst, limit);
+    return queue;
+  }
+
   private nextWeighted(limit: number): SubmissionQueue | null {
     for (let i = 0; i < this.credits.length; i++) {
       const credit = this.credits[i]!;
@@ -128,6 +135,19 @@ class QueueRing {
       if (queue === null) continue;
       queue.isQueued = false;
       if (!queue.isDeleted && queue.available > 0) return queue;
+    }
+    return null;
+  }
+
+  /** Take one queue out of the middle; its place stays, empty. */
+  takeNumber(queueId: number): SubmissionQueue | null {
+    for (let i = 0; i < this.count; i++) {
+      const at = (this.first + i) % this.slots.length;
+      const queue = this.slots[at];
+      if (!queue || queue.queueId !== queueId || queue.isDeleted) continue;
+      this.slots[at] = null;
+      queue.isQueued = false;
+      return queue.available > 0 ? queue : null;
     }
     return null;
   }

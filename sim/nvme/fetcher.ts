@@ -11,6 +11,9 @@ import type { SubmissionQueue } from './submission-queue.js';
 /** The queue itself is accessed, for no command of it. */
 const noCommand = -1;
 
+/** Command slots that I/O commands leave free. */
+const adminSlots = 64;
+
 /** Takes what was fetched. */
 export interface FetchListener {
   /** A command has arrived; `isAborted` is set when an Abort named it while it was queued. */
@@ -95,14 +98,9 @@ export class Fetcher {
   }
 
   private fetch(): void {
-    const limit = this.pool.available;
-    this.isStarved = limit === 0;
-    if (this.isStarved) return;
-    let queue = this.arbiter.next(limit);
+    let queue = this.next();
     // A queue whose completions have no room takes no more commands; it comes back with the room.
-    while (queue !== null && queue.completionQueue.backlogCount > 0) {
-      queue = this.arbiter.next(limit);
-    }
+    while (queue !== null && queue.completionQueue.backlogCount > 0) queue = this.next();
     if (queue === null) return;
     const count = this.arbiter.count;
     this.queue = queue;
@@ -114,6 +112,14 @@ export class Fetcher {
     }
     this.lastFetchNs = delayNs;
     this.world.schedule(delayNs, this.onArrival, this.epoch);
+  }
+
+  /** The next queue to serve; the last slots are for the admin queue, so that it can abort. */
+  private next(): SubmissionQueue | null {
+    const slots = this.pool.available;
+    this.isStarved = slots <= adminSlots;
+    if (!this.isStarved) return this.arbiter.next(slots - adminSlots);
+    return slots > 0 ? this.arbiter.nextAdmin(slots) : null;
   }
 
   private arrived(epoch: number): void {

@@ -266,6 +266,32 @@ test('an admin command completes after all entries that were on their way before
   assert.equal(order, ['1:1', '0:99']);
 });
 
+test('a card full of commands that never end still takes admin commands', () => {
+  const rig = new Rig({ changes: { controller: { queueEntries: 4096 } } });
+  rig.enable();
+  const services = rig.controller.services;
+  rig.io.onBegin = () => {};
+  const rings = [1, 2].map((id) => rig.pair(id, 4096));
+  for (const ring of rings) {
+    for (let cid = 0; cid < 4095; cid++) ring.put({ cid });
+    ring.ring();
+  }
+  rig.run(100_000_000);
+  const begun = rig.io.begun.length;
+  assert.ok(begun < 8190);
+  rig.admin.put({ cid: 7 });
+  rig.admin.ring();
+  rig.run();
+  assert.is(rig.admin.take()[0]?.cid, 7);
+  // Each command that is aborted lets one more in, until all have been in and are gone.
+  for (const ring of rings) {
+    for (let cid = 0; cid < 4095; cid++) assert.ok(services.abort(ring.id, cid));
+    rig.run(100_000_000);
+  }
+  assert.is(rings[0]!.take().length + rings[1]!.take().length, 8190);
+  rig.checker.demandNone();
+});
+
 // Data.
 
 test('data for memory that was freed is a data transfer error, and nothing else happens', () => {
