@@ -72,7 +72,8 @@ export function barPlot(bars: readonly Bar[], { x, y, colour }: BarPlot): string
     const height = place(Math.max(0, plotBottom - top));
     const title = `<title>${escapeText(bar.hint)}</title>`;
     const corner = `x="${place(bar.left)}" y="${place(top)}"`;
-    return `<rect class="fill${colour % colours}" ${corner} ${size} height="${height}">${title}</rect>`;
+    const box = `${corner} ${size} height="${height}"`;
+    return `<rect class="fill${colour % colours}" ${box}>${title}</rect>`;
   });
   return picture(`${axes(x, y)}${drawn.join('')}`, `${y.label} by ${x.label}`);
 }

@@ -28,6 +28,7 @@ const bans: readonly Ban[] = [
   { pattern: /\bsetTimeout\b|\bsetInterval\b/g, what: 'timer', within: repeatable },
   { pattern: /\bprocess\.env\b/g, what: 'environment', within: repeatable },
   { pattern: /\bconsole\./g, what: 'console', within: /^(?:sim|sdk\/(?!cli\/))/ },
+  { pattern: /(?:<<|>>>?)\s*[1-9]/g, what: 'a field cut by hand', within: /^sdk\/nvme\// },
   { pattern: /\.(?:only|skip)\s*\(/g, what: 'a test left out', within: /^test\// },
   { pattern: /\bDataView\b/g, what: 'DataView', within: /^(?:sim|sdk\/nvme)\// },
 ];

@@ -52,6 +52,7 @@ const banned: Readonly<Record<string, string>> = {
   'if (process.env.A) f();': '1: environment: process.env',
   "console.log('x');": '1: console: console.',
   'eval(a);': '1: eval: eval(',
+  'const a = (b >>> 16) & c;': '1: a field cut by hand: >>> 1',
   'new DataView(a);': '1: DataView: DataView',
   "import { suite } from 'uvu';": '1: import suite from test/support',
 };
