@@ -80,8 +80,6 @@ export class AdminQueue implements SlotOwner {
     pending.onEnd = () => onEnd(pending.end === SlotEnd.completed ? pending : null);
     const slot = this.start(words, undefined, pending);
     if (slot === -1) return false;
-    // Waiting for an event has no deadline: it is never the command that has waited longest.
-    this.pair.submission.startedNs[slot] = Number.POSITIVE_INFINITY;
     this.pair.submission.ring();
     return true;
   }

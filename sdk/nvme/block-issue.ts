@@ -50,7 +50,8 @@ export class BlockIssue {
   private readonly nsid: number;
   /** DW12 flags by BlockOp: protection information action and checks. */
   private readonly flags: Uint32Array;
-  private readonly hasReferenceTag: boolean;
+  /** All ones where the reference tag is the block's address, else 0. */
+  private readonly tagMask: number;
   private readonly metadata: DmaRegion | null;
   private readonly metadataStride: number;
 
@@ -61,14 +62,14 @@ export class BlockIssue {
     this.pageBytes = parts.data.pageBytes;
     this.nsid = format.nsid;
     this.flags = protectionFlags(format);
-    this.hasReferenceTag = format.protectionType === 1 || format.protectionType === 2;
+    this.tagMask = format.protectionType === 1 || format.protectionType === 2 ? -1 : 0;
     this.metadata = metadata;
     this.metadataStride = metadata === null ? 0 : metadata.length / parts.queue.slotCount;
   }
 
   /**
-   * A whole read or write in one command whose data lies in one piece. Written in a row, because
-   * this is the data path.
+   * A whole read or write in one command whose data lies in one piece, without separate metadata.
+   * Written in a row, because this is the data path.
    */
   direct(request: BlockRequest, slot: number, region: DmaRegion, offset: number): void {
     const { queue, pageBytes } = this;
@@ -81,13 +82,12 @@ export class BlockIssue {
     words[at + 3] = 0;
     words[at + dwMetadata] = 0;
     words[at + dwMetadata + 1] = 0;
-    if (this.metadata !== null) this.layMetadata(this.metadata, at, slot);
     words[at + dwLba] = lowDword(lba);
     words[at + dwLba + 1] = highDword(lba);
     const control = blockCountField.fill(this.flags[op]!, request.blockCount);
     words[at + dwCount] = request.flags === blockFlagFua ? control | fuaBit : control;
     words[at + dwHints] = 0;
-    words[at + dwTag] = this.hasReferenceTag ? lowDword(lba) : 0;
+    words[at + dwTag] = lowDword(lba) & this.tagMask;
     words[at + dwTagMask] = 0;
     const address = region.iova + offset;
     const low = lowDword(address);
@@ -142,7 +142,7 @@ export class BlockIssue {
     if (request.flags === blockFlagFua) control |= fuaBit;
     words[at + dwCount] = control;
     words[at + dwHints] = 0;
-    words[at + dwTag] = this.hasReferenceTag ? lowDword(lba) : 0;
+    words[at + dwTag] = lowDword(lba) & this.tagMask;
     words[at + dwTagMask] = 0;
   }
 
@@ -172,7 +172,7 @@ export class BlockIssue {
     let control = WriteZeroes.nlb.fill(this.flags[op]!, blocks);
     if (request.flags === blockFlagFua) control |= fuaBit;
     words[at + dwCount] = control;
-    words[at + dwTag] = this.hasReferenceTag ? lowDword(lba) : 0;
+    words[at + dwTag] = lowDword(lba) & this.tagMask;
   }
 
   /** The range of a deallocation lies in the list memory of the slot. */

@@ -72,15 +72,15 @@ export class BlockQueue implements SlotOwner {
     this.blockBytes = blockBytesOf(format);
     this.blockCount = format.blockCount;
     this.maxInFlight = this.queue.slotCount;
-    this.directBytes =
-      parts.sgl === 'always' ? 0 : smallInteger(limits.transferBlocks * this.blockBytes);
+    this.metadata = this.metadataMemory(format, limits);
+    const isPlain = parts.sgl !== 'always' && this.metadata === null;
+    this.directBytes = isPlain ? smallInteger(limits.transferBlocks * this.blockBytes) : 0;
     this.boundaryBlocks = limits.boundaryBlocks;
     const isPowerOfTwo = (limits.boundaryBlocks & (limits.boundaryBlocks - 1)) === 0;
     this.boundaryMask = isPowerOfTwo ? limits.boundaryBlocks - 1 : -1;
     this.ops = Uint8Array.from([0, 1, 1, 1, parts.canDiscard ? 1 : 0, parts.canZero ? 1 : 0]);
     this.requests = new Array<BlockRequest | null>(this.queue.slotCount).fill(null);
     this.splits = new Array<Split | null>(this.queue.slotCount).fill(null);
-    this.metadata = this.metadataMemory(format, limits);
     const { data, queue, blockBytes } = this;
     this.issue = new BlockIssue({ queue, data, format, metadata: this.metadata });
     const { issue } = this;
@@ -124,6 +124,8 @@ export class BlockQueue implements SlotOwner {
       return;
     }
     this.inFlight++;
+    // One look at the clock serves all requests between two doorbells.
+    if (!this.completion.isTimed) this.completion.look();
     request.submittedNs = this.times[0]!;
     this.requests[slot] = request;
     this.issue.direct(request, slot, region, offset);
@@ -184,7 +186,7 @@ export class BlockQueue implements SlotOwner {
   /** Give memory back. No request may be in flight. */
   close(): void {
     this.splitter.close();
-    if (this.metadata !== null) this.memory.free(this.metadata);
+    if (this.metadata !== null && !this.metadata.isFreed) this.memory.free(this.metadata);
   }
 
   private metadataMemory(format: NamespaceFormat, limits: PieceLimits): DmaRegion | null {

@@ -41,6 +41,7 @@ export class NvmeController {
   private readonly core: Core;
   private readonly events: EventRequests;
   private defaultPair: QueuePair | null = null;
+  private readonly opened: Namespace[] = [];
 
   private constructor(core: Core, events: EventRequests) {
     this.core = core;
@@ -147,7 +148,9 @@ export class NvmeController {
       abort: (queueId: number, commandId: number) =>
         this.run(abort(this.core, queueId, commandId)).catch(() => false),
     };
-    return new Namespace({ pair, format, controller });
+    const namespace = new Namespace({ pair, format, controller });
+    this.opened.push(namespace);
+    return namespace;
   }
 
   /** All active namespaces as block devices, ascending. */
@@ -260,10 +263,9 @@ export class NvmeController {
     core.admin?.pair.completion.poll();
     core.admin?.pair.submission.ring();
     for (const pair of core.pairs) {
-      const slot = pair.submission.oldestSlot();
+      const waitedNs = core.settings.commandTimeoutNs;
+      const slot = pair.submission.lateSlot(nowNs, waitedNs);
       if (slot === -1) continue;
-      const waitedNs = nowNs - pair.submission.startedNs[slot]!;
-      if (waitedNs < core.settings.commandTimeoutNs) continue;
       const commandId = pair.submission.cidOf(slot);
       core.emit({ kind: 'command stuck', queueId: pair.id, commandId, waitedNs });
       this.recover('a command was not completed in its time', { pair, slot, commandId });
@@ -295,6 +297,7 @@ export class NvmeController {
     setBusMaster(core.fn, false);
     core.setDead();
     core.endAllCommands();
+    for (const namespace of this.opened.splice(0)) namespace.close();
     for (const pair of core.pairs.splice(0)) freePair(core, pair);
     if (core.admin !== null) freePair(core, core.admin.pair);
     if (core.shadow !== null) {

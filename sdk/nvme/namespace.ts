@@ -238,7 +238,7 @@ export class Namespace implements BlockDevice {
     }
   }
 
-  /** Give back memory of the namespace's own. Nothing may be in flight. */
+  /** Give back memory of the namespace's own; `close` of the controller does it for all. */
   close(): void {
     this.blocks.close();
   }

@@ -33,7 +33,10 @@ export interface ControllerOptions {
   readonly eventRequests?: number;
   /** Forced quirks, in addition to those of the table. */
   readonly quirks?: readonly QuirkName[];
-  /** Quirks, events, misbehaviour and recovery as they happen. */
+  /**
+   * Quirks, events, misbehaviour and recovery, as they are seen: while something polls a queue or
+   * waits for a promise, or `controller.poll` is called now and then.
+   */
   readonly onEvent?: EventListener;
 }
 

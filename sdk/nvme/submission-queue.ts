@@ -63,8 +63,6 @@ export class SubmissionQueue {
   isDead = false;
   shadow: ShadowDoorbell | null = null;
   observer: QueueObserver | null = null;
-  /** Clock when each slot's command was submitted. */
-  readonly startedNs: Float64Array;
 
   /** Dword index of the entry of the command that `take` took last. */
   entryAt = 0;
@@ -82,7 +80,12 @@ export class SubmissionQueue {
   private readonly owners: SlotOwner[];
   private readonly slotSpan: number;
   private readonly slotMask: number;
-  private readonly times: Float64Array;
+  /** Counts commands: tells which of two is older. */
+  private taken = 0;
+  private readonly order: Int32Array;
+  /** What `lateSlot` saw last in each slot, and when it saw it first. */
+  private readonly seenOrder: Int32Array;
+  private readonly seenNs: Float64Array;
 
   constructor(parts: SubmissionParts) {
     const { id, entries, region, completion, bar, doorbell } = parts;
@@ -98,8 +101,9 @@ export class SubmissionQueue {
     this.slotSpan = smallInteger(2 ** Math.ceil(Math.log2(entries)));
     this.slotMask = this.slotSpan - 1;
     this.live = Int32Array.from({ length: this.slotSpan }, (_, slot) => ~slot);
-    this.times = completion.times;
-    this.startedNs = new Float64Array(this.slotCount);
+    this.order = new Int32Array(this.slotCount);
+    this.seenOrder = new Int32Array(this.slotCount).fill(-1);
+    this.seenNs = new Float64Array(this.slotCount);
     this.free = Uint16Array.from({ length: this.slotCount }, (_, i) => this.slotCount - 1 - i);
     this.freeCount = this.slotCount;
     this.owners = new Array<SlotOwner>(this.slotCount).fill(nobody);
@@ -138,9 +142,8 @@ export class SubmissionQueue {
     this.live[slot] = cid;
     this.takenCid = cid;
     if (this.owners[slot] !== owner) this.owners[slot] = owner;
-    // One look at the clock serves all commands between two doorbells.
-    if (!this.completion.isTimed) this.completion.look();
-    this.startedNs[slot] = this.times[0]!;
+    this.taken = (this.taken + 1) | 0;
+    this.order[slot] = this.taken;
     const { tail } = this;
     this.entryAt = tail * entryDwords;
     this.tail = tail + 1 === this.entries ? 0 : tail + 1;
@@ -206,14 +209,29 @@ export class SubmissionQueue {
     observer.calledBack(this, slot);
   }
 
-  /** The slot that has been in flight longest, or -1. */
-  oldestSlot(): number {
-    let oldest = -1;
+  /**
+   * The command in flight longest, if that is too long. Time counts from the first call that sees a
+   * command, so that the data path looks at no clock for it; called every few milliseconds.
+   *
+   * @returns the slot, or -1
+   */
+  lateSlot(nowNs: number, timeoutNs: number): number {
+    let late = -1;
     for (let slot = 0; slot < this.slotCount; slot++) {
       if (!this.isBusy(slot)) continue;
-      if (oldest === -1 || this.startedNs[slot]! < this.startedNs[oldest]!) oldest = slot;
+      if (this.seenOrder[slot] !== this.order[slot]) {
+        this.seenOrder[slot] = this.order[slot]!;
+        this.seenNs[slot] = nowNs;
+      } else if (nowNs - this.seenNs[slot]! >= timeoutNs) {
+        if (late === -1 || this.isOlder(slot, late)) late = slot;
+      }
     }
-    return oldest;
+    return late;
+  }
+
+  /** Whether the command in one slot was taken before that in another; the count may wrap. */
+  private isOlder(slot: number, other: number): boolean {
+    return ((this.order[slot]! - this.order[other]!) | 0) < 0;
   }
 
   /**
@@ -227,7 +245,7 @@ export class SubmissionQueue {
     }
     const slots: number[] = [];
     for (let slot = 0; slot < this.slotCount; slot++) if (this.isBusy(slot)) slots.push(slot);
-    slots.sort((a, b) => this.startedNs[a]! - this.startedNs[b]!);
+    slots.sort((a, b) => (this.order[a]! - this.order[b]!) | 0);
     this.tail = 0;
     this.rungTail = 0;
     for (const slot of slots) {

@@ -1,6 +1,7 @@
 import * as assert from 'uvu/assert';
 import { UltimaError } from '../../../sdk/errors.js';
 import { NvmeController } from '../../../sdk/nvme/controller.js';
+import type { ControllerEvent } from '../../../sdk/nvme/events.js';
 import { Cap, Csts, Register } from '../../../sdk/spec/nvme/registers.js';
 import { Header } from '../../../sdk/spec/pcie/header.js';
 import { suite } from '../../support/suite.js';
@@ -159,6 +160,38 @@ test('a device that is gone after any number of register reads never hangs the o
     if (!isOpen) assert.is(fn.dma.liveCount, 0);
     assert.ok(reads < 200);
   }
+});
+
+test('a quirk of the table is applied and reported', async () => {
+  const fn = new FakeFunction();
+  // HGST SN100: its registers must be left alone for a while after CC.EN = 0.
+  Header.vendorId.set(fn.cfgWords, 0, 0x1c58);
+  Header.deviceId.set(fn.cfgWords, 0, 0x0003);
+  const names: string[] = [];
+  const onEvent = (event: ControllerEvent) => {
+    if (event.kind === 'quirk') names.push(event.name);
+  };
+  const controller = await NvmeController.open(fn, { onEvent });
+  assert.equal(names, ['delay before ready']);
+  const startNs = fn.nowNs;
+  await controller.reset();
+  assert.ok(fn.nowNs - startNs >= 2_300_000_000);
+  await controller.close();
+});
+
+test('a closed controller leaves nothing mapped, bounce memory included', async () => {
+  const fn = new FakeFunction();
+  const controller = await NvmeController.open(fn);
+  const namespace = await controller.namespace(1);
+  const buffer = namespace.memory.allocate(4096);
+  const slices = [
+    { region: buffer, offset: 1, length: 300 },
+    { region: buffer, offset: 1001, length: 212 },
+  ];
+  await namespace.read(0, slices);
+  namespace.memory.free(buffer);
+  await controller.close();
+  assert.is(fn.dma.liveCount, 0);
 });
 
 test('an open that failed can be tried again on the same function', async () => {

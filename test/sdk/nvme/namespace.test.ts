@@ -3,6 +3,9 @@ import { BlockOp, BlockRequest, BlockStatus } from '../../../sdk/block/request.j
 import { UltimaError } from '../../../sdk/errors.js';
 import { NvmeController } from '../../../sdk/nvme/controller.js';
 import type { QueueObserver } from '../../../sdk/nvme/observer.js';
+import { Cns } from '../../../sdk/spec/nvme/identify.js';
+import { IdentifyController } from '../../../sdk/spec/nvme/identify-controller.js';
+import { IdentifyNamespace } from '../../../sdk/spec/nvme/identify-namespace.js';
 import { NvmOpcode } from '../../../sdk/spec/nvme/opcodes.js';
 import { MediaStatus, statusKind } from '../../../sdk/spec/nvme/status.js';
 import { suite } from '../../support/suite.js';
@@ -320,6 +323,72 @@ test('an observer sees submit, doorbell, completion and callback of every comman
     );
   }
   namespace.queuePair.observer = null;
+  await rig.close();
+});
+
+for (const boundary of [64, 100]) {
+  test(`no command crosses a multiple of ${boundary} blocks or is larger than MDTS`, async () => {
+    const fn = new FakeFunction();
+    fn.onIdentify = (cns, identify) => {
+      if (cns === Cns.namespace) IdentifyNamespace.noiob.set(identify, 0, boundary);
+      // 2^4 pages of 4 KiB: 128 blocks of 512 bytes.
+      if (cns === Cns.controller) IdentifyController.mdts.set(identify, 0, 4);
+    };
+    const controller = await NvmeController.open(fn, { queueEntries: 4 });
+    const namespace = await controller.namespace(1);
+    for (const [lba, count] of [
+      [0, boundary],
+      [boundary - 1, 2],
+      [2 * boundary - 3, 5],
+      [7, 1000],
+    ] as const) {
+      const before = fn.fetched.length;
+      await namespace.read(lba, namespace.memory.allocate(count * 512));
+      let next = lba;
+      for (const { words } of fn.fetched.slice(before)) {
+        const blocks = (words[12]! & 0xffff) + 1;
+        assert.is(words[10], next);
+        assert.is(Math.floor(next / boundary), Math.floor((next + blocks - 1) / boundary));
+        assert.ok(blocks <= 128);
+        next += blocks;
+      }
+      assert.is(next, lba + count);
+    }
+    await controller.close();
+  });
+}
+
+test('separate metadata travels beside the data', async () => {
+  const rig = await simRig('sim:simple?bytes=16MiB');
+  await rig.controller.admin.format(1, { formatIndex: 4 });
+  const namespace = await rig.controller.namespace(1);
+  const data = namespace.memory.allocate(2 * page);
+  const own = namespace.memory.allocate(128);
+  const metadata = { region: own, offset: 0, length: 128 };
+  stamp(data, 1, 1);
+  stamp(own, 2, 2);
+  await namespace.write(6, data, { metadata });
+  data.words.fill(0);
+  own.words.fill(0);
+  await namespace.read(6, data, { metadata });
+  assert.is(isStamped(data, 1, 1), true);
+  assert.is(isStamped(own, 2, 2), true);
+  await rig.close();
+});
+
+test('a large request of which one piece fails ends once, as failed', async () => {
+  const rig = await simRig('sim:simple?bytes=16MiB', { queueEntries: 4 });
+  const { namespace } = rig;
+  const bytes = 4 * 1024 * 1024;
+  await namespace.writeUncorrectable({ lba: 5000, blockCount: 1 });
+  const request = requestOn(namespace, BlockOp.read, bytes);
+  let ends = 0;
+  request.done = () => ends++;
+  namespace.submit(request);
+  pollUntil(namespace, () => ends === 1);
+  assert.is(request.status, BlockStatus.mediaError);
+  for (let i = 0; i < 100; i++) namespace.poll();
+  assert.is(ends, 1);
   await rig.close();
 });
 
