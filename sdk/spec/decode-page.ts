@@ -50,7 +50,7 @@ function describeUsed(table: Struct, words: Uint32Array, at: number): FieldText[
   });
 }
 
-/** The error log is an array of entries, newest first; an error count of 0 marks the unused ones. */
+/** The error log is an array of entries, newest first; the unused ones count 0 errors. */
 function describeErrors(words: Uint32Array): FieldText[] {
   const dwords = ErrorEntry.layout.bytes / 4;
   const described: FieldText[] = [];
