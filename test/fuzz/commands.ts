@@ -18,12 +18,21 @@ interface RawStep {
   readonly prp2: Place;
 }
 
+/** A PRP entry or the half of an SGL descriptor that is an address, and the other half. */
+interface Entry {
+  readonly address: Place;
+  readonly length: number;
+  readonly type: number;
+}
+
 type Step =
   | { readonly kind: 'io'; readonly ios: readonly Io[] }
   | RawStep
   | { readonly kind: 'doorbell'; readonly offset: number; readonly value: number }
   | { readonly kind: 'register'; readonly offset: number; readonly value: number }
   | { readonly kind: 'bus'; readonly command: number }
+  | { readonly kind: 'config'; readonly offset: number; readonly value: number }
+  | { readonly kind: 'list'; readonly offset: number; readonly entries: readonly Entry[] }
   | { readonly kind: 'idle'; readonly ns: number }
   | { readonly kind: 'reset' };
 
@@ -56,8 +65,9 @@ function plan(prng: Prng): Step[] {
     if (kind < 36) return rawIo(prng);
     if (kind < 50) return rawAdmin(prng);
     if (kind < 54) return doorbell(prng);
-    if (kind < 58) return register(prng);
-    return { kind: 'bus', command: prng.below(8) };
+    if (kind < 57) return register(prng);
+    if (kind === 57) return { kind: 'bus', command: prng.below(8) };
+    return kind === 58 ? config(prng) : list(prng);
   });
 }
 
@@ -79,8 +89,44 @@ const wildAdmin = Object.values(AdminOpcode).filter(
 );
 
 function rawIo(prng: Prng): RawStep {
+  if (prng.chance(0.6)) return nearlyLegal(prng);
   const opcode = prng.chance(0.9) ? ioOpcodes[prng.below(ioOpcodes.length)]! : prng.below(256);
   return raw(prng, 1 + prng.below(pairs), opcode);
+}
+
+/** A command that could be, with at most two dwords that could not. */
+function nearlyLegal(prng: Prng): RawStep {
+  const words = new Uint32Array(16);
+  Sqe.opc.set(words, 0, ioOpcodes[prng.below(ioOpcodes.length)]!);
+  Sqe.psdt.set(words, 0, prng.chance(0.7) ? 0 : 1);
+  Sqe.nsid.set(words, 0, 1);
+  words[10] = prng.below(64);
+  words[12] = prng.below(prng.chance(0.7) ? 16 : 600);
+  for (let i = prng.below(3); i > 0; i--) words[10 + prng.below(6)] = someNumber(prng);
+  const prp2 = prng.chance(0.8) ? { sandbox: 4096 * prng.below(16) } : somePlace(prng);
+  return {
+    kind: 'raw',
+    queue: 1 + prng.below(pairs),
+    words: [...words],
+    prp1: { sandbox: 4 * prng.below(sandboxBytes / 4) },
+    prp2,
+  };
+}
+
+/** PRP entries or SGL descriptors, in the sandbox where raw commands may point. */
+function list(prng: Prng): Step {
+  const entries = Array.from({ length: 1 + prng.below(12) }, () => ({
+    address: somePlace(prng),
+    length: prng.chance(0.7) ? 512 * prng.below(64) : prng.word(),
+    type: prng.chance(0.8) ? 0x10 * prng.below(6) : prng.below(256),
+  }));
+  return { kind: 'list', offset: 4096 * prng.below(16) + 16 * prng.below(8), entries };
+}
+
+/** Configuration space behind the header: power, MSI-X, Express, extended capabilities. */
+function config(prng: Prng): Step {
+  const offset = 0x40 + 4 * prng.below(prng.chance(0.5) ? 0x30 : 0x70);
+  return { kind: 'config', offset, value: someNumber(prng) };
 }
 
 function rawAdmin(prng: Prng): RawStep {
@@ -189,6 +235,13 @@ class Run {
         this.disturb();
         this.host.fn.config.write16(0x04, step.command);
         return null;
+      case 'config':
+        this.disturb();
+        this.host.fn.config.write32(step.offset, step.value);
+        return null;
+      case 'list':
+        this.putList(step.offset, step.entries);
+        return null;
       case 'idle':
         this.host.until(() => false, step.ns);
         return null;
@@ -211,10 +264,14 @@ class Run {
       if (trouble !== null || this.isDisturbed) return trouble;
     }
     const words = Uint32Array.from(step.words);
-    const { iova } = this.sandbox;
-    const at = (place: Place) => ('value' in place ? place.value : iova + place.sandbox);
-    Sqe.prp1.set(words, 0, at(step.prp1));
-    Sqe.prp2.set(words, 0, at(step.prp2));
+    Sqe.prp1.set(words, 0, this.addressOf(step.prp1));
+    Sqe.prp2.set(words, 0, this.addressOf(step.prp2));
+    if (Sqe.psdt.get(words, 0) !== 0 && 'sandbox' in step.prp2) {
+      // Read as an SGL the second half is length and type: a segment or a data block.
+      const isSegment = step.prp2.sandbox % 8192 === 0;
+      words[8] = isSegment ? 16 * (1 + step.prp2.sandbox / 8192) : step.prp2.sandbox;
+      words[9] = isSegment ? 0x3000_0000 : 0;
+    }
     const ended = this.host.run(step.queue, words);
     const opcode = Sqe.opc.get(words, 0);
     if (ended === null)
@@ -226,6 +283,22 @@ class Run {
       this.disturb();
     }
     return null;
+  }
+
+  private addressOf(place: Place): number {
+    return 'value' in place ? place.value : this.sandbox.iova + place.sandbox;
+  }
+
+  /** Each entry is 16 bytes: two PRP entries, or one descriptor. */
+  private putList(offset: number, entries: readonly Entry[]): void {
+    for (const [i, entry] of entries.entries()) {
+      const at = offset / 4 + 4 * i;
+      const address = this.addressOf(entry.address);
+      this.sandbox.words[at] = address >>> 0;
+      this.sandbox.words[at + 1] = Math.floor(address / 2 ** 32);
+      this.sandbox.words[at + 2] = entry.length;
+      this.sandbox.words[at + 3] = entry.type * 2 ** 24;
+    }
   }
 
   /** Bring the controller up from anything; at worst by taking its power. */
