@@ -7,6 +7,8 @@ export const warningKelvin = 343; // guess: 70 degrees Celsius
 export const criticalKelvin = 353; // guess: 80 degrees Celsius
 export const lowestManagedKelvin = 273; // guess
 export const spareThresholdPercent = 10; // guess
+/** So often can the whole capacity be written. */
+const rewritesInLife = 5_475; // guess: 3 drive writes per day for 5 years
 const restingKelvin = 313; // guess: 40 degrees Celsius in a ventilated host
 
 const minuteNs = 60 * secondNs;
@@ -24,12 +26,12 @@ export class Health {
   powerCycles = 1;
   unsafeShutdowns = 0;
   sparePercent = 100;
-  usedPercent = 0;
   /** Critical warnings that do not come from temperature or spare. */
   otherWarnings = 0;
   /** End of the last command: the start of the time without work. */
   lastActiveNs: number;
   private readonly world: World;
+  private readonly enduranceBytes: number;
   private kelvin = restingKelvin;
   private busy = 0;
   private busySinceNs = 0;
@@ -41,8 +43,10 @@ export class Health {
   private criticalTotalNs = 0;
   private listener: (() => void) | null = null;
 
-  constructor(world: World) {
+  /** @param capacityBytes  of all media together */
+  constructor(world: World, capacityBytes: number) {
     this.world = world;
+    this.enduranceBytes = capacityBytes * rewritesInLife;
     this.poweredOnNs = world.nowNs;
     this.lastActiveNs = world.nowNs;
   }
@@ -83,6 +87,11 @@ export class Health {
 
   get isBusy(): boolean {
     return this.busy > 0;
+  }
+
+  /** Of the life that the maker promises; it goes on beyond 100 and stops at 255. */
+  get usedPercent(): number {
+    return Math.min(255, Math.floor((100 * this.writtenBytes) / this.enduranceBytes));
   }
 
   get temperatureKelvin(): number {

@@ -68,7 +68,7 @@ export class Subsystem implements SanitizeTarget {
     this.world = world;
     this.profile = profile;
     this.medium = options.medium;
-    this.health = new Health(world);
+    this.health = new Health(world, profile.subsystem.capacityBytes);
     this.health.onChange(() => this.tell((listener) => listener.healthChanged()));
     const { firmwareSlots, virtualFunctions, queuePairs, vectors } = profile.controller;
     this.firmware = new FirmwareSlots(firmwareSlots, profile.identity.firmwareRevision);

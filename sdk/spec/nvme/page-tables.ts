@@ -16,6 +16,8 @@ const identifyTables: ReadonlyMap<number, Struct> = new Map<number, Struct>([
   [Cns.controllerOfCommandSet, controller.IdentifyControllerNvm],
   [Cns.activeNamespacesOfCommandSet, identify.NamespaceList],
   [Cns.namespaceIndependent, namespace.IdentifyNamespaceIndependent],
+  [Cns.namespaceOfFormat, namespace.IdentifyNamespace],
+  [Cns.namespaceOfFormatAndSet, namespace.IdentifyNamespaceNvm],
   [Cns.allocatedNamespaces, identify.NamespaceList],
   [Cns.allocatedNamespace, namespace.IdentifyNamespace],
   [Cns.controllersOfNamespace, identify.ControllerList],

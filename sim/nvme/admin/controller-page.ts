@@ -48,8 +48,6 @@ function writeIdentity(context: AdminContext, words: Uint32Array): void {
   C.cntlid.set(words, 0, context.controllerId);
   C.ver.set(words, 0, Vs.mjr.put(0, 2));
   C.cntrltype.set(words, 0, ControllerType.io);
-  const fguid = C.fguid.bytes(words, 0);
-  fguid.set(Buffer.from(identity.serialNumber, 'latin1').subarray(0, fguid.length));
   const vendors = hex4(identity.vendorId) + hex4(identity.subsystemVendorId);
   const name = `nqn.2014-08.org.nvmexpress:${vendors}`;
   const subnqn = `${name}${identity.serialNumber.padEnd(20)}${identity.modelNumber.padEnd(40)}`;

@@ -88,6 +88,16 @@ test('SMART counts transitions of host controlled thermal management and their t
   assert.is(HealthLog.thermal2Seconds.get(page, 0), 20);
 });
 
+test('SMART tells how much of the life is used', async () => {
+  const bench = await AdminBench.open();
+  const { health: counters, profile } = bench.card.subsystem;
+  // Three writes of the whole card per day for five years are all of it.
+  counters.writtenBytes = profile.subsystem.capacityBytes * 3 * 365 * 5 * 0.5;
+  assert.is(HealthLog.used.get(await health(bench), 0), 50);
+  counters.writtenBytes *= 1000;
+  assert.is(HealthLog.used.get(await health(bench), 0), 255);
+});
+
 test('a page can be read in pieces, and longer than it is', async () => {
   const bench = await AdminBench.open();
   const whole = await bench.getLog(LogPage.effects, 8192);
