@@ -10,7 +10,7 @@ import { runMachine } from './machine.js';
  */
 const root = fileURLToPath(new URL('../../..', import.meta.url));
 const directory = `${root}out/guest`;
-const limitMs = 290_000;
+const limitMs = 600_000;
 
 const obstacle = whyNot();
 if (obstacle !== null) {
