@@ -95,6 +95,17 @@ test('every source is reached from an entry point', () => {
   demandNone(checkReached(sources, entryPoints()));
 });
 
+test('what the package ships is reached without its tests', () => {
+  const isTest = (path: string): boolean => path.startsWith('test/');
+  const shipped = sources.filter(({ path }) => !isTest(path));
+  demandNone(
+    checkReached(
+      shipped,
+      entryPoints().filter((path) => !isTest(path)),
+    ),
+  );
+});
+
 test('every compiled path that package.json names has a source', () => {
   const named = [...manifest.text.matchAll(/\bdist\/([\w/-]+)\.js\b/g)].map((m) => `${m[1]}.ts`);
   assert.equal(
