@@ -1,4 +1,6 @@
-/** All statements of the conformance suite in one process: under emulation a start costs seconds. */
+/**
+ * All statements of the conformance suite in one process: under emulation a start costs seconds.
+ */
 import { readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
