@@ -166,7 +166,7 @@ function addExpress(config: ConfigRegisters, link: LinkProfile): void {
   config.set(express, Express.functionResetCapable, 1);
   config.set(express, Express.relaxedOrdering, 1);
   config.set(express, Express.noSnoop, 1);
-  config.set(express, Express.readRequest, encodeTransferBytes(512));
+  config.set(express, Express.readRequest, encodeTransferBytes(link.maxReadBytes));
   config.set(express, Express.maxLinkSpeed, link.generation);
   config.set(express, Express.maxLinkWidth, link.lanes);
   config.set(express, Express.linkSpeed, link.generation);

@@ -1,5 +1,9 @@
 import { assert } from '../../sdk/assert.js';
 import type { Bar, Clock, ConfigSpace, FunctionReset, PciFunction } from '../../sdk/device.js';
+import {
+  AdvancedErrors,
+  UncorrectableErrors,
+} from '../../sdk/spec/pcie/advanced-error-reporting.js';
 import { Express, resetSettleNs } from '../../sdk/spec/pcie/express.js';
 import { Header } from '../../sdk/spec/pcie/header.js';
 import { PowerManagement, PowerState } from '../../sdk/spec/pcie/power-management.js';
@@ -8,6 +12,7 @@ import type { HostProfile, IdentityProfile, LinkProfile } from '../profiles/prof
 import type { World } from '../world.js';
 import { type BarTarget, PostedWrites, SimBar } from './bar.js';
 import {
+  advancedErrors,
   type BarShape,
   buildConfig,
   express,
@@ -414,7 +419,13 @@ export class SimFunction implements PciFunction, HostLink, BarTarget, ConfigTarg
   }
 
   private reportNotDecoding(offset: number): void {
-    if (this.isUp) this.checker.report('memoryDisabled', { value: offset });
+    if (!this.isUp) return;
+    this.checker.report('memoryDisabled', { value: offset });
+    this.registers.set(express, Express.unsupportedDetected, 1);
+    const { uncorrectableStatus } = AdvancedErrors;
+    const status = this.registers.get(advancedErrors, uncorrectableStatus);
+    const after = UncorrectableErrors.unsupportedRequest.put(status, 1);
+    this.registers.set(advancedErrors, uncorrectableStatus, after);
   }
 
   private reportFault(fault: DmaFault, iova: number): void {
@@ -480,6 +491,9 @@ function hostClock(world: World, lookNs: number): Clock {
       world.idle(untilNs);
       world.advance(lookNs);
     },
-    turn: (untilNs) => world.clock.turn(untilNs),
+    turn: async (untilNs) => {
+      await world.clock.turn(untilNs);
+      world.advance(lookNs);
+    },
   };
 }

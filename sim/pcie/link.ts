@@ -15,6 +15,7 @@ export class LinkTiming {
   downBytes = 0;
   private readonly world: World;
   private readonly payloadBytes: number;
+  private readonly requestBytes: number;
   private readonly overheadBytes: number;
   private readonly nsPerUnit: number;
   private readonly bytesPerUnit: number;
@@ -25,6 +26,7 @@ export class LinkTiming {
     const rate = laneRates[profile.generation - 1]!;
     this.world = world;
     this.payloadBytes = profile.maxPayloadBytes;
+    this.requestBytes = profile.maxReadBytes;
     this.overheadBytes = profile.packetOverheadBytes;
     this.nsPerUnit = rate.ns;
     this.bytesPerUnit = rate.bytes * profile.lanes;
@@ -39,12 +41,16 @@ export class LinkTiming {
     return this.up.reserve(this.world.nowNs, wire, this) + this.postedNs;
   }
 
-  /** The request goes up, completions come down. @returns ns until the last byte is there */
+  /** Requests go up, completions come down. @returns ns until the last byte is there */
   reserveRead(bytes: number): number {
+    const { nowNs } = this.world;
+    const requests = Math.ceil(bytes / this.requestBytes) * this.overheadBytes;
     const packets = Math.ceil(bytes / this.payloadBytes);
     const wire = bytes + packets * (this.overheadBytes - completionHeaderSaving);
+    this.upBytes += requests;
     this.downBytes += wire;
-    return this.down.reserve(this.world.nowNs, wire, this) + this.nonPostedNs;
+    const requestedNs = this.up.reserve(nowNs, requests, this);
+    return requestedNs + this.down.reserve(nowNs + requestedNs, wire, this) + this.nonPostedNs;
   }
 
   /** What was under way is gone. */
@@ -67,15 +73,16 @@ class Direction {
   freeAtNs = 0;
   private carry = 0;
 
-  reserve(nowNs: number, wire: number, link: LinkTiming): number {
-    if (this.freeAtNs < nowNs) {
-      this.freeAtNs = nowNs;
+  /** @returns ns from `startNs`, before which nothing moves, until all has moved */
+  reserve(startNs: number, wire: number, link: LinkTiming): number {
+    if (this.freeAtNs < startNs) {
+      this.freeAtNs = startNs;
       this.carry = 0;
     }
     const units = link.units(wire, this.carry);
     const ns = Math.floor(units / link.unitsPerNs);
     this.carry = units - ns * link.unitsPerNs;
     this.freeAtNs += ns;
-    return this.freeAtNs - nowNs;
+    return this.freeAtNs - startNs;
   }
 }

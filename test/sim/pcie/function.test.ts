@@ -170,6 +170,19 @@ test('with memory decoding off reads are all-ones, writes are lost, and both are
   assert.is(checker.countOf('memoryDisabled'), 2);
 });
 
+test('a request that nothing decodes is logged as unsupported, until it is cleared', () => {
+  const { fn, bar } = fixture();
+  assert.is(fn.config.read16(0x7a) & 0x8, 0);
+  fn.config.write16(command, 0);
+  bar.read32(0);
+  assert.is(fn.config.read16(0x7a) & 0x8, 0x8, 'Device Status');
+  assert.is(fn.config.read32(0x104), 0x0010_0000, 'AER');
+  fn.config.write16(0x7a, 0x8);
+  fn.config.write32(0x104, 0x0010_0000);
+  assert.is(fn.config.read16(0x7a) & 0x8, 0);
+  assert.is(fn.config.read32(0x104), 0);
+});
+
 test('in D3hot nothing decodes and no DMA passes; D0 brings both back', () => {
   const { fn, bar } = fixture();
   const region = fn.dma.allocate(4096);

@@ -45,11 +45,18 @@ test('a thousand small transfers take as long as their sum: nothing is rounded a
   assert.is(last, Math.floor((1000 * 40 * 65) / 256 / 16));
 });
 
-test('the two directions do not wait for each other', () => {
-  const { link } = makeLink(3, 4);
-  const alone = makeLink(3, 4).link.reserveRead(4096);
-  link.reserveWrite(1_000_000);
-  assert.is(link.reserveRead(4096), alone);
+test('data of a read does not hold up a write, its requests do', () => {
+  const { link } = makeLink(1, 1);
+  const alone = makeLink(1, 1).link.reserveWrite(4096);
+  link.reserveRead(1024);
+  // Two requests of at most 512 bytes, 24 bytes each, 4 ns per byte.
+  assert.is(link.reserveWrite(4096), alone + 2 * 24 * 4);
+});
+
+test('a read takes its requests up and then its completions down', () => {
+  const { link } = makeLink(1, 1);
+  // 8 requests; 16 completions of 256 bytes with a header of three dwords: 20 bytes each.
+  assert.is(link.reserveRead(4096), 8 * 24 * 4 + (4096 + 16 * 20) * 4);
 });
 
 test('propagation is added once to a write and twice, with the completer, to a read', () => {
