@@ -134,11 +134,22 @@ export class BlockQueue implements SlotOwner {
   /** @returns requests ended */
   poll(): number {
     const before = this.endedCount;
-    // Pieces that wait while nothing is in flight (a reset ended all) start again from here.
-    if (this.waiting.head !== null) this.pump();
     this.pair.poll();
-    if (this.queue.isDead && this.waiting.head !== null) this.dropWaiting();
+    if (this.waiting.head !== null) this.turn();
     return this.endedCount - before;
+  }
+
+  /**
+   * What waits while nothing is in flight (a reset has ended all) starts again from here, or ends
+   * when the queue never comes back. Called from polling, because it may run callbacks.
+   */
+  turn(): void {
+    if (this.waiting.head === null) return;
+    if (this.queue.isDead) this.dropWaiting();
+    else {
+      this.pump();
+      this.queue.ring();
+    }
   }
 
   /** A slot of ours has ended. */

@@ -44,6 +44,7 @@ export class PromisedIo {
     this.abortSlot = parts.abortSlot;
     this.pump = pumpOf(parts.pair);
     this.pump.onTurn(() => {
+      this.blocks.turn();
       if (this.backlog.length > 0) this.startWaiting();
     });
   }

@@ -264,8 +264,7 @@ export function* deletePair(core: Core, pair: QueuePair): Steps<void> {
 /** The controller does not know the pair any more, or can reach no memory. */
 export function freePair(core: Core, pair: QueuePair): void {
   const { dma } = core.fn;
-  pair.submission.isOpen = false;
-  pair.submission.isDead = true;
+  pair.retire();
   dma.free(pair.submission.region);
   dma.free(pair.data.region);
   if (pair.ownsCompletion) dma.free(pair.completion.region);

@@ -38,6 +38,8 @@ export class QueuePair {
   private depth = 0;
   private idleTurns = 0;
   private checkAtNs = 0;
+  /** The rings' memory is given back: there is nothing to poll any more. */
+  private isFreed = false;
   private readonly keeper: QueueKeeper;
   private readonly interrupts: Interrupts;
 
@@ -74,6 +76,7 @@ export class QueuePair {
    * @returns completion entries taken
    */
   poll(): number {
+    if (this.isFreed) return 0;
     let count = 0;
     this.depth++;
     try {
@@ -119,6 +122,13 @@ export class QueuePair {
     else this.interrupts.take(vector);
     // An eighth of the new, seven eighths of the old: one stray wait does not change the habit.
     this.learntNs += (this.clock.nowNs() - startNs - this.learntNs) / 8;
+  }
+
+  /** The memory of the rings is about to go: never look at it again. */
+  retire(): void {
+    this.isFreed = true;
+    this.submission.isOpen = false;
+    this.submission.isDead = true;
   }
 
   private check(nowNs: number): void {

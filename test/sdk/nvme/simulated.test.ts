@@ -294,6 +294,42 @@ test('a card that is pulled out ends everything as unknown, and close still work
   await controller.close();
 });
 
+test('a request that waited while the controller was reset is carried out after it', async () => {
+  const rig = await simRig('sim:simple?bytes=64MiB', { queueEntries: 4 });
+  const { namespace, controller } = rig;
+  const [first, second] = [1, 2].map(() => namespace.memory.allocate(8 * 1024 * 1024));
+  const begun = failureOf(namespace.write(0, first!));
+  const waiting = failureOf(namespace.write(20000, second!));
+  await controller.reset();
+  assert.is(await begun, 'COMMAND_ABORTED unknown');
+  assert.is(await waiting, 'none');
+  await rig.close();
+});
+
+test('promises on a card that is gone, or on a closed controller, end as not executed', async () => {
+  const rig = await simRig('sim:simple?bytes=64MiB', { queueEntries: 4 });
+  const { namespace, controller, card } = rig;
+  const buffer = namespace.memory.allocate(page);
+  const large = namespace.memory.allocate(8 * 1024 * 1024);
+  const early = [
+    namespace.write(0, large),
+    namespace.write(20000, large),
+    namespace.read(0, buffer),
+  ];
+  const ends = early.map((promise) => failureOf(promise));
+  await Promise.resolve();
+  card.surpriseRemove();
+  for (const end of ends) assert.match(await end, /^COMMAND_ABORTED (unknown|not executed)$/);
+  assert.is(await failureOf(namespace.read(0, buffer)), 'COMMAND_ABORTED not executed');
+  assert.is(
+    await failureOf(namespace.verify({ lba: 0, blockCount: 1 })),
+    'COMMAND_ABORTED not executed',
+  );
+  await controller.close();
+  assert.match(await failureOf(namespace.flush()), /^COMMAND_ABORTED not executed/);
+  assert.is(namespace.poll(), 0);
+});
+
 test('idle memory: a controller that was opened and closed leaves nothing mapped', async () => {
   const rig = await simRig('sim:simple?bytes=16MiB', { shadowDoorbells: true });
   await rig.controller.createQueuePair({ entries: 16 });
