@@ -11,9 +11,9 @@ import type { Checker } from '../checker.js';
 import type { HostProfile, IdentityProfile, LinkProfile } from '../profiles/profile.js';
 import type { World } from '../world.js';
 import { type BarTarget, PostedWrites, SimBar } from './bar.js';
+import type { BarShape } from './capabilities.js';
 import {
   advancedErrors,
-  type BarShape,
   buildConfig,
   express,
   header,
@@ -24,11 +24,13 @@ import {
 import type { ConfigRegisters } from './config-space.js';
 import { SimDmaSpace } from './dma-space.js';
 import type { Endpoint, EndpointReset, HostLink } from './endpoint.js';
+import { hostClock } from './host-clock.js';
 import { type ConfigTarget, HostConfigSpace } from './host-config-space.js';
 import { HostInterrupts } from './host-interrupts.js';
-import { type DmaFault, HostMemory, pageBytes } from './host-memory.js';
+import { type DmaFault, HostMemory } from './host-memory.js';
 import type { LinkTiming } from './link.js';
-import { type MsixPlace, MsixTable } from './msix.js';
+import { MsixTable } from './msix.js';
+import { type EndpointBar, placeMsix, shapeOf } from './windows.js';
 
 const gone = 0xffff_ffff;
 
@@ -39,14 +41,6 @@ const ruleOfFault = {
   readOnly: 'dmaReadOnly',
   writeOnly: 'dmaWriteOnly',
 } as const satisfies Record<DmaFault, string>;
-
-/** A window of the endpoint's own registers; MSI-X is appended to the first one. */
-export interface EndpointBar {
-  readonly index: 0 | 2 | 4;
-  /** Bytes that the endpoint answers for. */
-  readonly bytes: number;
-  readonly isPrefetchable: boolean;
-}
 
 export interface SimFunctionOptions {
   readonly world: World;
@@ -456,44 +450,4 @@ export class SimFunction implements PciFunction, HostLink, BarTarget, ConfigTarg
     }
     this.registers.write(offset, value, byteMask);
   }
-}
-
-/** The MSI-X table and the pending bits follow the registers of the first window, in own pages. */
-function placeMsix(bars: readonly EndpointBar[], vectors: number): MsixPlace {
-  const first = bars[0];
-  assert(first !== undefined, 'a function without a window has no registers');
-  const tableOffset = roundUp(first.bytes, pageBytes);
-  const pendingOffset = tableOffset + roundUp(MsixTable.tableBytes(vectors), pageBytes);
-  return { bar: first.index, tableOffset, pendingOffset };
-}
-
-function shapeOf(bar: EndpointBar, msixPlace: MsixPlace, vectors: number): BarShape {
-  const isFirst = bar.index === msixPlace.bar;
-  const end = msixPlace.pendingOffset + MsixTable.pendingBytes(vectors);
-  const bytes = Math.max(pageBytes, isFirst ? end : bar.bytes);
-  return {
-    index: bar.index,
-    bytes: 2 ** Math.ceil(Math.log2(bytes)),
-    isPrefetchable: bar.isPrefetchable,
-  };
-}
-
-function roundUp(value: number, multiple: number): number {
-  return Math.ceil(value / multiple) * multiple;
-}
-
-/** The world's clock, with what the host pays for each look. */
-function hostClock(world: World, lookNs: number): Clock {
-  if (lookNs === 0) return world.clock;
-  return {
-    nowNs: () => world.nowNs,
-    idle: (untilNs) => {
-      world.idle(untilNs);
-      world.advance(lookNs);
-    },
-    turn: async (untilNs) => {
-      await world.clock.turn(untilNs);
-      world.advance(lookNs);
-    },
-  };
 }
