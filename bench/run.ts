@@ -5,6 +5,7 @@ import type { Bench, Figures } from './figures.js';
 const benches: Readonly<Record<string, () => Promise<{ readonly bench: Bench }>>> = {
   'driver-overhead': () => import('./driver-overhead.js'),
   replay: () => import('./replay.js'),
+  'event-speed': () => import('./event-speed.js'),
   'sim-speed': () => import('./sim-speed.js'),
 };
 
