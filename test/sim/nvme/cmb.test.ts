@@ -1,4 +1,5 @@
 import * as assert from 'uvu/assert';
+import { openSimulated } from '../../../sim/open.js';
 import { suite } from '../../support/suite.js';
 import { putU64, Rig } from './rig.js';
 
@@ -95,6 +96,19 @@ test('a controller reset keeps the buffer where it is, a function reset takes it
   assert.is(rig.read(0x50) & 3, 3);
   rig.controller.reset('function');
   assert.is(rig.read(0x50), 0);
+});
+
+test('a host finds the buffer where CMBLOC says, in a BAR of its function', () => {
+  const card = openSimulated(`sim:simple?controller.memoryBufferBytes=${bytes}`);
+  const fn = card.open();
+  fn.config.write16(4, fn.config.read16(4) | 6);
+  const registers = fn.bar(0);
+  registers.write32(0x50, 1);
+  const window = fn.bar(registers.read32(0x38) & 7);
+  assert.is(window.length, bytes);
+  window.write32(bytes - 4, 0xcafe_f00d);
+  assert.is(window.read32(bytes - 4), 0xcafe_f00d);
+  card.checker.demandNone();
 });
 
 test.run();
