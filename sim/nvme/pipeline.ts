@@ -181,15 +181,13 @@ export class Pipeline implements CommandServices, FetchListener {
    * @returns false when it is too late: its entry is on the way
    */
   stop(command: Command, status: number): boolean {
-    if (command.state === state.held) {
-      this.pool.queues[command.slot]!.fusedFirst = null;
-    } else if (command.state === state.executing || command.state === state.delayed) {
-      this.executorOf(command)?.cancel(command);
-    } else {
-      return false;
-    }
-    // A timer that is still to come finds the command in another state and does nothing.
+    const isHeld = command.state === state.held;
+    const isRunning = command.state === state.executing || command.state === state.delayed;
+    if (!isHeld && !isRunning) return false;
     command.isAborted = true;
+    if (isHeld) this.pool.queues[command.slot]!.fusedFirst = null;
+    else this.executorOf(command)?.cancel(command);
+    // A timer that is still to come finds the command in another state and does nothing.
     command.state = state.executing;
     command.pendingToHostBytes = 0;
     command.pendingFromHostBytes = 0;

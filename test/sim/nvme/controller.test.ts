@@ -270,6 +270,7 @@ for (const [what, reset] of resets) {
       rig.run(10_000_000_000);
       assert.is(rig.memory.faultCount, 0);
       assert.is(rig.io.abandonCount >= 1, true);
+      assert.is(rig.adminExecutor.abandonCount, rig.io.abandonCount);
       for (const [i, ring] of rings.entries()) assert.equal(ring.cq.bytes.slice(), before[i]);
       assert.is(rig.world.pendingCount, 0);
     });

@@ -112,6 +112,9 @@ test('a vector masked by INTMS fires once when INTMC clears the mask', () => {
   rig.write(0x10, 0b10);
   assert.is(rig.link.raised[1], 1);
   assert.is(rig.read(0x0c), 0);
+  rig.write(0x0c, 0b10);
+  rig.write(0x10, 0b10);
+  assert.is(rig.link.raised[1], 1, 'nothing came while it was masked again');
 });
 
 test('a reset forgets entries that waited for their interrupt', () => {

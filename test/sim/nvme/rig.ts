@@ -80,6 +80,7 @@ export class ScriptedExecutor implements Executor, AdminExecutor {
   }
 
   cancel(command: Command): void {
+    if (!command.isAborted) throw new Error('a command is cancelled because it is aborted');
     this.cancelled.push(command.cid);
   }
 
