@@ -214,6 +214,7 @@ export class SimCard {
       registers.get(sriov, Sriov.totalVfs),
     );
     const count = isEnabled ? asked : 0;
+    this.subsystem.secondaries.limitTo(count);
     while (this.functions.length <= count) this.addFunction(this.functions.length);
     for (const [index, fn] of this.functions.entries()) {
       if (index > 0) fn.setVirtual({ isPresent: index <= count, isDecoding });

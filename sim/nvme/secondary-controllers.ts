@@ -80,8 +80,21 @@ export class SecondaryControllers {
     return this.list.reduce((sum, controller) => sum + controller.vectors, 0);
   }
 
-  /** The primary controller was reset: what was asked for it counts now. */
+  /** Virtual functions above `count` are gone, and their controllers with them. */
+  limitTo(count: number): void {
+    for (const controller of this.list) {
+      if (controller.isOnline && controller.virtualFunction > count) {
+        this.setOnline(controller, false);
+      }
+    }
+  }
+
+  /**
+   * The primary controller was reset, in whatever way: its secondary controllers go offline, and what
+   * was asked for itself counts now.
+   */
   primaryReset(): void {
+    this.limitTo(0);
     this.queues.primaryAssigned = this.queues.primaryRequested;
     this.vectors.primaryAssigned = this.vectors.primaryRequested;
   }

@@ -311,7 +311,7 @@ export class Subsystem implements SanitizeTarget {
   /** NSSR, after each controller was reset. */
   subsystemReset(): void {
     this.firmware.reset(ResetStrength.subsystem);
-    for (const controller of this.secondaries.list) this.secondaries.setOnline(controller, false);
+    this.secondaries.limitTo(0);
   }
 
   private makeFactory(nsid: number, entry: NamespaceProfile): void {

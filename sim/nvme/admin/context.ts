@@ -117,6 +117,12 @@ export class AdminContext {
     return secondary === undefined ? queuePairs : Math.max(1, secondary.queues - 1);
   }
 
+  /** Interrupt vectors that this controller can use. */
+  get vectorLimit(): number {
+    const secondary = this.subsystem.secondaries.find(this.controllerId);
+    return secondary?.vectors ?? this.profile.controller.vectors;
+  }
+
   /** Refuse because of one field: the error log will point at it. */
   refuse(status: number, field: Bits | U64): number {
     const low = 'low' in field ? field.low : 0;

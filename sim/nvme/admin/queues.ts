@@ -16,6 +16,9 @@ const Submission = CreateSubmissionQueue;
 /** [NVMe-2.0 §5.4 Create I/O Completion Queue] */
 export function createCompletionQueue(context: AdminContext, command: Command): number {
   const { words } = command;
+  if (Completion.iv.get(words, 0) >= context.vectorLimit) {
+    return context.refuse(Status.invalidInterruptVector, Completion.iv);
+  }
   const status = context.services.createCompletionQueue({
     queueId: Completion.qid.get(words, 0),
     entries: Completion.qsize.get(words, 0),

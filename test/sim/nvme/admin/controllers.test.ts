@@ -1,5 +1,6 @@
 import * as assert from 'uvu/assert';
 import {
+  CreateCompletionQueue,
   NamespaceAttachment,
   Sanitize,
   VirtualizationManagement,
@@ -20,6 +21,7 @@ import {
   ReservationRelease,
 } from '../../../../sdk/spec/nvme/nvm-command.js';
 import { AdminOpcode, NvmOpcode } from '../../../../sdk/spec/nvme/opcodes.js';
+import { Csts } from '../../../../sdk/spec/nvme/registers.js';
 import { Status, statusKind } from '../../../../sdk/spec/nvme/status.js';
 import { suite } from '../../../support/suite.js';
 import { AdminBench, type FieldValue } from './bench.js';
@@ -79,6 +81,38 @@ test('a secondary controller names itself and has the queues that it was given',
   assert.is(QueueCountFeature.nsq.of(dw0), 3);
   const refused = await secondary.run({ opcode: AdminOpcode.virtualizationManagement });
   assert.is(refused.status, Status.invalidOpcode);
+});
+
+test('a secondary controller has the interrupt vectors that it was given', async () => {
+  const { secondary } = await openPair();
+  const create = (vector: number) =>
+    secondary.run({
+      opcode: AdminOpcode.createCompletionQueue,
+      fields: [
+        [CreateCompletionQueue.qid, 1],
+        [CreateCompletionQueue.qsize, 16],
+        [CreateCompletionQueue.pc, 1],
+        [CreateCompletionQueue.ien, 1],
+        [CreateCompletionQueue.iv, vector],
+      ],
+      data: secondary.page,
+    });
+  assert.is((await create(2)).status, Status.invalidInterruptVector);
+  assert.is((await create(1)).status, 0);
+});
+
+test('a reset of the primary controller takes its secondary controllers offline', async () => {
+  const { primary, secondary } = await openPair();
+  assert.is(Csts.rdy.of(secondary.raw.read('csts')), 1);
+  await primary.reset();
+  assert.is(Csts.rdy.of(secondary.raw.read('csts')), 0);
+  assert.not.ok(primary.card.subsystem.secondaries.find(1)?.isOnline);
+});
+
+test('virtual functions that are turned off come back offline', async () => {
+  const { primary } = await openPair();
+  primary.raw.fn.config.write16(sriovControl, 0);
+  assert.not.ok(primary.card.subsystem.secondaries.find(1)?.isOnline);
 });
 
 test('attaching by one controller is an event of the other', async () => {
