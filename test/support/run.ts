@@ -20,7 +20,7 @@ async function main(filters: readonly string[]): Promise<number> {
     return 1;
   }
   process.on('SIGINT', stop).on('SIGTERM', stop);
-  const limitMs = Number(process.env.TEST_FILE_LIMIT_MS ?? 60_000);
+  const limitMs = Number(process.env.TEST_FILE_LIMIT_MS ?? 120_000);
   const needsAddon = process.env.ULTIMA_NATIVE === '1';
   const options = { limitMs, allowedSkips: isCi ? allowedSkips(needsAddon) : null };
   const results = await runFiles(files, options, printResult);
