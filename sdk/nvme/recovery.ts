@@ -100,6 +100,8 @@ function* abortStuck(core: Core, stuck: Stuck, cause: string): Steps<boolean> {
   const hasEnded = () => !pair.submission.isBusy(slot) || pair.submission.cidOf(slot) !== commandId;
   const csts = core.registers.status();
   if (csts === null || Csts.cfs.of(csts) === 1 || core.quirks.names.has('no abort')) return false;
+  // Something reset the controller behind our back: there is nobody to abort anything.
+  if (Csts.rdy.of(csts) === 0) return false;
   const deadlineNs = core.clock.nowNs() + core.settings.abortTimeoutNs;
   try {
     const isAborted = yield* abort(core, pair.id, commandId);

@@ -328,6 +328,7 @@ export class Controller implements Endpoint {
     if (epoch !== this.epoch || this.isShutDown) return;
     this.isShutDown = true;
     this.fetcher.stop();
+    this.admin?.shutdownOver();
     this.registers.setShutdown(ShutdownStatus.complete);
     this.world.hostVisible();
   }

@@ -39,6 +39,8 @@ export interface AdminExecutor extends Executor {
   enabled(): void;
   /** CC.SHN was written. @returns nanoseconds until CSTS.SHST may say that shutdown is complete */
   shutdown(isAbrupt: boolean): number;
+  /** CSTS.SHST is about to say that shutdown is complete: what completed meanwhile is durable, too. */
+  shutdownOver(): void;
 }
 
 /** Create I/O Completion Queue, decoded but not checked. */

@@ -1,6 +1,7 @@
 import { main } from '../support/campaign.js';
 import { stormOfCard } from './card.js';
+import { stormOfDriver } from './driver.js';
 
-const campaigns = { card: stormOfCard };
+const campaigns = { card: stormOfCard, driver: stormOfDriver };
 
 process.exitCode = await main('storm', campaigns, process.argv.slice(2));

@@ -148,6 +148,10 @@ export class AdminSet implements AdminExecutor, ControllerListener {
     return ns;
   }
 
+  shutdownOver(): void {
+    for (const namespace of this.subsystem.namespaces) namespace.medium.flush();
+  }
+
   postEvent(type: number, information: number, logPage: number): void {
     this.context.events.post(type, information, logPage);
   }

@@ -100,6 +100,8 @@ export class ScriptedExecutor implements Executor, AdminExecutor {
     this.enabledCount++;
   }
 
+  shutdownOver(): void {}
+
   shutdown(isAbrupt: boolean): number {
     this.shutdowns.push(isAbrupt);
     return this.shutdownNs;

@@ -9,6 +9,13 @@ import { Feature } from '../../../../sdk/spec/nvme/features.js';
 import { ErrorEntry } from '../../../../sdk/spec/nvme/logs.js';
 import { Read, Write } from '../../../../sdk/spec/nvme/nvm-command.js';
 import { NvmOpcode } from '../../../../sdk/spec/nvme/opcodes.js';
+import {
+  Cc,
+  Csts,
+  Register,
+  ShutdownNotification,
+  ShutdownStatus,
+} from '../../../../sdk/spec/nvme/registers.js';
 import { Status, statusKind } from '../../../../sdk/spec/nvme/status.js';
 import { openSimulated } from '../../../../sim/open.js';
 import { CardHost } from '../../../support/card-host.js';
@@ -127,6 +134,34 @@ async function statusOf(work: Promise<unknown>): Promise<number> {
     return Number(error.facts.status) & 0x7ff;
   }
 }
+
+test('a write that completes during a shutdown is durable when the shutdown is', () => {
+  for (let seed = 1; seed <= 12; seed++) {
+    const host = new CardHost(openSimulated(`sim:simple?bytes=1MiB&seed=${seed}`));
+    assert.ok(host.enable(1));
+    const region = host.fn.dma.allocate(4096);
+    const words = new Uint32Array(commandDwords);
+    Sqe.opc.set(words, 0, NvmOpcode.write);
+    Sqe.nsid.set(words, 0, 1);
+    Sqe.prp1.set(words, 0, region.iova);
+    Write.nlb.set(words, 0, 1);
+    region.bytes.fill(6, 0, 512);
+    const sent = host.post(1, words);
+    host.ring(1);
+    host.until(() => false, 2_000);
+    host.write(Register.cc, Cc.shn.put(host.read(Register.cc), ShutdownNotification.normal));
+    const isOver = () => Csts.shst.of(host.read(Register.csts)) === ShutdownStatus.complete;
+    assert.ok(host.until(isOver, 1_000_000_000));
+    assert.is(sent?.ended?.status, 0);
+    host.card.powerCut();
+    host.card.restore();
+    assert.ok(host.enable(1));
+    Sqe.opc.set(words, 0, NvmOpcode.read);
+    region.bytes.fill(0);
+    assert.is(host.run(1, words)?.status, 0);
+    assert.is(region.bytes[0], 6, `seed ${seed}`);
+  }
+});
 
 test('with the volatile write cache off a completed write outlives the power', async () => {
   const { card, controller, namespace } = await opened('bytes=1MiB');
