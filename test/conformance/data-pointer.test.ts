@@ -1,5 +1,5 @@
 import * as assert from 'uvu/assert';
-import { writeSglSegment } from '../../sdk/nvme/raw.js';
+import { writePrpList, writeSglSegment } from '../../sdk/nvme/raw.js';
 import { SglType } from '../../sdk/spec/nvme/data-pointer.js';
 import { IdentifyController } from '../../sdk/spec/nvme/identify-controller.js';
 import { Status } from '../../sdk/spec/nvme/status.js';
@@ -150,6 +150,29 @@ statement(
       .read({ lba: 0, count: 16_384 / ns.blockBytes })
       .prpPages(pages, rig.fn.dma, 4096);
     rig.refused(await pair.run(command), Status.prpOffsetInvalid);
+  },
+);
+
+statement(
+  'a PRP list that goes on inside a page is refused',
+  '[NVMe-2.0 §4.1.1 PRP Offset Invalid]',
+  async (rig) => {
+    const size = rig.pageBytes;
+    const entries = size / 8 + 4;
+    const { ns, pair } = await bench(rig, size * (entries + 1));
+    const data = rig.buffer(size * (entries + 1));
+    const pages = Array.from({ length: entries }, (_, i) => data.iova + (i + 1) * size);
+    const perList = size / 8 - 1;
+    // The second list would be good; the pointer to it says that it begins inside its page.
+    const second = writePrpList(pages.slice(perList), rig.fn.dma, size);
+    const first = rig.fn.dma.allocate(size, { alignment: size });
+    const chained = [...pages.slice(0, perList), second + 64];
+    for (const [i, page] of chained.entries()) {
+      first.words[2 * i] = page % 2 ** 32;
+      first.words[2 * i + 1] = Math.floor(page / 2 ** 32);
+    }
+    const command = ns.read({ lba: 0, count: (size * (entries + 1)) / ns.blockBytes });
+    rig.refused(await pair.run(command.prps(data.iova, first.iova)), Status.prpOffsetInvalid);
   },
 );
 

@@ -45,7 +45,7 @@ async function tryCards(title: string, body: (rig: Rig) => Promise<void>): Promi
   for (const address of cards) {
     const reason = await tryCard(address, title, body);
     if (reason === undefined) return;
-    missing = reason;
+    if (missing === '') missing = reason;
   }
   skip(missing);
 }
