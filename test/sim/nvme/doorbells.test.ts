@@ -220,6 +220,55 @@ for (const entries of [2, 5, 8, 1024]) {
   });
 }
 
+test('entries that wait go out before later ones, also when the shadow makes room first', () => {
+  const rig = new Rig();
+  rig.enable();
+  const services = rig.controller.services;
+  // All commands are inside before the first completes; then they complete 250 ns apart.
+  rig.io.onBegin = (command) => {
+    const place = 3 * command.cid + command.queueId;
+    services.delay(command, 1_000_000 + 250 * place - (rig.world.nowNs % 1_000_000));
+  };
+  rig.io.onFinish = (command) => services.complete(command, 0);
+  const cq = crowd(rig);
+  const shadow = rig.dma.allocate(4096);
+  const events = rig.dma.allocate(4096);
+  assert.is(services.setShadowDoorbells(shadow.iova, events.iova), 0);
+  rig.run(1_000_000 - (rig.world.nowNs % 1_000_000));
+  const s = { rig, shadow, events };
+  for (let id = 1; id <= 3; id++) storeAndMaybeRing(s, { index: 2 * id, value: 40 });
+  rig.run(1_000_000);
+  const lastOf = [-1, -1, -1, -1];
+  let head = 0;
+  let phase = 1;
+  for (let taken = 0; taken < 120; ) {
+    rig.run(1_000);
+    for (let at = head * 4; ((cq.words[at + 3]! >>> 16) & 1) === phase; at = head * 4) {
+      const queue = cq.words[at + 2]! >>> 16;
+      const cid = cq.words[at + 3]! & 0xffff;
+      assert.is(cid, lastOf[queue]! + 1, `queue ${queue} in order`);
+      lastOf[queue] = cid;
+      taken++;
+      head = (head + 1) % 4;
+      if (head === 0) phase ^= 1;
+    }
+    // The register write is long on its way.
+    const old = shadow.words[3]!;
+    const event = events.words[3]!;
+    shadow.words[3] = head;
+    rig.run(1_000);
+    if (((head - event - 1) & 0xffff) < ((head - old) & 0xffff)) rig.write(0x100c, head);
+  }
+  rig.checker.demandNone();
+});
+
+test('a register value beyond the queue is reported, with shadows too', () => {
+  const s = withShadow(8);
+  s.rig.write(0x1008, 8);
+  s.rig.write(0x100c, 8);
+  assert.equal(s.rig.adminExecutor.events, [invalidValue, invalidValue]);
+});
+
 test('a tail stored while the controller is fetching needs no doorbell', () => {
   const s = withShadow(64);
   s.ring.put({ cid: 1 });
