@@ -39,7 +39,7 @@ export interface AdminExecutor extends Executor {
   enabled(): void;
   /** CC.SHN was written. @returns nanoseconds until CSTS.SHST may say that shutdown is complete */
   shutdown(isAbrupt: boolean): number;
-  /** CSTS.SHST is about to say that shutdown is complete: what completed meanwhile is durable, too. */
+  /** CSTS.SHST is about to say that shutdown is complete: what ended meanwhile is durable, too. */
   shutdownOver(): void;
 }
 

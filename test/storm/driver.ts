@@ -53,8 +53,8 @@ const atomicBlocks = 4;
 
 const storm: Campaign<Step> = {
   claim:
-    'the driver under resets, aborts, deadlines, lost links and power: each request ends once, as ' +
-    'completed, failed, not executed or unknown, and the blocks agree with the word',
+    'the driver under resets, aborts, deadlines, lost links and power: each request ends once, ' +
+    'as completed, failed, not executed or unknown, and the blocks agree with the word',
   plan,
   run: (steps, seed, tally) => new Storm(steps, seed, tally).all(),
 };
