@@ -119,14 +119,26 @@ class Io implements Waiter {
     this.settle = settle;
     this.cause = 'none';
     this.deadlineNs = wanted.options.deadlineNs ?? Number.POSITIVE_INFINITY;
-    if (wanted.data !== null) {
+    const { data } = wanted;
+    if (data === null) {
+      this.listen(wanted.options);
+      return;
+    }
+    if (!(data instanceof Uint8Array) && 'iova' in data) {
+      // The usual case, without the lists of the others.
+      request.setData(data, 0, data.length);
+    } else {
       const direction = wanted.op === BlockOp.read ? 'read' : 'write';
-      this.staged = stage(wanted.data, this.owner.memory, direction);
+      this.staged = stage(data, this.owner.memory, direction);
       for (const { region, offset, length } of this.staged.slices) {
         request.addSegment(region, offset, length);
       }
     }
-    this.signal = wanted.options.signal ?? null;
+    this.listen(wanted.options);
+  }
+
+  private listen(options: IoOptions): void {
+    this.signal = options.signal ?? null;
     this.signal?.addEventListener('abort', this.onAbort, { once: true });
   }
 

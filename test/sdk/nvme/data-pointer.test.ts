@@ -88,7 +88,7 @@ test('a transfer that ends on a page boundary needs no second PRP, and PRP2 is u
   assert.is(laid.sqe[9], 0);
 });
 
-test('list entries that a shorter transfer does not use point to memory that is never mapped', () => {
+test('list entries that a shorter transfer leaves over point to unmapped memory', () => {
   const laid = pointers(1);
   const region = laid.fn.dma.allocate(64 * page);
   laid.data.layRange(laid.sqe, 0, 3, region, 0, 64 * page);

@@ -110,7 +110,7 @@ test('copy, verify, write zeroes and deallocate do what they say', async () => {
   await rig.close();
 });
 
-test('a block marked uncorrectable fails to read with the medium, until it is written', async () => {
+test('a block marked uncorrectable reads as a media error until it is written', async () => {
   const rig = await simRig('sim:simple?bytes=16MiB');
   const { namespace } = rig;
   const buffer = namespace.memory.allocate(page);
@@ -157,7 +157,7 @@ test('protection information of its own is checked by the controller', async () 
   await rig.close();
 });
 
-test('an aborted promise settles when the card is done with the memory, with its outcome', async () => {
+test('an aborted promise settles when the card is done with the memory', async () => {
   const rig = await simRig('sim:simple?bytes=16MiB&media.writeNs=50000000&cache.bytes=0');
   const { namespace } = rig;
   const abort = new AbortController();
@@ -226,7 +226,7 @@ test('requests that cannot be are refused before anything changes', async () => 
   await rig.close();
 });
 
-test('more requests than fit in flight are refused by submit and announced by canSubmit', async () => {
+test('more requests than fit in flight are refused, and canSubmit says so', async () => {
   const rig = await simRig('sim:simple?bytes=16MiB', { queueEntries: 8 });
   const { namespace } = rig;
   let ended = 0;
@@ -302,7 +302,7 @@ test('all 16 dwords of an entry are written, whatever the ring slot held before'
   await controller.close();
 });
 
-test('an observer sees submit, doorbell, completion and callback of every command in order', async () => {
+test('an observer sees the four stages of every command in order', async () => {
   const rig = await simRig('sim:simple?bytes=16MiB', { queueEntries: 8 });
   const { namespace } = rig;
   const stages: string[] = [];

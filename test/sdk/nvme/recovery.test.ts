@@ -143,7 +143,7 @@ for (const [what, entry] of [
   });
 }
 
-test('a lost command is aborted, then the controller reset, and its outcome is unknown', async () => {
+test('a lost command is aborted, then the controller reset; its outcome is unknown', async () => {
   const r = await rig();
   let count = 0;
   r.fn.judge = (command) => (isRead(command) && count++ === 2 ? 'drop' : 0);
@@ -262,7 +262,7 @@ test('where a subsystem reset is offered it comes before the function reset', as
   await r.controller.close();
 });
 
-test('a controller that no reset brings back loses bus mastering, and all commands end', async () => {
+test('a controller that no reset brings back loses bus mastering; all commands end', async () => {
   const r = await rig();
   r.fn.reset = async () => {};
   r.fn.isStuck = true;

@@ -41,7 +41,7 @@ for (const sgl of ['never', 'always'] as const satisfies readonly SglUse[]) {
   });
 }
 
-test('scattered memory of any shape arrives in order, by PRP, SGL or one block at a time', async () => {
+test('scattered memory of any shape arrives in order, by PRP, SGL or bounced', async () => {
   const seed = 42;
   console.log(`seed ${seed}`);
   const prng = new Prng(seed, 'scatter');
@@ -149,7 +149,7 @@ test('twenty thousand mixed requests through a polled queue all verify', async (
   await rig.close();
 });
 
-test('blocks at and beyond 2^32, and of a namespace above 16 TiB, are addressed right', async () => {
+test('blocks beyond 2^32, and of a namespace above 16 TiB, are addressed right', async () => {
   const rig = await simRig('sim:simple?bytes=20TiB&subsystem.capacityBytes=24189255811072');
   const { namespace } = rig;
   const buffer = namespace.memory.allocate(page);
@@ -306,7 +306,7 @@ test('a request that waited while the controller was reset is carried out after 
   await rig.close();
 });
 
-test('promises on a card that is gone, or on a closed controller, end as not executed', async () => {
+test('promises on a lost card or a closed controller end as not executed', async () => {
   const rig = await simRig('sim:simple?bytes=64MiB', { queueEntries: 4 });
   const { namespace, controller, card } = rig;
   const buffer = namespace.memory.allocate(page);
