@@ -90,7 +90,7 @@ export class SecondaryControllers {
   }
 
   /**
-   * The primary controller was reset, in whatever way: its secondary controllers go offline, and what
+   * The primary controller was reset, in whatever way: secondary controllers go offline, and what
    * was asked for itself counts now.
    */
   primaryReset(): void {
