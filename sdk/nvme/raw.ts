@@ -1,4 +1,4 @@
-import type { Bar, DmaRegion, PciFunction } from '../device.js';
+import type { Bar, DmaRegion, DmaSpace, PciFunction } from '../device.js';
 import { UltimaError } from '../errors.js';
 import type { Bits } from '../spec/layout.js';
 import { commandSizeExponent } from '../spec/nvme/command.js';
@@ -47,6 +47,8 @@ export interface RawOptions {
   /** How long a wait lasts on the function's clock when the caller gives no other limit. */
   readonly deadlineNs?: number;
   readonly observer?: RawObserver;
+  /** Where rings are allocated; the function's own space when left out. */
+  readonly dma?: DmaSpace;
 }
 
 export interface EnableOptions {
@@ -77,6 +79,7 @@ export class RawController {
   readonly bar: Bar;
   readonly deadlineNs: number;
   readonly observer: RawObserver | undefined;
+  private readonly dma: DmaSpace;
   adminSq!: RawSubmissionQueue;
   adminCq!: RawCompletionQueue;
   private nextCid = 1;
@@ -87,6 +90,7 @@ export class RawController {
     this.bar = fn.bar(0);
     this.deadlineNs = options.deadlineNs ?? 20 * secondNs;
     this.observer = options.observer;
+    this.dma = options.dma ?? fn.dma;
   }
 
   /** The dword at a register; the low one of a 64-bit register. */
@@ -258,7 +262,7 @@ export class RawController {
   }
 
   private ring(entries: number, exponent: number): DmaRegion {
-    return this.fn.dma.allocate(entries * 2 ** exponent, { alignment: this.pageBytes });
+    return this.dma.allocate(entries * 2 ** exponent, { alignment: this.pageBytes });
   }
 
   private writeAddress(name: 'asq' | 'acq', iova: number): void {

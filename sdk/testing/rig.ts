@@ -19,6 +19,7 @@ import { type Pattern, poison, TestBuffer } from './buffer.js';
 import { CommandLog } from './command-log.js';
 import { type NamespaceFixture, readNamespace } from './namespace.js';
 import { QueueFixture } from './queue.js';
+import { TrackedSpace } from './tracked-space.js';
 import { Unsupported } from './unsupported.js';
 
 export interface RigOptions {
@@ -60,6 +61,8 @@ export interface FeatureOptions {
 export class Rig {
   readonly fn: PciFunction;
   readonly controller: RawController;
+  /** Memory that lasts as long as this rig. */
+  readonly dma: TrackedSpace;
   readonly log = new CommandLog();
   private identity: Uint32Array | undefined;
   private nextQueueId = 1;
@@ -67,7 +70,8 @@ export class Rig {
 
   constructor(fn: PciFunction, options: RigOptions = {}) {
     this.fn = fn;
-    this.controller = new RawController(fn, { ...options, observer: this.log });
+    this.dma = new TrackedSpace(fn.dma);
+    this.controller = new RawController(fn, { ...options, dma: this.dma, observer: this.log });
   }
 
   get pageBytes(): number {
@@ -85,15 +89,22 @@ export class Rig {
   }
 
   /**
-   * Disable the controller and stay open: the next rig on this function finds it as after a reset.
+   * Disable the controller, give memory back and stay open: the next rig on this function finds it as
+   * after a reset.
+   *
+   * @returns false when the function is gone or does not answer: it is of no use any more
    */
-  async leave(): Promise<void> {
-    if (this.fn.isRemoved) return;
+  async leave(): Promise<boolean> {
+    if (this.fn.isRemoved) return false;
     try {
       await this.controller.disable();
     } catch (error) {
-      if (!(error instanceof UltimaError)) throw error;
+      if (error instanceof UltimaError) return false;
+      throw error;
     }
+    // Not before: a controller that is enabled may still write.
+    this.dma.freeAll();
+    return true;
   }
 
   async close(): Promise<void> {
@@ -107,13 +118,13 @@ export class Rig {
   }
 
   buffer(length: number, pattern: Pattern = poison): TestBuffer {
-    return TestBuffer.allocate(this.fn.dma, length, this.pageBytes).fill(pattern);
+    return TestBuffer.allocate(this.dma, length, this.pageBytes).fill(pattern);
   }
 
   /** A command whose data is one piece of memory, described with PRP entries. */
   command(opcode: number, nsid = 0, data?: RawData): RawCommand {
     const command = new RawCommand(opcode, nsid);
-    return data === undefined ? command : command.prp(data, this.fn.dma, this.pageBytes);
+    return data === undefined ? command : command.prp(data, this.dma, this.pageBytes);
   }
 
   admin(command: RawCommand, limitNs?: number): Promise<RawCompletion> {

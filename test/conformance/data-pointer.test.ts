@@ -74,7 +74,7 @@ statement('pages of a transfer may lie anywhere and in any order', prpCite, asyn
   const pages = Array.from({ length: 32_768 / size }, () => rig.buffer(size)).toReversed();
   const command = ns.read({ lba: 0, count: 32_768 / ns.blockBytes }).prpPages(
     pages.map((page) => page.iova),
-    rig.fn.dma,
+    rig.dma,
     size,
   );
   await pair.runOk(command);
@@ -112,7 +112,7 @@ statement('a PRP list may begin inside a page', prpCite, async (rig) => {
   const size = rig.pageBytes;
   rig.needs(size === 4096, 'pages of 4096 bytes');
   const data = rig.buffer(16_384);
-  const list = rig.fn.dma.allocate(size, { alignment: size });
+  const list = rig.dma.allocate(size, { alignment: size });
   // Three entries exactly fill the rest of the page: the last one is data, not a chain.
   const first = size / 4 - 6;
   for (let i = 0; i < 3; i++) {
@@ -148,7 +148,7 @@ statement(
     const pages = [0, 1, 2, 3].map((i) => data.iova + i * 4096 + (i === 2 ? 8 : 0));
     const command = ns
       .read({ lba: 0, count: 16_384 / ns.blockBytes })
-      .prpPages(pages, rig.fn.dma, 4096);
+      .prpPages(pages, rig.dma, 4096);
     rig.refused(await pair.run(command), Status.prpOffsetInvalid);
   },
 );
@@ -164,8 +164,8 @@ statement(
     const pages = Array.from({ length: entries }, (_, i) => data.iova + (i + 1) * size);
     const perList = size / 8 - 1;
     // The second list would be good; the pointer to it says that it begins inside its page.
-    const second = writePrpList(pages.slice(perList), rig.fn.dma, size);
-    const first = rig.fn.dma.allocate(size, { alignment: size });
+    const second = writePrpList(pages.slice(perList), rig.dma, size);
+    const first = rig.dma.allocate(size, { alignment: size });
     const chained = [...pages.slice(0, perList), second + 64];
     for (const [i, page] of chained.entries()) {
       first.words[2 * i] = page % 2 ** 32;
@@ -219,7 +219,7 @@ for (const parts of [1, 2, 3, 5, 32]) {
       const pieces = Array.from({ length: parts }, (_, i) =>
         memory.slice(i * 1024 + i * each, i === parts - 1 ? 16_384 - each * i : each),
       );
-      await made.pair.runOk(readAll(made).sglSegment(pieces.map(block), rig.fn.dma));
+      await made.pair.runOk(readAll(made).sglSegment(pieces.map(block), rig.dma));
       for (const [i, piece] of pieces.entries()) {
         assert.ok(piece.equals(made.content.slice(i * each, piece.length)));
       }
@@ -230,10 +230,10 @@ for (const parts of [1, 2, 3, 5, 32]) {
 statement('a segment descriptor leads to the next segment', sglCite, async (rig) => {
   const made = await sglBench(rig, 8192);
   const [one, two] = [rig.buffer(4096), rig.buffer(4096)];
-  const last = writeSglSegment([block(two)], rig.fn.dma);
+  const last = writeSglSegment([block(two)], rig.dma);
   const first = writeSglSegment(
     [block(one), { address: last, length: 16, type: SglType.lastSegment }],
-    rig.fn.dma,
+    rig.dma,
   );
   await made.pair.runOk(readAll(made).sgl({ address: first, length: 32, type: SglType.segment }));
   assert.ok(one.equals(made.content.slice(0, 4096)));
@@ -247,7 +247,7 @@ statement('a write takes its data from an SGL', sglCite, async (rig) => {
     rig.buffer(4096, { kind: 'word', word: 7 }),
   ];
   const command = ns.write({ lba: 0, count: 8192 / ns.blockBytes });
-  await pair.runOk(command.sglSegment([block(one), block(two)], rig.fn.dma));
+  await pair.runOk(command.sglSegment([block(one), block(two)], rig.dma));
   const back = rig.buffer(8192);
   await pair.runOk(ns.read({ lba: 0, count: 8192 / ns.blockBytes }, back));
   assert.ok(back.slice(0, 4096).equals(one) && back.slice(4096).equals(two));
@@ -258,7 +258,7 @@ statement('a bit bucket swallows its part of a read', sglCite, async (rig) => {
   rig.needs((await rig.id(IdentifyController.sglsBitBucket)) === 1, 'SGL bit buckets');
   const [one, two] = [rig.buffer(4096), rig.buffer(4096)];
   const bucket = { address: 0, length: 4096, type: SglType.bitBucket };
-  await made.pair.runOk(readAll(made).sglSegment([block(one), bucket, block(two)], rig.fn.dma));
+  await made.pair.runOk(readAll(made).sglSegment([block(one), bucket, block(two)], rig.dma));
   assert.ok(one.equals(made.content.slice(0, 4096)));
   assert.ok(two.equals(made.content.slice(8192)));
 });
@@ -300,7 +300,7 @@ statement('a reserved SGL descriptor subtype is refused', sglCite, async (rig) =
 statement('a segment whose length is not whole descriptors is refused', sglCite, async (rig) => {
   const made = await sglBench(rig, 8192);
   const data = rig.buffer(8192);
-  const address = writeSglSegment([block(data), block(data)], rig.fn.dma);
+  const address = writeSglSegment([block(data), block(data)], rig.dma);
   const command = readAll(made).sgl({ address, length: 24, type: SglType.lastSegment });
   rig.refused(await made.pair.run(command), Status.invalidSglSegmentDescriptor);
 });
@@ -321,7 +321,7 @@ statement('a segment descriptor inside a last segment is refused', sglCite, asyn
   const made = await sglBench(rig, 8192);
   const data = rig.buffer(8192);
   const entries = [{ address: data.iova, length: 16, type: SglType.lastSegment }, block(data)];
-  const completion = await made.pair.run(readAll(made).sglSegment(entries, rig.fn.dma));
+  const completion = await made.pair.run(readAll(made).sglSegment(entries, rig.dma));
   rig.refused(
     completion,
     Status.invalidSglSegmentDescriptor,

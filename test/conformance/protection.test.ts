@@ -92,7 +92,7 @@ function command({ ns }: Bench, opcode: number, io: Io) {
 /** Run a command with data and, unless PRACT takes care of it, metadata. */
 function run(made: Bench, opcode: number, io: Io, data: TestBuffer, metadata?: TestBuffer) {
   const { rig, pair } = made;
-  const full = command(made, opcode, io).prp(data, rig.fn.dma, rig.pageBytes);
+  const full = command(made, opcode, io).prp(data, rig.dma, rig.pageBytes);
   if (metadata !== undefined) full.set(Sqe.mptr, metadata.iova);
   return pair.run(full);
 }

@@ -123,14 +123,14 @@ statement(
 
 statement('a completion queue inside a page is refused', createCqCite, async (rig) => {
   await rig.queueCount();
-  const region = rig.fn.dma.allocate(4 * rig.pageBytes, { alignment: rig.pageBytes });
+  const region = rig.dma.allocate(4 * rig.pageBytes, { alignment: rig.pageBytes });
   const cq = rig.controller.completionQueue(1, { entries: 8, region, offset: 64 });
   rig.refused(await rig.admin(createCq(rig, cq)), Status.prpOffsetInvalid, Status.invalidField);
 });
 
 statement('a submission queue inside a page is refused', createSqCite, async (rig) => {
   await makeCq(rig);
-  const region = rig.fn.dma.allocate(4 * rig.pageBytes, { alignment: rig.pageBytes });
+  const region = rig.dma.allocate(4 * rig.pageBytes, { alignment: rig.pageBytes });
   const sq = rig.controller.submissionQueue(1, { entries: 8, region, offset: 64 });
   const completion = await rig.admin(createSq(rig, sq, { cqid: 1 }));
   rig.refused(completion, Status.prpOffsetInvalid, Status.invalidField);

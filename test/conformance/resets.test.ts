@@ -162,7 +162,7 @@ statement('the page size may be any that CAP allows', '[NVMe-2.0 §3.1.3.5 CC.MP
     await rig.controller.enable();
     await rig.controller.disable();
     const bytes = 2 ** (12 + size);
-    const region = rig.fn.dma.allocate(4 * bytes, { alignment: bytes });
+    const region = rig.dma.allocate(4 * bytes, { alignment: bytes });
     const sq = rig.controller.submissionQueue(0, { entries: 16, region });
     const cq = rig.controller.completionQueue(0, { entries: 16, region, offset: bytes });
     rig.controller.adminSq = sq;
@@ -173,7 +173,7 @@ statement('the page size may be any that CAP allows', '[NVMe-2.0 §3.1.3.5 CC.MP
     rig.controller.writeHigh('acq', Math.floor(cq.iova / 2 ** 32));
     rig.controller.write('aqa', 0x000f_000f);
     await rig.controller.enableWith(cc);
-    const data = rig.fn.dma.allocate(4096, { alignment: bytes });
+    const data = rig.dma.allocate(4096, { alignment: bytes });
     await rig.adminOk(rig.command(0x06).prps(data.iova).set(Identify.cns, 1));
     assert.is(data.words[0]! & 0xffff, rig.fn.config.read16(0));
   }

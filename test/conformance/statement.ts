@@ -1,3 +1,4 @@
+import type { PciFunction } from '../../sdk/device.js';
 import { open } from '../../sdk/open.js';
 import { Rig } from '../../sdk/testing/rig.js';
 import { Unsupported } from '../../sdk/testing/unsupported.js';
@@ -20,10 +21,13 @@ const device = process.env['ULTIMA_DEVICE'];
 /** A statement is tried on the first card that offers what it is about. */
 const cards = device === undefined ? [fullCard, plainCard] : [device];
 
+/** Opening real hardware resets it and takes long: a named device is opened once per file. */
+let shared: PciFunction | null = null;
+
 export interface Statements {
   /**
-   * One statement of the standard. The body finds an enabled controller on a function of its own,
-   * and leaves nothing behind that a controller reset does not undo.
+   * One statement of the standard. The body finds an enabled controller, and leaves nothing
+   * behind that a controller reset does not undo.
    *
    * @param title  what the standard says, so that it could be false
    * @param cite   where it says so
@@ -37,6 +41,10 @@ export function statements(subject: string): Statements {
   const tests: Suite = suite(`conformance: ${subject}`);
   const statement = (title: string, cite: string, body: (rig: Rig) => Promise<void>): void =>
     tests(`${title} ${cite}`, () => tryCards(title, body));
+  tests.after(async () => {
+    await shared?.close();
+    shared = null;
+  });
   return Object.assign(statement, { run: () => tests.run() });
 }
 
@@ -56,7 +64,9 @@ async function tryCard(
   title: string,
   body: (rig: Rig) => Promise<void>,
 ): Promise<string | undefined> {
-  const rig = new Rig(await open(address));
+  const fn = shared ?? (await open(address));
+  shared = null;
+  const rig = new Rig(fn);
   try {
     await rig.enable();
     await body(rig);
@@ -66,6 +76,8 @@ async function tryCard(
     console.log(`${title} on ${address}\n${rig.log.lines(12).join('\n')}`);
     throw error;
   } finally {
-    await rig.close();
+    const canShare = device !== undefined && (await rig.leave());
+    if (canShare) shared = fn;
+    else await rig.close();
   }
 }
