@@ -41,7 +41,10 @@ export class LinkTiming {
     return this.up.reserve(this.world.nowNs, wire, this) + this.postedNs;
   }
 
-  /** Requests go up, completions come down. @returns ns until the last byte is there */
+  /**
+   * Requests go up between the packets of writes that still wait in the device, completions come
+   * down. @returns ns until the last byte is there
+   */
   reserveRead(bytes: number): number {
     const { nowNs } = this.world;
     const requests = Math.ceil(bytes / this.requestBytes) * this.overheadBytes;
@@ -49,7 +52,7 @@ export class LinkTiming {
     const wire = bytes + packets * (this.overheadBytes - completionHeaderSaving);
     this.upBytes += requests;
     this.downBytes += wire;
-    const requestedNs = this.up.reserve(nowNs, requests, this);
+    const requestedNs = this.up.slipIn(nowNs, requests, this);
     return requestedNs + this.down.reserve(nowNs + requestedNs, wire, this) + this.nonPostedNs;
   }
 
@@ -72,6 +75,12 @@ export class LinkTiming {
 class Direction {
   freeAtNs = 0;
   private carry = 0;
+
+  /** Take bandwidth from what waits, without waiting behind it. @returns ns of its own */
+  slipIn(nowNs: number, wire: number, link: LinkTiming): number {
+    const aheadNs = Math.max(0, this.freeAtNs - nowNs);
+    return this.reserve(nowNs, wire, link) - aheadNs;
+  }
 
   /** @returns ns from `startNs`, before which nothing moves, until all has moved */
   reserve(startNs: number, wire: number, link: LinkTiming): number {
