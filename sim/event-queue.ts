@@ -1,11 +1,21 @@
 import { assert } from '../sdk/assert.js';
 
 const firstCapacity = 1024;
+const laneCount = 4;
+const laneEntries = 512;
+const laneMask = laneEntries - 1;
+const heapSource = laneCount;
+const nothing = -1;
 
 /**
- * Events ordered by (time, sequence): a binary heap in typed arrays, with one register before it.
- * The register holds the earliest event when it came in as the earliest one, so that a chain of
- * "do this, a little later do that" never touches the heap. No object or closure per event.
+ * Events ordered by (time, sequence), without an object or closure per event. An event waits in one
+ * of three kinds of places; `take` takes the earliest of their first ones:
+ *
+ *   front   one register: it came in as the earliest. A chain of "do this, a little later do that"
+ *           touches nothing else.
+ *   lanes   four rings, each in order of time because an event is only appended behind an earlier
+ *           one. Events after equal delays, or of one busy link, come in order by themselves.
+ *   heap    a binary heap for what fits nowhere else.
  *
  * Use: `if (take()) { timeNs, handler, argument }`.
  */
@@ -28,32 +38,45 @@ export class EventQueue {
   private frontHandler = 0;
   private frontArgument = 0;
 
+  private readonly laneTimes = new Float64Array(laneCount * laneEntries);
+  private readonly laneSequences = new Float64Array(laneCount * laneEntries);
+  private readonly laneHandlers = new Int32Array(laneCount * laneEntries);
+  private readonly laneArgs = new Int32Array(laneCount * laneEntries);
+  private readonly laneHeads = new Int32Array(laneCount);
+  private readonly laneSizes = new Int32Array(laneCount);
+  /** Time of the last event of each lane; of an empty one, less than any. */
+  private readonly laneLast = new Float64Array(laneCount).fill(-1);
+  private laneTotal = 0;
+
+  /** Where the earliest event of lanes and heap is, and its time. */
+  private nextSource = nothing;
+  private nextTime = Infinity;
+
   get count(): number {
-    return this.heapCount + (this.hasFront ? 1 : 0);
+    return this.heapCount + this.laneTotal + (this.hasFront ? 1 : 0);
   }
 
   /** Time of the earliest event, Infinity when there is none. */
   get earliestNs(): number {
-    if (this.hasFront) return this.frontTime;
-    return this.heapCount > 0 ? this.times[0]! : Infinity;
+    return this.hasFront ? this.frontTime : this.nextTime;
   }
 
   /**
-   * @param timeNs    absolute
+   * @param timeNs    absolute, at least 0
    * @param handler   a number that the caller gave a meaning
    * @param argument  a 32-bit integer
    */
   push(timeNs: number, handler: number, argument: number): void {
     const sequence = this.nextSequence++;
-    if (this.hasFront) {
-      if (timeNs >= this.frontTime) {
-        this.sift(timeNs, sequence, handler, argument);
-        return;
-      }
-      this.sift(this.frontTime, this.frontSequence, this.frontHandler, this.frontArgument);
-    } else if (this.heapCount > 0 && timeNs >= this.times[0]!) {
-      this.sift(timeNs, sequence, handler, argument);
+    if (timeNs >= this.earliestNs) {
+      this.append(timeNs, sequence, handler, argument);
       return;
+    }
+    // What stood in front is earlier than all in the lanes, or as early and came before them.
+    if (this.hasFront) {
+      this.sift(this.frontTime, this.frontSequence, this.frontHandler, this.frontArgument);
+      this.nextTime = this.frontTime;
+      this.nextSource = heapSource;
     }
     this.hasFront = true;
     this.frontTime = timeNs;
@@ -71,13 +94,85 @@ export class EventQueue {
       this.argument = this.frontArgument;
       return true;
     }
-    if (this.heapCount === 0) return false;
+    const source = this.nextSource;
+    if (source === nothing) return false;
+    if (source === heapSource) this.takeRoot();
+    else this.takeLane(source);
+    this.findNext();
+    return true;
+  }
+
+  /** Behind the first lane that ends before it, else into the heap. */
+  private append(timeNs: number, sequence: number, handler: number, argument: number): void {
+    let source = heapSource;
+    for (let lane = 0; lane < laneCount; lane++) {
+      if (this.laneLast[lane]! <= timeNs && this.laneSizes[lane]! < laneEntries) {
+        source = lane;
+        break;
+      }
+    }
+    if (source === heapSource) {
+      this.sift(timeNs, sequence, handler, argument);
+    } else {
+      const size = this.laneSizes[source]!;
+      const at = source * laneEntries + ((this.laneHeads[source]! + size) & laneMask);
+      this.laneTimes[at] = timeNs;
+      this.laneSequences[at] = sequence;
+      this.laneHandlers[at] = handler;
+      this.laneArgs[at] = argument;
+      this.laneSizes[source] = size + 1;
+      this.laneLast[source] = timeNs;
+      this.laneTotal++;
+    }
+    if (timeNs < this.nextTime) {
+      this.nextTime = timeNs;
+      this.nextSource = source;
+    }
+  }
+
+  private takeLane(lane: number): void {
+    const head = this.laneHeads[lane]!;
+    const at = lane * laneEntries + head;
+    this.timeNs = this.laneTimes[at]!;
+    this.handler = this.laneHandlers[at]!;
+    this.argument = this.laneArgs[at]!;
+    this.laneHeads[lane] = (head + 1) & laneMask;
+    const size = this.laneSizes[lane]! - 1;
+    this.laneSizes[lane] = size;
+    if (size === 0) this.laneLast[lane] = -1;
+    this.laneTotal--;
+  }
+
+  private takeRoot(): void {
     this.timeNs = this.times[0]!;
     this.handler = this.handlers[0]!;
     this.argument = this.args[0]!;
     this.heapCount--;
     if (this.heapCount > 0) this.sinkLast();
-    return true;
+  }
+
+  /** Compare the first events of lanes and heap. */
+  private findNext(): void {
+    let source = nothing;
+    let time = Infinity;
+    let sequence = 0;
+    if (this.heapCount > 0) {
+      source = heapSource;
+      time = this.times[0]!;
+      sequence = this.sequences[0]!;
+    }
+    for (let lane = 0; lane < laneCount; lane++) {
+      if (this.laneSizes[lane] === 0) continue;
+      const at = lane * laneEntries + this.laneHeads[lane]!;
+      const laneTime = this.laneTimes[at]!;
+      if (laneTime < time || (laneTime === time && this.laneSequences[at]! < sequence)) {
+        source = lane;
+        time = laneTime;
+        sequence = this.laneSequences[at]!;
+      }
+    }
+    this.nextSource = source;
+    this.nextTime = time;
   }
 
   /** Insert from the bottom: parents that come later move down, the new one takes the hole. */
