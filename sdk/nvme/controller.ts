@@ -260,6 +260,10 @@ export class NvmeController {
       this.recover('the controller reports a fatal error (CSTS.CFS)', null);
       return;
     }
+    if (!core.registers.isReady(csts)) {
+      this.recover('something else has reset the controller (CSTS.RDY = 0)', null);
+      return;
+    }
     core.admin?.pair.completion.poll();
     core.admin?.pair.submission.ring();
     for (const pair of core.pairs) {

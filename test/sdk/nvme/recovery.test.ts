@@ -225,6 +225,35 @@ test('a fatal status while running leads to a reset without a time-out', async (
   await r.controller.close();
 });
 
+test('a controller that something else has reset is brought back without a time-out', async () => {
+  const r = await rig({ commandTimeoutNs: 1_000_000_000_000 });
+  r.fn.judge = (command) => (isRead(command) ? 'drop' : 0);
+  submit(r, 0);
+  r.namespace.poll();
+  r.fn.clock.idle(0);
+  await r.fn.reset('function');
+  r.fn.judge = () => 0;
+  poll(r, 1);
+  assert.is(r.ends[0]!.status, BlockStatus.unknown);
+  settle(r);
+  assert.equal(steps(r.events), ['controller reset helped']);
+  submit(r, 1);
+  poll(r, 2);
+  assert.is(r.ends[1]!.status, BlockStatus.ok);
+  await r.controller.close();
+});
+
+test('two resets asked for at once happen one after the other', async () => {
+  const r = await rig();
+  await Promise.all([r.controller.reset(), r.controller.reset(), r.controller.reset()]);
+  assert.equal(steps(r.events), [
+    'controller reset helped',
+    'controller reset helped',
+    'controller reset helped',
+  ]);
+  await r.controller.close();
+});
+
 test('when the controller does not stop, a function reset brings the queues back', async () => {
   const r = await rig();
   r.fn.judge = (command) => (isRead(command) ? 'drop' : 0);
