@@ -263,7 +263,7 @@ export class BlockQueue implements SlotOwner {
     this.check(request);
     if (this.inFlight === this.maxInFlight) throw full(this.maxInFlight);
     this.inFlight++;
-    this.completion.look();
+    if (!this.completion.isTimed) this.completion.look();
     request.submittedNs = this.times[0]!;
     const split = this.pool.pop() ?? new Split(request);
     split.start(request, this.blockBytes);
