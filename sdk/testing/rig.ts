@@ -89,8 +89,8 @@ export class Rig {
   }
 
   /**
-   * Disable the controller, give memory back and stay open: the next rig on this function finds it as
-   * after a reset.
+   * Disable the controller, give memory back and stay open: the next rig on this function finds it
+   * as after a reset.
    *
    * @returns false when the function is gone or does not answer: it is of no use any more
    */

@@ -1,24 +1,20 @@
 import * as assert from 'uvu/assert';
-import { Feature } from '../../sdk/spec/nvme/features.js';
 import { IdentifyController as Id } from '../../sdk/spec/nvme/identify-controller.js';
-import {
-  AcquireAction,
-  RegisterAction,
-  RegisteredController,
-  ReleaseAction,
-  ReservationAcquire,
-  ReservationAcquireData,
-  ReservationRegister,
-  ReservationRegisterData,
-  ReservationRelease,
-  ReservationReport,
-  ReservationStatus,
-  ReservationType,
-} from '../../sdk/spec/nvme/nvm-command.js';
-import { NvmOpcode } from '../../sdk/spec/nvme/opcodes.js';
+import { RegisterAction, ReleaseAction, ReservationType } from '../../sdk/spec/nvme/nvm-command.js';
 import { Status } from '../../sdk/spec/nvme/status.js';
-import type { Rig } from '../../sdk/testing/rig.js';
-import { type Bench, bench, write } from './io-bench.js';
+import { write } from './io-bench.js';
+import {
+  acquire,
+  asHost,
+  identifyHost,
+  key,
+  otherKey,
+  register,
+  registered,
+  release,
+  report,
+  reserved,
+} from './reservation-bench.js';
 import { statements } from './statement.js';
 
 const statement = statements('reservations');
@@ -27,95 +23,6 @@ const registerCite = '[NVMe-2.0 §7.3 Reservation Register]';
 const acquireCite = '[NVMe-2.0 §7.2 Reservation Acquire]';
 const releaseCite = '[NVMe-2.0 §7.4 Reservation Release]';
 const reportCite = '[NVMe-2.0 §7.5 Reservation Report]';
-
-const key = 0x1122_3344n;
-const otherKey = 0x99n;
-
-/** A namespace that nobody has registered with, as host 1. */
-async function reserved(rig: Rig): Promise<Bench> {
-  rig.needs((await rig.id(Id.oncsReservations)) === 1, 'reservations');
-  await identifyHost(rig);
-  const made = await bench(rig);
-  const { registered } = await report(made);
-  if (registered.length > 0) await release(made, ReleaseAction.clear, registered[0]?.rkey ?? 0n);
-  return made;
-}
-
-/** Become host 1, with whichever size of identifier the controller takes. */
-async function identifyHost(rig: Rig): Promise<void> {
-  const fid = Feature.hostIdentifier;
-  const data = rig.buffer(16, { kind: 'zeroes' });
-  data.words[0] = 1;
-  if ((await rig.setFeature({ fid, data: data.slice(0, 8) })).status === 0) return;
-  rig.succeeded(await rig.setFeature({ fid, value: 1, data }));
-}
-
-function register(made: Bench, action: number, keys: { current?: bigint; next?: bigint }) {
-  const { rig, ns, pair } = made;
-  const data = rig.buffer(16, { kind: 'zeroes' });
-  ReservationRegisterData.crkey.setCount(data.words, 0, keys.current ?? 0n);
-  ReservationRegisterData.nrkey.setCount(data.words, 0, keys.next ?? 0n);
-  const command = rig
-    .command(NvmOpcode.reservationRegister, ns.nsid, data)
-    .set(ReservationRegister.rrega, action);
-  return pair.run(command);
-}
-
-function acquire(made: Bench, type: number, options: { key?: bigint; action?: number } = {}) {
-  const { rig, ns, pair } = made;
-  const data = rig.buffer(16, { kind: 'zeroes' });
-  ReservationAcquireData.crkey.setCount(data.words, 0, options.key ?? key);
-  const command = rig
-    .command(NvmOpcode.reservationAcquire, ns.nsid, data)
-    .set(ReservationAcquire.racqa, options.action ?? AcquireAction.acquire)
-    .set(ReservationAcquire.rtype, type);
-  return pair.run(command);
-}
-
-function release(made: Bench, action: number, current = key, type = 0) {
-  const { rig, ns, pair } = made;
-  const data = rig.buffer(8, { kind: 'zeroes' });
-  ReservationAcquireData.crkey.setCount(data.words, 0, current);
-  const command = rig
-    .command(NvmOpcode.reservationRelease, ns.nsid, data)
-    .set(ReservationRelease.rrela, action)
-    .set(ReservationRelease.rtype, type);
-  return pair.run(command);
-}
-
-/** Reservation Report, whichever data structure the host identifier asks for. */
-async function report({ rig, ns, pair }: Bench) {
-  const data = rig.buffer(4096, { kind: 'zeroes' });
-  const command = rig
-    .command(NvmOpcode.reservationReport, ns.nsid, data)
-    .set(ReservationReport.numd, 1024);
-  let completion = await pair.run(command);
-  const isExtended = completion.status !== 0;
-  if (isExtended) completion = await pair.run(command.set(ReservationReport.eds, 1));
-  rig.succeeded(completion);
-  const { words } = data;
-  const registered = Array.from({ length: ReservationStatus.regctl.get(words, 0) }, (_, i) => {
-    const at = isExtended ? 16 + i * 16 : 6 + i * 6;
-    const rkeyAt = isExtended ? at + 2 : at + 4;
-    return {
-      controller: RegisteredController.cntlid.get(words, at),
-      holds: RegisteredController.holds.get(words, at) === 1,
-      rkey: BigInt(words[rkeyAt]!) + (BigInt(words[rkeyAt + 1]!) << 32n),
-    };
-  });
-  return {
-    generation: ReservationStatus.gen.get(words, 0),
-    type: ReservationStatus.rtype.get(words, 0),
-    registered,
-  };
-}
-
-/** Registered as host 1 with `key`. */
-async function registered(rig: Rig): Promise<Bench> {
-  const made = await reserved(rig);
-  rig.succeeded(await register(made, RegisterAction.register, { next: key }));
-  return made;
-}
 
 statement('a namespace without registrants reports none', reportCite, async (rig) => {
   const { registered: list, type } = await report(await reserved(rig));
@@ -307,5 +214,100 @@ statement(
     await release(again, ReleaseAction.clear);
   },
 );
+
+/** What a host that does not hold the reservation may do, by type. */
+const access = [
+  { type: 1, registrant: { reads: true, writes: false }, other: { reads: true, writes: false } },
+  { type: 2, registrant: { reads: false, writes: false }, other: { reads: false, writes: false } },
+  { type: 3, registrant: { reads: true, writes: true }, other: { reads: true, writes: false } },
+  { type: 4, registrant: { reads: true, writes: true }, other: { reads: false, writes: false } },
+  { type: 5, registrant: { reads: true, writes: true }, other: { reads: true, writes: false } },
+  { type: 6, registrant: { reads: true, writes: true }, other: { reads: false, writes: false } },
+] as const;
+
+for (const { type, registrant, other } of access) {
+  const name = Object.entries(ReservationType).find(([, value]) => value === type)?.[0];
+  for (const [who, may] of Object.entries({ registrant, other })) {
+    for (const what of ['reads', 'writes'] as const) {
+      const verdict = may[what] ? 'may' : 'may not';
+      const host = who === 'registrant' ? 'another registrant' : 'a host without registration';
+      const title = `under "${name}" ${host} ${verdict} ${what === 'reads' ? 'read' : 'write'}`;
+      statement(
+        title,
+        '[NVMe-2.0 §8.19 Command Behavior in the Presence of a Reservation]',
+        async (rig) => {
+          const first = await registered(rig);
+          rig.succeeded(await acquire(first, type));
+          const second = await asHost(first, 2);
+          if (who === 'registrant') {
+            rig.succeeded(await register(second, RegisterAction.register, { next: otherKey }));
+          }
+          const data = second.ns.buffer(1);
+          const command =
+            what === 'reads' ? second.ns.read({ lba: 1 }, data) : second.ns.write({ lba: 1 }, data);
+          const completion = await second.pair.run(command);
+          if (may[what]) rig.succeeded(completion);
+          else rig.refused(completion, Status.reservationConflict);
+          await release(await asHost(second, 1), ReleaseAction.clear);
+        },
+      );
+    }
+  }
+}
+
+statement(
+  'a flush under an exclusive reservation conflicts like a write',
+  '[NVMe-2.0 §8.19 Command Behavior in the Presence of a Reservation]',
+  async (rig) => {
+    const first = await registered(rig);
+    rig.succeeded(await acquire(first, 2));
+    const second = await asHost(first, 2);
+    const completion = await second.pair.run(rig.command(0, second.ns.nsid));
+    rig.refused(completion, Status.reservationConflict);
+    await release(await asHost(second, 1), ReleaseAction.clear);
+  },
+);
+
+statement(
+  'preempting takes the reservation and the registration of the holder',
+  acquireCite,
+  async (rig) => {
+    const first = await registered(rig);
+    rig.succeeded(await acquire(first, 1));
+    const second = await asHost(first, 2);
+    rig.succeeded(await register(second, RegisterAction.register, { next: otherKey }));
+    const preempt = { key: otherKey, action: 1, preempted: key };
+    rig.succeeded(await acquire(second, 2, preempt));
+    const state = await report(second);
+    assert.is(state.type, 2);
+    assert.equal(
+      state.registered.map(({ rkey, holds }) => [rkey, holds]),
+      [[otherKey, true]],
+    );
+    await release(second, ReleaseAction.clear, otherKey);
+  },
+);
+
+statement('the host that was preempted is shut out', acquireCite, async (rig) => {
+  const first = await registered(rig);
+  rig.succeeded(await acquire(first, 1));
+  const second = await asHost(first, 2);
+  rig.succeeded(await register(second, RegisterAction.register, { next: otherKey }));
+  rig.succeeded(await acquire(second, 1, { key: otherKey, action: 1, preempted: key }));
+  const again = await asHost(second, 1);
+  const completion = await again.pair.run(again.ns.write({ lba: 1 }, again.ns.buffer(1)));
+  rig.refused(completion, Status.reservationConflict);
+  await release(await asHost(again, 2), ReleaseAction.clear, otherKey);
+});
+
+statement('a host that comes back is registered with its own key', registerCite, async (rig) => {
+  const first = await registered(rig);
+  const second = await asHost(first, 2);
+  rig.succeeded(await register(second, RegisterAction.register, { next: otherKey }));
+  assert.ok((await report(second)).registered.some(({ rkey }) => rkey === otherKey));
+  const again = await asHost(second, 1);
+  assert.ok((await report(again)).registered.some(({ rkey }) => rkey === key));
+  await release(again, ReleaseAction.clear);
+});
 
 statement.run();
