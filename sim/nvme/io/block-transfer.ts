@@ -109,15 +109,14 @@ export class BlockTransfer {
     mode: number,
     protection: Protection | null,
   ): number {
-    const { medium } = namespace;
-    const { pool } = medium;
+    const { pool } = namespace.medium;
     const perPage = pool.blocksPerPage;
     let first = lba - Math.floor(lba / perPage) * perPage;
     let last = blankPage;
     for (let index = 0; index < count; ) {
       const run = Math.min(count - index, perPage - first);
       const content = pool.take();
-      if (last === blankPage) this.work.holdChain(command, content, medium.epoch);
+      if (last === blankPage) this.work.holdChain(command, content);
       else pool.next[last] = content;
       last = content;
       pool.written[content] = maskOf(first, run);

@@ -71,7 +71,7 @@ export class CompareOperation implements Operation {
     const count = command.scratch1;
     const chain = work.takeChain(command, namespace);
     if (chain === blankPage) return Status.formatInProgress;
-    work.holdChain(command, chain, medium.epoch);
+    work.holdChain(command, chain);
     protection.load(namespace, command.words, lba);
     let page = Math.floor(lba / perPage);
     let first = lba - page * perPage;

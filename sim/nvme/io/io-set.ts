@@ -94,6 +94,9 @@ export class IoSet implements Executor {
     if (namespace === null || operation === null || !this.isStillThere(namespace)) {
       if (command.fuse !== noRole) this.fused.cancel(command);
       work.fail(command, Status.invalidField);
+    } else if (work.isStale(command, namespace)) {
+      if (command.fuse !== noRole) this.fused.cancel(command);
+      work.fail(command, Status.formatInProgress);
     } else if (command.fuse !== noRole) {
       this.fused.finish(command, namespace);
     } else {

@@ -34,7 +34,7 @@ export class Work {
   inFlight = 0;
   private readonly commands: (Command | null)[] = [];
   private readonly namespaces: (Namespace | null)[] = [];
-  /** Contents fetched from the host, one per page, chained in the pool; and the pool's epoch. */
+  /** Contents fetched from the host, one per page, chained in the pool; and the medium's epoch. */
   private chains = new Int32Array(firstSlots);
   private epochs = new Int32Array(firstSlots);
 
@@ -57,6 +57,12 @@ export class Work {
 
   bind(command: Command, namespace: Namespace): void {
     this.namespaces[command.slot] = namespace;
+    this.epochs[command.slot] = namespace.medium.epoch;
+  }
+
+  /** The namespace was formatted since: blocks and buffers no longer have the same size. */
+  isStale(command: Command, namespace: Namespace): boolean {
+    return this.epochs[command.slot] !== namespace.medium.epoch;
   }
 
   namespaceOf(command: Command): Namespace | null {
@@ -101,16 +107,15 @@ export class Work {
   }
 
   /** The command now holds this chain of contents. */
-  holdChain(command: Command, chain: number, epoch: number): void {
+  holdChain(command: Command, chain: number): void {
     this.chains[command.slot] = chain;
-    this.epochs[command.slot] = epoch;
   }
 
   /** @returns the chain, which the caller owns now; `blankPage` when a format has made it void */
   takeChain(command: Command, namespace: Namespace): number {
     const chain = this.chains[command.slot]!;
     this.chains[command.slot] = blankPage;
-    return this.epochs[command.slot] === namespace.medium.epoch ? chain : blankPage;
+    return this.isStale(command, namespace) ? blankPage : chain;
   }
 
   /** Forget a command that somebody else ends. */

@@ -1,6 +1,7 @@
 import * as assert from 'uvu/assert';
 import { NvmOpcode } from '../../../../sdk/spec/nvme/opcodes.js';
 import { Status } from '../../../../sdk/spec/nvme/status.js';
+import { FuseRole } from '../../../../sim/nvme/command.js';
 import { WriteProtection } from '../../../../sim/nvme/namespace.js';
 import { suite } from '../../../support/suite.js';
 import {
@@ -101,6 +102,49 @@ test('a namespace that is being formatted refuses every command', () => {
   rig.namespace.isReady = false;
   for (const request of [read({ lba: 0, count: 1 }, block), flush()]) {
     assert.is(rig.run(request).status, Status.formatInProgress);
+  }
+});
+
+test('commands that a format overtakes end as Format In Progress and touch nothing', () => {
+  const range = { lba: 0, count: 8 };
+  const data = new Uint8Array(4096);
+  for (const request of [
+    read(range, data),
+    write(range, data),
+    compare(range, data),
+    verify(range),
+    writeZeroes(range),
+    deallocate([range]),
+    copy([range], 100),
+  ]) {
+    const rig = new Rig(makeNamespace({ sizeBlocks: 4096 }));
+    const format = { isMetadataExtended: true, protectionType: 0, isProtectionFirst: false };
+    const slot = rig.start(request);
+    rig.namespace.format({ formatIndex: 4, ...format });
+    rig.drain();
+    assert.is(rig.take(slot).status, Status.formatInProgress);
+    assert.is(rig.namespace.usedBlocks, 0);
+    assert.is(rig.namespace.medium.pool.inUse, 0);
+  }
+});
+
+test('a fused pair that a format overtakes ends, and so does one whose namespace goes away', () => {
+  const range = { lba: 0, count: 8 };
+  const data = new Uint8Array(4096);
+  for (const isGone of [false, true]) {
+    const rig = new Rig(makeNamespace({ sizeBlocks: 4096 }));
+    const first = rig.start(compare(range, data), FuseRole.first);
+    const second = rig.start(write(range, data), FuseRole.second);
+    first.command.partner = second.command;
+    second.command.partner = first.command;
+    rig.set.begin(first.command);
+    rig.set.begin(second.command);
+    if (isGone) rig.namespaces.clear();
+    else rig.namespace.erase();
+    rig.drain();
+    assert.is(rig.take(first).status, Status.abortedFailedFused);
+    assert.is(rig.take(second).status, isGone ? Status.invalidField : Status.formatInProgress);
+    assert.is(rig.health.busy, 0);
   }
 });
 
