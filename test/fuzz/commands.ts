@@ -26,6 +26,7 @@ interface Entry {
 }
 
 type Step =
+  | { readonly kind: 'burst'; readonly raws: readonly RawStep[] }
   | { readonly kind: 'io'; readonly ios: readonly Io[] }
   | RawStep
   | { readonly kind: 'doorbell'; readonly offset: number; readonly value: number }
@@ -63,7 +64,8 @@ function plan(prng: Prng): Step[] {
     if (kind === 18) return { kind: 'idle', ns: prng.below(1_000_000) };
     if (kind === 19) return { kind: 'reset' };
     if (kind < 36) return rawIo(prng);
-    if (kind < 50) return rawAdmin(prng);
+    if (kind < 46) return rawAdmin(prng);
+    if (kind < 50) return burst(prng);
     if (kind < 54) return doorbell(prng);
     if (kind < 57) return register(prng);
     if (kind === 57) return { kind: 'bus', command: prng.below(8) };
@@ -92,6 +94,13 @@ function rawIo(prng: Prng): RawStep {
   if (prng.chance(0.6)) return nearlyLegal(prng);
   const opcode = prng.chance(0.9) ? ioOpcodes[prng.below(ioOpcodes.length)]! : prng.below(256);
   return raw(prng, 1 + prng.below(pairs), opcode);
+}
+
+/** Commands of all queues in flight together, formats and deleted queues among them. */
+function burst(prng: Prng): Step {
+  const length = 2 + prng.below(10);
+  const some = () => (prng.chance(0.75) ? rawIo(prng) : rawAdmin(prng));
+  return { kind: 'burst', raws: Array.from({ length }, some) };
 }
 
 /** A command that could be, with at most two dwords that could not. */
@@ -205,7 +214,9 @@ class Run {
         const trouble = this.recover();
         if (trouble !== null) return trouble;
       }
-      const violation = this.one(step) ?? this.host.faults[0] ?? null;
+      const own = this.one(step);
+      // What a disturbed controller completes is not the host's to know.
+      const violation = own ?? (this.isDisturbed ? null : (this.host.faults[0] ?? null));
       if (violation !== null) return violation;
       this.count(step.kind);
     }
@@ -222,8 +233,9 @@ class Run {
       case 'io':
         return this.bench.run(step.ios);
       case 'raw':
-        this.isLegal = false;
-        return this.runRaw(step);
+        return this.runRaw([step]);
+      case 'burst':
+        return this.runRaw(step.raws);
       case 'doorbell':
       case 'register':
         this.disturb();
@@ -258,11 +270,44 @@ class Run {
     this.bench.model.forgetAll();
   }
 
-  private runRaw(step: RawStep): string | null {
+  private runRaw(steps: readonly RawStep[]): string | null {
+    this.isLegal = false;
     if (this.isDisturbed) {
       const trouble = this.recover();
       if (trouble !== null || this.isDisturbed) return trouble;
     }
+    return this.runRaws(steps);
+  }
+
+  private runRaws(steps: readonly RawStep[]): string | null {
+    const { host } = this;
+    const running = steps.map((step) => {
+      const words = this.rawWords(step);
+      return { words, queue: step.queue, sent: host.post(step.queue, words) };
+    });
+    for (const queue of new Set(steps.map((step) => step.queue))) host.ring(queue);
+    const isOver = () => running.every(({ sent }) => sent === null || sent.ended !== null);
+    host.until(() => isOver() || host.isGone, 100_000_000_000);
+    // A command may have deleted a queue, changed a feature or taken the namespace away.
+    let isWild = false;
+    for (const { words, queue, sent } of running) {
+      if (sent === null) continue;
+      const opcode = Sqe.opc.get(words, 0);
+      isWild ||= queue === 0 && sent.ended?.status === 0 && !mildAdmin.includes(opcode);
+      if (sent.ended !== null) this.count(sent.ended.status === 0 ? 'accepted' : 'refused');
+      if (queue > 0) this.bench.sawRawIo(words, sent.ended?.status ?? 0);
+    }
+    if (isWild) {
+      this.bench.isBlind = true;
+      this.disturb();
+    }
+    const lost = running.find(({ sent }) => sent !== null && sent.ended === null);
+    if (lost === undefined || isWild) return null;
+    const opcode = Sqe.opc.get(lost.words, 0);
+    return `command 0x${opcode.toString(16)} of queue ${lost.queue} did not end`;
+  }
+
+  private rawWords(step: RawStep): Uint32Array {
     const words = Uint32Array.from(step.words);
     Sqe.prp1.set(words, 0, this.addressOf(step.prp1));
     Sqe.prp2.set(words, 0, this.addressOf(step.prp2));
@@ -272,17 +317,7 @@ class Run {
       words[8] = isSegment ? 16 * (1 + step.prp2.sandbox / 8192) : step.prp2.sandbox;
       words[9] = isSegment ? 0x3000_0000 : 0;
     }
-    const ended = this.host.run(step.queue, words);
-    const opcode = Sqe.opc.get(words, 0);
-    if (ended === null)
-      return `command 0x${opcode.toString(16)} of queue ${step.queue} did not end`;
-    this.count(ended.status === 0 ? 'accepted' : 'refused');
-    if (step.queue > 0) this.bench.sawRawIo(words, ended.status);
-    else if (ended.status === 0 && !mildAdmin.includes(opcode)) {
-      this.bench.isBlind = true;
-      this.disturb();
-    }
-    return null;
+    return words;
   }
 
   private addressOf(place: Place): number {
