@@ -44,7 +44,6 @@ export class BlockQueue implements SlotOwner {
   private readonly pair: QueuePair;
   private readonly queue: SubmissionQueue;
   private readonly completion: CompletionQueue;
-  private readonly times: Float64Array;
   private readonly data: DataPointers;
   private readonly memory: DmaSpace;
   private readonly issue: BlockIssue;
@@ -66,7 +65,6 @@ export class BlockQueue implements SlotOwner {
     this.pair = pair;
     this.queue = pair.submission;
     this.completion = pair.completion;
-    this.times = pair.completion.times;
     this.data = pair.data;
     this.memory = pair.data.region.space;
     this.blockBytes = blockBytesOf(format);
@@ -126,7 +124,7 @@ export class BlockQueue implements SlotOwner {
     this.inFlight++;
     // One look at the clock serves all requests between two doorbells.
     if (!this.completion.isTimed) this.completion.look();
-    request.submittedNs = this.times[0]!;
+    request.submittedNs = this.completion.nowNs;
     this.requests[slot] = request;
     this.issue.direct(request, slot, region, offset);
   }
@@ -166,7 +164,7 @@ export class BlockQueue implements SlotOwner {
       request.status = blockStatusOf(queue.end, queue.status);
       request.detail = queue.status;
     }
-    request.completedNs = this.times[0]!;
+    request.completedNs = this.completion.nowNs;
     this.inFlight--;
     this.endedCount++;
     request.done(request);
@@ -264,7 +262,7 @@ export class BlockQueue implements SlotOwner {
     if (this.inFlight === this.maxInFlight) throw full(this.maxInFlight);
     this.inFlight++;
     if (!this.completion.isTimed) this.completion.look();
-    request.submittedNs = this.times[0]!;
+    request.submittedNs = this.completion.nowNs;
     const split = this.pool.pop() ?? new Split(request);
     split.start(request, this.blockBytes);
     this.waiting.push(split);
@@ -327,7 +325,7 @@ export class BlockQueue implements SlotOwner {
   }
 
   private end(request: BlockRequest): void {
-    request.completedNs = this.times[0]!;
+    request.completedNs = this.completion.nowNs;
     this.inFlight--;
     this.endedCount++;
     request.done(request);

@@ -37,12 +37,9 @@ export class CompletionQueue {
   readonly hasInterrupt: boolean;
   /** Doorbell stores so far. */
   doorbellCount = 0;
-  /**
-   * The clock as last looked at, in element 0. In an array, because a number of this size that a
-   * function returns is an object of its own.
-   */
-  readonly times = new Float64Array(1);
-  /** Whether `times` holds for what is going on now: one look serves all between two doorbells. */
+  /** The clock as last looked at. */
+  nowNs = 0;
+  /** Whether `nowNs` holds for what is going on now: one look serves all between two doorbells. */
   isTimed = false;
 
   shadow: ShadowDoorbell | null = null;
@@ -94,7 +91,7 @@ export class CompletionQueue {
 
   /** Look at the clock. */
   look(): void {
-    this.times[0] = this.clock.nowNs();
+    this.nowNs = this.clock.nowNs();
     this.isTimed = true;
   }
 

@@ -87,7 +87,7 @@ export class QueuePair {
     this.submission.ring();
     if (count > 0) {
       this.idleTurns = 0;
-      const nowNs = this.completion.times[0]!;
+      const nowNs = this.completion.nowNs;
       this.completion.forgetTime();
       if (nowNs >= this.checkAtNs) this.check(nowNs);
     } else {
