@@ -6,6 +6,7 @@ const benches: Readonly<Record<string, () => Promise<{ readonly bench: Bench }>>
   'driver-overhead': () => import('./driver-overhead.js'),
   replay: () => import('./replay.js'),
   'event-speed': () => import('./event-speed.js'),
+  'guest-compare': () => import('./guest-compare.js'),
   'sim-speed': () => import('./sim-speed.js'),
 };
 

@@ -1,4 +1,5 @@
 import { runCases } from './case.js';
+import { compareCases } from './cases/compare.js';
 import { conformanceCases } from './cases/conformance.js';
 import { functionCases } from './cases/function.js';
 import { kernelCases } from './cases/kernel.js';
@@ -14,9 +15,15 @@ const groups = {
   conformance: conformanceCases('shared'),
 } as const;
 
+/** Groups that measure: only when they are asked for. */
+const measuring = { compare: compareCases } as const;
+
 const asked = process.argv.slice(2);
 let failed = 0;
 for (const [name, cases] of Object.entries(groups)) {
   if (asked.length === 0 || asked.includes(name)) failed += await runCases(name, cases);
+}
+for (const [name, cases] of Object.entries(measuring)) {
+  if (asked.includes(name)) failed += await runCases(name, cases);
 }
 process.exitCode = failed === 0 ? 0 : 1;

@@ -1,18 +1,15 @@
-import { spawnSync } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
-import { fileURLToPath } from 'node:url';
-import { loadAddon } from '../../native/load.js';
 import { runMachine } from './machine.js';
+import { guestDirectory, whyNotGuest } from './prepare.js';
 
 /**
  * `npm run test:guest -- [group …]`: boot a Debian guest with several NVMe controllers and run the
  * cases of `inside.ts` on them, over the addon and VFIO. Ends with one line of counts.
  */
-const root = fileURLToPath(new URL('../../..', import.meta.url));
-const directory = `${root}out/guest`;
+const directory = guestDirectory;
 const limitMs = 600_000;
 
-const obstacle = whyNot();
+const obstacle = whyNotGuest(directory);
 if (obstacle !== null) {
   console.log(`SKIP guest: ${obstacle}`);
   const isFailure = process.env.CI === 'true';
@@ -20,23 +17,6 @@ if (obstacle !== null) {
   process.exitCode = isFailure ? 1 : 0;
 } else {
   process.exitCode = await run(process.argv.slice(2));
-}
-
-/** What keeps the guest from running here, null when nothing does. */
-function whyNot(): string | null {
-  if (process.platform !== 'linux' || process.arch !== 'x64') {
-    return `the guest is x86-64 Linux, this is ${process.platform} ${process.arch}`;
-  }
-  const { kernel, unavailableReason } = loadAddon();
-  if (kernel === null) return unavailableReason;
-  const script = `${root}test/guest/prepare.sh`;
-  const prepared = spawnSync('bash', [script, directory], { encoding: 'utf8' });
-  if (prepared.status === 0) {
-    console.log(prepared.stdout.trim());
-    return null;
-  }
-  const said = `${prepared.stderr}`.trim().split('\n').at(-1) ?? '';
-  return `no guest machine (it needs Debian's packages and root once): ${said}`;
 }
 
 async function run(groups: readonly string[]): Promise<number> {

@@ -46,7 +46,7 @@ export const importRules: readonly Rule[] = [
   { area: 'sim', may: [...ground, 'sdk/spec', 'sdk/device'] },
   { area: 'sim/store', may: [...ground, 'sdk/spec', 'sdk/device', 'sim'], node: ['fs'] },
   { area: 'native', may: [...ground, 'sdk/device', 'sdk/spec'], node: anyOfNode },
-  { area: 'bench', may: ['sdk', 'sim', 'native', 'test/support'], node: anyOfNode },
+  { area: 'bench', may: ['sdk', 'sim', 'native', 'test/support', 'test/guest'], node: anyOfNode },
   { area: 'test', may: ['sdk', 'sim', 'native', 'bench'], node: anyOfNode },
   {
     area: 'test/conformance',

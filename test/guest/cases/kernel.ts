@@ -73,7 +73,7 @@ export const kernelCases: readonly GuestCase[] = [
 ];
 
 /** The block device of the plain controller; the kernel needs a moment to make it. */
-async function disk(): Promise<string> {
+export async function disk(): Promise<string> {
   const sysfs = new Sysfs();
   for (let tries = 0; tries < 200; tries++) {
     const [name] = sysfs.blockDevices(address.plain);
