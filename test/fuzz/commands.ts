@@ -99,8 +99,9 @@ function rawIo(prng: Prng): RawStep {
 /** Commands of all queues in flight together, formats and deleted queues among them. */
 function burst(prng: Prng): Step {
   const length = 2 + prng.below(10);
-  const some = () => (prng.chance(0.75) ? rawIo(prng) : rawAdmin(prng));
-  return { kind: 'burst', raws: Array.from({ length }, some) };
+  const some = () => (prng.chance(0.85) ? nearlyLegal(prng) : rawAdmin(prng));
+  const raws = Array.from({ length }, some);
+  return { kind: 'burst', raws: prng.chance(0.5) ? [...raws, upheaval(prng)] : raws };
 }
 
 /** A command that could be, with at most two dwords that could not. */
@@ -138,7 +139,27 @@ function config(prng: Prng): Step {
   return { kind: 'config', offset, value: someNumber(prng) };
 }
 
+/** Commands that take the ground away from under those in flight, well formed. */
+const upheavals = [
+  AdminOpcode.formatNvm,
+  AdminOpcode.formatNvm,
+  AdminOpcode.deleteSubmissionQueue,
+  AdminOpcode.setFeatures,
+  AdminOpcode.namespaceManagement,
+  AdminOpcode.sanitize,
+] as const;
+
+function upheaval(prng: Prng): RawStep {
+  const words = new Uint32Array(16);
+  Sqe.opc.set(words, 0, upheavals[prng.below(upheavals.length)]!);
+  Sqe.nsid.set(words, 0, prng.chance(0.8) ? 1 : 0xffff_ffff);
+  words[10] = prng.below(prng.chance(0.8) ? 8 : 64);
+  words[11] = prng.below(4);
+  return { kind: 'raw', queue: 0, words: [...words], prp1: somePlace(prng), prp2: { value: 0 } };
+}
+
 function rawAdmin(prng: Prng): RawStep {
+  if (prng.chance(0.1)) return upheaval(prng);
   const pool = prng.chance(0.7) ? mildAdmin : wildAdmin;
   const opcode = prng.chance(0.95) ? pool[prng.below(pool.length)]! : 0xc0 + prng.below(64);
   return raw(prng, 0, opcode);
