@@ -10,10 +10,10 @@ import { type Bench, type Figures, machine } from './figures.js';
 const card = 'sim:simple';
 const depth = 32;
 const requestBytes = 4 * KiB;
-const filledBytes = 64 * MiB;
+const filledBytes = 32 * MiB;
 const warmUp = 200_000;
-const requests = 1_000_000;
-const runs = 3;
+const requests = 500_000;
+const runs = 5;
 const yardstickSteps = 100_000_000;
 
 /** Random 4 KiB reads through driver, rings, DMA and card, in processor time. */

@@ -152,10 +152,14 @@ export class SimCard {
   /** Functions and files are given back. The content of file-backed namespaces stays. */
   async close(): Promise<void> {
     for (const fn of this.functions) await fn.close();
-    for (const namespace of this.subsystem.namespaces) {
-      namespace.medium.flush();
-      namespace.medium.close();
-    }
+    this.settle();
+    for (const namespace of this.subsystem.namespaces) namespace.medium.close();
+  }
+
+  /** Nobody uses the card, and it has power: what its cache holds reaches the files. */
+  private settle(): void {
+    if (!this.isPowered || this.file === null) return;
+    for (const namespace of this.subsystem.namespaces) namespace.medium.flush();
   }
 
   private addFunction(index: number): void {
@@ -193,6 +197,7 @@ export class SimCard {
     nvme.attach(admin, io);
     fn.attach(nvme);
     fn.onBusReset = () => this.busReset();
+    fn.onClose = () => this.settle();
     this.functions.push(fn);
     this.controllers.push(nvme);
     if (isVirtual) nvme.isOnline = this.subsystem.secondaries.list[index - 1]!.isOnline;

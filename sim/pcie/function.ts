@@ -82,6 +82,8 @@ export class SimFunction implements PciFunction, HostLink, BarTarget, ConfigTarg
   isBusMaster = false;
   /** A reset of the bus hits every function of the card: the card sets this. */
   onBusReset: (() => void) | null = null;
+  /** The host gave the function back. The card sets this. */
+  onClose: (() => void) | null = null;
   /** Configuration went back to its defaults: virtual functions go with it. The card sets this. */
   onStateLost: (() => void) | null = null;
 
@@ -225,6 +227,7 @@ export class SimFunction implements PciFunction, HostLink, BarTarget, ConfigTarg
     this.isOpen = false;
     this.dma.close();
     this.refresh();
+    this.onClose?.();
   }
 
   /** After `close`: the function as a fresh open finds it. */

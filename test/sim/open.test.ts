@@ -116,6 +116,25 @@ test('a file keeps the namespace from one card to the next', async () => {
   }
 });
 
+test('a file has everything once the function is closed, without flush or shutdown', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'ultima-'));
+  try {
+    const address = `sim:simple?bytes=1MiB&file=${encodeURIComponent(join(folder, 'disk.img'))}`;
+    const fn = await open(address);
+    const writer = await NvmeController.open(fn);
+    const data = new Uint8Array(512).fill(0x3d);
+    await (await writer.namespace(1)).write(3, data);
+    await fn.close();
+    const reader = await NvmeController.open(await open(address));
+    const back = new Uint8Array(512);
+    await (await reader.namespace(1)).read(3, back);
+    assert.equal(back, data);
+    await reader.close();
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
 test('two cards of one world live on one clock', async () => {
   const world = new World({ seed: 3 });
   const first = openSimulated('sim:simple?bytes=1MiB', { world });
