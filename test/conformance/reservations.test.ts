@@ -1,6 +1,12 @@
 import * as assert from 'uvu/assert';
 import { IdentifyController as Id } from '../../sdk/spec/nvme/identify-controller.js';
-import { RegisterAction, ReleaseAction, ReservationType } from '../../sdk/spec/nvme/nvm-command.js';
+import {
+  DatasetManagement,
+  RegisterAction,
+  ReleaseAction,
+  ReservationType,
+} from '../../sdk/spec/nvme/nvm-command.js';
+import { NvmOpcode } from '../../sdk/spec/nvme/opcodes.js';
 import { Status } from '../../sdk/spec/nvme/status.js';
 import { write } from './io-bench.js';
 import {
@@ -22,6 +28,7 @@ const statement = statements('reservations');
 const registerCite = '[NVMe-2.0 §7.3 Reservation Register]';
 const acquireCite = '[NVMe-2.0 §7.2 Reservation Acquire]';
 const releaseCite = '[NVMe-2.0 §7.4 Reservation Release]';
+const accessCite = '[NVMe-2.0 §8.19 Command Behavior in the Presence of a Reservation]';
 const reportCite = '[NVMe-2.0 §7.5 Reservation Report]';
 
 statement('a namespace without registrants reports none', reportCite, async (rig) => {
@@ -232,32 +239,28 @@ for (const { type, registrant, other } of access) {
       const verdict = may[what] ? 'may' : 'may not';
       const host = who === 'registrant' ? 'another registrant' : 'a host without registration';
       const title = `under "${name}" ${host} ${verdict} ${what === 'reads' ? 'read' : 'write'}`;
-      statement(
-        title,
-        '[NVMe-2.0 §8.19 Command Behavior in the Presence of a Reservation]',
-        async (rig) => {
-          const first = await registered(rig);
-          rig.succeeded(await acquire(first, type));
-          const second = await asHost(first, 2);
-          if (who === 'registrant') {
-            rig.succeeded(await register(second, RegisterAction.register, { next: otherKey }));
-          }
-          const data = second.ns.buffer(1);
-          const command =
-            what === 'reads' ? second.ns.read({ lba: 1 }, data) : second.ns.write({ lba: 1 }, data);
-          const completion = await second.pair.run(command);
-          if (may[what]) rig.succeeded(completion);
-          else rig.refused(completion, Status.reservationConflict);
-          await release(await asHost(second, 1), ReleaseAction.clear);
-        },
-      );
+      statement(title, accessCite, async (rig) => {
+        const first = await registered(rig);
+        rig.succeeded(await acquire(first, type));
+        const second = await asHost(first, 2);
+        if (who === 'registrant') {
+          rig.succeeded(await register(second, RegisterAction.register, { next: otherKey }));
+        }
+        const data = second.ns.buffer(1);
+        const command =
+          what === 'reads' ? second.ns.read({ lba: 1 }, data) : second.ns.write({ lba: 1 }, data);
+        const completion = await second.pair.run(command);
+        if (may[what]) rig.succeeded(completion);
+        else rig.refused(completion, Status.reservationConflict);
+        await release(await asHost(second, 1), ReleaseAction.clear);
+      });
     }
   }
 }
 
 statement(
   'a flush under an exclusive reservation conflicts like a write',
-  '[NVMe-2.0 §8.19 Command Behavior in the Presence of a Reservation]',
+  accessCite,
   async (rig) => {
     const first = await registered(rig);
     rig.succeeded(await acquire(first, 2));
@@ -267,6 +270,46 @@ statement(
     await release(await asHost(second, 1), ReleaseAction.clear);
   },
 );
+
+/** Commands of the read and of the write group; each as the bytes of one block allow. */
+const groups = [
+  ['read', NvmOpcode.read, Id.oncsCompare, 'reads'],
+  ['compare', NvmOpcode.compare, Id.oncsCompare, 'reads'],
+  ['verify', NvmOpcode.verify, Id.oncsVerify, 'reads'],
+  ['write zeroes', NvmOpcode.writeZeroes, Id.oncsWriteZeroes, 'writes'],
+  ['write uncorrectable', NvmOpcode.writeUncorrectable, Id.oncsWriteUncorrectable, 'writes'],
+  ['dataset management', NvmOpcode.datasetManagement, Id.oncsDatasetManagement, 'writes'],
+  ['copy', NvmOpcode.copy, Id.oncsCopy, 'writes'],
+] as const;
+
+for (const [name, opcode, field, group] of groups) {
+  for (const type of [1, 2]) {
+    const isAllowed = group === 'reads' && type === 1;
+    const reservation = type === 1 ? 'write exclusive' : 'exclusive access';
+    const title = `under "${reservation}" ${name} of another host ${isAllowed ? 'is allowed' : 'conflicts'}`;
+    statement(title, accessCite, async (rig) => {
+      rig.needs((await rig.id(field)) === 1, name);
+      const first = await registered(rig);
+      await write(first, 0, { count: 1, seed: 0 });
+      rig.succeeded(await acquire(first, type));
+      const second = await asHost(first, 2);
+      // One range of one block, or one block of the data that was written: right for each command.
+      const data = second.rig.buffer(4096, {
+        kind: opcode === NvmOpcode.compare ? 'random' : 'zeroes',
+        seed: 0,
+      });
+      const command = rig.command(opcode, second.ns.nsid, data);
+      if (opcode === NvmOpcode.datasetManagement) {
+        data.words[1] = 1;
+        command.set(DatasetManagement.ad, 1);
+      }
+      const completion = await second.pair.run(command);
+      if (isAllowed) rig.succeeded(completion);
+      else rig.refused(completion, Status.reservationConflict);
+      await release(await asHost(second, 1), ReleaseAction.clear);
+    });
+  }
+}
 
 statement(
   'preempting takes the reservation and the registration of the holder',
