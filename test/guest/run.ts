@@ -7,6 +7,8 @@ import { guestDirectory, whyNotGuest } from './prepare.js';
  * cases of `inside.ts` on them, over the addon and VFIO. Ends with one line of counts.
  */
 const directory = guestDirectory;
+/** What the guest said last, when it fails before its first case. */
+const keptLines = 40;
 const limitMs = 600_000;
 
 const obstacle = whyNotGuest(directory);
@@ -23,6 +25,7 @@ async function run(groups: readonly string[]): Promise<number> {
   accessSync(directory, constants.W_OK);
   const counts = { PASS: 0, FAIL: 0, SKIP: 0 };
   let hasStarted = false;
+  const before: string[] = [];
   const code = await runMachine({
     directory,
     what: groups,
@@ -34,12 +37,14 @@ async function run(groups: readonly string[]): Promise<number> {
       hasStarted ||= word !== undefined;
       if (word === 'PASS' || word === 'FAIL' || word === 'SKIP') counts[word]++;
       if (hasStarted) console.log(line);
+      else before.push(line);
     },
   });
   if (code < 0) {
     console.log(`the guest did not end by itself within ${limitMs / 1000} s`);
     counts.FAIL++;
   } else if (code !== 0 && counts.FAIL === 0) {
+    for (const line of before.slice(-keptLines)) console.log(line);
     console.log(`the guest ended with code ${code}`);
     counts.FAIL++;
   } else if (counts.PASS === 0) {
