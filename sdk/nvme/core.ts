@@ -172,8 +172,13 @@ export class Core implements QueueKeeper {
     this.recover(error.message);
   }
 
-  sleep(untilNs: number): Promise<void> {
-    return this.clock.turn(untilNs);
+  /**
+   * How control procedures wait: on the admin queue's interrupt when there are interrupts, so that a
+   * format of ten minutes does not keep a processor busy.
+   */
+  async sleep(untilNs: number): Promise<void> {
+    if (this.vectorCount > 0) await this.fn.interrupts.wait(0, untilNs);
+    else await this.clock.turn(untilNs);
   }
 }
 
