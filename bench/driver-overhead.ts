@@ -1,73 +1,20 @@
 import { PerformanceObserver } from 'node:perf_hooks';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { BlockOp, BlockRequest } from '../sdk/block/request.js';
 import type { Bar, DmaRegion } from '../sdk/device.js';
 import { NvmeController } from '../sdk/nvme/controller.js';
 import type { Namespace } from '../sdk/nvme/namespace.js';
 import { completionDoorbell, submissionDoorbell } from '../sdk/spec/nvme/registers.js';
-import { type Bench, type Figures, machine } from './figures.js';
+import { blockBytes, DriverLoop, Walk } from './driver-loop.js';
+import { type Bench, type Figures, machine, median } from './figures.js';
 import { NullFunction } from './null-function.js';
 
 const entries = 1024;
-const blockBytes = 4096;
 const warmUp = 200_000;
 const perRun = 500_000;
 const rounds = 7;
 const gcRun = 1_000_000;
 const promiseRun = 50_000;
-
-/** Where the next request goes: the same walk for every loop, far apart and without a multiply. */
-class Walk {
-  private state = 0x2545f491;
-
-  next(): number {
-    let x = this.state;
-    x ^= x << 13;
-    x ^= x >>> 17;
-    x ^= x << 5;
-    this.state = x;
-    return (x >>> 0) % 0x4000_0000;
-  }
-}
-
-/** The driver as users drive it: block requests, submitted from their callbacks, and polling. */
-class DriverLoop {
-  private readonly namespace: Namespace;
-  private readonly walk = new Walk();
-  private readonly requests: BlockRequest[] = [];
-  private left = 0;
-  private ended = 0;
-
-  constructor(namespace: Namespace, depth: number) {
-    this.namespace = namespace;
-    const done = (request: BlockRequest): void => this.done(request);
-    for (let i = 0; i < depth; i++) {
-      const request = new BlockRequest(done);
-      request.op = BlockOp.read;
-      request.blockCount = 1;
-      request.setData(namespace.memory.allocate(blockBytes), 0, blockBytes);
-      this.requests.push(request);
-    }
-  }
-
-  run(count: number): void {
-    this.left = count - this.requests.length;
-    this.ended = 0;
-    for (const request of this.requests) this.submit(request);
-    while (this.ended < count) this.namespace.poll();
-  }
-
-  private submit(request: BlockRequest): void {
-    request.lba = this.walk.next();
-    this.namespace.submit(request);
-  }
-
-  private done(request: BlockRequest): void {
-    this.ended++;
-    if (this.left-- > 0) this.submit(request);
-  }
-}
 
 type Callback = (slot: number, status: number) => void;
 
@@ -182,10 +129,6 @@ function nsPerIo(loop: Loop): number {
   const start = process.cpuUsage();
   loop.run(perRun);
   return (process.cpuUsage(start).user * 1000) / perRun;
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
 }
 
 /** Collections while `body` runs. */

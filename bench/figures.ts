@@ -28,3 +28,7 @@ export async function cpuSecondsOf<T>(work: () => Promise<T>): Promise<[number, 
   const { user, system } = process.cpuUsage(before);
   return [(user + system) / 1e6, value];
 }
+
+export function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
+}

@@ -48,7 +48,7 @@ const sqidOn = (id: number) => Cqe.sqid.put(0, id);
 export class NullFunction implements PciFunction {
   readonly address = 'null:0';
   readonly isRemoved = false;
-  readonly dma: DmaSpace = new NullMemory();
+  readonly dma: DmaSpace;
   readonly config: ConfigSpace;
   readonly interrupts: Interrupts = noInterrupts;
   readonly clock: Clock = realClock;
@@ -56,7 +56,9 @@ export class NullFunction implements PciFunction {
   private readonly queues: NullQueue[] = [];
   private readonly bar0: Bar;
 
-  constructor() {
+  /** @param memory where rings and data live; the heap when left out */
+  constructor(memory: (bytes: number) => ArrayBuffer = (bytes) => new ArrayBuffer(bytes)) {
+    this.dma = new NullMemory(memory);
     Cap.mqes.set(this.registers, 0, 4096);
     Cap.to.set(this.registers, 0, 2);
     Cap.cssNvm.set(this.registers, 0, 1);
@@ -199,12 +201,17 @@ class NullBar implements Bar {
 class NullMemory implements DmaSpace {
   readonly regions: DmaRegion[] = [];
   private next = 0x10_0000;
+  private readonly make: (bytes: number) => ArrayBuffer;
+
+  constructor(make: (bytes: number) => ArrayBuffer) {
+    this.make = make;
+  }
 
   allocate(length: number, options: DmaOptions = {}): DmaRegion {
     const alignment = Math.max(4096, options.alignment ?? 4096);
     const iova = Math.ceil(this.next / alignment) * alignment;
     this.next = iova + Math.ceil(length / 4096) * 4096;
-    const buffer = new ArrayBuffer(Math.ceil(length / 4) * 4);
+    const buffer = this.make(Math.ceil(length / 4) * 4);
     const region: DmaRegion = {
       bytes: new Uint8Array(buffer),
       words: new Uint32Array(buffer),

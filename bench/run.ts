@@ -7,6 +7,7 @@ const benches: Readonly<Record<string, () => Promise<{ readonly bench: Bench }>>
   replay: () => import('./replay.js'),
   'event-speed': () => import('./event-speed.js'),
   'guest-compare': () => import('./guest-compare.js'),
+  'native-overhead': () => import('./native-overhead.js'),
   'sim-speed': () => import('./sim-speed.js'),
 };
 

@@ -3,15 +3,35 @@ import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import type { Kernel, Watcher } from './kernel.js';
 
+/** A thread that answers every entry of one queue pair with success; runs until it is stopped. */
+export interface NullController {
+  /** Entries answered. */
+  readonly count: number;
+  stop(): void;
+}
+
+/**
+ * The rings fill their arrays; doorbells[0] is the submission tail, doorbells[1] the completion head.
+ * All of it stays mapped until the thread is stopped.
+ */
+type MakeNullController = new (
+  submission: Uint32Array,
+  completion: Uint32Array,
+  doorbells: Uint32Array,
+) => NullController;
+
 /** What the addon exports: the calls of `Kernel`, and watchers as a class. */
 interface Addon extends Omit<Kernel, 'watch'> {
   readonly Watcher: new (fd: number, onReadable: () => void) => Watcher;
+  readonly NullController: MakeNullController;
 }
 
 export interface LoadResult {
   readonly kernel: Kernel | null;
   /** Why there is none; empty when there is one. */
   readonly unavailableReason: string;
+  /** For measurements: a device that costs nothing. */
+  readonly NullController: MakeNullController | null;
   /** File that was loaded. */
   readonly path: string | null;
 }
@@ -34,6 +54,7 @@ export function loadAddon(paths: readonly string[] = addonPaths()): LoadResult {
   if (process.platform !== 'linux') {
     return {
       kernel: null,
+      NullController: null,
       path: null,
       unavailableReason: `VFIO is Linux's, this is ${process.platform}`,
     };
@@ -43,15 +64,21 @@ export function loadAddon(paths: readonly string[] = addonPaths()): LoadResult {
     const unavailableReason =
       `the native addon is not built (looked for ${paths.join(', ')}); ` +
       "'npx ultima build-native' builds it with a C++20 compiler and cmake";
-    return { kernel: null, path: null, unavailableReason };
+    return { kernel: null, NullController: null, path: null, unavailableReason };
   }
   try {
     const addon: Addon = createRequire(import.meta.url)(path);
     const watch = (fd: number, onReadable: () => void): Watcher =>
       new addon.Watcher(fd, onReadable);
-    return { kernel: Object.assign({}, addon, { watch }), path, unavailableReason: '' };
+    const kernel = Object.assign({}, addon, { watch });
+    return { kernel, NullController: addon.NullController, path, unavailableReason: '' };
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    return { kernel: null, path: null, unavailableReason: `${path} does not load: ${reason}` };
+    return {
+      kernel: null,
+      NullController: null,
+      path: null,
+      unavailableReason: `${path} does not load: ${reason}`,
+    };
   }
 }

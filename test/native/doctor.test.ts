@@ -11,7 +11,12 @@ import { FakeKernel } from './fake-kernel.js';
 
 const doctor = suite('native/doctor');
 const roots: string[] = [];
-const noAddon: LoadResult = { kernel: null, path: null, unavailableReason: 'no compiler' };
+const noAddon: LoadResult = {
+  kernel: null,
+  NullController: null,
+  path: null,
+  unavailableReason: 'no compiler',
+};
 
 doctor('a bare machine is told what it lacks, each with its remedy', () => {
   const root = machine();
@@ -52,7 +57,7 @@ doctor('a controller of the kernel driver is named with its disks', () => {
 
 doctor('too little locked memory is wrong, with the figure to set', () => {
   const kernel = new FakeKernel();
-  const addon = { kernel, path: 'x', unavailableReason: '' };
+  const addon = { kernel, NullController: null, path: 'x', unavailableReason: '' };
   const root = machine();
   const findings = examine({ sysfs: new Sysfs(join(root, 'sys')), addon, root });
   assert.match(text(findings, 'locked memory'), /wrong: 8388608 bytes.*ulimit -l 65536/);

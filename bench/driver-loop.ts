@@ -1,0 +1,56 @@
+import { BlockOp, BlockRequest } from '../sdk/block/request.js';
+import type { Namespace } from '../sdk/nvme/namespace.js';
+
+export const blockBytes = 4096;
+
+/** Where the next request goes: the same walk for every loop, far apart and without a multiply. */
+export class Walk {
+  private state = 0x2545f491;
+
+  next(): number {
+    let x = this.state;
+    x ^= x << 13;
+    x ^= x >>> 17;
+    x ^= x << 5;
+    this.state = x;
+    return (x >>> 0) % 0x4000_0000;
+  }
+}
+
+/** The driver as users drive it: block requests, submitted from their callbacks, and polling. */
+export class DriverLoop {
+  private readonly namespace: Namespace;
+  private readonly walk = new Walk();
+  private readonly requests: BlockRequest[] = [];
+  private left = 0;
+  private ended = 0;
+
+  constructor(namespace: Namespace, depth: number) {
+    this.namespace = namespace;
+    const done = (request: BlockRequest): void => this.done(request);
+    for (let i = 0; i < depth; i++) {
+      const request = new BlockRequest(done);
+      request.op = BlockOp.read;
+      request.blockCount = 1;
+      request.setData(namespace.memory.allocate(blockBytes), 0, blockBytes);
+      this.requests.push(request);
+    }
+  }
+
+  run(count: number): void {
+    this.left = count - this.requests.length;
+    this.ended = 0;
+    for (const request of this.requests) this.submit(request);
+    while (this.ended < count) this.namespace.poll();
+  }
+
+  private submit(request: BlockRequest): void {
+    request.lba = this.walk.next();
+    this.namespace.submit(request);
+  }
+
+  private done(request: BlockRequest): void {
+    this.ended++;
+    if (this.left-- > 0) this.submit(request);
+  }
+}
