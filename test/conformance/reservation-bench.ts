@@ -111,7 +111,7 @@ export async function registered(rig: Rig): Promise<Bench> {
   return made;
 }
 
-/** The same controller in the hands of another host: a reset forgets the host, not the namespace. */
+/** The same controller for another host: a reset forgets the host, not the reservation. */
 export async function asHost(made: Bench, host: number): Promise<Bench> {
   const { rig } = made;
   await rig.enable();

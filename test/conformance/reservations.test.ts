@@ -286,7 +286,8 @@ for (const [name, opcode, field, group] of groups) {
   for (const type of [1, 2]) {
     const isAllowed = group === 'reads' && type === 1;
     const reservation = type === 1 ? 'write exclusive' : 'exclusive access';
-    const title = `under "${reservation}" ${name} of another host ${isAllowed ? 'is allowed' : 'conflicts'}`;
+    const verdict = isAllowed ? 'is allowed' : 'conflicts';
+    const title = `under "${reservation}" ${name} of another host ${verdict}`;
     statement(title, accessCite, async (rig) => {
       rig.needs((await rig.id(field)) === 1, name);
       const first = await registered(rig);
