@@ -102,7 +102,6 @@ export class Namespace {
   readonly atomicity: AtomicUnits;
   readonly copyLimits: CopyLimits;
   readonly optimalBoundaryBlocks: number;
-  readonly deallocatedFeatures = deallocatedReadsZeroes | writeZeroesMayDeallocate;
   readonly medium: Medium;
   readonly reservations = new Reservations();
   /** Controller identifiers that it is attached to. */
@@ -225,9 +224,6 @@ function blankMetadata(metadataBytes: number, format: NamespaceFormat): Uint8Arr
   const at = format.isProtectionFirst ? 0 : metadataBytes - protectionInformationBytes;
   return metadata.fill(0xff, at, at + protectionInformationBytes);
 }
-
-/** DLFEAT bit 3: Write Zeroes with DEAC deallocates [NVM-1.0 §4.1.5.1 DLFEAT]. */
-const writeZeroesMayDeallocate = 8;
 
 /** Guard, application tag, reference tag [NVM-1.0 §5.2.1]. */
 export const protectionInformationBytes = 8;

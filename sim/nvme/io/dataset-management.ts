@@ -10,9 +10,6 @@ const fields = DatasetManagement;
 const range = DatasetRange;
 const rangeDwords = range.layout.bytes / 4;
 
-/** DMRL, DMRSL and DMSL of the controller; 0 is no limit. */
-export const datasetLimits = { ranges: 256, blocksPerRange: 0, blocks: 0 } as const;
-
 /**
  * Dataset Management: every range with AD is deallocated, the other attributes are hints and change
  * nothing here. No range takes effect when one is wrong [NVM-1.0 §3.2.3 Dataset Management].

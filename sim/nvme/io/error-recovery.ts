@@ -8,8 +8,8 @@ import type { Work } from './work.js';
 const fields = Read;
 
 /** Attempts to read a block that does not come, without and with Limited Retry. */
-export const retryCount = 16; // guess: read-retry tables of TLC parts have 10 to 30 entries
-export const limitedRetryCount = 1; // guess
+const retryCount = 16; // guess: read-retry tables of TLC parts have 10 to 30 entries
+const limitedRetryCount = 1; // guess
 const limitUnitNs = 100 * msNs;
 
 /**
