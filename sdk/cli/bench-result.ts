@@ -7,14 +7,15 @@ import type { DirectionResult, JobResult } from './fio-json.js';
 interface RunFacts {
   readonly options: BenchOptions;
   readonly index: number;
-  /** Microseconds of this process for all jobs. */
-  readonly cpu: { readonly user: number; readonly system: number };
+  /** Microseconds of this process for all jobs, and the real time in which it used them. */
+  readonly cpu: { readonly user: number; readonly system: number; readonly wallMs: number };
 }
 
 export function resultOf(job: BenchJob, { options, cpu }: RunFacts): JobResult {
   const runtimeNs = job.runtimeNs;
-  // Each job bears its share of the one thread that ran them all.
-  const share = (us: number): number => (us * 1000 * 100) / runtimeNs / options.jobs;
+  // Each job bears its share of the one thread that ran them all. Real time on both sides: that of
+  // a simulated card says nothing about the processor.
+  const share = (us: number): number => us / 10 / Math.max(1, cpu.wallMs) / options.jobs;
   const direction = (from: Direction): DirectionResult => ({
     bytes: from.bytes,
     runtimeNs,

@@ -48,12 +48,13 @@ Random offsets are drawn independently (fio's --norandommap). Sizes count in 102
 export async function run(words: readonly string[], terminal: Terminal): Promise<number> {
   const options = parseBenchOptions(words);
   const cpuAtStart = process.cpuUsage();
+  const startMs = performance.now();
   const jobs = await withController(
     options.card,
     (controller) => measure(controller, options, terminal),
     { queuePairs: options.jobs, queueEntries: Math.max(64, options.depth + 1) },
   );
-  const cpu = process.cpuUsage(cpuAtStart);
+  const cpu = { ...process.cpuUsage(cpuAtStart), wallMs: performance.now() - startMs };
   const results = jobs.map((job, i) => resultOf(job, { options, index: i, cpu }));
   const shown = options.isGrouped ? [grouped(results)] : results;
   print(shown, options, terminal);
