@@ -11,7 +11,8 @@ export interface NullController {
 }
 
 /**
- * The rings fill their arrays; doorbells[0] is the submission tail, doorbells[1] the completion head.
+ * The rings fill their arrays; doorbells[0] is the submission tail, doorbells[1] the completion
+ * head.
  * All of it stays mapped until the thread is stopped.
  */
 type MakeNullController = new (

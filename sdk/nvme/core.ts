@@ -173,7 +173,8 @@ export class Core implements QueueKeeper {
   }
 
   /**
-   * How control procedures wait: on the admin queue's interrupt when there are interrupts, so that a
+   * How control procedures wait: on the admin queue's interrupt when there are interrupts, so that
+   * a
    * format of ten minutes does not keep a processor busy.
    */
   async sleep(untilNs: number): Promise<void> {
