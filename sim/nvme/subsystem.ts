@@ -7,6 +7,7 @@ import type { World } from '../world.js';
 import { ControllerRecord } from './controller-record.js';
 import { FirmwareSlots, ResetStrength } from './firmware-slots.js';
 import { Health } from './health.js';
+import { MediaTiming } from './io/media-timing.js';
 import type { Medium } from './medium.js';
 import {
   type AtomicUnits,
@@ -51,6 +52,8 @@ export class Subsystem implements SanitizeTarget {
   readonly firmware: FirmwareSlots;
   readonly sanitizer: Sanitizer;
   readonly secondaries: SecondaryControllers;
+  /** The media serve all controllers: what one asks for keeps the others waiting. */
+  readonly timing: MediaTiming;
   /** 0, or the status of every command that would touch the media: sanitize runs or has failed. */
   mediaStatus = 0;
   private readonly medium: (nsid: number) => Medium;
@@ -68,6 +71,7 @@ export class Subsystem implements SanitizeTarget {
     this.world = world;
     this.profile = profile;
     this.medium = options.medium;
+    this.timing = new MediaTiming(profile.media, world.prng('media'));
     this.health = new Health(world, profile.subsystem.capacityBytes);
     this.health.onChange(() => this.tell((listener) => listener.healthChanged()));
     const { firmwareSlots, virtualFunctions, queuePairs, vectors } = profile.controller;
@@ -291,6 +295,7 @@ export class Subsystem implements SanitizeTarget {
     }
     for (const namespace of this.byNsid.values()) namespace.medium.cutPower();
     this.health.powerLost(wasClean);
+    this.timing.clear();
     this.sanitizer.powerLost();
     this.tell((listener) => listener.powerLost());
   }

@@ -57,6 +57,24 @@ test('a secondary controller that is online serves its own host', async () => {
   await pair.primary.close();
 });
 
+test('media that serve one function keep the other one waiting', async () => {
+  const card = openSimulated(
+    'sim:simple?bytes=1MiB&controller.virtualFunctions=1&media.parallelUnits=1&media.readNs=50000',
+  );
+  const primary = await NvmeController.open(card.open());
+  card.function.config.write16(numVfs, 1);
+  card.function.config.write16(sriovControl, enableAndMemory);
+  await bringOnline({ card, primary }, 1);
+  await primary.admin.attachNamespace(1, [1]);
+  const secondary = await NvmeController.open(card.open(1));
+  const spaces = [await primary.namespace(1), await secondary.namespace(1)];
+  const startNs = card.world.nowNs;
+  await Promise.all(spaces.map((space) => space.read(0, new Uint8Array(512))));
+  assert.ok(card.world.nowNs - startNs >= 100_000, 'one after the other');
+  await secondary.close();
+  await primary.close();
+});
+
 test('taking a secondary controller offline stops it, the primary goes on', async () => {
   const pair = await enabledCard();
   await bringOnline(pair, 2);

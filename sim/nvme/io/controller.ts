@@ -6,10 +6,9 @@ export interface IoHealth {
   countRead(bytes: number): void;
   countWrite(bytes: number): void;
   countMediaError(): void;
-  /** An I/O command begins, ends; all are gone at once. */
+  /** An I/O command begins, ends. */
   enter(nowNs: number): void;
   leave(nowNs: number): void;
-  leaveAll(nowNs: number): void;
 }
 
 /** A controller that belongs to a host, as Reservation Report lists it. */

@@ -122,8 +122,6 @@ export class IoSet implements Executor {
       work.forget(command);
     });
     this.forgetAnonymousHost();
-    work.controller.health.leaveAll(work.services.nowNs);
-    work.timing.clear();
   }
 
   /** Another host preempts, or sanitize starts: every command to the namespace ends. */

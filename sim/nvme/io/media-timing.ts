@@ -48,7 +48,7 @@ export class MediaTiming {
     return start + ns - nowNs;
   }
 
-  /** Nothing is in service any more: a reset. */
+  /** Nothing is in service any more: the power went. After a reset the media end their work. */
   clear(): void {
     this.freeAtNs.fill(0);
   }

@@ -8,7 +8,6 @@ import type { Namespace } from '../namespace.js';
 import type { Subsystem } from '../subsystem.js';
 import type { HostController, IoController, IoHealth } from './controller.js';
 import { IoSet } from './io-set.js';
-import { MediaTiming } from './media-timing.js';
 
 /** The I/O set of one controller of a subsystem. */
 export function makeIoSet(parts: {
@@ -21,7 +20,7 @@ export function makeIoSet(parts: {
   const set = new IoSet({
     services,
     controller: new SubsystemController(subsystem, controllerId),
-    timing: new MediaTiming(subsystem.profile.media, chance),
+    timing: subsystem.timing,
     chance,
   });
   subsystem.controller(controllerId).abortIo = (namespace, status) =>

@@ -351,10 +351,6 @@ class CountingHealth implements IoHealth {
   leave(): void {
     this.busy--;
   }
-
-  leaveAll(): void {
-    this.busy = 0;
-  }
 }
 
 /** `count` blocks that differ from each other and between tags. */
