@@ -1,11 +1,15 @@
 // Build the native addon where a compiler is, and say so where none is. Runs after `npm install` in
-// a checkout. ULTIMA_NATIVE=0 skips it, ULTIMA_NATIVE=1 makes a failure fatal.
+// a checkout. ULTIMA_NATIVE=0 skips it, ULTIMA_NATIVE=1 makes a failure fatal. With --prebuild, as
+// when the package is packed, the addon is put where the loader looks on machines without a
+// compiler; then a failure is fatal too.
 import { spawnSync } from 'node:child_process';
+import { copyFileSync, mkdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
-const choice = process.env.ULTIMA_NATIVE;
+const isPrebuild = process.argv.includes('--prebuild');
+const choice = isPrebuild ? '1' : process.env.ULTIMA_NATIVE;
 
 if (choice !== '0' && process.platform === 'linux') {
   const cmakeJs = createRequire(import.meta.url).resolve('cmake-js/bin/cmake-js');
@@ -20,5 +24,10 @@ if (choice !== '0' && process.platform === 'linux') {
       `ultima: the native addon is not built; everything but vfio: works without it\n  ${reason}`,
     );
     if (choice === '1') process.exit(1);
+  }
+  if (isPrebuild) {
+    const folder = `${here}prebuilds/${process.platform}-${process.arch}`;
+    mkdirSync(folder, { recursive: true });
+    copyFileSync(`${here}build/Release/ultima.node`, `${folder}/ultima.node`);
   }
 }
