@@ -4,8 +4,10 @@ import {
   fsyncSync,
   mkdirSync,
   openSync,
+  realpathSync,
   renameSync,
   rmSync,
+  statSync,
   writeSync,
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
@@ -14,19 +16,26 @@ import { ErrorCode, UltimaError } from '../errors.js';
 /**
  * Write a whole file or nothing: the content goes to a temporary file beside the target, which
  * then takes the target's name. A reader never sees half of it, a failure leaves what was there.
- * Missing folders are made.
+ * Missing folders are made. What is no file, such as a device, a pipe or /dev/stdout, is written to
+ * and never replaced; of a symbolic link its target is.
  *
  * @throws UltimaError FILE_UNWRITABLE, with the path, the system's reason and what to do
  */
 export function writeFileAtomically(path: string, content: string | Uint8Array): void {
   const bytes = typeof content === 'string' ? new TextEncoder().encode(content) : content;
-  const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.tmp`);
+  let temporary = '';
   try {
     makeFolder(dirname(path));
+    const target = existsSync(path) ? realpathSync(path) : path;
+    if (existsSync(target) && !statSync(target).isFile()) {
+      writeThrough(target, bytes);
+      return;
+    }
+    temporary = join(dirname(target), `.${basename(target)}.${process.pid}.tmp`);
     writeWhole(temporary, bytes);
-    renameSync(temporary, path);
+    renameSync(temporary, target);
   } catch (error) {
-    removeQuietly(temporary);
+    if (temporary !== '') removeQuietly(temporary);
     const reason = reasonOf(error);
     throw new UltimaError(
       ErrorCode.fileUnwritable,
@@ -47,12 +56,25 @@ function makeFolder(path: string): void {
   mkdirSync(path);
 }
 
+function writeThrough(path: string, bytes: Uint8Array): void {
+  const file = openSync(path, 'w');
+  try {
+    writeAll(file, bytes);
+  } finally {
+    closeSync(file);
+  }
+}
+
+function writeAll(file: number, bytes: Uint8Array): void {
+  for (let done = 0; done < bytes.length; ) {
+    done += writeSync(file, bytes, done, bytes.length - done);
+  }
+}
+
 function writeWhole(path: string, bytes: Uint8Array): void {
   const file = openSync(path, 'w');
   try {
-    for (let done = 0; done < bytes.length; ) {
-      done += writeSync(file, bytes, done, bytes.length - done);
-    }
+    writeAll(file, bytes);
     // The data before the name: after a crash the name must not show an empty file.
     fsyncSync(file);
   } finally {

@@ -2,10 +2,12 @@ import { spawnSync } from 'node:child_process';
 import {
   chmodSync,
   existsSync,
+  lstatSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -84,6 +86,30 @@ test('a folder that says ENOENT to whatever is made in it is not tried for ever'
   if (!existsSync('/proc/self')) return skip('no /proc on this system');
   const error = errorOf(() => writeFileAtomically('/proc/none/of/it.html', 'content'));
   assert.match(error.message, /cannot write \/proc\/none\/of\/it.html \(7 bytes\): ENOENT/);
+});
+
+test('a device is written to and stays a device; a full one is a failure', () => {
+  if (!existsSync('/dev/full')) return skip('no /dev/full on this system');
+  // Through links: should they be replaced, the system's own devices stay whole.
+  const full = join(folder, 'full');
+  const nowhere = join(folder, 'null');
+  symlinkSync('/dev/full', full);
+  symlinkSync('/dev/null', nowhere);
+  writeFileAtomically(nowhere, 'content');
+  const error = errorOf(() => writeFileAtomically(full, 'content'));
+  assert.match(error.message, /full \(7 bytes\): ENOSPC; free space or choose another path/);
+  for (const path of [full, nowhere]) assert.ok(lstatSync(path).isSymbolicLink(), path);
+  assert.ok(lstatSync('/dev/null').isCharacterDevice());
+  assert.equal(readdirSync(folder), ['full', 'null']);
+});
+
+test('a symbolic link stays one, and the file that it names is replaced', () => {
+  const link = join(folder, 'link');
+  writeFileSync(join(folder, 'file'), 'old');
+  symlinkSync('file', link);
+  writeFileAtomically(link, 'new');
+  assert.is(readFileSync(join(folder, 'file'), 'utf8'), 'new');
+  assert.ok(lstatSync(link).isSymbolicLink());
 });
 
 test('a folder without permission is named, with what to do', () => {
