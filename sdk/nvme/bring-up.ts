@@ -44,6 +44,7 @@ export function* disable(core: Core): Steps<void> {
     });
     csts = registers.presentStatus('disabling the controller');
   }
+  core.mute();
   if (Cc.en.of(cc) === 1) {
     cc = Cc.shn.put(Cc.en.put(cc, 0), 0);
     registers.write32(Register.cc, cc);

@@ -44,7 +44,8 @@ export class CompletionQueue {
 
   shadow: ShadowDoorbell | null = null;
 
-  private isMuted = false;
+  /** The controller is disabled: entries are taken, no doorbell is written until `rewind`. */
+  isMuted = false;
   private head = 0;
   private phase = 1;
   /** Entries taken since the head doorbell was last rung. */
@@ -136,9 +137,10 @@ export class CompletionQueue {
    * a doorbell.
    */
   drain(): void {
+    const wasMuted = this.isMuted;
     this.isMuted = true;
     this.poll();
-    this.isMuted = false;
+    this.isMuted = wasMuted;
   }
 
   /** Whether an entry is waiting. */
@@ -151,6 +153,7 @@ export class CompletionQueue {
     this.head = 0;
     this.phase = 1;
     this.kept = 0;
+    this.isMuted = false;
     this.words.fill(0);
   }
 

@@ -152,6 +152,14 @@ export class Core implements QueueKeeper {
     }
   }
 
+  /** The controller is about to be disabled: whoever polls writes to no doorbell from here on. */
+  mute(): void {
+    for (const pair of [...this.pairs, ...(this.admin === null ? [] : [this.admin.pair])]) {
+      pair.submission.isMuted = true;
+      pair.completion.isMuted = true;
+    }
+  }
+
   /** The controller never comes back. */
   setDead(): void {
     for (const pair of [...this.pairs, ...(this.admin === null ? [] : [this.admin.pair])]) {

@@ -61,6 +61,8 @@ export class SubmissionQueue {
   isOpen = true;
   /** The queue is deleted or its controller lost: it never opens again. */
   isDead = false;
+  /** The controller is disabled: nothing is handed over until `rewind`. */
+  isMuted = false;
   shadow: ShadowDoorbell | null = null;
   observer: QueueObserver | null = null;
 
@@ -162,7 +164,7 @@ export class SubmissionQueue {
 
   /** Hand over everything posted, with one doorbell. The façade orders entries before the store. */
   ring(): void {
-    if (this.tail === this.rungTail) return;
+    if (this.tail === this.rungTail || this.isMuted) return;
     if (this.observer !== null) this.observeRing();
     this.rungTail = this.tail;
     if (this.shadow !== null && !this.shadow.mustRing(this.tail)) return;
@@ -260,6 +262,7 @@ export class SubmissionQueue {
     assert(this.inFlight === 0, 'a queue with commands in flight is not rewound');
     this.tail = 0;
     this.rungTail = 0;
+    this.isMuted = false;
     this.words.fill(0);
   }
 

@@ -109,6 +109,39 @@ for (const completionMode of [
   });
 }
 
+for (const completionMode of ['polling', 'interrupt'] as const) {
+  test(`who polls all through a reset rings no doorbell (${completionMode})`, async () => {
+    const rig = await simRig('sim:simple?bytes=64MiB', { completionMode, queueEntries: 16 });
+    const { namespace, controller } = rig;
+    const again = Array.from({ length: 15 }, () => {
+      const request = requestOn(namespace, BlockOp.write, page);
+      request.done = () => again.push(request);
+      return request;
+    });
+    const turn = (): void => {
+      while (again.length > 0 && namespace.canSubmit()) namespace.submit(again.pop()!);
+      namespace.poll();
+    };
+    for (let round = 0; round < 20; round++) {
+      for (let i = 0; i < 30 + round; i++) {
+        turn();
+        namespace.clock.idle(namespace.clock.nowNs() + 5_000 + round * 100);
+      }
+      let isOver = false;
+      const reset = controller.reset().then(() => {
+        isOver = true;
+      });
+      while (!isOver) {
+        turn();
+        await namespace.clock.turn(namespace.clock.nowNs() + 5_000);
+      }
+      await reset;
+    }
+    // `close` demands that the checker has seen nothing.
+    await rig.close();
+  });
+}
+
 test('twenty thousand mixed requests through a polled queue all verify', async () => {
   const seed = 7;
   console.log(`seed ${seed}`);

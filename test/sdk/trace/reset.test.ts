@@ -1,9 +1,9 @@
 import * as assert from 'uvu/assert';
 import { BlockStatus } from '../../../sdk/block/request.js';
 import { NvmeController } from '../../../sdk/nvme/controller.js';
-import { openCard } from '../../../sdk/open.js';
 import { readTrace } from '../../../sdk/trace/read.js';
 import { type ReplayResult, replayTrace } from '../../../sdk/trace/replay.js';
+import { openSimulated } from '../../../sim/open.js';
 import { suite } from '../../support/suite.js';
 
 const test = suite('a replay while the controller is reset');
@@ -11,8 +11,8 @@ const trace = await readTrace('fixtures/traces/ext4-sqlite.blkparse.gz', { limit
 
 /** Replay at full speed and ask for `resets` resets at once, again and again. */
 async function underResets(resets: number): Promise<{ result: ReplayResult; done: number }> {
-  const { fn } = await openCard('sim:simple?bytes=1GiB&seed=3');
-  const controller = await NvmeController.open(fn);
+  const card = openSimulated('sim:simple?bytes=1GiB&seed=3');
+  const controller = await NvmeController.open(card.open(), { queueEntries: 64 });
   const namespace = await controller.namespace(1);
   const asked: Promise<void>[] = [];
   const result = await replayTrace(namespace, trace, {
@@ -25,6 +25,8 @@ async function underResets(resets: number): Promise<{ result: ReplayResult; done
   });
   await Promise.all(asked);
   await controller.close();
+  card.checker.demandNone();
+  await card.close();
   return { result, done: asked.length };
 }
 
