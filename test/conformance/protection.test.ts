@@ -11,6 +11,7 @@ import type { NamespaceFixture } from '../../sdk/testing/namespace.js';
 import type { QueueFixture } from '../../sdk/testing/queue.js';
 import type { Rig } from '../../sdk/testing/rig.js';
 import { secondNs } from '../../sdk/units.js';
+import { crc16, tuple } from './guard.js';
 import { statements } from './statement.js';
 
 const statement = statements('protection information');
@@ -95,30 +96,6 @@ function run(made: Bench, opcode: number, io: Io, data: TestBuffer, metadata?: T
   const full = command(made, opcode, io).prp(data, rig.dma, rig.pageBytes);
   if (metadata !== undefined) full.set(Sqe.mptr, metadata.iova);
   return pair.run(full);
-}
-
-/** CRC-16 of T10 DIF, bit by bit: polynomial 8BB7h [NVM-1.0 §5.2.1.1 16b Guard]. */
-function crc16(bytes: Uint8Array): number {
-  let crc = 0;
-  for (const byte of bytes) {
-    crc ^= byte << 8;
-    for (let bit = 0; bit < 8; bit++)
-      crc = ((crc << 1) ^ ((crc & 0x8000) === 0 ? 0 : 0x8bb7)) & 0xffff;
-  }
-  return crc;
-}
-
-/** The eight bytes of a block, big endian. */
-function tuple(
-  bytes: Uint8Array,
-  tags: { readonly app: number; readonly ref: number },
-): Uint8Array {
-  const made = new Uint8Array(8);
-  const view = new DataView(made.buffer);
-  view.setUint16(0, crc16(bytes));
-  view.setUint16(2, tags.app);
-  view.setUint32(4, tags.ref);
-  return made;
 }
 
 /** Blocks of random data and their right protection. */
