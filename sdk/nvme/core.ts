@@ -1,5 +1,6 @@
 import type { Clock, DmaRegion, PciFunction } from '../device.js';
 import { ErrorCode, UltimaError } from '../errors.js';
+import { msNs } from '../units.js';
 import type { AdminQueue } from './admin-queue.js';
 import type { BadCompletion } from './completion-queue.js';
 import type { ControllerEvent } from './events.js';
@@ -182,12 +183,12 @@ export class Core implements QueueKeeper {
 
   /**
    * How control procedures wait: on the admin queue's interrupt when there are interrupts, so that
-   * a
-   * format of ten minutes does not keep a processor busy.
+   * a format of ten minutes does not keep a processor busy. Another task may take the interrupt
+   * first, so nobody relies on it for longer than a millisecond.
    */
-  async sleep(untilNs: number): Promise<void> {
-    if (this.vectorCount > 0) await this.fn.interrupts.wait(0, untilNs);
-    else await this.clock.turn(untilNs);
+  sleep(untilNs: number): Promise<unknown> {
+    if (this.vectorCount === 0) return this.clock.turn(untilNs);
+    return this.fn.interrupts.wait(0, Math.min(untilNs, this.clock.nowNs() + msNs));
   }
 }
 
