@@ -8,13 +8,16 @@ import type { Kernel } from './kernel.js';
 import { loadAddon } from './load.js';
 import { parseVfioAddress } from './vfio/address.js';
 import { bindToVfio, giveBack } from './vfio/bind.js';
+import { BorrowedFunction } from './vfio/borrowed-function.js';
 import { examine, type Finding } from './vfio/doctor.js';
-import { openVfio, type VfioOptions } from './vfio/function.js';
+import { lendFunction, openVfio, type VfioOptions } from './vfio/function.js';
+import type { Loan, LoanDescription } from './vfio/loan.js';
 import { Sysfs } from './vfio/sysfs.js';
 
 export { type BuildResult, buildNative } from './build.js';
 export type { Finding, Verdict } from './vfio/doctor.js';
 export type { IommuInterface } from './vfio/function.js';
+export type { LentWindow, Loan, LoanDescription } from './vfio/loan.js';
 
 /** What to choose when opening a function; everything may be left out. */
 export type NativeOptions = Omit<VfioOptions, 'kernel' | 'sysfs'>;
@@ -49,6 +52,27 @@ export async function openFunction(
 export async function openAddress(address: string): Promise<PciFunction> {
   const { place, options } = parseVfioAddress(address);
   return openFunction(place, options);
+}
+
+/**
+ * Lend memory of an open function, and its registers, to a worker thread. Send `description` to the
+ * worker (`workerData` or `postMessage`); `adopt` makes a function of it there.
+ *
+ * @param bytes rounded up to pages; everything that the worker allocates comes out of it
+ * @throws UltimaError DEVICE_UNSUPPORTED for a simulated function, DMA_*
+ */
+export function lend(fn: PciFunction, bytes: number): Loan {
+  return lendFunction(fn, bytes);
+}
+
+/**
+ * In a worker thread: a function that another thread of this process lends. Closing it gives
+ * nothing back but itself.
+ *
+ * @throws UltimaError BACKEND_UNAVAILABLE when it is not lent any more
+ */
+export function adopt(loan: LoanDescription): PciFunction {
+  return new BorrowedFunction(theKernel(), loan);
 }
 
 /** Take a storage controller from its kernel driver. @returns the driver that held it */

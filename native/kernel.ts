@@ -23,9 +23,18 @@ export interface Kernel {
   ): ArrayBuffer | number;
   /** Zeroed shared memory that forked children do not inherit. */
   arena(length: number, isHuge: boolean): ArrayBuffer | number;
-  /** Detaches the buffer: views of it then have length 0. */
+  /**
+   * Detaches the buffer: views of it then have length 0. Where another thread still looks, private
+   * pages take the place of the memory: zeroes, or all-ones for a guarded window.
+   */
   unmap(buffer: ArrayBuffer): number;
-  /** Below 2^53: Linux gives user addresses below 2^47 unless asked for more. */
+  /** Part of memory that another thread has mapped. It keeps nothing mapped. */
+  view(address: number, length: number): ArrayBuffer | number;
+  /** Detach a view of this thread; the end of the thread does it as well. */
+  dropView(buffer: ArrayBuffer): number;
+  /** Whether a thread has a view of any of these bytes. */
+  isViewed(address: number, length: number): boolean;
+  /** Of the first byte, below 2^53: Linux gives user addresses below 2^47 unless asked for more. */
   addressOf(memory: ArrayBuffer | Uint32Array): number;
   wasHit(buffer: ArrayBuffer): boolean;
   /** Bytes; 2^53 - 1 when there is no limit. */

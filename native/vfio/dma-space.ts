@@ -162,7 +162,8 @@ export class VfioDmaSpace implements DmaSpace {
   }
 }
 
-function checkRequest(length: number, alignment: number): void {
+/** @throws RangeError for a length or an alignment out of range */
+export function checkRequest(length: number, alignment: number): void {
   if (!Number.isInteger(length) || length < 1 || length > maxRegionBytes) {
     throw new RangeError(`DMA length ${length} is not in 1..${maxRegionBytes}`);
   }

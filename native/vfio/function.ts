@@ -10,6 +10,7 @@ import { openGroup } from './group.js';
 import { VfioInterrupts } from './interrupts.js';
 import type { Iommu } from './iommu.js';
 import { openIommufd } from './iommufd.js';
+import { type Lendable, type LentWindow, Loan } from './loan.js';
 import { Sysfs } from './sysfs.js';
 import { MappedBar, VfioConfigSpace } from './window.js';
 
@@ -106,13 +107,26 @@ function hasIommufd(kernel: Kernel): boolean {
   return true;
 }
 
-class VfioFunction implements PciFunction {
+/**
+ * Lend memory of a function to a worker thread. @throws what `Loan` throws; UltimaError
+ * DEVICE_UNSUPPORTED for a function that is no VFIO function: a simulated one lives in one thread
+ */
+export function lendFunction(fn: PciFunction, bytes: number): Loan {
+  if (fn instanceof VfioFunction) return new Loan(fn, bytes);
+  throw new UltimaError(
+    ErrorCode.deviceUnsupported,
+    `${fn.address} lives in one thread and cannot be lent; only a function opened through VFIO can`,
+    { address: fn.address },
+  );
+}
+
+class VfioFunction implements Lendable {
   readonly address: string;
   readonly clock: Clock = new MonotonicClock();
   readonly config: ConfigSpace;
   readonly dma: VfioDmaSpace;
   readonly interrupts: VfioInterrupts;
-  private readonly kernel: Kernel;
+  readonly kernel: Kernel;
   private readonly iommu: Iommu;
   private readonly device: VfioDevice;
   private readonly configSpace: VfioConfigSpace;
@@ -168,6 +182,15 @@ class VfioFunction implements PciFunction {
     const bar = new MappedBar(this.kernel, this.device, region);
     this.bars.set(index, bar);
     return bar;
+  }
+
+  mappedWindows(): readonly LentWindow[] {
+    const windows: LentWindow[] = [];
+    for (const bar of this.bars.values()) {
+      const { place } = bar;
+      if (place !== null) windows.push({ index: bar.index, ...place });
+    }
+    return windows;
   }
 
   /**

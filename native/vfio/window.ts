@@ -38,6 +38,12 @@ export class MappedBar implements Bar {
     return this.mapping !== null;
   }
 
+  /** Where this process has the window, null when it is not mapped. */
+  get place(): { readonly address: number; readonly length: number } | null {
+    if (this.mapping === null) return null;
+    return { address: this.kernel.addressOf(this.mapping), length: this.mapping.byteLength };
+  }
+
   /** The device stopped answering a mapped access. */
   get wasHit(): boolean {
     return this.mapping !== null && this.kernel.wasHit(this.mapping);

@@ -321,6 +321,18 @@ export class FakeKernel implements Kernel {
     return this.buffers.delete(buffer) ? 0 : -Errno.EINVAL;
   }
 
+  view(): ArrayBuffer | number {
+    return -Errno.EINVAL;
+  }
+
+  dropView(): number {
+    return -Errno.EINVAL;
+  }
+
+  isViewed(): boolean {
+    return false;
+  }
+
   addressOf(memory: ArrayBuffer | Uint32Array): number {
     const buffer = memory instanceof Uint32Array ? memory.buffer : memory;
     const known = this.addresses.get(buffer);
