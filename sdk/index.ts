@@ -29,11 +29,18 @@ export { NvmeController } from './nvme/controller.js';
 export type { ControllerState } from './nvme/core.js';
 export type { ControllerEvent, EventListener } from './nvme/events.js';
 export type { Data, IoOptions, Protection, TransferOptions } from './nvme/io-options.js';
+export type { LoanPort } from './nvme/loan-messages.js';
 export { Namespace } from './nvme/namespace.js';
 export type { NamespaceFormat } from './nvme/namespace-format.js';
 export type { BlockRange } from './nvme/nvm-commands.js';
 export type { QueueObserver } from './nvme/observer.js';
 export type { CompletionMode, ControllerOptions } from './nvme/options.js';
+export {
+  type BorrowedNamespace,
+  type BorrowOptions,
+  borrowNamespace,
+} from './nvme/queue-borrower.js';
+export { QueueLender } from './nvme/queue-lender.js';
 export type { QueuePairOptions } from './nvme/queue-making.js';
 export { QueuePair } from './nvme/queue-pair.js';
 export { SubmissionQueue } from './nvme/submission-queue.js';

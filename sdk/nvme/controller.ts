@@ -1,4 +1,4 @@
-import type { DmaSpace, PciFunction } from '../device.js';
+import type { DmaRegion, DmaSpace, PciFunction } from '../device.js';
 import { ErrorCode, UltimaError } from '../errors.js';
 import { Identify } from '../spec/nvme/admin-command.js';
 import { Cns, identifyBytes, NamespaceList } from '../spec/nvme/identify.js';
@@ -8,11 +8,13 @@ import { AdminQueue, command } from './admin-queue.js';
 import { EventRequests } from './async-events.js';
 import { configure, disable, enable } from './bring-up.js';
 import { type ControllerState, Core } from './core.js';
+import type { LoanPort } from './loan-messages.js';
 import { Namespace } from './namespace.js';
-import { formatOf } from './namespace-format.js';
+import { formatOf, type NamespaceFormat } from './namespace-format.js';
 import { type ControllerOptions, type Settings, settingsOf } from './options.js';
 import { enableMemory, probe, setBusMaster } from './pci-probe.js';
 import { Procedure, type Steps } from './procedure.js';
+import { QueueLender } from './queue-lender.js';
 import {
   buildAdminPair,
   createPair,
@@ -42,6 +44,7 @@ export class NvmeController {
   private readonly events: EventRequests;
   private defaultPair: QueuePair | null = null;
   private readonly opened: Namespace[] = [];
+  private readonly lenders = new Set<QueueLender>();
 
   private constructor(core: Core, events: EventRequests) {
     this.core = core;
@@ -133,20 +136,15 @@ export class NvmeController {
    * @throws UltimaError NAMESPACE_INVALID
    */
   async namespace(nsid: number, options: { queuePair?: QueuePair } = {}): Promise<Namespace> {
-    this.core.demandReady();
-    if (!Number.isInteger(nsid) || nsid < 1 || nsid > this.core.limitsNow().namespaceCount) {
-      throw noNamespace(nsid, this.core.limitsNow().namespaceCount);
-    }
+    this.demandNamespaceId(nsid);
     const pair = options.queuePair ?? (await this.ownPair());
-    const words = await this.run(identifyNamespace(this.core, nsid));
-    const { atomicWriteBlocks } = this.core.limitsNow();
-    const format = formatOf(nsid, words, atomicWriteBlocks);
+    const format = await this.format(nsid);
     const controller = {
       limits: this.core.limitsNow(),
       settings: this.core.settings,
-      minPageBytes: this.core.capabilities.minPageBytes,
-      abort: (queueId: number, commandId: number) =>
-        this.run(abort(this.core, queueId, commandId)).catch(() => false),
+      abort: (queueId: number, commandId: number): void => {
+        this.run(abort(this.core, queueId, commandId)).catch(() => {});
+      },
     };
     const namespace = new Namespace({ pair, format, controller });
     this.opened.push(namespace);
@@ -158,6 +156,30 @@ export class NvmeController {
     const found: Namespace[] = [];
     for (const nsid of await this.namespaceIds()) found.push(await this.namespace(nsid, options));
     return found;
+  }
+
+  /**
+   * Lend queue pairs to another thread, for as long as its port stays open. The thread adopts
+   * the memory and calls `borrowNamespace`, once per queue pair that it wants; give it a port of
+   * its own. A reset here ends its commands in flight and its namespaces go on, as here.
+   *
+   * @param port    `Worker`, or one end of a `MessageChannel`
+   * @param memory  of this function, lent to that thread: `lend(fn, bytes).memory`
+   * @throws        TypeError for memory of another function
+   */
+  lendQueuePairs(port: LoanPort, memory: DmaRegion): QueueLender {
+    const { core } = this;
+    core.demandReady();
+    if (memory.space !== core.fn.dma || memory.isFreed) {
+      throw new TypeError('queue pairs are lent with memory of the same function');
+    }
+    const format = (nsid: number) => this.format(nsid);
+    const ended = (): void => {
+      this.lenders.delete(lender);
+    };
+    const lender = new QueueLender({ core, port, memory, format, ended });
+    this.lenders.add(lender);
+    return lender;
   }
 
   /** Poll all queues. @returns completion entries taken */
@@ -187,6 +209,7 @@ export class NvmeController {
   async close(): Promise<void> {
     if (this.core.state === 'closed') return;
     await this.settled();
+    await Promise.allSettled([...this.lenders].map((lender) => lender.end()));
     try {
       if (this.core.state === 'ready') await this.shutdown();
     } catch {
@@ -241,6 +264,19 @@ export class NvmeController {
     yield* this.events.configure();
     core.state = 'ready';
     this.events.arm();
+  }
+
+  private async format(nsid: number): Promise<NamespaceFormat> {
+    this.demandNamespaceId(nsid);
+    const words = await this.run(identifyNamespace(this.core, nsid));
+    return formatOf(nsid, words, this.core.limitsNow().atomicWriteBlocks);
+  }
+
+  private demandNamespaceId(nsid: number): void {
+    this.core.demandReady();
+    const { namespaceCount } = this.core.limitsNow();
+    const isInside = Number.isInteger(nsid) && nsid >= 1 && nsid <= namespaceCount;
+    if (!isInside) throw noNamespace(nsid, namespaceCount);
   }
 
   private async ownPair(): Promise<QueuePair> {

@@ -48,6 +48,17 @@ export interface ShadowMemory {
   readonly eventIndex: DmaRegion;
 }
 
+/** A queue pair whose rings another thread holds. */
+export interface LentQueue {
+  readonly id: number;
+  /**
+   * The controller does not know the queue any more, and reaches none of its memory.
+   *
+   * @param isFinal  the controller never comes back
+   */
+  forgotten(isFinal: boolean): void;
+}
+
 /**
  * The state that the procedures of a controller's life share: bring-up, queue creation, recovery,
  * shutdown. Each changes `state` at its own transitions; nobody else does.
@@ -67,6 +78,9 @@ export class Core implements QueueKeeper {
   controllerPage: Uint32Array = new Uint32Array(1024);
   admin: AdminQueue | null = null;
   readonly pairs: QueuePair[] = [];
+  readonly lent = new Set<LentQueue>();
+  /** Set when the controller never comes back. */
+  private isDead = false;
   shadow: ShadowMemory | null = null;
   /** Interrupt vectors that were enabled. */
   vectorCount = 0;
@@ -144,6 +158,7 @@ export class Core implements QueueKeeper {
     for (const pair of this.pairs) pair.completion.drain();
     for (const pair of this.pairs) pair.submission.endAll();
     this.admin?.pair.submission.endAll();
+    for (const queue of this.lent) queue.forgotten(this.isDead);
   }
 
   /** I/O queues take commands, or do not. */
@@ -163,6 +178,7 @@ export class Core implements QueueKeeper {
 
   /** The controller never comes back. */
   setDead(): void {
+    this.isDead = true;
     for (const pair of [...this.pairs, ...(this.admin === null ? [] : [this.admin.pair])]) {
       pair.submission.isOpen = false;
       pair.submission.isDead = true;

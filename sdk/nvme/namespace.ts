@@ -37,10 +37,9 @@ import { SlotEnd } from './submission-queue.js';
 /** What a namespace needs from its controller. */
 export interface NamespaceKeeper {
   readonly limits: Limits;
-  readonly settings: Settings;
-  readonly minPageBytes: number;
-  /** Ask the controller to abort a command of a queue of ours. */
-  abort(queueId: number, commandId: number): Promise<boolean>;
+  readonly settings: Pick<Settings, 'sgl'>;
+  /** Ask the controller to abort a command of a queue of ours; whether it did shows there. */
+  abort(queueId: number, commandId: number): void;
 }
 
 /** Largest read or write of one request; larger than a command's, because requests are split. */

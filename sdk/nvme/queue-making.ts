@@ -1,23 +1,21 @@
-import type { DmaRegion } from '../device.js';
+import type { Bar, Clock, DmaRegion, DmaSpace, Interrupts } from '../device.js';
 import { ErrorCode, UltimaError } from '../errors.js';
-import {
-  CreateCompletionQueue,
-  CreateSubmissionQueue,
-  DeleteCompletionQueue,
-  DeleteSubmissionQueue,
-  QueuePriority,
-} from '../spec/nvme/admin-command.js';
-import { commandBytes, Sqe as Ring } from '../spec/nvme/command.js';
+import { QueuePriority } from '../spec/nvme/admin-command.js';
+import { commandBytes } from '../spec/nvme/command.js';
 import { completionBytes } from '../spec/nvme/completion.js';
-import { AdminOpcode } from '../spec/nvme/opcodes.js';
 import { completionDoorbell, submissionDoorbell } from '../spec/nvme/registers.js';
-import { command } from './admin-queue.js';
-import { CompletionQueue } from './completion-queue.js';
+import { type BadCompletion, CompletionQueue } from './completion-queue.js';
 import type { Core } from './core.js';
 import { DataPointers, listPagesFor } from './data-pointer.js';
 import { type CompletionMode, inRange, maxQueueEntries } from './options.js';
 import type { Steps } from './procedure.js';
-import { QueuePair } from './queue-pair.js';
+import {
+  createCompletionQueue,
+  createSubmissionQueue,
+  deleteCompletionQueue,
+  deleteSubmissionQueue,
+} from './queue-commands.js';
+import { type QueueKeeper, QueuePair } from './queue-pair.js';
 import { smallQueueEntries } from './quirks.js';
 import { ShadowDoorbell } from './shadow-doorbell.js';
 import { SubmissionQueue } from './submission-queue.js';
@@ -38,8 +36,19 @@ export interface QueuePairOptions {
   readonly vector?: number;
 }
 
+/** What rings stand on: the controller in its own thread, or its loan in another one. */
+export interface PairHost extends QueueKeeper {
+  readonly fn: { readonly dma: DmaSpace; readonly interrupts: Interrupts };
+  readonly registers: { readonly bar: Bar };
+  readonly capabilities: { readonly doorbellStride: number };
+  readonly clock: Clock;
+  readonly pageBytes: number;
+  /** The device wrote a completion that cannot be. */
+  misbehaved(bad: BadCompletion): void;
+}
+
 /** A pair of rings in memory, unknown to the controller so far. */
-export function buildPair(core: Core, parts: BuildParts): QueuePair {
+export function buildPair(core: PairHost, parts: BuildParts): QueuePair {
   const { id, entries, mode } = parts;
   const { fn, registers, pageBytes } = core;
   const stride = core.capabilities.doorbellStride;
@@ -134,8 +143,7 @@ export function buildAdminPair(core: Core): QueuePair {
  * @throws UltimaError of the commands, DMA_*; RangeError for options out of range
  */
 export function* createPair(core: Core, options: QueuePairOptions): Steps<QueuePair> {
-  const limits = core.limitsNow();
-  const id = freeId(core, limits.submissionQueues);
+  const id = freeId(core);
   const pair = buildPair(core, partsOf(core, options, id));
   try {
     yield* announcePair(core, pair);
@@ -149,13 +157,9 @@ export function* createPair(core: Core, options: QueuePairOptions): Steps<QueueP
 }
 
 function partsOf(core: Core, options: QueuePairOptions, id: number): BuildParts {
-  const { settings, capabilities } = core;
+  const { settings } = core;
   const limits = core.limitsNow();
-  const most = Math.min(
-    maxQueueEntries,
-    capabilities.maxQueueEntries,
-    core.quirks.names.has('small queues') ? smallQueueEntries : maxQueueEntries,
-  );
+  const most = mostEntries(core);
   const entries = options.entries ?? Math.min(settings.queueEntries, most);
   inRange('entries', entries, [2, most]);
   const completionEntries = options.completionEntries ?? entries;
@@ -179,9 +183,20 @@ function partsOf(core: Core, options: QueuePairOptions, id: number): BuildParts 
   };
 }
 
-function freeId(core: Core, most: number): number {
+/** Entries that a queue of this controller can have. */
+export function mostEntries(core: Core): number {
+  return Math.min(
+    maxQueueEntries,
+    core.capabilities.maxQueueEntries,
+    core.quirks.names.has('small queues') ? smallQueueEntries : maxQueueEntries,
+  );
+}
+
+/** A queue identifier that nobody uses. @throws UltimaError QUEUE_FULL */
+export function freeId(core: Core, most = core.limitsNow().submissionQueues): number {
   for (let id = 1; id <= most; id++) {
-    if (!core.pairs.some((pair) => pair.id === id)) return id;
+    if (core.pairs.some((pair) => pair.id === id)) continue;
+    if (![...core.lent].some((queue) => queue.id === id)) return id;
   }
   throw new UltimaError(
     ErrorCode.queueFull,
@@ -196,42 +211,26 @@ export function* announcePair(core: Core, pair: QueuePair): Steps<void> {
   if (pair.ownsCompletion) yield* announceCompletion(core, pair);
   pair.submission.rewind();
   attachShadow(core, pair);
-  const words = command(AdminOpcode.createSubmissionQueue);
-  Sq.qid.set(words, 0, pair.id);
-  Sq.qsize.set(words, 0, pair.entries);
-  Sq.pc.set(words, 0, 1);
+  const { id, entries, submission, completion } = pair;
   const isWeighted = core.settings.arbitration === 'weighted round robin';
-  Sq.qprio.set(words, 0, isWeighted ? pair.priority : 0);
-  Sq.cqid.set(words, 0, pair.completion.id);
-  putRing(words, pair.submission.region.iova);
+  const priority = isWeighted ? pair.priority : 0;
+  const ring = { id, entries, iova: submission.region.iova };
   try {
-    yield* admin.execute(words);
+    yield* createSubmissionQueue(admin, ring, { completionId: completion.id, priority });
   } catch (error) {
-    if (pair.ownsCompletion) yield* removeCompletion(core, pair);
+    if (pair.ownsCompletion) {
+      yield* deleteCompletionQueue(admin, completion.id, { allowsFailure: true });
+    }
     throw error;
   }
 }
 
-const Sq = CreateSubmissionQueue;
-const Cq = CreateCompletionQueue;
-
 function* announceCompletion(core: Core, pair: QueuePair): Steps<void> {
   const { completion } = pair;
   completion.rewind();
-  const words = command(AdminOpcode.createCompletionQueue);
-  Cq.qid.set(words, 0, completion.id);
-  Cq.qsize.set(words, 0, completion.entries);
-  Cq.pc.set(words, 0, 1);
-  Cq.ien.set(words, 0, completion.hasInterrupt ? 1 : 0);
-  Cq.iv.set(words, 0, completion.hasInterrupt ? completion.vector : 0);
-  putRing(words, completion.region.iova);
-  yield* core.adminQueue().execute(words);
-}
-
-function* removeCompletion(core: Core, pair: QueuePair): Steps<void> {
-  const words = command(AdminOpcode.deleteCompletionQueue);
-  DeleteCompletionQueue.qid.set(words, 0, pair.completion.id);
-  yield* core.adminQueue().execute(words, { allowsFailure: true });
+  const { id, entries, region, vector, hasInterrupt } = completion;
+  const ring = { id, entries, iova: region.iova };
+  yield* createCompletionQueue(core.adminQueue(), ring, hasInterrupt ? vector : null);
 }
 
 /**
@@ -245,24 +244,18 @@ export function* deletePair(core: Core, pair: QueuePair): Steps<void> {
     throw new TypeError('another queue pair still uses this completion queue; delete that first');
   }
   pair.submission.isOpen = false;
-  const words = command(AdminOpcode.deleteSubmissionQueue);
-  DeleteSubmissionQueue.qid.set(words, 0, pair.id);
-  yield* core.adminQueue().execute(words);
+  yield* deleteSubmissionQueue(core.adminQueue(), pair.id);
   pair.poll();
   pair.submission.isDead = true;
   pair.submission.endAll();
-  if (pair.ownsCompletion) {
-    const remove = command(AdminOpcode.deleteCompletionQueue);
-    DeleteCompletionQueue.qid.set(remove, 0, pair.completion.id);
-    yield* core.adminQueue().execute(remove);
-  }
+  if (pair.ownsCompletion) yield* deleteCompletionQueue(core.adminQueue(), pair.completion.id);
   pair.completion.detach(pair.submission);
   core.pairs.splice(core.pairs.indexOf(pair), 1);
   freePair(core, pair);
 }
 
 /** The controller does not know the pair any more, or can reach no memory. */
-export function freePair(core: Core, pair: QueuePair): void {
+export function freePair(core: Pick<PairHost, 'fn'>, pair: QueuePair): void {
   const { dma } = core.fn;
   pair.retire();
   dma.free(pair.submission.region);
@@ -280,8 +273,4 @@ function attachShadow(core: Core, pair: QueuePair): void {
   if (pair.ownsCompletion) {
     pair.completion.shadow = new ShadowDoorbell({ ...parts, at: at + (stride - base) / 8 });
   }
-}
-
-function putRing(words: Uint32Array, iova: number): void {
-  Ring.prp1.set(words, 0, iova);
 }
