@@ -12,6 +12,7 @@ const usageCodes: ReadonlySet<string> = new Set([
   ErrorCode.usage,
   ErrorCode.addressInvalid,
   ErrorCode.profileUnknown,
+  ErrorCode.profileInvalid,
 ]);
 
 // A reader that has seen enough, for instance `head`, is no failure.

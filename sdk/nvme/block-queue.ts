@@ -105,8 +105,9 @@ export class BlockQueue implements SlotOwner {
       region === null ||
       region.space !== this.memory ||
       region.isFreed ||
-      !(offset >= 0 && (offset & 3) === 0 && offset + length <= region.length) ||
+      !(offset >= 0 && offset % 4 === 0 && offset + length <= region.length) ||
       !(length === blockCount * this.blockBytes && length <= this.directBytes && blockCount >= 1) ||
+      (blockCount | 0) !== blockCount ||
       !(lba >= 0 && lba + blockCount <= this.blockCount && Math.floor(lba) === lba) ||
       (request.flags !== 0 && request.flags !== blockFlagFua) ||
       (this.boundaryBlocks !== 0 && !this.isInsideBoundary(lba, blockCount)) ||
@@ -213,12 +214,12 @@ export class BlockQueue implements SlotOwner {
       if (request.segmentCount !== 0) throw new RangeError('a flush carries no data');
       return;
     }
-    if (!(op >= readOp && op <= lastOp)) throw new RangeError('unknown block operation');
+    if (!(op >= readOp && op <= lastOp)) throw new RangeError(`operation ${op} is unknown`);
     if (!(lba >= 0 && blockCount >= 1 && lba + blockCount <= this.blockCount)) {
       throw beyondTheEnd(request, this.blockCount);
     }
     if (Math.floor(lba) !== lba || Math.floor(blockCount) !== blockCount) {
-      throw new RangeError('a block address or count is not an integer');
+      throw new RangeError(`block ${lba}, ${blockCount} blocks: both must be integers`);
     }
     if (request.flags !== 0 && request.flags !== blockFlagFua) {
       throw new RangeError('unknown request flag');
@@ -235,17 +236,19 @@ export class BlockQueue implements SlotOwner {
     let sum = 0;
     for (let i = 0; i < count; i++) {
       const region = request.regions[i];
-      if (region == null || region.isFreed) throw new TypeError('a segment lies in freed memory');
+      if (region == null || region.isFreed) throw freed(i);
       if (region.space !== this.memory) throw new TypeError('a segment lies in foreign memory');
       const offset = request.offsets[i]!;
       const length = request.lengths[i]!;
-      if (!(offset >= 0 && length >= 1 && offset + length <= region.length)) {
-        throw new RangeError('a segment lies outside its region');
+      const isWhole = Math.floor(offset) === offset && Math.floor(length) === length;
+      if (!(isWhole && offset >= 0 && length >= 1 && offset + length <= region.length)) {
+        throw outside(i, request, region.length);
       }
       sum += length;
     }
     if (sum !== request.blockCount * this.blockBytes) {
-      throw new RangeError('the segments do not sum up to the blocks');
+      const wanted = `${request.blockCount} blocks of ${this.blockBytes} bytes`;
+      throw new RangeError(`the segments hold ${sum} bytes; the request is for ${wanted}`);
     }
   }
 
@@ -353,7 +356,18 @@ export function blockBytesOf(format: NamespaceFormat): number {
 
 function beyondTheEnd(request: BlockRequest, blockCount: number): RangeError {
   const { lba, blockCount: count } = request;
-  return new RangeError(`blocks ${lba}..${lba + count - 1} of a device of ${blockCount} blocks`);
+  if (!(count >= 1)) return new RangeError(`${count} blocks at ${lba}: at least one is needed`);
+  const what = `blocks ${lba}..${lba + count - 1}`;
+  return new RangeError(`${what} of a device that has blocks 0..${blockCount - 1}`);
+}
+
+function freed(segment: number): TypeError {
+  return new TypeError(`segment ${segment} lies in freed memory; free it after its last request`);
+}
+
+function outside(segment: number, request: BlockRequest, bytes: number): RangeError {
+  const place = `${request.lengths[segment]} bytes at ${request.offsets[segment]}`;
+  return new RangeError(`segment ${segment}, ${place}, lies outside its region of ${bytes} bytes`);
 }
 
 function full(limit: number): UltimaError {

@@ -96,5 +96,6 @@ export interface IoFailure {
 
 function statusWords(status: Status): string {
   const found = Object.entries(BlockStatus).find(([, value]) => value === status);
-  return found?.[0] ?? `status ${status}`;
+  const name = found?.[0] ?? `status ${status}`;
+  return name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
 }

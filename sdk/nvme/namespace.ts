@@ -250,7 +250,9 @@ export class Namespace implements BlockDevice {
       options.isLimitedRetry !== true &&
       options.stream === undefined;
     if (!isPlain) return this.special(op === BlockOp.write, wanted);
-    const blockCount = bytesOf(data) / this.blockBytes;
+    const bytes = bytesOf(data);
+    const blockCount = bytes / this.blockBytes;
+    if (!isWhole(blockCount)) return Promise.reject(notBlocks(bytes, this.blockBytes));
     const isFua = options.isFua === true;
     return this.promised.run({ op, lba, blockCount, isFua, data, options });
   }
@@ -263,6 +265,7 @@ export class Namespace implements BlockDevice {
     try {
       const bytes = bytesOf(staged.slices);
       const blockCount = bytes / this.transferBytes(options);
+      if (!isWhole(blockCount)) throw notBlocks(bytes, this.transferBytes(options));
       const words = transferCommand(this.format, { lba, blockCount, isWrite }, options);
       const [result] = await this.commands.run([this.with(words, staged.slices, options)], options);
       this.demandSuccess(isWrite ? 'write' : 'read', result!);
@@ -304,7 +307,10 @@ export class Namespace implements BlockDevice {
   }
 
   private blocksOf(data: Slices): number {
-    return bytesOf(data) / this.blockBytes;
+    const bytes = bytesOf(data);
+    const blockCount = bytes / this.blockBytes;
+    if (!isWhole(blockCount)) throw notBlocks(bytes, this.blockBytes);
+    return blockCount;
   }
 
   private isEqual(result: CommandResult, lba: number): boolean {
@@ -332,6 +338,16 @@ export interface NamespaceParts {
   readonly pair: QueuePair;
   readonly format: NamespaceFormat;
   readonly controller: NamespaceKeeper;
+}
+
+function isWhole(blockCount: number): boolean {
+  return blockCount >= 1 && Math.floor(blockCount) === blockCount;
+}
+
+function notBlocks(bytes: number, blockBytes: number): RangeError {
+  return new RangeError(
+    `${bytes} bytes of data; it must be whole blocks of ${blockBytes} bytes, at least one`,
+  );
 }
 
 function bytesOf(data: Data): number {

@@ -50,6 +50,12 @@ test('an unknown profile is answered with the known ones, exit code 2', () => {
   assert.match(err, /'nothing'.*simple.*ultima-g2/);
 });
 
+test('a size that a card cannot have is answered with the range, exit code 2', () => {
+  const { code, err } = ultima('id-ctrl', 'sim:simple?bytes=3');
+  assert.is(code, 2);
+  assert.match(err, /namespaces\[0\]\.bytes = 3: must be an integer 1048576\.\.\d+/);
+});
+
 test('a wrong address is answered with the forms of an address, exit code 2', () => {
   const { code, err } = ultima('id-ctrl', '/dev/nvme0');
   assert.is(code, 2);

@@ -202,6 +202,8 @@ test('requests that cannot be are refused before anything changes', async () => 
     ['negative', (r) => (r.lba = -1), RangeError],
     ['a fraction', (r) => (r.lba = 0.5), RangeError],
     ['not a number', (r) => (r.lba = Number.NaN), RangeError],
+    ['part of a block', (r) => spoilLength(r, 513), RangeError],
+    ['a fraction of a byte', (r) => (r.offsets[0] = 0.5), RangeError],
     ['no blocks', (r) => (r.blockCount = 0), RangeError],
     ['more blocks than data', (r) => (r.blockCount = 9), RangeError],
     ['no segment', (r) => (r.segmentCount = 0), RangeError],
@@ -223,6 +225,43 @@ test('requests that cannot be are refused before anything changes', async () => 
     assert.instance(thrown, kind, what);
   }
   await namespace.read(0, namespace.memory.allocate(page));
+  await rig.close();
+});
+
+function spoilLength(request: BlockRequest, bytes: number): void {
+  request.blockCount = bytes / 512;
+  request.lengths[0] = bytes;
+}
+
+test('data that is no whole number of blocks is refused with both numbers', async () => {
+  const rig = await simRig('sim:simple?bytes=16MiB');
+  const { namespace } = rig;
+  const messageOf = async (run: () => Promise<unknown>): Promise<string> => {
+    try {
+      await run();
+      return 'nothing was thrown';
+    } catch (error) {
+      return error instanceof RangeError ? error.message : String(error);
+    }
+  };
+  const before = new Uint8Array(1024).fill(9);
+  await namespace.write(0, before);
+  for (const bytes of [0, 1, 511, 513, 1023]) {
+    const said = `${bytes} bytes of data; it must be whole blocks of 512 bytes, at least one`;
+    const data = new Uint8Array(bytes);
+    assert.is(await messageOf(() => namespace.write(0, data)), said);
+    assert.is(await messageOf(() => namespace.read(0, data)), said);
+    if (bytes === 0) continue;
+    assert.is(await messageOf(() => namespace.compare(0, data)), said);
+    assert.is(await messageOf(() => namespace.write(0, data, { isLimitedRetry: true })), said);
+  }
+  const after = new Uint8Array(1024);
+  await namespace.read(0, after);
+  assert.equal(after, before);
+  assert.is(
+    await messageOf(() => namespace.read(namespace.blockCount - 1, new Uint8Array(1024))),
+    'blocks 32767..32768 of a device that has blocks 0..32767',
+  );
   await rig.close();
 });
 
