@@ -57,8 +57,12 @@ export class FileStore implements PageStore {
     } catch (error) {
       closeSync(this.file);
       if (error instanceof UltimaError) throw error;
-      const message = `cannot make ${options.path} as long as the namespace needs`;
-      throw new UltimaError(ErrorCode.fileUnwritable, message, { path: options.path }, error);
+      const bytes = this.summaryAt + this.summary.length + trailerWords * 4;
+      const message =
+        `cannot make ${options.path} ${bytes} bytes long, as the namespace needs: ` +
+        `${reasonOf(error)}; name a file on a file system that allows it`;
+      const facts = { path: options.path, bytes };
+      throw new UltimaError(ErrorCode.fileUnwritable, message, facts, error);
     }
   }
 
@@ -220,9 +224,14 @@ function openFile(path: string): number {
   } catch (error) {
     throw new UltimaError(
       ErrorCode.fileUnwritable,
-      `cannot open ${path} for the blocks of a namespace`,
+      `cannot open ${path} for the blocks of a namespace: ${reasonOf(error)}; ` +
+        'name a file that may be written, in a folder that exists',
       { path },
       error,
     );
   }
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : String(error);
 }

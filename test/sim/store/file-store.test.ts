@@ -156,6 +156,14 @@ test('a disk that is full when the card is made is an error that names the file'
   );
 });
 
+test('a file that cannot be opened is named with the reason and what to do', () => {
+  const path = '/nowhere/at/all.img';
+  assert.throws(
+    () => open(path, 16),
+    /cannot open \/nowhere\/at\/all.img .*: ENOENT; name a file that may be written/,
+  );
+});
+
 test('a file that was cut short is a block that cannot be read, never an exception', () => {
   const path = freshPath();
   const { medium } = open(path, 16);
