@@ -1,4 +1,4 @@
-import { Copy, CopyRange0, CopyRange1, Prinfo } from '../../../sdk/spec/nvme/nvm-command.js';
+import { Copy, CopyRange0, Prinfo } from '../../../sdk/spec/nvme/nvm-command.js';
 import { Status } from '../../../sdk/spec/nvme/status.js';
 import { blankPage, maskOf } from '../../store/page-pool.js';
 import type { Command } from '../command.js';
@@ -65,11 +65,10 @@ export class CopyOperation implements Operation {
     const count = fields.nr.get(words, 0);
     command.scratch0 = fields.sdlba.get(words, 0);
     command.scratch1 = count;
-    if (format > 1) return Status.invalidField;
-    // Format 1 carries the wider tags of 32- and 64-bit guards.
-    if (format === 1 && namespace.protectionType !== 0) return Status.invalidNamespaceOrFormat;
+    // The format that CDFS announces; the other carries the tags of 32- and 64-bit guards.
+    if (format !== 0) return Status.invalidField;
     if (count > copyLimits.maxRanges) return Status.commandSizeLimitExceeded;
-    const length = count * (format === 0 ? CopyRange0 : CopyRange1).layout.bytes;
+    const length = count * CopyRange0.layout.bytes;
     let status = work.services.mapData(command, length);
     if (status === 0) {
       status = work.services.fromHost(command, parametersOf(command).bytes, 0, 0, length);
@@ -197,15 +196,13 @@ interface BlockPlace {
 
 function rangeOf(command: Command, index: number): CopySource {
   const { words } = parametersOf(command);
-  const isFirstFormat = fields.df.get(command.words, 0) === 0;
-  const table = isFirstFormat ? CopyRange0 : CopyRange1;
+  const table = CopyRange0;
   const at = (index * table.layout.bytes) / 4;
   return {
     lba: table.slba.get(words, at),
     count: table.nlb.get(words, at),
     app: table.elbat.get(words, at),
     appMask: table.elbatm.get(words, at),
-    // Format 1 is refused where tags matter.
-    ref: isFirstFormat ? CopyRange0.eilbrt.get(words, at) : 0,
+    ref: table.eilbrt.get(words, at),
   };
 }
