@@ -1,7 +1,10 @@
 import * as assert from 'uvu/assert';
 import { Fuse, Sqe } from '../../sdk/spec/nvme/command.js';
-import { Nsid } from '../../sdk/spec/nvme/identify.js';
-import { IdentifyController as Id } from '../../sdk/spec/nvme/identify-controller.js';
+import { Cns, Nsid } from '../../sdk/spec/nvme/identify.js';
+import {
+  IdentifyController as Id,
+  IdentifyControllerNvm,
+} from '../../sdk/spec/nvme/identify-controller.js';
 import { IdentifyNamespace } from '../../sdk/spec/nvme/identify-namespace.js';
 import { WriteZeroes } from '../../sdk/spec/nvme/nvm-command.js';
 import { NvmOpcode } from '../../sdk/spec/nvme/opcodes.js';
@@ -191,6 +194,20 @@ statement('verify finds an uncorrectable block', verifyCite, async (rig) => {
   const completion = await made.pair.run(made.ns.blocks(NvmOpcode.verify, { lba: 60, count: 8 }));
   rig.refused(completion, Status.unrecoveredReadError);
   await write(made, 60, { count: 8, seed: 6 });
+});
+
+statement('a verify is carried out up to VSL and refused above it', verifyCite, async (rig) => {
+  rig.needs((await rig.id(Id.oncsVerify)) === 1, 'verify');
+  const { ns, pair } = await bench(rig);
+  const [completion, { words }] = await rig.tryIdentify(Cns.controllerOfCommandSet, { csi: 0 });
+  rig.needs(completion.status === 0, 'Identify Controller of a command set');
+  const vsl = IdentifyControllerNvm.vsl.get(words, 0);
+  const limit = vsl === 0 ? ns.blockCount : (rig.pageBytes * 2 ** vsl) / ns.blockBytes;
+  const longest = Math.min(limit, ns.blockCount, 0x1_0000);
+  await pair.runOk(ns.blocks(NvmOpcode.verify, { lba: 0, count: longest }));
+  if (longest < limit || vsl === 0) return;
+  const above = ns.blocks(NvmOpcode.verify, { lba: 0, count: longest + 1 });
+  rig.refused(await pair.run(above), Status.invalidField);
 });
 
 statement('verify beyond the end is out of range', verifyCite, async (rig) => {

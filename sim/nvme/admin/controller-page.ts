@@ -181,11 +181,10 @@ function writeCommandSupport(context: AdminContext, words: Uint32Array): void {
   C.sglsMetadataSgl.set(words, 0, 1);
 }
 
-/** CNS 06h for the NVM command set: no limits of its own besides the transfer size. */
-export function writeControllerNvm(context: AdminContext, words: Uint32Array): void {
+/** CNS 06h for the NVM command set: what moves no data has no limits, as the I/O set carries it. */
+export function writeControllerNvm(words: Uint32Array): void {
   const N = IdentifyControllerNvm;
-  const limit = powerOfTwo(context.profile.controller.maxTransferBytes / pageBytes(context));
-  N.vsl.set(words, 0, limit);
+  N.vsl.set(words, 0, 0);
   N.wzsl.set(words, 0, 0);
   N.wusl.set(words, 0, 0);
   N.dmrl.set(words, 0, 0);

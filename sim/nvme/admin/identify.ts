@@ -211,10 +211,7 @@ const fillers: ReadonlyMap<number, Filler> = new Map([
     always((context, command, words) => lists.writeNvmSets(context, words, cnssid(command))),
   ],
   [Cns.namespaceOfCommandSet, ofNvmSet(namespaceOfSet)],
-  [
-    Cns.controllerOfCommandSet,
-    ofNvmSet(always((context, _, words) => writeControllerNvm(context, words))),
-  ],
+  [Cns.controllerOfCommandSet, ofNvmSet(always((_context, _, words) => writeControllerNvm(words)))],
   [Cns.activeNamespacesOfCommandSet, ofNvmSet(activeList)],
   [Cns.namespaceIndependent, independentPage],
   [Cns.namespaceOfFormat, ofFormat(({ profile }, words) => writeCommon(profile, words))],
