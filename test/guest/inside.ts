@@ -1,24 +1,34 @@
 import { runCases } from './case.js';
 import { compareCases } from './cases/compare.js';
 import { conformanceCases } from './cases/conformance.js';
+import { crossCases } from './cases/cross.js';
 import { functionCases } from './cases/function.js';
 import { kernelCases } from './cases/kernel.js';
 import { lossCases } from './cases/loss.js';
 import { processCases } from './cases/process.js';
+import { toolCases } from './cases/tools.js';
 
-/** Runs inside the guest: all groups of cases, or those named on the command line. */
+/**
+ * Runs inside the guest: all groups of cases, or those named on the command line; `seed=N` is for
+ * those that are random.
+ */
+const words = process.argv.slice(2);
+const asked = words.filter((word) => !word.includes('='));
+const seed = Number(words.find((word) => word.startsWith('seed='))?.slice('seed='.length) ?? 1);
+
 const groups = {
   function: functionCases,
   kernel: kernelCases,
   process: processCases,
   loss: lossCases,
+  tools: toolCases,
+  cross: crossCases(seed),
   conformance: conformanceCases('shared'),
 } as const;
 
 /** Groups that measure: only when they are asked for. */
 const measuring = { compare: compareCases } as const;
 
-const asked = process.argv.slice(2);
 let failed = 0;
 for (const [name, cases] of Object.entries(groups)) {
   if (asked.length === 0 || asked.includes(name)) failed += await runCases(name, cases);
