@@ -1,6 +1,6 @@
 import { Cns } from '../spec/nvme/identify.js';
 import { IdentifyController, PowerState } from '../spec/nvme/identify-controller.js';
-import { ControllerFields } from '../spec/nvme/whole-fields.js';
+import { ControllerFields, PowerFields } from '../spec/nvme/whole-fields.js';
 import { parseWords } from './arguments.js';
 import { cardOf, cardOptions, withController } from './card.js';
 import { type Row, row, rowJson, rowLines } from './field-rows.js';
@@ -150,6 +150,7 @@ function wattsText(value: number, isFine: number): string {
 function powerJson(page: Uint32Array): Json[] {
   return powerStates(page).map((at) => ({
     max_power: PowerState.mp.get(page, at),
+    flags: PowerFields.flags.get(page, at),
     max_power_scale: PowerState.mxps.get(page, at),
     'non-operational_state': PowerState.nops.get(page, at),
     entry_lat: PowerState.enlat.get(page, at),

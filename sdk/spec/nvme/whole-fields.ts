@@ -68,6 +68,15 @@ export const NamespaceFields = struct(
   },
 );
 
+export const PowerFields = struct(
+  {
+    title: 'Power State Descriptor, undivided fields',
+    cite: '[NVMe-2.0 §5.17.2.1 PSD]',
+    bytes: 32,
+  },
+  { flags: bits(0, 31, 24, 'Max Power Scale and Non-Operational State (MXPS, NOPS)') },
+);
+
 export const HealthFields = struct(
   {
     title: 'SMART / Health Information log, undivided fields',
