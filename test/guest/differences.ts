@@ -136,8 +136,8 @@ export const knownDifferences: readonly KnownDifference[] = [
     what: 'features that QEMU does not let be set',
     simulator: 'sets them, or refuses a value that is reserved',
     qemu: 'Feature Not Changeable for Arbitration, Power Management and others',
-    clause: '[NVMe-2.0 §5.27.1 FID: mandatory features]',
-    right: 'simulator',
+    clause: '[NVMe-2.0 §5.15 Get Features: its capabilities say so]',
+    right: 'both',
     is: (d) =>
       seen(d, 'status') && isAdmin(d, AdminOpcode.setFeatures) && d.left === S.featureNotChangeable,
   },
@@ -206,6 +206,17 @@ export const knownDifferences: readonly KnownDifference[] = [
       ends(d, 0, S.invalidField) &&
       isAdmin(d, AdminOpcode.identify) &&
       field(d, admin.Identify.cns) === Cns.commandSets,
+  },
+  {
+    what: 'the controllers of a namespace that does not exist',
+    simulator: 'an empty list',
+    qemu: 'Invalid Field in Command',
+    clause: '[NVMe-2.0 §5.17.2.10 Namespace Attached Controller list: not stated]',
+    right: 'both',
+    is: (d) =>
+      ends(d, S.invalidField, 0) &&
+      isAdmin(d, AdminOpcode.identify) &&
+      field(d, admin.Identify.cns) === Cns.controllersOfNamespace,
   },
   {
     what: 'the controllers of a namespace identifier that is invalid',

@@ -29,6 +29,8 @@ const groups = {
 /** Groups that measure: only when they are asked for. */
 const measuring = { compare: compareCases } as const;
 
+// The firmware leaves its last message without an end of line.
+console.log();
 let failed = 0;
 for (const [name, cases] of Object.entries(groups)) {
   if (asked.length === 0 || asked.includes(name)) failed += await runCases(name, cases);

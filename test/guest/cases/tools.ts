@@ -10,9 +10,9 @@ const trace = fileURLToPath(
   new URL('../../../../fixtures/traces/ext4-sqlite.blkparse.gz', import.meta.url),
 );
 const nvmeCli = '/usr/sbin/nvme';
-const replayedRequests = 2_000;
-/** Most of what the requests write, which is 64 MB. */
-const leastVerifiedBytes = 40_000_000;
+const commands = ['id-ctrl', 'id-ns', 'smart-log'] as const;
+const replayedRequests = 1_000;
+const leastVerifiedBytes = 50_000_000;
 const limitMs = 120_000;
 
 /** The command line on real controllers, and beside nvme-cli on the kernel's driver. */
@@ -21,12 +21,10 @@ export const toolCases: readonly GuestCase[] = [
     title: `${replayedRequests} requests of a trace replay at depth, and every block is right`,
     run: replay,
   },
-  ...Object.values(address).flatMap((at) =>
-    ['id-ctrl', 'id-ns', 'smart-log'].map((command) => ({
-      title: `${command} of ${at} says what nvme-cli says, field by field`,
-      run: () => agree(command, at),
-    })),
-  ),
+  ...[address.plain, address.protected].map((at) => ({
+    title: `${commands.join(', ')} of ${at} say what nvme-cli says, field by field`,
+    run: () => agree(at),
+  })),
 ];
 
 function replay(): Promise<void> {
@@ -60,42 +58,79 @@ function replay(): Promise<void> {
   return Promise.resolve();
 }
 
-/** What is not the same although both are right, and why. */
-const notCompared: Readonly<Record<string, string>> = {};
+/** What is not the same although both are right, and why; `*` is any index. */
+const notCompared: Readonly<Record<string, string>> = {
+  nulbaf: 'a byte that is reserved in NVM-1.0',
+  'psds.*.max_power_scale': 'nvme-cli 2.3 has it in flags alone',
+  'psds.*.non-operational_state': 'nvme-cli 2.3 has it in flags alone',
+  host_read_commands: "the kernel's driver reads between the two",
+  data_units_read: "the kernel's driver reads between the two",
+};
 
 /** nvme-cli on the kernel's driver first, then the controller without it. */
-async function agree(command: string, at: string): Promise<void> {
+async function agree(at: string): Promise<void> {
   if (!existsSync(nvmeCli)) throw new Skip('nvme-cli is not installed');
   const device = await characterDevice(at);
-  const place = command === 'id-ns' ? ['-n', '1'] : [];
-  const theirs = json(nvmeCli, [command, device, ...place, '-o', 'json']);
+  const place = (command: string) => (command === 'id-ns' ? ['-n', '1'] : []);
+  const theirs = commands.map((command) =>
+    json(nvmeCli, [command, device, ...place(command), '-o', 'json']),
+  );
   const driver = bind(at);
-  let ours: unknown;
   try {
-    ours = ultima([command, '--card', `vfio:${at}`, ...place, '-o', 'json']);
+    commands.forEach((command, i) => {
+      const words = ['--card', `vfio:${at}`, ...place(command), '-o', 'json'];
+      check(command, theirs[i], ultima([command, ...words]));
+    });
   } finally {
     unbind(at, driver);
   }
-  const names = isGroup(theirs) ? Object.keys(theirs) : [];
-  const skipped = names.filter((name) => Object.hasOwn(notCompared, name));
-  console.log(`     ${names.length - skipped.length} fields compared`);
-  for (const name of skipped) console.log(`     not compared: ${name}, ${notCompared[name]}`);
-  assert.equal(disagreements(theirs, ours, ''), []);
-  assert.ok(names.length > 0, 'nvme-cli printed no field');
 }
 
-/** Places at which two values differ, nvme-cli's first. */
-function disagreements(theirs: unknown, ours: unknown, at: string): string[] {
-  if (Object.hasOwn(notCompared, at)) return [];
-  if (isGroup(theirs) && isGroup(ours)) {
-    const names = [...new Set([...Object.keys(theirs), ...Object.keys(ours)])];
-    return names.flatMap((name) =>
-      disagreements(theirs[name], ours[name], at === '' ? name : `${at}.${name}`),
-    );
+function check(command: string, theirs: unknown, ours: unknown): void {
+  const result: Comparison = { compared: 0, skipped: [], found: [] };
+  compare(result, { theirs, ours, at: '' });
+  console.log(`     ${command}: ${result.compared} fields compared`);
+  for (const name of result.skipped) {
+    console.log(`     ${command}: ${name} is not compared, ${notCompared[name]}`);
   }
-  // Counts beyond what a double holds are text on one side.
-  const same = theirs === ours || (theirs !== undefined && String(theirs) === String(ours));
-  return same ? [] : [`${at}: ${JSON.stringify(theirs)} | ${JSON.stringify(ours)}`];
+  if (result.compared === 0) throw new Error(`nvme-cli printed no field of ${command}`);
+  if (result.found.length > 0) throw new Error(`nvme-cli | ultima: ${result.found.join('; ')}`);
+}
+
+interface Comparison {
+  compared: number;
+  readonly skipped: string[];
+  /** Places at which two values differ, nvme-cli's first. */
+  readonly found: string[];
+}
+
+interface Values {
+  readonly theirs: unknown;
+  readonly ours: unknown;
+  readonly at: string;
+}
+
+function compare(result: Comparison, { theirs, ours, at }: Values): void {
+  const name = at.replace(/\.\d+(?=\.|$)/g, '.*');
+  if (Object.hasOwn(notCompared, name)) {
+    if (!result.skipped.includes(name)) result.skipped.push(name);
+    return;
+  }
+  if (isGroup(theirs) && isGroup(ours)) {
+    for (const key of new Set([...Object.keys(theirs), ...Object.keys(ours)])) {
+      const inner = at === '' ? key : `${at}.${key}`;
+      compare(result, { theirs: theirs[key], ours: ours[key], at: inner });
+    }
+    return;
+  }
+  result.compared++;
+  if (textOf(theirs) === textOf(ours)) return;
+  result.found.push(`${at}: ${JSON.stringify(theirs)} | ${JSON.stringify(ours)}`);
+}
+
+/** nvme-cli keeps the blanks at the end of a text, and has wide counts as text. */
+function textOf(value: unknown): string {
+  return String(value).trimEnd();
 }
 
 function isGroup(value: unknown): value is Readonly<Record<string, unknown>> {
