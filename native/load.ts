@@ -25,6 +25,8 @@ type MakeNullController = new (
 interface Addon extends Omit<Kernel, 'watch'> {
   readonly Watcher: new (fd: number, onReadable: () => void) => Watcher;
   readonly NullController: MakeNullController;
+  /** Absent in builds older than the check. */
+  readonly interfaceVersion?: number;
 }
 
 export interface LoadResult {
@@ -36,6 +38,9 @@ export interface LoadResult {
   /** File that was loaded. */
   readonly path: string | null;
 }
+
+/** What this package expects of the addon; native/src/addon.cc has the same number. */
+const interfaceVersion = 2;
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -69,6 +74,12 @@ export function loadAddon(paths: readonly string[] = addonPaths()): LoadResult {
   }
   try {
     const addon: Addon = createRequire(import.meta.url)(path);
+    if (addon.interfaceVersion !== interfaceVersion) {
+      const unavailableReason =
+        `${path} was built from another version of this package; ` +
+        "'npx ultima build-native' builds it anew";
+      return { kernel: null, NullController: null, path: null, unavailableReason };
+    }
     const watch = (fd: number, onReadable: () => void): Watcher =>
       new addon.Watcher(fd, onReadable);
     const kernel = Object.assign({}, addon, { watch });

@@ -27,6 +27,19 @@ addon('a file that is no addon is a reason that names it', () => {
   assert.ok(result.unavailableReason.startsWith(`${path} does not load`));
 });
 
+addon('an addon of another version is refused with what to do, before any call', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'ultima-addon-'));
+  const path = join(directory, 'ultima.cjs');
+  writeFileSync(path, 'module.exports = { interfaceVersion: 1 };');
+  const result = loadAddon([path]);
+  rmSync(directory, { recursive: true });
+  assert.is(result.kernel, null);
+  assert.match(
+    result.unavailableReason,
+    /another version of this package; 'npx ultima build-native/,
+  );
+});
+
 addon('the path of the environment is the only one when it is set', () => {
   assert.equal(addonPaths('/elsewhere/u.node'), ['/elsewhere/u.node']);
   assert.is(addonPaths('').length, 2);
