@@ -173,6 +173,19 @@ export const knownDifferences: readonly KnownDifference[] = [
       isAdmin(d, AdminOpcode.createSubmissionQueue),
   },
   {
+    what: 'a queue that exists already, created with another mistake',
+    simulator: 'names the other mistake',
+    qemu: 'Invalid Queue Identifier',
+    clause: '[NVMe-2.0 §5.4, §5.5: the order of checks is not stated]',
+    right: 'both',
+    is: (d) =>
+      seen(d, 'status') &&
+      d.left === S.invalidQueueIdentifier &&
+      d.right !== 0 &&
+      (isAdmin(d, AdminOpcode.createCompletionQueue) ||
+        isAdmin(d, AdminOpcode.createSubmissionQueue)),
+  },
+  {
     what: 'an Abort for a submission queue that does not exist',
     simulator: 'succeeds, and DW0 says that nothing was aborted',
     qemu: 'Invalid Field in Command',
