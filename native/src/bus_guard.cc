@@ -25,7 +25,8 @@ struct Slot {
 
 Slot slots[slotCount];
 struct sigaction previous;
-std::once_flag installed;
+std::mutex installing;
+bool isInstalled = false;
 
 /// Only async-signal-safe calls. No jump out of the frame: JavaScript may stand on the stack.
 void onBusError(int number, siginfo_t* info, void* context) {
@@ -52,7 +53,12 @@ void onBusError(int number, siginfo_t* info, void* context) {
   }
 }
 
+// Not std::call_once: it works through thread-local variables of libstdc++, and in a Node that has
+// libstdc++ inside, half of its code is Node's and half ours, each with variables of its own.
 void install() {
+  const std::lock_guard<std::mutex> held(installing);
+  if (isInstalled) return;
+  isInstalled = true;
   struct sigaction action = {};
   action.sa_sigaction = onBusError;
   action.sa_flags = SA_SIGINFO | SA_ONSTACK;
@@ -62,7 +68,7 @@ void install() {
 }  // namespace
 
 int add(void* address, size_t length) {
-  std::call_once(installed, install);
+  install();
   for (int i = 0; i < slotCount; i++) {
     bool isTaken = false;
     if (!slots[i].isTaken.compare_exchange_strong(isTaken, true)) continue;
