@@ -16,10 +16,13 @@ const words = process.argv.slice(2);
 const asked = words.filter((word) => !word.includes('='));
 const seed = Number(words.find((word) => word.startsWith('seed='))?.slice('seed='.length) ?? 1);
 
+import { workersCases } from './cases/workers.js';
+
 const groups = {
   function: functionCases,
   kernel: kernelCases,
   process: processCases,
+  workers: workersCases,
   loss: lossCases,
   tools: toolCases,
   cross: crossCases(seed),

@@ -20,6 +20,7 @@ port.on('message', (what: unknown) => {
   if (what === 'ring') fn.bar(0).write32(8, 0x1234_5678);
   if (what === 'close') fn.close().catch(() => {});
   if (what === 'spin') for (;;) region.words[0]!++;
+  if (what === 'leave') port.close();
   const { iova } = region;
   const { isRemoved } = fn;
   const answer: Answer = {
