@@ -7,6 +7,7 @@ import { kernelCases } from './cases/kernel.js';
 import { lossCases } from './cases/loss.js';
 import { processCases } from './cases/process.js';
 import { toolCases } from './cases/tools.js';
+import { workersCases } from './cases/workers.js';
 
 /**
  * Runs inside the guest: all groups of cases, or those named on the command line; `seed=N` is for
@@ -15,8 +16,6 @@ import { toolCases } from './cases/tools.js';
 const words = process.argv.slice(2);
 const asked = words.filter((word) => !word.includes('='));
 const seed = Number(words.find((word) => word.startsWith('seed='))?.slice('seed='.length) ?? 1);
-
-import { workersCases } from './cases/workers.js';
 
 const groups = {
   function: functionCases,
