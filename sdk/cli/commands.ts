@@ -64,8 +64,12 @@ export const commands = {
     load: () => import('./doctor.js'),
   },
   bind: {
-    summary: 'take a real controller from the kernel, or give it back',
+    summary: 'take a real controller from the kernel',
     load: () => import('./bind.js'),
+  },
+  unbind: {
+    summary: 'give it back',
+    load: () => import('./unbind.js'),
   },
   'build-native': {
     summary: 'compile the addon for real cards',

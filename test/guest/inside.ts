@@ -7,6 +7,7 @@ import { kernelCases } from './cases/kernel.js';
 import { lossCases } from './cases/loss.js';
 import { processCases } from './cases/process.js';
 import { toolCases } from './cases/tools.js';
+import { virtualCases } from './cases/virtual.js';
 import { workersCases } from './cases/workers.js';
 
 /**
@@ -23,6 +24,7 @@ const groups = {
   process: processCases,
   workers: workersCases,
   loss: lossCases,
+  virtual: virtualCases,
   tools: toolCases,
   cross: crossCases(seed),
   conformance: conformanceCases('shared'),

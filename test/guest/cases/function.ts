@@ -68,7 +68,7 @@ export const functionCases: readonly GuestCase[] = [
   },
 ];
 
-async function writeAndReadBack(controller: NvmeController): Promise<void> {
+export async function writeAndReadBack(controller: NvmeController): Promise<void> {
   for (const nsid of await controller.namespaceIds()) {
     const namespace = await controller.namespace(nsid);
     const lengths = [1, 2, 8, 33].map((blocks) => blocks * namespace.blockBytes);
