@@ -27,7 +27,11 @@ const groups = {
   virtual: virtualCases,
   tools: toolCases,
   cross: crossCases(seed),
-  conformance: conformanceCases('shared'),
+  conformance: [
+    ...conformanceCases('shared'),
+    ...conformanceCases('cmb', ['memory-buffer']),
+    ...conformanceCases('protected', ['metadata', 'protection']),
+  ],
 } as const;
 
 /** Groups that measure: only when they are asked for. */
