@@ -14,4 +14,5 @@ export { Prng } from './prng.js';
 export { defineProfile, findProfile, type ProfileChanges, profiles } from './profiles/index.js';
 export type { Profile } from './profiles/profile.js';
 export { checkProfile } from './profiles/rules.js';
+export { type Agreement, negotiate, type ServerAbilities } from './serve/version.js';
 export { type EventHandler, World, type WorldOptions } from './world.js';
