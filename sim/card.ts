@@ -12,6 +12,7 @@ import { Subsystem } from './nvme/subsystem.js';
 import { sriov } from './pcie/capabilities.js';
 import { SimFunction } from './pcie/function.js';
 import { LinkTiming } from './pcie/link.js';
+import type { RootPort } from './pcie/root-port.js';
 import type { EndpointBar } from './pcie/windows.js';
 import type { Profile } from './profiles/profile.js';
 import { FileStore } from './store/file-store.js';
@@ -30,6 +31,8 @@ export interface SimCardOptions {
   readonly profile: Profile;
   /** Several cards on one clock; a world of its own when left out. */
   readonly world?: World;
+  /** Port of the root complex that other cards of the world use too; none limits when left out. */
+  readonly rootPort?: RootPort;
   /** Of the world that is made; 1 when left out. */
   readonly seed?: number;
   /** Keep namespaces in files: the first in this one, the n-th in the same with '.ns<n>'. */
@@ -62,7 +65,7 @@ export class SimCard {
     this.world = options.world ?? new World({ seed: options.seed ?? 1 });
     this.ordinal = this.world.takeOrdinal('card');
     this.checker = new Checker(this.world);
-    this.link = new LinkTiming(this.world, options.profile.link);
+    this.link = new LinkTiming(this.world, options.profile.link, options.rootPort ?? null);
     this.file = options.file ?? null;
     this.commandSets = options.commandSets ?? makeCommandSets;
     this.subsystem = new Subsystem({

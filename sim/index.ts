@@ -10,6 +10,7 @@ export {
 } from './checker.js';
 export { type OpenOptions, openSimulated, parseAddress, type SimulatedAddress } from './open.js';
 export { SimFunction } from './pcie/function.js';
+export { RootPort } from './pcie/root-port.js';
 export { Prng } from './prng.js';
 export { defineProfile, findProfile, type ProfileChanges, profiles } from './profiles/index.js';
 export type { Profile } from './profiles/profile.js';

@@ -172,7 +172,7 @@ export class SimFunction implements PciFunction, HostLink, BarTarget, ConfigTarg
           writes: this.writes,
           postedNs: this.postedNs,
           nonPostedNs: this.nonPostedNs,
-          storeNs: options.host.submitNs,
+          storeNs: options.host.submitNs + options.host.storeNs,
         }),
     );
     this.config = new HostConfigSpace(options.world, this, this.nonPostedNs);

@@ -1,44 +1,65 @@
-import { completionHeaderSaving, laneRates } from '../../sdk/spec/pcie/express.js';
+import { completionHeaderSaving } from '../../sdk/spec/pcie/express.js';
 import type { LinkProfile } from '../profiles/profile.js';
 import type { World } from '../world.js';
+import { Credits } from './credits.js';
+import { Direction } from './direction.js';
+import type { RootPort } from './root-port.js';
 
 /**
- * The link of a card: two directions, each a resource that is busy until a time. A transfer starts
- * when the direction is free and moves at the line rate; the part of a nanosecond that is left over
- * is carried to the next transfer, so no rate is rounded.
+ * The link of a card: two directions at the line rate, the packets that a transfer is cut into, the
+ * acknowledgements and credit updates that they cause in the other direction, and the two windows
+ * that bound what is under way: posted credits of the root complex and tags of the card.
+ *
+ *   write  ──[data packets]──▶ up           ◀─[acks]── down
+ *   read   ──[requests]──▶ up, between the packets that wait;  ◀─[completions]── down
  */
 export class LinkTiming {
   readonly postedNs: number;
   readonly nonPostedNs: number;
-  /** Bytes of packets moved, with their overhead. */
+  /** Bytes moved, with the overhead of packets and of the link layer. */
   upBytes = 0;
   downBytes = 0;
   private readonly world: World;
   private readonly payloadBytes: number;
   private readonly requestBytes: number;
+  private readonly completionBytes: number;
   private readonly overheadBytes: number;
-  private readonly nsPerUnit: number;
-  private readonly bytesPerUnit: number;
-  private readonly up = new Direction();
-  private readonly down = new Direction();
+  private readonly ackBytes: number;
+  private readonly up: Direction;
+  private readonly down: Direction;
+  private readonly posted: Credits;
+  private readonly tags: Credits;
+  private readonly port: RootPort | null;
 
-  constructor(world: World, profile: LinkProfile) {
-    const rate = laneRates[profile.generation - 1]!;
+  /** @param port  of the root complex, when other cards are behind it too */
+  constructor(world: World, profile: LinkProfile, port: RootPort | null = null) {
     this.world = world;
     this.payloadBytes = profile.maxPayloadBytes;
     this.requestBytes = profile.maxReadBytes;
+    this.completionBytes = Math.min(profile.completionBytes, profile.maxPayloadBytes);
     this.overheadBytes = profile.packetOverheadBytes;
-    this.nsPerUnit = rate.ns;
-    this.bytesPerUnit = rate.bytes * profile.lanes;
+    this.ackBytes = profile.ackBytes;
     this.postedNs = profile.propagationNs;
     this.nonPostedNs = 2 * profile.propagationNs + profile.completerNs;
+    this.up = new Direction(profile);
+    this.down = new Direction(profile);
+    this.posted = new Credits(profile.postedCreditBytes, profile.creditReturnNs);
+    this.tags = new Credits(profile.readTags, this.nonPostedNs);
+    this.port = port;
   }
 
   /** Packets of a DMA write go up. @returns ns until the last byte is in host memory */
   reserveWrite(bytes: number): number {
-    const wire = bytes + Math.ceil(bytes / this.payloadBytes) * this.overheadBytes;
+    const { nowNs } = this.world;
+    const packets = Math.ceil(bytes / this.payloadBytes);
+    const wire = bytes + packets * this.overheadBytes;
     this.upBytes += wire;
-    return this.up.reserve(this.world.nowNs, wire, this) + this.postedNs;
+    const startNs = Math.max(nowNs, this.up.freeAtNs);
+    this.up.reserve(nowNs, wire);
+    if (this.port !== null) this.up.holdUntil(startNs + this.port.up.reserve(startNs, wire));
+    this.up.holdUntil(this.posted.take(startNs, bytes));
+    this.acknowledge(this.down, packets);
+    return this.up.freeAtNs - nowNs + this.postedNs;
   }
 
   /**
@@ -47,51 +68,36 @@ export class LinkTiming {
    */
   reserveRead(bytes: number): number {
     const { nowNs } = this.world;
-    const requests = Math.ceil(bytes / this.requestBytes) * this.overheadBytes;
-    const packets = Math.ceil(bytes / this.payloadBytes);
+    const requests = Math.ceil(bytes / this.requestBytes);
+    const requestWire = requests * this.overheadBytes;
+    const packets = Math.ceil(bytes / this.completionBytes);
     const wire = bytes + packets * (this.overheadBytes - completionHeaderSaving);
-    this.upBytes += requests;
+    this.upBytes += requestWire;
     this.downBytes += wire;
-    const requestedNs = this.up.slipIn(nowNs, requests, this);
-    return requestedNs + this.down.reserve(nowNs + requestedNs, wire, this) + this.nonPostedNs;
+    let requestedNs = nowNs + this.up.slipIn(nowNs, requestWire);
+    if (this.port !== null) this.port.up.slipIn(nowNs, requestWire);
+    requestedNs = this.tags.take(requestedNs, requests);
+    const startNs = Math.max(requestedNs, this.down.freeAtNs);
+    this.down.reserve(requestedNs, wire);
+    if (this.port !== null) this.down.holdUntil(startNs + this.port.down.reserve(startNs, wire));
+    this.acknowledge(this.up, packets);
+    return this.down.freeAtNs - nowNs + this.nonPostedNs;
   }
 
   /** What was under way is gone. */
   reset(): void {
-    this.up.freeAtNs = 0;
-    this.down.freeAtNs = 0;
+    this.up.reset();
+    this.down.reset();
+    this.posted.reset();
+    this.tags.reset();
   }
 
-  /** Whole nanoseconds of `wire` bytes plus `carry`; see Direction. */
-  units(wire: number, carry: number): number {
-    return wire * this.nsPerUnit + carry;
-  }
-
-  get unitsPerNs(): number {
-    return this.bytesPerUnit;
-  }
-}
-
-class Direction {
-  freeAtNs = 0;
-  private carry = 0;
-
-  /** Take bandwidth from what waits, without waiting behind it. @returns ns of its own */
-  slipIn(nowNs: number, wire: number, link: LinkTiming): number {
-    const aheadNs = Math.max(0, this.freeAtNs - nowNs);
-    return this.reserve(nowNs, wire, link) - aheadNs;
-  }
-
-  /** @returns ns from `startNs`, before which nothing moves, until all has moved */
-  reserve(startNs: number, wire: number, link: LinkTiming): number {
-    if (this.freeAtNs < startNs) {
-      this.freeAtNs = startNs;
-      this.carry = 0;
-    }
-    const units = link.units(wire, this.carry);
-    const ns = Math.floor(units / link.unitsPerNs);
-    this.carry = units - ns * link.unitsPerNs;
-    this.freeAtNs += ns;
-    return this.freeAtNs - startNs;
+  /** Ack and UpdateFC packets of the link layer go the other way, between other packets. */
+  private acknowledge(direction: Direction, packets: number): void {
+    if (this.ackBytes === 0) return;
+    const wire = packets * this.ackBytes;
+    if (direction === this.up) this.upBytes += wire;
+    else this.downBytes += wire;
+    direction.slipIn(this.world.nowNs, wire);
   }
 }

@@ -42,8 +42,17 @@ export interface LinkProfile {
   readonly lanes: number;
   readonly maxPayloadBytes: number;
   readonly maxReadBytes: number;
+  /** Data in one completion of a read: what the root complex cuts it into (RCB or more). */
+  readonly completionBytes: number;
   /** Header, sequence, framing and CRC of one packet. */
   readonly packetOverheadBytes: number;
+  /** Link layer packets (Ack, UpdateFC) that one packet causes in the other direction. */
+  readonly ackBytes: number;
+  /** Posted data that may be under way, and when its credit is back; 0 ns is no limit. */
+  readonly postedCreditBytes: number;
+  readonly creditReturnNs: number;
+  /** Read requests that may be under way. */
+  readonly readTags: number;
   /** One way through root complex, switch and wire, no queueing. */
   readonly propagationNs: number;
   /** What the completer of a read (host memory, device register) needs. */
@@ -54,6 +63,8 @@ export interface LinkProfile {
 export interface HostProfile {
   /** One command from submit to the doorbell store. */
   readonly submitNs: number;
+  /** A store to a register: uncached, the processor waits until it has left. */
+  readonly storeNs: number;
   /** One completion from the phase bit to the callback. */
   readonly completeNs: number;
   /** From the interrupt message to the handler's first instruction. */

@@ -25,12 +25,18 @@ export const simple: Profile = checkProfile({
     lanes: 4, // guess
     maxPayloadBytes: 256, // guess: the commonest root port setting
     maxReadBytes: 512, // PCIe-4.0 §7.5.3.4: reset value of Max_Read_Request_Size
+    completionBytes: 256, // guess: a root complex that fills its packets
     packetOverheadBytes: 24, // PCIe-4.0 §?: STP token 4 + four-dword header 16 + LCRC 4
+    ackBytes: 0, // none here
+    postedCreditBytes: 16 * KiB, // guess
+    creditReturnNs: 0, // no limit here
+    readTags: 32, // PCIe-4.0 §7.5.3.3: tags of a function without the extended field
     propagationNs: 200, // guess: root complex and retimers, one way
     completerNs: 100, // guess
   },
   host: {
     submitNs: 0, // guess: the host costs nothing here
+    storeNs: 0, // guess
     completeNs: 0, // guess
     interruptNs: 1_000, // guess
   },

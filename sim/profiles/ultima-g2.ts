@@ -24,10 +24,16 @@ export const ultimaG2: Profile = checkProfile({
     ...simple.link,
     generation: 4, // guess: 1 M x 4 KiB/s = 4.1 GB/s needs more than generation 3 x4
     lanes: 8, // guess
+    completionBytes: 64, // PCIe-4.0 §7.5.3.7: the smaller Read Completion Boundary
+    ackBytes: 8, // guess: an Ack and an UpdateFC of 8 bytes each for every second packet
+    postedCreditBytes: 16 * KiB, // guess
+    creditReturnNs: 700, // guess: there, into memory, and back
+    readTags: 256, // PCIe-4.0 §7.5.3.4: extended tags
     propagationNs: 250, // guess
   },
   host: {
-    submitNs: 150, // guess: a polled driver in JavaScript
+    submitNs: 100, // guess: a polled driver in JavaScript
+    storeNs: 50, // guess: one posted write of 4 bytes through the root complex
     completeNs: 150, // guess
     interruptNs: 2_000, // guess
   },

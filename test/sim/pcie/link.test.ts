@@ -1,13 +1,15 @@
 import * as assert from 'uvu/assert';
 import { LinkTiming } from '../../../sim/pcie/link.js';
+import { RootPort } from '../../../sim/pcie/root-port.js';
 import { defineProfile, findProfile } from '../../../sim/profiles/index.js';
+import type { LinkProfile } from '../../../sim/profiles/profile.js';
 import { World } from '../../../sim/world.js';
 import { suite } from '../../support/suite.js';
 
 const test = suite('link timing');
 const base = findProfile('simple');
 
-function makeLink(generation: number, lanes: number) {
+function makeLink(generation: number, lanes: number, more: Partial<LinkProfile> = {}) {
   const profile = defineProfile(base, {
     link: {
       generation,
@@ -16,6 +18,7 @@ function makeLink(generation: number, lanes: number) {
       packetOverheadBytes: 24,
       propagationNs: 0,
       completerNs: 0,
+      ...more,
     },
   });
   const world = new World();
@@ -67,6 +70,63 @@ test('propagation is added once to a write and twice, with the completer, to a r
   const plain = makeLink(3, 4).link;
   assert.is(link.reserveWrite(512) - plain.reserveWrite(512), 300);
   assert.is(link.reserveRead(512) - plain.reserveRead(512), 670);
+});
+
+test('completions carry what the root complex gives, never more than a payload', () => {
+  const link = makeLink(1, 1, { completionBytes: 64 }).link;
+  // 8 requests of 24 bytes; 64 completions of 64 bytes with 20 bytes each.
+  assert.is(link.reserveRead(4096), 8 * 24 * 4 + (4096 + 64 * 20) * 4);
+  const large = makeLink(1, 1, { completionBytes: 4096 }).link;
+  assert.is(large.reserveRead(4096), 8 * 24 * 4 + (4096 + 16 * 20) * 4);
+});
+
+test('acknowledgements of a write take bandwidth of the other direction', () => {
+  const { link } = makeLink(1, 1, { ackBytes: 8 });
+  const alone = makeLink(1, 1).link.reserveRead(512);
+  link.reserveWrite(4096);
+  const requestNs = 24 * 4;
+  // The request waits for no data; its completions wait for 16 x 8 bytes that began before.
+  assert.is(link.reserveRead(512), alone + 16 * 8 * 4 - requestNs);
+  assert.is(link.downBytes, 512 + 2 * 20 + 16 * 8);
+});
+
+test('posted writes flow at one window per return of its credit', () => {
+  // 1 KiB may be under way for 10 us: about 100 MB/s where the line has 250 MB/s.
+  const { link } = makeLink(1, 1, { postedCreditBytes: 1024, creditReturnNs: 10_000 });
+  let last = 0;
+  for (let i = 0; i < 1000; i++) last = link.reserveWrite(1024);
+  assert.is(last, 999 * 10_000);
+  const free = makeLink(1, 1, { postedCreditBytes: 1024, creditReturnNs: 0 }).link;
+  for (let i = 0; i < 1000; i++) last = free.reserveWrite(1024);
+  assert.is(last, 1000 * (1024 + 4 * 24) * 4);
+});
+
+test('reads flow at all tags per round trip', () => {
+  // Two requests of 512 bytes in 2 x 4,000 + 2,000 ns.
+  const { link } = makeLink(3, 16, { readTags: 2, propagationNs: 4_000, completerNs: 2_000 });
+  let last = 0;
+  for (let i = 0; i < 1000; i++) last = link.reserveRead(1024);
+  const rate = (1000 * 1024) / last;
+  assert.ok(Math.abs(rate / (1024 / 10_000) - 1) < 0.01, `${rate} bytes per ns`);
+});
+
+test('two cards on a root port as wide as one of them get half each', () => {
+  const world = new World();
+  const port = new RootPort({ generation: 3, lanes: 4 });
+  const profile = { ...base.link, generation: 3, lanes: 4, propagationNs: 0 };
+  const cards = [new LinkTiming(world, profile, port), new LinkTiming(world, profile, port)];
+  const last = [0, 0];
+  for (let i = 0; i < 1000; i++) {
+    for (let card = 0; card < 2; card++) last[card] = cards[card]!.reserveWrite(4096);
+  }
+  // 16 packets of 280 bytes each on four lanes of 1.015625 ns per byte, for both cards.
+  const aloneNs = 1000 * 16 * 280 * (1.015625 / 4);
+  assert.ok(Math.abs(last[1]! / (2 * aloneNs) - 1) < 0.001, `${last[1]} ns`);
+  assert.ok(Math.abs(last[0]! / (2 * aloneNs) - 1) < 0.002, `${last[0]} ns`);
+  const wide = new RootPort({ generation: 3, lanes: 16 });
+  const free = new LinkTiming(new World(), profile, wide);
+  for (let i = 0; i < 1000; i++) last[0] = free.reserveWrite(4096);
+  assert.is(last[0], Math.floor(aloneNs));
 });
 
 test.run();

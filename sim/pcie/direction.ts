@@ -1,0 +1,57 @@
+import { laneRates } from '../../sdk/spec/pcie/express.js';
+
+/** What moves in one direction of a link, and how fast. */
+export interface DirectionOptions {
+  /** PCIe generation, 1..5. */
+  readonly generation: number;
+  readonly lanes: number;
+}
+
+/**
+ * One direction of a link or of a root port: busy until a time. A transfer starts when it is free
+ * and moves at the line rate; the part of a nanosecond that is left over is carried to the next
+ * transfer, so no rate is rounded.
+ */
+export class Direction {
+  freeAtNs = 0;
+  private carry = 0;
+  private readonly nsPerUnit: number;
+  private readonly bytesPerUnit: number;
+
+  constructor(options: DirectionOptions) {
+    const rate = laneRates[options.generation - 1]!;
+    this.nsPerUnit = rate.ns;
+    this.bytesPerUnit = rate.bytes * options.lanes;
+  }
+
+  /** Take bandwidth from what waits, without waiting behind it. @returns ns of its own */
+  slipIn(nowNs: number, wire: number): number {
+    const aheadNs = this.freeAtNs > nowNs ? this.freeAtNs - nowNs : 0;
+    return this.reserve(nowNs, wire) - aheadNs;
+  }
+
+  /** @returns ns from `startNs`, before which nothing moves, until all has moved */
+  reserve(startNs: number, wire: number): number {
+    if (this.freeAtNs < startNs) {
+      this.freeAtNs = startNs;
+      this.carry = 0;
+    }
+    const units = wire * this.nsPerUnit + this.carry;
+    const ns = Math.floor(units / this.bytesPerUnit);
+    this.carry = units - ns * this.bytesPerUnit;
+    this.freeAtNs += ns;
+    return this.freeAtNs - startNs;
+  }
+
+  /** The last transfer is held up behind this direction: it ends at `endNs` at the earliest. */
+  holdUntil(endNs: number): void {
+    if (this.freeAtNs >= endNs) return;
+    this.freeAtNs = endNs;
+    this.carry = 0;
+  }
+
+  reset(): void {
+    this.freeAtNs = 0;
+    this.carry = 0;
+  }
+}

@@ -1,0 +1,15 @@
+import { Direction, type DirectionOptions } from './direction.js';
+
+/**
+ * A port of the root complex that several cards share through a switch: what all of them move
+ * passes its two directions, which may be slower than the links of the cards together.
+ */
+export class RootPort {
+  readonly up: Direction;
+  readonly down: Direction;
+
+  constructor(options: DirectionOptions) {
+    this.up = new Direction(options);
+    this.down = new Direction(options);
+  }
+}
