@@ -4,7 +4,7 @@
  */
 import type { PciFunction } from '../sdk/device.js';
 import { ErrorCode, UltimaError } from '../sdk/errors.js';
-import type { Kernel } from './kernel.js';
+import type { NativeKernel } from './kernel.js';
 import { loadAddon } from './load.js';
 import { parseVfioAddress } from './vfio/address.js';
 import { bindToVfio, giveBack } from './vfio/bind.js';
@@ -15,6 +15,9 @@ import type { Loan, LoanDescription } from './vfio/loan.js';
 import { Sysfs } from './vfio/sysfs.js';
 
 export { type BuildResult, buildNative } from './build.js';
+export type { NativeKernel, Watcher } from './kernel.js';
+export { type DescriptorRange, mapDescriptor, SharedMemory } from './shared-memory.js';
+export { ListeningSocket, peerGone, UnixSocket } from './socket.js';
 export type { Finding, Verdict } from './vfio/doctor.js';
 export type { IommuInterface } from './vfio/function.js';
 export type { LentWindow, Loan, LoanDescription } from './vfio/loan.js';
@@ -90,11 +93,16 @@ export function doctor(): Finding[] {
   return examine({ sysfs: new Sysfs(), addon: loaded });
 }
 
-function theKernel(): Kernel {
+/**
+ * The calls that sockets and shared memory are made with.
+ *
+ * @throws UltimaError BACKEND_UNAVAILABLE without the addon
+ */
+export function theKernel(): NativeKernel {
   if (loaded.kernel !== null) return loaded.kernel;
   throw new UltimaError(
     ErrorCode.backendUnavailable,
-    `real hardware cannot be used here: ${loaded.unavailableReason}`,
+    `what this needs of the system cannot be used here: ${loaded.unavailableReason}`,
     { reason: loaded.unavailableReason },
   );
 }

@@ -48,6 +48,49 @@ export interface Kernel {
   watch(fd: number, onReadable: () => void): Watcher;
 }
 
+/** UNIX stream sockets that carry descriptors. None blocks: -EAGAIN where it would have to wait. */
+export interface SocketCalls {
+  /** @param path at most 107 bytes of UTF-8 */
+  socketListen(path: string, backlog: number): number;
+  socketConnect(path: string): number;
+  socketAccept(fd: number): number;
+  /** Two connected sockets; their descriptors into ends[0] and ends[1]. */
+  socketPair(ends: Int32Array): number;
+  /** Number of the process at the other end. */
+  socketPeer(fd: number): number;
+  /** The descriptors go with the first byte and stay the caller's. @returns bytes sent */
+  socketSend(fd: number, bytes: Uint8Array, fds: Int32Array): number;
+  /**
+   * @param fds [0] becomes how many descriptors came; they follow, and what does not fit is closed
+   * @returns bytes received, 0 at the end of the stream
+   */
+  socketReceive(fd: number, bytes: Uint8Array, fds: Int32Array): number;
+  /** @returns 1 when it is ready or its peer is gone, 0 when the time is over or a signal came */
+  waitFor(fd: number, isForWriting: boolean, timeoutMs: number): number;
+  /** As `watch`, for room to write. A descriptor has one watcher at a time. */
+  watchWritable(fd: number, onWritable: () => void): Watcher;
+}
+
+/** Memory that has a descriptor. */
+export interface MemoryCalls {
+  /** Zeroes. @returns descriptor */
+  memfd(name: string, length: number): number;
+  /** Nobody changes its size any more. */
+  fileSeal(fd: number): number;
+  /** @returns 1 when it can never shrink; -EINVAL for what cannot be sealed */
+  fileIsSealed(fd: number): number;
+  /** Size in bytes; -EINVAL for what is neither memory nor a regular file. */
+  fileBytes(fd: number): number;
+  /**
+   * As `map` of memory that another process may cut short: private zeroes then take its place, and
+   * `wasHit` says so.
+   */
+  mapMemory(fd: number, offset: number, length: number, isWritable: boolean): ArrayBuffer | number;
+}
+
+/** All that the addon offers. */
+export interface NativeKernel extends Kernel, SocketCalls, MemoryCalls {}
+
 export interface Watcher {
   /** Whether waiting for this descriptor keeps the process alive. Not at first. */
   hold(isHeld: boolean): void;
@@ -64,16 +107,26 @@ export const Errno = {
   EINTR: 4,
   EIO: 5,
   ENXIO: 6,
+  EBADF: 9,
+  EAGAIN: 11,
   ENOMEM: 12,
   EACCES: 13,
   EFAULT: 14,
   EBUSY: 16,
   EEXIST: 17,
   ENODEV: 19,
+  ENOTDIR: 20,
   EINVAL: 22,
-  ENOSPC: 28,
+  EMFILE: 24,
   ENOTTY: 25,
+  ENOSPC: 28,
+  EPIPE: 32,
   EMSGSIZE: 90,
+  EPROTOTYPE: 91,
+  EADDRINUSE: 98,
+  ECONNRESET: 104,
+  ETOOMANYREFS: 109,
+  ECONNREFUSED: 111,
 } as const;
 
 const errnoNames = new Map<number, string>(

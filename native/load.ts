@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
-import type { Kernel, Watcher } from './kernel.js';
+import type { NativeKernel, Watcher } from './kernel.js';
 
 /** A thread that answers every entry of one queue pair with success; runs until it is stopped. */
 export interface NullController {
@@ -21,16 +21,16 @@ type MakeNullController = new (
   doorbells: Uint32Array,
 ) => NullController;
 
-/** What the addon exports: the calls of `Kernel`, and watchers as a class. */
-interface Addon extends Omit<Kernel, 'watch'> {
-  readonly Watcher: new (fd: number, onReadable: () => void) => Watcher;
+/** What the addon exports: the calls of `NativeKernel`, and watchers as a class. */
+interface Addon extends Omit<NativeKernel, 'watch' | 'watchWritable'> {
+  readonly Watcher: new (fd: number, onReady: () => void, isForWriting: boolean) => Watcher;
   readonly NullController: MakeNullController;
   /** Absent in builds older than the check. */
   readonly interfaceVersion?: number;
 }
 
 export interface LoadResult {
-  readonly kernel: Kernel | null;
+  readonly kernel: NativeKernel | null;
   /** Why there is none; empty when there is one. */
   readonly unavailableReason: string;
   /** For measurements: a device that costs nothing. */
@@ -40,7 +40,7 @@ export interface LoadResult {
 }
 
 /** What this package expects of the addon; native/src/addon.cc has the same number. */
-const interfaceVersion = 2;
+const interfaceVersion = 3;
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -81,8 +81,10 @@ export function loadAddon(paths: readonly string[] = addonPaths()): LoadResult {
       return { kernel: null, NullController: null, path: null, unavailableReason };
     }
     const watch = (fd: number, onReadable: () => void): Watcher =>
-      new addon.Watcher(fd, onReadable);
-    const kernel = Object.assign({}, addon, { watch });
+      new addon.Watcher(fd, onReadable, false);
+    const watchWritable = (fd: number, onWritable: () => void): Watcher =>
+      new addon.Watcher(fd, onWritable, true);
+    const kernel = Object.assign({}, addon, { watch, watchWritable });
     return { kernel, NullController: addon.NullController, path, unavailableReason: '' };
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);

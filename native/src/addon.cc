@@ -4,18 +4,22 @@
 #include "file.h"
 #include "mapping.h"
 #include "null_controller.h"
+#include "shared_memory.h"
+#include "socket.h"
 
 namespace {
 
 // Moves on with every change of what the addon exports or expects, here and in native/load.ts: an
 // older build must be refused with a word, not crash.
-constexpr double interfaceVersion = 2;
+constexpr double interfaceVersion = 3;
 
 Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("interfaceVersion", Napi::Number::New(env, interfaceVersion));
   exportFile(env, exports);
   exportMapping(env, exports);
   exportEvent(env, exports);
+  exportSocket(env, exports);
+  exportSharedMemory(env, exports);
   exportNullController(env, exports);
   return exports;
 }

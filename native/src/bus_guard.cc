@@ -12,7 +12,8 @@
 namespace bus_guard {
 namespace {
 
-constexpr int slotCount = 256;
+// As many as Linux lets a process have mappings unless told otherwise (vm.max_map_count).
+constexpr int slotCount = 65536;
 
 // Read by the signal handler: each slot is published by the store of its length and withdrawn by
 // storing 0, so the handler never sees a half-written one.
@@ -21,9 +22,12 @@ struct Slot {
   std::atomic<size_t> length{0};
   std::atomic<bool> isTaken{false};
   std::atomic<bool> isHit{false};
+  std::atomic<bool> isOnes{false};
 };
 
 Slot slots[slotCount];
+/// Where to look for a free slot first, so that the many regions of a peer take linear time.
+std::atomic<int> nextSlot{0};
 struct sigaction previous;
 std::mutex installing;
 bool isInstalled = false;
@@ -38,7 +42,7 @@ void onBusError(int number, siginfo_t* info, void* context) {
     void* page = mmap(reinterpret_cast<void*>(start), length, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
     if (page == MAP_FAILED) break;
-    memset(page, 0xff, length);
+    if (slot.isOnes.load(std::memory_order_relaxed)) memset(page, 0xff, length);
     slot.isHit.store(true, std::memory_order_release);
     return;
   }
@@ -67,12 +71,16 @@ void install() {
 
 }  // namespace
 
-int add(void* address, size_t length) {
+int add(void* address, size_t length, Fill fill) {
   install();
-  for (int i = 0; i < slotCount; i++) {
+  const int first = nextSlot.load();
+  for (int tried = 0; tried < slotCount; tried++) {
+    const int i = (first + tried) % slotCount;
     bool isTaken = false;
     if (!slots[i].isTaken.compare_exchange_strong(isTaken, true)) continue;
+    nextSlot.store((i + 1) % slotCount);
     slots[i].isHit.store(false);
+    slots[i].isOnes.store(fill == Fill::ones);
     slots[i].start.store(reinterpret_cast<uintptr_t>(address));
     slots[i].length.store(length, std::memory_order_release);
     return i;

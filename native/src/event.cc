@@ -30,6 +30,7 @@ namespace {
 
 constexpr int uvPollType = 8;  // UV_POLL
 constexpr int uvReadable = 1;  // UV_READABLE
+constexpr int uvWritable = 2;  // UV_WRITABLE
 
 Napi::Value newEventfd(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), orErrno(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)));
@@ -48,8 +49,8 @@ Napi::Value signalEvent(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), orErrno(size));
 }
 
-/// Calls a function each time a descriptor becomes readable. Does not keep the process alive
-/// unless `hold` says so.
+/// new Watcher(fd, onReady, isForWriting): calls a function each time a descriptor becomes readable,
+/// or writable. Does not keep the process alive unless `hold` says so.
 class Watcher : public Napi::ObjectWrap<Watcher> {
  public:
   static Napi::Function define(Napi::Env env) {
@@ -72,7 +73,7 @@ class Watcher : public Napi::ObjectWrap<Watcher> {
     }
     handle_->data = this;
     callback_ = Napi::Persistent(info[1].As<Napi::Function>());
-    uv_poll_start(handle_, uvReadable, onReadable);
+    uv_poll_start(handle_, info[2].ToBoolean() ? uvWritable : uvReadable, onReady);
     uv_unref(handle_);
     Ref();  // alive until closed
   }
@@ -80,7 +81,7 @@ class Watcher : public Napi::ObjectWrap<Watcher> {
   ~Watcher() override { release(); }
 
  private:
-  static void onReadable(uv_handle* handle, int, int) {
+  static void onReady(uv_handle* handle, int, int) {
     auto* self = static_cast<Watcher*>(handle->data);
     if (self == nullptr) return;
     const Napi::Env env = self->Env();

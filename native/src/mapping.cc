@@ -3,7 +3,8 @@
 //
 // Worker threads look at the same memory through `view`. What they still look at when its owner
 // unmaps it is replaced by private pages at the same addresses: zeroes for memory, all-ones for a
-// window. A worker can be too late, but never crash the process.
+// window. A worker can be too late, but never crash the process. The same pages take the place of
+// memory that its other side cuts short.
 #include "mapping.h"
 
 #include <sys/mman.h>
@@ -28,6 +29,7 @@ namespace {
 struct Mapping {
   size_t length;
   int guard;
+  bool isWindow;
 };
 
 /// A view of a part of a mapping, held by a worker thread until it drops it or ends.
@@ -80,17 +82,18 @@ void dropLocked(View* view) {
   }
 }
 
-Napi::Value adopt(Napi::Env env, void* address, size_t length, int guard) {
+Napi::Value adopt(Napi::Env env, void* address, const Mapping& mapping) {
   {
     std::lock_guard<std::mutex> held(lock);
-    live[address] = {length, guard};
+    live[address] = mapping;
   }
   // No finalizer: the owner unmaps. Garbage collection must not touch hardware.
-  return Napi::ArrayBuffer::New(env, address, length, [](Napi::Env, void*) {});
+  return Napi::ArrayBuffer::New(env, address, mapping.length, [](Napi::Env, void*) {});
 }
 
-/// map(fd, offset, length, isWritable, isGuarded): ArrayBuffer, or a negative error number
-Napi::Value map(const Napi::CallbackInfo& info) {
+enum class Guard { none, window, memory };
+
+Napi::Value mapFile(const Napi::CallbackInfo& info, Guard kind) {
   const Napi::Env env = info.Env();
   const size_t length = info[2].As<Napi::Number>().Int64Value();
   const int protection = PROT_READ | (info[3].ToBoolean() ? PROT_WRITE : 0);
@@ -98,17 +101,28 @@ Napi::Value map(const Napi::CallbackInfo& info) {
                        info[0].As<Napi::Number>().Int32Value(),
                        info[1].As<Napi::Number>().Int64Value());
   if (address == MAP_FAILED) return Napi::Number::New(env, -errno);
+  const bool isWindow = kind == Guard::window;
   int guard = -1;
-  if (info[4].ToBoolean()) {
-    guard = bus_guard::add(address, length);
+  if (kind != Guard::none) {
+    using bus_guard::Fill;
+    guard = bus_guard::add(address, length, isWindow ? Fill::ones : Fill::zeroes);
     if (guard < 0) {
       munmap(address, length);
       return Napi::Number::New(env, guard);
     }
   }
   madvise(address, length, MADV_DONTFORK);
-  return adopt(env, address, length, guard);
+  return adopt(env, address, {length, guard, isWindow});
 }
+
+/// map(fd, offset, length, isWritable, isGuarded): ArrayBuffer, or a negative error number
+Napi::Value map(const Napi::CallbackInfo& info) {
+  return mapFile(info, info[4].ToBoolean() ? Guard::window : Guard::none);
+}
+
+/// mapMemory(fd, offset, length, isWritable): the same for memory that another process may cut
+/// short
+Napi::Value mapMemory(const Napi::CallbackInfo& info) { return mapFile(info, Guard::memory); }
 
 /// arena(length, isHuge): ArrayBuffer of zeroes that no forked child inherits, or an error number
 Napi::Value arena(const Napi::CallbackInfo& info) {
@@ -119,7 +133,7 @@ Napi::Value arena(const Napi::CallbackInfo& info) {
                        MAP_SHARED | MAP_ANONYMOUS | huge, -1, 0);
   if (address == MAP_FAILED) return Napi::Number::New(env, -errno);
   madvise(address, length, MADV_DONTFORK);
-  return adopt(env, address, length, -1);
+  return adopt(env, address, {length, -1, false});
 }
 
 /// view(address, length): an ArrayBuffer over a part of a live mapping, for a worker thread
@@ -175,7 +189,7 @@ int replaceLocked(void* address, const Mapping& mapping) {
   void* pages = mmap(address, mapping.length, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
   if (pages == MAP_FAILED) return -errno;
-  if (mapping.guard >= 0) memset(pages, 0xff, mapping.length);
+  if (mapping.isWindow) memset(pages, 0xff, mapping.length);
   replaced[address] = mapping;
   return 0;
 }
@@ -226,6 +240,7 @@ Napi::Value pageBytes(const Napi::CallbackInfo& info) {
 
 void exportMapping(Napi::Env env, Napi::Object exports) {
   exports.Set("map", Napi::Function::New(env, map));
+  exports.Set("mapMemory", Napi::Function::New(env, mapMemory));
   exports.Set("arena", Napi::Function::New(env, arena));
   exports.Set("view", Napi::Function::New(env, view));
   exports.Set("dropView", Napi::Function::New(env, dropView));

@@ -3,6 +3,7 @@ import { release } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { MiB } from '../../sdk/units.js';
+import type { Kernel } from '../kernel.js';
 import type { LoadResult } from '../load.js';
 import { list, readText, type Sysfs } from './sysfs.js';
 
@@ -17,9 +18,14 @@ export interface Finding {
   readonly remedy: string;
 }
 
+/** What of the loaded addon is looked at. */
+export interface LoadedAddon extends Pick<LoadResult, 'path' | 'unavailableReason'> {
+  readonly kernel: Kernel | null;
+}
+
 export interface DoctorOptions {
   readonly sysfs: Sysfs;
-  readonly addon: LoadResult;
+  readonly addon: LoadedAddon;
   /** '' for the machine itself; another root for a test. */
   readonly root?: string;
 }
@@ -52,7 +58,7 @@ const noController: Finding = {
   remedy: "use the simulator: --card 'sim:ultima-g2'",
 };
 
-function addonFinding(addon: LoadResult): Finding {
+function addonFinding(addon: LoadedAddon): Finding {
   const check = 'native addon';
   if (addon.kernel !== null) return ok(check, `loaded from ${addon.path}`);
   return wrong(check, addon.unavailableReason, "'npx ultima build-native'");
@@ -106,7 +112,7 @@ function iommufdFinding(root: string): Finding {
   return note(check, 'no /dev/iommu: the group interface is used', '');
 }
 
-function memlockFinding(addon: LoadResult): Finding {
+function memlockFinding(addon: LoadedAddon): Finding {
   const check = 'locked memory';
   if (addon.kernel === null) return note(check, 'unknown without the addon', '');
   const limit = addon.kernel.memlockLimit();
