@@ -8,6 +8,19 @@ export {
   CheckerRules,
   type ReportPlace,
 } from './checker.js';
+export {
+  type Drive,
+  type DriveBreakdown,
+  type DriveListener,
+  DriveState,
+  type DriveStatistics,
+  DriveStatus,
+  type DriveWear,
+  driveUnitBytes,
+} from './ftl/drive.js';
+export type { FtlProfile } from './ftl/ftl-profile.js';
+export type { FlashProfile, PageTypeProfile } from './nand/flash-profile.js';
+export type { InPlaceProfile } from './nand/in-place-profile.js';
 export { type OpenOptions, openSimulated, parseAddress, type SimulatedAddress } from './open.js';
 export { SimFunction } from './pcie/function.js';
 export { RootPort } from './pcie/root-port.js';
