@@ -13,6 +13,7 @@ export const ErrorCode = {
   deviceMisbehaved: 'DEVICE_MISBEHAVED',
   dmaExhausted: 'DMA_EXHAUSTED',
   dmaMapFailed: 'DMA_MAP_FAILED',
+  faultPlanInvalid: 'FAULT_PLAN_INVALID',
   fileInvalid: 'FILE_INVALID',
   fileUnwritable: 'FILE_UNWRITABLE',
   iommuMissing: 'IOMMU_MISSING',

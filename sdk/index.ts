@@ -22,6 +22,16 @@ export type {
   PciFunction,
 } from './device.js';
 export { ErrorCode, type ErrorFacts, UltimaError } from './errors.js';
+export { type FaultKind, type FaultKindRule, faultKinds } from './faults/kinds.js';
+export {
+  type CommandMatch,
+  checkFaultPlan,
+  type FaultMoment,
+  type FaultPlace,
+  type FaultPlan,
+  type FaultPlanSpec,
+  type FaultSpec,
+} from './faults/plan.js';
 export { Admin } from './nvme/admin.js';
 export type { CommandResult, DmaSlice } from './nvme/admin-queue.js';
 export type { ControllerIdentity, Health } from './nvme/admin-results.js';
@@ -49,7 +59,7 @@ export { type Bin, Histogram } from './observe/histogram.js';
 export { PerfettoTrace, type SliceOptions } from './observe/perfetto.js';
 export { type Report, renderReport, writeReport } from './observe/report.js';
 export { Timeline, type TimelinePoint } from './observe/timeline.js';
-export { open } from './open.js';
+export { type FaultRecord, type OpenCard, type OpenOptions, open, openCard } from './open.js';
 export { type EmitOptions, emitFio3, emitMqsim } from './trace/emit.js';
 export type { ReplayRecorder } from './trace/engine.js';
 export { parseTrace, type ReadTraceOptions, readTrace, traceFormats } from './trace/read.js';

@@ -1,21 +1,27 @@
 import type { PciFunction } from './device.js';
 import { ErrorCode, UltimaError } from './errors.js';
+import type { FaultKind } from './faults/kinds.js';
+import type { FaultPlan } from './faults/plan.js';
 
 const forms =
   "'sim:<profile>', 'sim:<profile>?key=value&key=value' or " +
   "'vfio:<domain>:<bus>:<device>.<function>'";
 
+export interface OpenOptions {
+  /** What goes wrong, and when: for a simulated card only. */
+  readonly faults?: FaultPlan | undefined;
+}
+
 /**
  * Open a card: the one place that chooses between the simulator and real hardware.
  *
  * @param address  'sim:ultima-g2', 'sim:simple?bytes=1GiB&seed=7', 'vfio:0000:01:00.0'
- * @throws UltimaError ADDRESS_INVALID, PROFILE_UNKNOWN, PROFILE_INVALID, BACKEND_UNAVAILABLE
+ * @throws UltimaError ADDRESS_INVALID, PROFILE_UNKNOWN, PROFILE_INVALID, BACKEND_UNAVAILABLE, and
+ *         DEVICE_UNSUPPORTED for a fault plan on real hardware
  */
-export async function open(address: string): Promise<PciFunction> {
-  if (address.startsWith('sim:')) {
-    const { openSimulated } = await import('../sim/open.js');
-    return openSimulated(address).open();
-  }
+export async function open(address: string, options: OpenOptions = {}): Promise<PciFunction> {
+  if (address.startsWith('sim:')) return (await openCard(address, options)).fn;
+  if (options.faults !== undefined) throw noFaults(address);
   if (address.startsWith('vfio:')) {
     const { openAddress } = await import('../native/index.js');
     return openAddress(address);
@@ -33,12 +39,24 @@ export interface CommandTimes {
   readonly postedNs: number;
 }
 
+/** What became of a fault of the plan. */
+export interface FaultRecord {
+  readonly kind: FaultKind;
+  /** Commands that met its conditions. */
+  readonly matched: number;
+  readonly struck: number;
+  /** Virtual time; -1 when it never struck. */
+  readonly lastNs: number;
+}
+
 /** What a simulated card shows of its inside: for reports, nothing that a driver may depend on. */
 export interface CardInside {
   /** Be told of each command that ends. */
   observe(observer: { completed(command: CommandTimes): void } | null): void;
   /** Equal for equal runs, event for event. */
   eventHash(): string;
+  /** What became of each fault of the plan, in its order. */
+  faults(): readonly FaultRecord[];
   /** What the protocol checker has against the driver, a line each. */
   misuse(): readonly string[];
 }
@@ -50,15 +68,17 @@ export interface OpenCard {
 }
 
 /** The same as `open`, with a view into the card where there is one. */
-export async function openCard(address: string): Promise<OpenCard> {
-  if (!address.startsWith('sim:')) return { fn: await open(address), inside: null };
+export async function openCard(address: string, options: OpenOptions = {}): Promise<OpenCard> {
+  if (!address.startsWith('sim:')) return { fn: await open(address, options), inside: null };
   const { openSimulated } = await import('../sim/open.js');
-  const card = openSimulated(address);
+  const { faults } = options;
+  const card = openSimulated(address, faults === undefined ? {} : { faults });
   return {
     fn: card.open(),
     inside: {
       observe: (observer) => card.controller.observe(observer),
       eventHash: () => card.world.eventHash,
+      faults: () => card.faultOutcomes,
       misuse: () => card.checker.reports.map(({ rule, text }) => `${rule}: ${text}`),
     },
   };
@@ -82,6 +102,14 @@ export async function knownCards(): Promise<readonly KnownCard[]> {
     .filter(({ check }) => pciAddress.test(check))
     .map(({ check, text }) => ({ address: `vfio:${check}`, summary: text }));
   return [...simulated, ...real];
+}
+
+function noFaults(address: string): UltimaError {
+  return new UltimaError(
+    ErrorCode.deviceUnsupported,
+    `${address}: a fault plan needs a simulated card, 'sim:<profile>'`,
+    { address },
+  );
 }
 
 function invalid(address: string): UltimaError {

@@ -1,6 +1,8 @@
+import type { FaultPlan } from '../sdk/faults/plan.js';
 import { doorbellBase } from '../sdk/spec/nvme/registers.js';
 import { Sriov } from '../sdk/spec/pcie/sriov.js';
 import { Checker } from './checker.js';
+import { FaultInjector, type FaultOutcome, type FaultTarget } from './faults/injector.js';
 import { AdminSet } from './nvme/admin/admin-set.js';
 import { Controller } from './nvme/controller.js';
 import type { AdminExecutor, Executor } from './nvme/executor.js';
@@ -37,6 +39,8 @@ export interface SimCardOptions {
   readonly seed?: number;
   /** Keep namespaces in files: the first in this one, the n-th in the same with '.ns<n>'. */
   readonly file?: string;
+  /** What goes wrong, and when. */
+  readonly faults?: FaultPlan;
   /** Other command sets than the card's own: for tests of the card itself. */
   readonly commandSets?: MakeCommandSets;
 }
@@ -46,7 +50,7 @@ export interface SimCardOptions {
  * with theirs, and the subsystem that they share. `open` gives what a driver wants; the rest is for
  * rigs that pull cables.
  */
-export class SimCard {
+export class SimCard implements FaultTarget {
   readonly world: World;
   readonly profile: Profile;
   readonly checker: Checker;
@@ -57,6 +61,8 @@ export class SimCard {
   readonly controllers: Controller[] = [];
   readonly ordinal: number;
   private readonly file: string | null;
+  private readonly injector: FaultInjector | null;
+  private readonly onPowerCut: number;
   private readonly commandSets: MakeCommandSets;
   private isPowered = true;
 
@@ -73,6 +79,11 @@ export class SimCard {
       profile: options.profile,
       medium: (nsid) => this.makeMedium(nsid),
     });
+    this.onPowerCut = this.world.register(() => this.powerCut());
+    const { world, ordinal } = this;
+    const plan = options.faults;
+    this.injector =
+      plan === undefined ? null : new FaultInjector({ world, target: this, plan, ordinal });
     this.addFunction(0);
     const physical = this.function.registers;
     physical.onWrite(sriov, Sriov.vfEnable, () => this.followVirtualFunctions());
@@ -83,6 +94,7 @@ export class SimCard {
       controller.isOnline = secondary.isOnline;
       if (!secondary.isOnline) controller.reset('function');
     });
+    this.injector?.arm();
   }
 
   /** The physical function. */
@@ -107,10 +119,16 @@ export class SimCard {
 
   // Power and link. Each may be called at any moment, also between two events.
 
-  /** The supply goes away: all volatile state is lost, unflushed writes as the cache loses them. */
-  powerCut(): void {
+  /**
+   * The supply goes away: all volatile state is lost, unflushed writes as the cache loses them.
+   * Protected, capacitors carry the cache to the media first.
+   */
+  powerCut(options: { readonly isProtected?: boolean } = {}): void {
     if (!this.isPowered) return;
     this.isPowered = false;
+    if (options.isProtected === true) {
+      for (const namespace of this.subsystem.namespaces) namespace.medium.flush();
+    }
     for (const fn of this.functions) fn.powerOff();
     this.subsystem.powerLost();
     this.link.reset();
@@ -126,7 +144,7 @@ export class SimCard {
 
   /** Cut the power just before event number `eventNumber` of the world runs. */
   powerCutAtEvent(eventNumber: number): void {
-    this.world.beforeEvent(eventNumber, () => this.powerCut());
+    this.world.beforeEvent(eventNumber, this.onPowerCut);
   }
 
   /** The card is pulled out of its slot; it does not come back. */
@@ -150,6 +168,42 @@ export class SimCard {
     for (const fn of this.functions) fn.startReset('bus');
     this.subsystem.conventionalReset();
     this.link.reset();
+  }
+
+  // What a fault plan does besides.
+
+  /** What became of each fault of the plan so far. */
+  get faultOutcomes(): readonly FaultOutcome[] {
+    return this.injector?.outcomes ?? [];
+  }
+
+  failController(functionIndex: number, code: number | null): void {
+    this.controllers[functionIndex]?.crash(code);
+  }
+
+  loseBlocks(nsid: number, lba: number, blockCount: number): boolean {
+    const namespace = this.subsystem.namespace(nsid);
+    if (namespace === undefined || lba >= namespace.sizeBlocks) return false;
+    const count = Math.min(blockCount, namespace.sizeBlocks - lba);
+    return namespace.medium.fill({ lba, count }, 'bad', true) === 0;
+  }
+
+  flipBit(nsid: number, lba: number, bit: number): boolean {
+    const namespace = this.subsystem.namespace(nsid);
+    if (namespace === undefined || lba >= namespace.sizeBlocks) return false;
+    return namespace.medium.flipBit(lba, bit);
+  }
+
+  get temperatureKelvin(): number {
+    return this.subsystem.health.temperatureKelvin;
+  }
+
+  set temperatureKelvin(kelvin: number) {
+    this.subsystem.health.setTemperature(kelvin);
+  }
+
+  spuriousInterrupt(functionIndex: number, vector: number): void {
+    this.functions[functionIndex]?.raise(vector);
   }
 
   /** Functions and files are given back. The content of file-backed namespaces stays. */
@@ -198,6 +252,7 @@ export class SimCard {
       checker,
     });
     nvme.attach(admin, io);
+    nvme.judgeBy(this.injector?.judgeOf(index) ?? null);
     fn.attach(nvme);
     fn.onBusReset = () => this.busReset();
     fn.onClose = () => this.settle();

@@ -8,6 +8,7 @@ export {
   CheckerRules,
   type ReportPlace,
 } from './checker.js';
+export type { FaultOutcome } from './faults/injector.js';
 export {
   type Drive,
   type DriveBreakdown,

@@ -1,4 +1,5 @@
 import { ErrorCode, UltimaError } from '../sdk/errors.js';
+import type { FaultPlan } from '../sdk/faults/plan.js';
 import { parseSize } from '../sdk/units.js';
 import { SimCard } from './card.js';
 import { defineProfile, findProfile } from './profiles/index.js';
@@ -11,6 +12,8 @@ const keys = "bytes, lbaFormat, file, seed, or a field of the profile such as 'm
 export interface OpenOptions {
   /** Several cards on one clock; a world of its own when left out. */
   readonly world?: World;
+  /** What goes wrong, and when. */
+  readonly faults?: FaultPlan;
 }
 
 /** What a 'sim:' address says. */
@@ -33,6 +36,7 @@ export function openSimulated(address: string, options: OpenOptions = {}): SimCa
   return new SimCard({
     profile,
     ...(options.world === undefined ? {} : { world: options.world }),
+    ...(options.faults === undefined ? {} : { faults: options.faults }),
     ...(seed === null ? {} : { seed }),
     ...(file === null ? {} : { file }),
   });

@@ -37,8 +37,9 @@ export class World {
   private seen = 0;
   private readonly ordinals = new Map<string, number>();
   private isRunning = false;
+  /** Handlers that run before an event, by its number, ascending; `breakAt` is the first. */
+  private breaks: Break[] = [];
   private breakAt = never;
-  private breakAction: (() => void) | null = null;
 
   constructor(options: WorldOptions = {}) {
     this.seed = options.seed ?? 1;
@@ -105,7 +106,8 @@ export class World {
    * @throws UltimaError WORLD_STALLED when nothing will ever happen and there is no deadline
    */
   idle(untilNs: number): void {
-    if (this.visible === this.seen) this.runTo(untilNs, true);
+    // A host may compute with fractions; the world's time has none.
+    if (this.visible === this.seen) this.runTo(Math.ceil(untilNs), true);
     this.seen = this.visible;
   }
 
@@ -123,11 +125,16 @@ export class World {
     this.seen = this.visible;
   }
 
-  /** Do something just before event number `eventNumber` (the count from 0) runs, once. */
-  beforeEvent(eventNumber: number, action: () => void): void {
+  /**
+   * Run a handler just before event number `eventNumber` (the count from 0) runs, once. It is no
+   * event itself: neither count nor hash know of it.
+   */
+  beforeEvent(eventNumber: number, handler: number, argument = 0): void {
     assert(eventNumber >= this.eventCount, 'that event has already run');
-    this.breakAt = eventNumber;
-    this.breakAction = action;
+    const at = this.breaks.findIndex((each) => each.eventNumber > eventNumber);
+    const added = { eventNumber, handler, argument };
+    this.breaks.splice(at < 0 ? this.breaks.length : at, 0, added);
+    this.breakAt = this.breaks[0]!.eventNumber;
   }
 
   private runTo(untilNs: number, stopsWhenVisible: boolean): void {
@@ -151,7 +158,7 @@ export class World {
 
   private runOne(timeNs: number, handler: number, argument: number): void {
     this.nowNs = timeNs;
-    if (this.eventCount === this.breakAt) this.runBreak();
+    if (this.eventCount === this.breakAt) this.runBreaks();
     this.eventCount++;
     const mixed = Math.imul(this.hashLow ^ (timeNs | 0), 0x9e3779b1) ^ argument;
     this.hashLow = Math.imul((mixed << 13) | (mixed >>> 19), 0x85ebca77);
@@ -159,11 +166,14 @@ export class World {
     this.handlers[handler]!(argument);
   }
 
-  private runBreak(): void {
-    const action = this.breakAction;
-    this.breakAt = never;
-    this.breakAction = null;
-    if (action !== null) action();
+  private runBreaks(): void {
+    for (;;) {
+      const first = this.breaks[0];
+      this.breakAt = first?.eventNumber ?? never;
+      if (first === undefined || first.eventNumber > this.eventCount) return;
+      this.breaks.shift();
+      this.handlers[first.handler]!(first.argument);
+    }
   }
 
   private skipTo(untilNs: number): void {
@@ -178,6 +188,12 @@ export class World {
       { nowNs: this.nowNs, eventCount: this.eventCount },
     );
   }
+}
+
+interface Break {
+  readonly eventNumber: number;
+  readonly handler: number;
+  readonly argument: number;
 }
 
 interface Waiter {

@@ -51,6 +51,7 @@ export interface BenchOptions {
   readonly format: OutputFormat;
   readonly output: string | null;
   readonly report: string | null;
+  readonly faultsPath: string | undefined;
   /** As typed, for the record. */
   readonly typed: Readonly<Record<string, string>>;
 }
@@ -81,6 +82,7 @@ const words = {
   'output-format': text,
   output: text,
   report: text,
+  faults: text,
 } as const;
 
 const defaultPercentiles: readonly number[] = [
@@ -104,6 +106,7 @@ export function parseBenchOptions(typedWords: readonly string[]): BenchOptions {
     values[name] === undefined ? null : parseSize(name, values[name]);
   return {
     name: values.name ?? rw,
+    faultsPath: values.faults,
     card: values.card ?? values.filename ?? positional ?? 'sim:ultima-g2',
     nsid: parseInteger('nsid', values.nsid ?? '1', { low: 1, high: 0xffff_fffe }),
     rw,

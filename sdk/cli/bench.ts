@@ -11,6 +11,7 @@ import { benchReport } from './bench-report.js';
 import { grouped, resultOf } from './bench-result.js';
 import { runJobs } from './bench-run.js';
 import { withController } from './card.js';
+import { faultsOf, sayFaults } from './fault-option.js';
 import { fioDocument, type JobResult } from './fio-json.js';
 import { fioText } from './fio-text.js';
 import type { Terminal } from './terminal.js';
@@ -38,6 +39,7 @@ card's: virtual on a simulated card, real on a real one. Writing overwrites the 
   --group_reporting          one result for all jobs
   --output-format WORD       normal, json, json+ (fio 3's document)
   --output FILE              there instead of standard output
+  --faults FILE              a fault plan for a simulated card: see ultima faults
   --report FILE              plots in one HTML file
 
 Random offsets are drawn independently (fio's --norandommap). Sizes count in 1024.
@@ -47,12 +49,18 @@ Random offsets are drawn independently (fio's --norandommap). Sizes count in 102
 
 export async function run(words: readonly string[], terminal: Terminal): Promise<number> {
   const options = parseBenchOptions(words);
+  const faults = await faultsOf(options.faultsPath);
   const cpuAtStart = process.cpuUsage();
   const startMs = performance.now();
   const jobs = await withController(
     options.card,
-    (controller) => measure(controller, options, terminal),
+    async (controller, inside) => {
+      const done = await measure(controller, options, terminal);
+      sayFaults(inside, terminal);
+      return done;
+    },
     { queuePairs: options.jobs, queueEntries: Math.max(64, options.depth + 1) },
+    faults,
   );
   const cpu = { ...process.cpuUsage(cpuAtStart), wallMs: performance.now() - startMs };
   const results = jobs.map((job, i) => resultOf(job, { options, index: i, cpu }));

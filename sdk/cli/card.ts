@@ -1,7 +1,8 @@
 import type { PciFunction } from '../device.js';
+import type { FaultPlan } from '../faults/plan.js';
 import { NvmeController } from '../nvme/controller.js';
 import type { ControllerOptions } from '../nvme/options.js';
-import { open } from '../open.js';
+import { type CardInside, open, openCard } from '../open.js';
 import { usageError } from './arguments.js';
 
 /** The options that every command about one card takes. */
@@ -26,12 +27,14 @@ export function cardOf(positionals: readonly string[], card: string | undefined)
 /** Open the controller at an address, use it, close it, whatever happens in between. */
 export async function withController<T>(
   address: string,
-  use: (controller: NvmeController) => Promise<T>,
+  use: (controller: NvmeController, inside: CardInside | null) => Promise<T>,
   options: ControllerOptions = {},
+  faults?: FaultPlan,
 ): Promise<T> {
-  const controller = await NvmeController.open(await open(address), options);
+  const card = await openCard(address, { faults });
+  const controller = await NvmeController.open(card.fn, options);
   try {
-    return await use(controller);
+    return await use(controller, card.inside);
   } finally {
     await controller.close();
   }

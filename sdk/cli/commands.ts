@@ -27,6 +27,10 @@ export const commands = {
     summary: "random or sequential I/O with fio's option names and JSON",
     load: () => import('./bench.js'),
   },
+  faults: {
+    summary: 'what can go wrong on a simulated card, or check a plan',
+    load: () => import('./faults.js'),
+  },
   list: {
     summary: 'the cards of this machine and the simulated ones',
     load: () => import('./list.js'),

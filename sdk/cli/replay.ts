@@ -9,6 +9,7 @@ import { type ReplayOptions, type ReplayProgress, replayTrace } from '../trace/r
 import { StageRecorder } from '../trace/stages.js';
 import type { Trace } from '../trace/trace.js';
 import { parseChoice, parseInteger, parseWords, usageError } from './arguments.js';
+import { faultsOf, sayFaults } from './fault-option.js';
 import { reportOf, resultJson, splitsOf } from './replay-report.js';
 import {
   bytesText,
@@ -46,6 +47,7 @@ It OVERWRITES the namespace.
   --limit N            the first N requests only
 
   --report FILE        out/report.html when left out; none for no report
+  --faults FILE        a fault plan for a simulated card: see ultima faults
   --perfetto FILE      out/trace.perfetto-trace when left out; none for no trace
   --json               the result as one JSON object on standard output
 
@@ -66,6 +68,7 @@ const options = {
   device: { type: 'string' },
   event: { type: 'string' },
   limit: { type: 'string' },
+  faults: { type: 'string' },
   report: { type: 'string', default: 'out/report.html' },
   perfetto: { type: 'string', default: 'out/trace.perfetto-trace' },
   json: { type: 'boolean', default: false },
@@ -81,6 +84,7 @@ interface Request {
   readonly nsid: number;
   readonly read: ReadTraceOptions;
   readonly replay: ReplayOptions & { readonly mode: 'recorded' | 'depth'; readonly seed: number };
+  readonly faultsPath: string | undefined;
   readonly reportPath: string | null;
   readonly perfettoPath: string | null;
   readonly isJson: boolean;
@@ -88,6 +92,7 @@ interface Request {
 
 export async function run(words: readonly string[], terminal: Terminal): Promise<number> {
   const request = understand(words);
+  const faults = await faultsOf(request.faultsPath);
   // The trace first: a malformed line must be known before any card is touched.
   const trace = await readTrace(request.path, request.read);
   terminal.say(
@@ -95,7 +100,7 @@ export async function run(words: readonly string[], terminal: Terminal): Promise
   );
   terminal.say(`input  ${request.path}`);
   terminal.say(`       ${traceText(trace)} (${trace.format})`);
-  const card = await openCard(seeded(request));
+  const card = await openCard(seeded(request), { faults });
   try {
     const controller = await NvmeController.open(card.fn);
     const namespace = await controller.namespace(request.nsid);
@@ -157,6 +162,7 @@ async function replayOn(namespace: Namespace, run: Run): Promise<number> {
     ];
     terminal.out(`\n${lines.join('\n')}\n`);
   }
+  sayFaults(inside, terminal);
   writeFiles(run, () => reportOf(subject));
   if (result.mismatches + result.failed === 0) return 0;
   const wrong = `${result.mismatches} wrong blocks, ${result.failed} failed requests`;
@@ -228,6 +234,7 @@ function understand(words: readonly string[]): Request {
   const count = { low: 1, high: Number.MAX_SAFE_INTEGER };
   return {
     path,
+    faultsPath: values.faults,
     card: values.card,
     nsid: parseInteger('namespace-id', values['namespace-id'], { low: 1, high: 2 ** 32 - 2 }),
     read: {

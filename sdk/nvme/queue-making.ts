@@ -7,8 +7,8 @@ import { completionDoorbell, submissionDoorbell } from '../spec/nvme/registers.j
 import { type BadCompletion, CompletionQueue } from './completion-queue.js';
 import type { Core } from './core.js';
 import { DataPointers, listPagesFor } from './data-pointer.js';
-import { type CompletionMode, inRange, maxQueueEntries } from './options.js';
-import type { Steps } from './procedure.js';
+import { type CompletionMode, inRange, maxQueueEntries, registerPollNs } from './options.js';
+import { type Steps, until } from './procedure.js';
 import {
   createCompletionQueue,
   createSubmissionQueue,
@@ -149,6 +149,8 @@ export function* createPair(core: Core, options: QueuePairOptions): Steps<QueueP
     yield* announcePair(core, pair);
   } catch (error) {
     pair.completion.detach(pair.submission);
+    // Without an answer the controller may know the rings: their memory stays until it was reset.
+    if (!wasAnswered(error)) yield* recovered(core);
     freePair(core, pair);
     throw error;
   }
@@ -218,11 +220,23 @@ export function* announcePair(core: Core, pair: QueuePair): Steps<void> {
   try {
     yield* createSubmissionQueue(admin, ring, { completionId: completion.id, priority });
   } catch (error) {
-    if (pair.ownsCompletion) {
+    // Without an answer a reset follows, which makes it forget both queues.
+    if (pair.ownsCompletion && wasAnswered(error)) {
       yield* deleteCompletionQueue(admin, completion.id, { allowsFailure: true });
     }
     throw error;
   }
+}
+
+/** The controller itself has refused: it is alive, and nothing was made. */
+function wasAnswered(error: unknown): boolean {
+  return error instanceof UltimaError && error.code === ErrorCode.commandFailed;
+}
+
+/** Wait for the end of a recovery that is under way; each of its steps has a deadline. */
+function* recovered(core: Core): Steps<void> {
+  const poll = { clock: core.clock, deadlineNs: Infinity, intervalNs: registerPollNs };
+  yield* until(() => core.life === null, poll);
 }
 
 function* announceCompletion(core: Core, pair: QueuePair): Steps<void> {

@@ -194,6 +194,11 @@ function* comeBack(core: Core): Steps<void> {
 }
 
 function giveUp(core: Core, cause: string): void {
+  const { registers } = core;
+  // It is told to stop as well; one that does not listen is stopped by the platform.
+  if (registers.status() !== null) {
+    registers.write32(Register.cc, Cc.en.put(registers.read32(Register.cc), 0));
+  }
   setBusMaster(core.fn, false);
   core.state = 'failed';
   core.setDead();

@@ -15,6 +15,7 @@ export {
 } from '../nvme/raw.js';
 export { hexDump, type Pattern, poison, TestBuffer } from './buffer.js';
 export { CommandLog } from './command-log.js';
+export { readFaultPlan } from './fault-plan.js';
 export { type LbaDistribution, LbaPicker } from './lba-picker.js';
 export { activeNamespaces, type BlockRange, NamespaceFixture, namespaceList } from './namespace.js';
 export { TestPrng } from './prng.js';

@@ -126,6 +126,9 @@ export class Command {
   /** Bytes moved by DMA and not yet charged to the link; the controller's own. */
   pendingToHostBytes = 0;
   pendingFromHostBytes = 0;
+  /** Bits of `CommandFault` and time that a fault plan adds; 0 without a plan. */
+  fault = 0;
+  faultNs = 0;
   /** Where it is in the controller: a `CommandState`; the controller's own. */
   state = 0;
   /** Next in a list of the controller. */

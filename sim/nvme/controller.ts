@@ -14,6 +14,7 @@ import type { Profile } from '../profiles/profile.js';
 import type { World } from '../world.js';
 import { Arbiter } from './arbiter.js';
 import { ControllerMemoryBuffer } from './cmb.js';
+import type { CommandJudge } from './command-fault.js';
 import { CommandPool } from './command-pool.js';
 import { ControllerCore } from './controller-core.js';
 import { DataPointer } from './data-pointer.js';
@@ -74,6 +75,8 @@ export class Controller implements Endpoint {
   private admin: AdminExecutor | null = null;
   private life: Life = 'off';
   private isShutDown = false;
+  /** It went down by itself, or with its bus: no host can know before it looks. */
+  private isSurprise = false;
   /** Counts changes of life: a timer of an earlier one finds nothing to do. */
   private epoch = 0;
   private readonly onReady: number;
@@ -140,6 +143,18 @@ export class Controller implements Endpoint {
     this.poster.observer = observer;
   }
 
+  /** A fault plan asks to see every command that was fetched. */
+  judgeBy(judge: CommandJudge | null): void {
+    this.core.judge = judge;
+  }
+
+  /** The controller stops by itself. @param code  of the crash log; null leaves none */
+  crash(code: number | null): void {
+    if (code !== null) this.admin?.crashed(code);
+    this.isSurprise = true;
+    this.fail();
+  }
+
   readBar(bar: number, offset: number): number {
     if (bar === 0) return this.registers.read(offset);
     return this.bufferAt(bar) ? this.bufferAt(bar)!.words[offset / 4]! : 0;
@@ -148,7 +163,9 @@ export class Controller implements Endpoint {
   writeBar(bar: number, offset: number, value: number): void {
     if (bar === 0 && offset >= doorbellBase) {
       if (this.life === 'on' && !this.isShutDown) this.doorbells.ring(offset, value);
-      else this.report(this.isShutDown ? 'shutdownIgnored' : 'doorbellDisabled', offset);
+      else if (!this.isSurprise) {
+        this.report(this.isShutDown ? 'shutdownIgnored' : 'doorbellDisabled', offset);
+      }
     } else if (bar === 0) {
       this.writeRegister(offset, value >>> 0);
     } else {
@@ -162,6 +179,7 @@ export class Controller implements Endpoint {
     this.stop();
     this.life = 'off';
     this.isShutDown = false;
+    this.isSurprise = kind !== 'function';
     this.registers.resetAll();
     if (this.memoryBuffer !== null) this.memoryBuffer.base = -1;
     if (kind !== 'power') return;
@@ -270,6 +288,7 @@ export class Controller implements Endpoint {
     if (this.life === 'disabling') this.report('sequence', Register.cc);
     this.epoch = (this.epoch + 1) | 0;
     this.isShutDown = false;
+    this.isSurprise = false;
     registers.setReady(0);
     registers.setShutdown(ShutdownStatus.none);
     const fault = enableFault(registers) ?? (this.isOnline ? null : 'the controller is offline');

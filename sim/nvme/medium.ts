@@ -209,6 +209,22 @@ export class Medium {
     return 0;
   }
 
+  /** One bit of a written block flips, and nothing knows. @returns whether there was one */
+  flipBit(lba: number, bit: number): boolean {
+    const { pool } = this;
+    const page = Math.floor(lba / pool.blocksPerPage);
+    const block = lba - page * pool.blocksPerPage;
+    const mask = maskOf(block, 1);
+    const old = this.cache.find(page);
+    if (old === unreadable || (pool.written[old]! & mask) === 0) return false;
+    const content = pool.take();
+    pool.copyBlocks(old, content, pool.allBlocks);
+    const at = block * pool.dataBytes + ((bit >>> 3) % pool.dataBytes);
+    pool.data[content]![at]! ^= 1 << (bit & 7);
+    this.unit++;
+    return this.writePage(page, content, mask, !this.cache.isDirty(page)) === 0;
+  }
+
   private fillPage(page: number, mask: number, how: PageFill): number {
     const { pool } = this;
     const { state, isDurable } = how;

@@ -6,6 +6,7 @@ import type { HostLink } from '../pcie/endpoint.js';
 import type { FirmwareProfile } from '../profiles/profile.js';
 import type { World } from '../world.js';
 import type { Command } from './command.js';
+import { CommandFault, type CommandJudge } from './command-fault.js';
 import { type CommandPool, CommandState } from './command-pool.js';
 import type { DataPointer } from './data-pointer.js';
 import type { Dma } from './dma.js';
@@ -16,6 +17,7 @@ import type { SubmissionQueue } from './submission-queue.js';
 
 const sqe = Sqe;
 const state = CommandState;
+const faults = CommandFault;
 const { first: fuseFirst, second: fuseSecond, normal: fuseNone } = Fuse;
 
 export interface PipelineParts {
@@ -41,6 +43,8 @@ export interface PipelineParts {
  */
 export class Pipeline implements CommandServices, FetchListener {
   onFatal: () => void = () => {};
+  /** A fault plan; null without one. */
+  judge: CommandJudge | null = null;
   protected admin: AdminExecutor | null = null;
   private io: Executor | null = null;
   protected readonly world: World;
@@ -94,7 +98,8 @@ export class Pipeline implements CommandServices, FetchListener {
       command.mediaEndNs = readyNs;
     }
     command.dataEndNs = Math.max(readyNs, nowNs + this.chargeLink(command));
-    this.poster.send(command, command.dataEndNs - nowNs + this.firmware.completeNs);
+    const delayNs = this.firmware.completeNs + command.faultNs;
+    this.poster.send(command, command.dataEndNs - nowNs + delayNs);
   }
 
   delay(command: Command, ns: number): void {
@@ -109,6 +114,7 @@ export class Pipeline implements CommandServices, FetchListener {
 
   mapData(command: Command, length: number): number {
     this.dma.name(command.queueId, command.cid);
+    if (command.fault !== 0 && this.isFetchLost(command, length)) return Status.dataTransferError;
     return this.dataPointer.map(command, length);
   }
 
@@ -184,6 +190,7 @@ export class Pipeline implements CommandServices, FetchListener {
     const isHeld = command.state === state.held;
     const isRunning = command.state === state.executing || command.state === state.delayed;
     if (!isHeld && !isRunning) return false;
+    if ((command.fault & faults.deaf) !== 0) return false;
     command.isAborted = true;
     if (isHeld) this.pool.queues[command.slot]!.fusedFirst = null;
     else this.executorOf(command)?.cancel(command);
@@ -216,6 +223,7 @@ export class Pipeline implements CommandServices, FetchListener {
 
   fetched(command: Command, queue: SubmissionQueue): void {
     this.decode(command, queue);
+    if (this.judge !== null) this.judge.judge(command);
     const slot = command.slot + 1;
     if (queue.slotOfCid[command.cid] !== 0) {
       this.checker.report('commandIdReused', { queue: queue.queueId, cid: command.cid });
@@ -256,6 +264,7 @@ export class Pipeline implements CommandServices, FetchListener {
 
   private begin(command: Command): void {
     command.state = state.executing;
+    if (command.fault !== 0 && this.isKept(command)) return;
     if (command.queueId !== 0) {
       this.io!.begin(command);
       return;
@@ -308,6 +317,22 @@ export class Pipeline implements CommandServices, FetchListener {
     }
   }
 
+  /** A fault keeps the command from its executor. */
+  private isKept(command: Command): boolean {
+    if ((command.fault & faults.writeFault) === 0) return (command.fault & faults.stuck) !== 0;
+    this.refuse(command, Status.writeFault);
+    return true;
+  }
+
+  /** What goes to the host is posted: only what is fetched, data or a list, can come back wrong. */
+  private isFetchLost(command: Command, length: number): boolean {
+    const isPoisoned = (command.fault & faults.poisoned) !== 0;
+    if (!isPoisoned && (command.fault & faults.refused) === 0) return false;
+    const isFetching = takesData(command.opcode) || length > 2 * this.memoryPageBytes;
+    if (isFetching) this.link.fetchFailed(isPoisoned);
+    return isFetching;
+  }
+
   private delayOver(slot: number): void {
     const command = this.pool.meetEvent(slot);
     if (command === null || command.state !== state.delayed) return;
@@ -333,4 +358,9 @@ export class Pipeline implements CommandServices, FetchListener {
     }
     return ns;
   }
+}
+
+/** Bits 1:0 of an opcode say which way data goes [NVMe-2.0 §3.3.3.1 OPC]. */
+function takesData(opcode: number): boolean {
+  return (opcode & 3) === 1;
 }

@@ -2,6 +2,7 @@ import { Cqe, completionBytes, completionDwords } from '../../sdk/spec/nvme/comp
 import type { HostLink } from '../pcie/endpoint.js';
 import type { World } from '../world.js';
 import type { Command } from './command.js';
+import { CommandFault } from './command-fault.js';
 import { type CommandPool, CommandState } from './command-pool.js';
 import type { CompletionQueue } from './completion-queue.js';
 import type { Dma } from './dma.js';
@@ -9,6 +10,7 @@ import type { Doorbells } from './doorbells.js';
 import type { InterruptSource } from './interrupt-source.js';
 
 const entry = Cqe;
+const faults = CommandFault;
 
 /** Sees every command when its completion entry is in host memory. Must not keep the command. */
 export interface CommandObserver {
@@ -98,7 +100,8 @@ export class Poster {
     const command = this.pool.meetEvent(slot);
     if (command === null) return;
     const queue = this.pool.queues[slot]!.completionQueue;
-    if (queue.isDeleted) this.forget(command);
+    const isLost = (command.fault & faults.lostEntry) !== 0;
+    if (queue.isDeleted || isLost) this.forget(command);
     else if (queue.backlogCount > 0 || !this.hasRoom(queue)) queue.pushBacklog(command);
     else this.post(queue, command);
   }
@@ -123,6 +126,10 @@ export class Poster {
     }
     submission.inFlight--;
     this.dma.name(command.queueId, command.cid);
+    if (command.fault !== 0 && !this.spoil(queue, command)) {
+      this.listener?.postFailed();
+      return;
+    }
     if (!this.dma.writeWords(queue.memory.at(queue.tail), words, 0, completionDwords)) {
       this.listener?.postFailed();
       return;
@@ -130,12 +137,41 @@ export class Poster {
     queue.advance();
     command.postedNs = this.world.nowNs;
     this.world.hostVisible();
-    if (queue.areInterruptsEnabled && this.interrupts.announce(queue.vector, queue.queueId === 0)) {
+    const isAnnounced = (command.fault & faults.lostInterrupt) === 0 && queue.areInterruptsEnabled;
+    if (isAnnounced && this.interrupts.announce(queue.vector, queue.queueId === 0)) {
       command.interruptNs = this.world.nowNs;
     }
     if (this.observer !== null) this.observer.completed(command);
     this.pool.release(command);
     this.listener?.slotFreed();
+  }
+
+  /**
+   * A fault: the entry goes out twice, or with an identifier that no command in flight has.
+   *
+   * @returns false when the host's memory refused the first of two
+   */
+  private spoil(queue: CompletionQueue, command: Command): boolean {
+    const { words } = this;
+    const submission = this.pool.queues[command.slot]!;
+    if ((command.fault & faults.wrongCid) !== 0) {
+      let cid = command.cid ^ 0x8000;
+      while (submission.slotOfCid[cid] !== 0) cid = (cid + 1) & 0xffff;
+      entry.cid.set(words, 0, cid);
+    }
+    if ((command.fault & faults.wrongQueue) !== 0) {
+      entry.sqid.set(words, 0, submission.queueId ^ 0x4000);
+    }
+    if ((command.fault & faults.wrongHead) !== 0) {
+      entry.sqhd.set(words, 0, Math.min(0xffff, submission.entries + submission.head));
+    }
+    const isDoubled = (command.fault & faults.doubledEntry) !== 0;
+    // One entry of the ring always stays empty, and the second of the two needs the last.
+    if (!isDoubled || queue.posted + 1 >= queue.entries - 1) return true;
+    if (!this.dma.writeWords(queue.memory.at(queue.tail), words, 0, completionDwords)) return false;
+    queue.advance();
+    entry.p.set(words, 0, queue.phase);
+    return true;
   }
 
   private forget(command: Command): void {

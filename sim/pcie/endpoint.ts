@@ -40,6 +40,8 @@ export interface HostLink {
    * announces is already in host memory.
    */
   raise(vector: number): void;
+  /** A read of the device came back poisoned, or with an abort: recorded as the standard asks. */
+  fetchFailed(isPoisoned: boolean): void;
   /** A posted write crosses the link in this time: a register write, or a DMA write alone. */
   readonly postedNs: number;
   /** A read crosses the link and comes back in this time, queueing and data apart. */

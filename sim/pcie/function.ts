@@ -205,13 +205,14 @@ export class SimFunction implements PciFunction, HostLink, BarTarget, ConfigTarg
    * bus mastering and interrupts work again after it, as after a reset through VFIO.
    */
   async reset(kind: FunctionReset): Promise<void> {
-    const words = this.registers.words.slice();
+    // While another reset runs there is nothing left to save: its end enumerates the function.
+    const words = this.isUp ? this.registers.words.slice() : null;
     const table = this.msixTable.save();
     if (kind === 'bus' && this.onBusReset !== null) this.onBusReset();
     else this.startReset(kind);
     const untilNs = this.clock.nowNs() + resetSettleNs;
     while (this.clock.nowNs() < untilNs) await this.clock.turn(untilNs);
-    if (!this.isUp) return;
+    if (!this.isUp || words === null) return;
     this.registers.restoreWritable(words);
     this.msixTable.restore(table);
     this.refresh();
@@ -260,6 +261,14 @@ export class SimFunction implements PciFunction, HostLink, BarTarget, ConfigTarg
 
   reserveRead(bytes: number): number {
     return this.link.reserveRead(bytes);
+  }
+
+  fetchFailed(isPoisoned: boolean): void {
+    const { registers } = this;
+    registers.set(express, Express.nonFatalDetected, 1);
+    // [PCIe-4.0 §7.5.1.1.4 Status] the requester of an aborted read knows it from its status alone.
+    if (!isPoisoned) registers.set(header, Header.receivedTargetAbort, 1);
+    else this.recordUncorrectable(UncorrectableErrors.poisonedTlp);
   }
 
   // BarTarget: what arrives over the link.
@@ -419,10 +428,13 @@ export class SimFunction implements PciFunction, HostLink, BarTarget, ConfigTarg
     if (!this.isUp) return;
     this.checker.report('memoryDisabled', { value: offset });
     this.registers.set(express, Express.unsupportedDetected, 1);
+    this.recordUncorrectable(UncorrectableErrors.unsupportedRequest);
+  }
+
+  private recordUncorrectable(error: { put(word: number, value: number): number }): void {
     const { uncorrectableStatus } = AdvancedErrors;
     const status = this.registers.get(advancedErrors, uncorrectableStatus);
-    const after = UncorrectableErrors.unsupportedRequest.put(status, 1);
-    this.registers.set(advancedErrors, uncorrectableStatus, after);
+    this.registers.set(advancedErrors, uncorrectableStatus, error.put(status, 1));
   }
 
   private reportFault(fault: DmaFault, iova: number): void {

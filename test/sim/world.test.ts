@@ -107,13 +107,31 @@ test('an action before event n runs after exactly n events', () => {
       ran++;
     });
     for (let i = 0; i < 6; i++) world.schedule(i, count, i);
-    world.beforeEvent(n, () => {
-      ranBefore = ran;
+    const look = world.register((argument) => {
+      ranBefore = ran + argument;
     });
+    world.beforeEvent(n, look, 100);
     world.advance(10);
-    assert.is(ranBefore, n);
+    assert.is(ranBefore, n + 100);
     assert.is(ran, 6);
   }
+});
+
+test('several actions before events run in the order of those, equal ones as they came', () => {
+  const world = new World();
+  const seen: number[] = [];
+  const event = world.register(() => seen.push(-1));
+  const look = world.register((argument) => seen.push(argument));
+  for (let i = 0; i < 4; i++) world.schedule(i, event, i);
+  world.beforeEvent(3, look, 30);
+  world.beforeEvent(1, look, 10);
+  world.beforeEvent(3, look, 31);
+  world.beforeEvent(0, look, 0);
+  const hash = world.eventHash;
+  world.advance(10);
+  assert.equal(seen, [0, -1, 10, -1, -1, 30, 31, -1]);
+  assert.is(world.eventCount, 4);
+  assert.not.equal(world.eventHash, hash);
 });
 
 test('every task that sleeps wakes, also when another task ran the world', async () => {

@@ -1,7 +1,8 @@
 import { main } from '../support/campaign.js';
 import { stormOfCard } from './card.js';
 import { stormOfDriver } from './driver.js';
+import { stormOfFaults } from './faults.js';
 
-const campaigns = { card: stormOfCard, driver: stormOfDriver };
+const campaigns = { card: stormOfCard, driver: stormOfDriver, faults: stormOfFaults };
 
 process.exitCode = await main('storm', campaigns, process.argv.slice(2));

@@ -160,6 +160,10 @@ export class AdminSet implements AdminExecutor, ControllerListener {
     this.record.logError(error);
   }
 
+  crashed(code: number): void {
+    this.captureTrouble(TelemetryReason.firmwareAssert, { 'assert-code': code });
+  }
+
   // What the subsystem tells.
 
   namespaceChanged(nsid: number): void {
@@ -272,9 +276,9 @@ export class AdminSet implements AdminExecutor, ControllerListener {
     this.context.services.failController();
   }
 
-  private captureTrouble(reason: number): void {
+  private captureTrouble(reason: number, more: Readonly<Record<string, number>> = {}): void {
     const { context } = this;
-    context.telemetry.captureTrouble(reason, telemetryFacts(context));
+    context.telemetry.captureTrouble(reason, { ...more, ...telemetryFacts(context) });
     if (EventFeature.telemetry.of(wantsEvents(context)) === 0) return;
     this.postEvent(EventType.notice, Notice.telemetryChanged, LogPage.telemetryController);
   }

@@ -6,7 +6,12 @@ export const telemetryAreas = { area1: 2, area2: 4, area3: 8 } as const; // gues
 export const telemetryBytes = (1 + telemetryAreas.area3) * telemetryBlockBytes;
 
 /** Reason identifier of the controller's own data: which of its troubles was the last. */
-export const TelemetryReason = { none: 0, keepAliveExpired: 1, sanitizeFailed: 2 } as const;
+export const TelemetryReason = {
+  none: 0,
+  keepAliveExpired: 1,
+  sanitizeFailed: 2,
+  firmwareAssert: 3,
+} as const;
 
 /**
  * What a controller remembers for its maker [NVMe-2.0 §8.24 Telemetry]: one capture that the host

@@ -36,6 +36,12 @@ export class PlainLink implements HostLink {
     this.raisedAtNs.push(this.world.nowNs);
   }
 
+  readonly fetchFailures: boolean[] = [];
+
+  fetchFailed(isPoisoned: boolean): void {
+    this.fetchFailures.push(isPoisoned);
+  }
+
   reserveWrite(bytes: number): number {
     this.upNs = Math.max(this.upNs, this.world.nowNs) + Math.ceil(bytes / 64);
     return this.upNs - this.world.nowNs + linkNs.posted;
@@ -67,6 +73,12 @@ export class ScriptedExecutor implements Executor, AdminExecutor {
   constructor(behaviour: Behaviour) {
     this.onBegin = behaviour;
     this.onFinish = behaviour;
+  }
+
+  readonly crashes: number[] = [];
+
+  crashed(code: number): void {
+    this.crashes.push(code);
   }
 
   begin(command: Command): void {
