@@ -43,6 +43,7 @@ export class NvmeController {
   private readonly core: Core;
   private readonly events: EventRequests;
   private defaultPair: QueuePair | null = null;
+  private makingPair: Promise<QueuePair> | null = null;
   private readonly opened: Namespace[] = [];
   private readonly lenders = new Set<QueueLender>();
 
@@ -279,9 +280,16 @@ export class NvmeController {
     if (!isInside) throw noNamespace(nsid, namespaceCount);
   }
 
-  private async ownPair(): Promise<QueuePair> {
-    this.defaultPair ??= await this.createQueuePair();
-    return this.defaultPair;
+  /** The pair of those who brought none; those who ask at the same time get the same one. */
+  private ownPair(): Promise<QueuePair> {
+    if (this.defaultPair !== null) return Promise.resolve(this.defaultPair);
+    this.makingPair ??= this.createQueuePair().then((pair) => {
+      this.defaultPair = pair;
+      return pair;
+    });
+    return this.makingPair.finally(() => {
+      this.makingPair = null;
+    });
   }
 
   /** Polling looks here every few milliseconds: status, time-outs, events. */

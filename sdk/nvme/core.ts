@@ -79,6 +79,8 @@ export class Core implements QueueKeeper {
   admin: AdminQueue | null = null;
   readonly pairs: QueuePair[] = [];
   readonly lent = new Set<LentQueue>();
+  /** Identifiers of pairs whose creation is under way. */
+  readonly promisedIds = new Set<number>();
   /** Set when the controller never comes back. */
   private isDead = false;
   shadow: ShadowMemory | null = null;
@@ -106,6 +108,10 @@ export class Core implements QueueKeeper {
 
   get isRecovering(): boolean {
     return this.life !== null;
+  }
+
+  get isRemoved(): boolean {
+    return this.state === 'removed';
   }
 
   /** Polling passes here now and then. */

@@ -6,7 +6,7 @@ import { highDword, lowDword } from '../units.js';
 import type { CommandResult, DmaSlice } from './admin-queue.js';
 import { blockStatusOf } from './block-status.js';
 import type { SegmentCursor } from './data-pointer.js';
-import { type AbortCause, type IoOptions, ioError } from './io-options.js';
+import { type AbortCause, endCause, type IoOptions, ioError } from './io-options.js';
 import type { SglUse } from './options.js';
 import { type Pump, pumpOf, type Waiter } from './pump.js';
 import type { QueuePair } from './queue-pair.js';
@@ -50,7 +50,7 @@ export class IoCommands implements SlotOwner {
    *
    * @returns their results in order; a failure is a result, not a rejection
    * @throws  as a rejection: RangeError for data that no data pointer can name; UltimaError
-   *   COMMAND_ABORTED, COMMAND_TIMEOUT with the outcome
+   *   COMMAND_ABORTED, COMMAND_TIMEOUT, DEVICE_REMOVED with the outcome
    */
   run(commands: readonly IoCommand[], options: IoOptions): Promise<readonly CommandResult[]> {
     for (const { data } of commands) if (data !== undefined) this.check(data);
@@ -207,7 +207,8 @@ class Running implements Waiter {
 
   private reject(status: BlockStatus, detail: number): void {
     const name = opcodeText(Sqe.opc.get(this.commands[0]!.words, 0), 'nvm');
-    this.run.reject(ioError(name, { status, detail, cause: this.cause }));
+    const cause = endCause(this.cause, this.owner.pair.isRemoved);
+    this.run.reject(ioError(name, { status, detail, cause }));
   }
 }
 

@@ -71,6 +71,12 @@ export function unstage(staged: Staged, memory: DmaSpace, isRead: boolean): void
 }
 
 export type AbortCause = 'none' | 'signal' | 'deadline';
+/** Why I/O did not come to its own end: somebody's wish, or the loss of the device. */
+type EndCause = AbortCause | 'removal';
+
+export function endCause(cause: AbortCause, isRemoved: boolean): EndCause {
+  return cause === 'none' && isRemoved ? 'removal' : cause;
+}
 
 /** What a promise is rejected with. */
 export function ioError(what: string, facts: IoFailure): UltimaError {
@@ -79,8 +85,9 @@ export function ioError(what: string, facts: IoFailure): UltimaError {
   const words = detail === 0 ? statusWords(status) : statusText(detail);
   let code: ErrorCode = ErrorCode.commandFailed;
   if (cause === 'deadline') code = ErrorCode.commandTimeout;
+  else if (cause === 'removal' && outcome !== 'failed') code = ErrorCode.deviceRemoved;
   else if (cause === 'signal' || outcome !== 'failed') code = ErrorCode.commandAborted;
-  const why = cause === 'none' ? '' : ` after its ${cause}`;
+  const why = whys[cause];
   return new UltimaError(code, `${what}: ${words}${why}; outcome: ${outcome}`, {
     status: detail,
     outcome,
@@ -88,10 +95,17 @@ export function ioError(what: string, facts: IoFailure): UltimaError {
   });
 }
 
+const whys = {
+  none: '',
+  signal: ' after its signal',
+  deadline: ' after its deadline',
+  removal: ' because the device is gone',
+} as const satisfies Record<EndCause, string>;
+
 export interface IoFailure {
   readonly status: Status;
   readonly detail: number;
-  readonly cause: AbortCause;
+  readonly cause: EndCause;
 }
 
 function statusWords(status: Status): string {

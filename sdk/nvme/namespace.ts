@@ -120,8 +120,9 @@ export class Namespace implements BlockDevice {
   /**
    * Read blocks; as many as the buffer holds.
    *
-   * @throws UltimaError COMMAND_FAILED with the status, COMMAND_ABORTED, COMMAND_TIMEOUT, each with
-   *   the outcome; RangeError or TypeError for blocks or memory that cannot be
+   * @throws UltimaError COMMAND_FAILED with the status, COMMAND_ABORTED, COMMAND_TIMEOUT,
+   *   DEVICE_REMOVED, each with the outcome; RangeError or TypeError for blocks or memory that
+   *   cannot be
    */
   read(lba: number, data: Data, options: TransferOptions = {}): Promise<void> {
     return this.transfer(BlockOp.read, { lba, data, options });

@@ -4,6 +4,7 @@ import type { BlockQueue } from './block-queue.js';
 import {
   type AbortCause,
   type Data,
+  endCause,
   type IoOptions,
   ioError,
   type Staged,
@@ -191,7 +192,8 @@ class Io implements Waiter {
   }
 
   private ended(): void {
-    const { settle, request, cause } = this;
+    const { settle, request } = this;
+    const cause = endCause(this.cause, this.owner.pair.isRemoved);
     const { status, detail, op } = request;
     this.owner.pump.leave(this);
     this.drop();

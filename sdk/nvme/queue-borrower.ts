@@ -117,6 +117,10 @@ export class BorrowedNamespace implements PairHost {
     return this.state === 'asked';
   }
 
+  get isRemoved(): boolean {
+    return this.fn.isRemoved;
+  }
+
   tick(nowNs: number): void {
     this.look();
     if (this.state !== 'open') return;

@@ -145,6 +145,7 @@ export function buildAdminPair(core: Core): QueuePair {
 export function* createPair(core: Core, options: QueuePairOptions): Steps<QueuePair> {
   const id = freeId(core);
   const pair = buildPair(core, partsOf(core, options, id));
+  core.promisedIds.add(id);
   try {
     yield* announcePair(core, pair);
   } catch (error) {
@@ -153,6 +154,8 @@ export function* createPair(core: Core, options: QueuePairOptions): Steps<QueueP
     if (!wasAnswered(error)) yield* recovered(core);
     freePair(core, pair);
     throw error;
+  } finally {
+    core.promisedIds.delete(id);
   }
   core.pairs.push(pair);
   return pair;
@@ -197,7 +200,7 @@ export function mostEntries(core: Core): number {
 /** A queue identifier that nobody uses. @throws UltimaError QUEUE_FULL */
 export function freeId(core: Core, most = core.limitsNow().submissionQueues): number {
   for (let id = 1; id <= most; id++) {
-    if (core.pairs.some((pair) => pair.id === id)) continue;
+    if (core.promisedIds.has(id) || core.pairs.some((pair) => pair.id === id)) continue;
     if (![...core.lent].some((queue) => queue.id === id)) return id;
   }
   throw new UltimaError(

@@ -12,6 +12,8 @@ export interface QueueKeeper {
   tick(nowNs: number): void;
   /** Whether something goes on that polling must drive at every turn. */
   readonly isRecovering: boolean;
+  /** The function is gone. */
+  readonly isRemoved: boolean;
 }
 
 const idleTurnsPerCheck = 16;
@@ -63,6 +65,11 @@ export class QueuePair {
 
   get isOpen(): boolean {
     return this.submission.isOpen;
+  }
+
+  /** The function is gone, and with it whatever was in flight. */
+  get isRemoved(): boolean {
+    return this.keeper.isRemoved;
   }
 
   /** Told of each stage of each command. */

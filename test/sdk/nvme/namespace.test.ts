@@ -35,6 +35,18 @@ test('plain bytes are copied in and out of device memory', async () => {
   await rig.close();
 });
 
+test('namespaces opened at the same time share a queue pair, and pairs made so differ', async () => {
+  const rig = await simRig('sim:simple?bytes=16MiB');
+  const { controller } = rig;
+  const made = await Promise.all([1, 2, 3].map(() => controller.createQueuePair()));
+  assert.is(new Set(made.map((pair) => pair.id)).size, 3);
+  for (const pair of controller.queuePairs.slice()) await controller.deleteQueuePair(pair);
+  const opened = await Promise.all([1, 2, 3].map(() => controller.namespace(1)));
+  assert.is(controller.queuePairs.length, 1);
+  for (const { queuePair } of opened) assert.is(queuePair, controller.queuePairs[0]);
+  await rig.close();
+});
+
 test('compare tells whether the blocks hold the data', async () => {
   const rig = await simRig('sim:simple?bytes=16MiB');
   const { namespace } = rig;

@@ -317,10 +317,12 @@ test('a card that is pulled out ends everything as unknown, and close still work
   const outcomes = await Promise.all(ends);
   assert.is(
     outcomes.every(
-      (end) => end === 'COMMAND_ABORTED unknown' || end === 'COMMAND_ABORTED not executed',
+      (end) => end === 'DEVICE_REMOVED unknown' || end === 'DEVICE_REMOVED not executed',
     ),
     true,
   );
+  const late = namespace.write(0, namespace.memory.allocate(page));
+  assert.is(await failureOf(late), 'DEVICE_REMOVED not executed');
   assert.is(controller.state, 'removed');
   assert.match(await failureOf(controller.reset()), /^DEVICE_REMOVED/);
   await controller.close();
@@ -352,11 +354,11 @@ test('promises on a lost card or a closed controller end as not executed', async
   const ends = early.map((promise) => failureOf(promise));
   await Promise.resolve();
   card.surpriseRemove();
-  for (const end of ends) assert.match(await end, /^COMMAND_ABORTED (unknown|not executed)$/);
-  assert.is(await failureOf(namespace.read(0, buffer)), 'COMMAND_ABORTED not executed');
+  for (const end of ends) assert.match(await end, /^DEVICE_REMOVED (unknown|not executed)$/);
+  assert.is(await failureOf(namespace.read(0, buffer)), 'DEVICE_REMOVED not executed');
   assert.is(
     await failureOf(namespace.verify({ lba: 0, blockCount: 1 })),
-    'COMMAND_ABORTED not executed',
+    'DEVICE_REMOVED not executed',
   );
   await controller.close();
   assert.match(await failureOf(namespace.flush()), /^COMMAND_ABORTED not executed/);
