@@ -1,6 +1,6 @@
-import { readFileSync, readlinkSync } from 'node:fs';
+import { closeSync, constants, openSync, readFileSync, readlinkSync } from 'node:fs';
 import { ErrorCode, UltimaError } from '../../sdk/errors.js';
-import { list, type Sysfs } from './sysfs.js';
+import { list, readText, type Sysfs } from './sysfs.js';
 
 const storageClass = '0x0108';
 
@@ -70,8 +70,7 @@ function rebind(sysfs: Sysfs, address: string, driver: string | null): void {
 
 /** A function whose namespaces somebody uses must not be pulled away under them. */
 function refuseHeld(sysfs: Sysfs, address: string): void {
-  const disks = sysfs.blockDevices(address);
-  for (const disk of disks) {
+  for (const disk of disksOf(sysfs, address)) {
     const holder = holderOf(sysfs, disk);
     if (holder === null) continue;
     throw new UltimaError(
@@ -82,19 +81,29 @@ function refuseHeld(sysfs: Sysfs, address: string): void {
   }
 }
 
+/**
+ * Disks as users have them. A namespace that several controllers share has a hidden device for each
+ * path, nvme0c1n1, and one that is used, nvme0n1.
+ */
+function disksOf(sysfs: Sysfs, address: string): readonly string[] {
+  const names = sysfs.blockDevices(address).map((name) => name.replace(/^(nvme\d+)c\d+/, '$1'));
+  return [...new Set(names)];
+}
+
 function holderOf(sysfs: Sysfs, disk: string): string | null {
   const parts = list(`${sysfs.root}/class/block/${disk}`).filter((name) => name.startsWith(disk));
   const names = [disk, ...parts];
-  const mounts = lines('/proc/self/mountinfo');
+  const mounts = lines('/proc/self/mountinfo').map((line) => line.split(' '));
   const swaps = lines('/proc/swaps');
   for (const name of names) {
-    const mount = mounts.find((line) => line.includes(` - `) && line.includes(` /dev/${name} `));
-    if (mount !== undefined) return `mounted at ${mount.split(' ')[4]}`;
+    const number = readText(`${sysfs.root}/class/block/${name}/dev`);
+    const mount = mounts.find((words) => words[2] === number || words.includes(`/dev/${name}`));
+    if (mount !== undefined) return `mounted at ${mount[4]}`;
     if (swaps.some((line) => line.startsWith(`/dev/${name} `))) return 'used as swap';
     const holders = list(`${sysfs.root}/class/block/${name}/holders`);
     if (holders.length > 0) return `held by ${holders.join(', ')}`;
   }
-  return opener(names);
+  return opener(names) ?? claimer(disk);
 }
 
 /** A process that has the raw device open, as far as this user may look. */
@@ -106,6 +115,20 @@ function opener(names: readonly string[]): string | null {
     }
   }
   return null;
+}
+
+/**
+ * What the lists above cannot show, for instance a mount in another container: the kernel refuses a
+ * second exclusive user of a disk and of its partitions (open(2), O_EXCL).
+ */
+function claimer(disk: string): string | null {
+  try {
+    closeSync(openSync(`/dev/${disk}`, constants.O_RDONLY | constants.O_EXCL));
+    return null;
+  } catch (error) {
+    const isBusy = error instanceof Error && 'code' in error && error.code === 'EBUSY';
+    return isBusy ? 'in exclusive use (a file system mounted elsewhere, RAID, LVM, …)' : null;
+  }
 }
 
 function linkTarget(path: string): string {

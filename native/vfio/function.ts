@@ -11,6 +11,7 @@ import { VfioInterrupts } from './interrupts.js';
 import type { Iommu } from './iommu.js';
 import { openIommufd } from './iommufd.js';
 import { type Lendable, type LentWindow, Loan } from './loan.js';
+import { iommufdNeed } from './node.js';
 import { Sysfs } from './sysfs.js';
 import { MappedBar, VfioConfigSpace } from './window.js';
 
@@ -21,7 +22,10 @@ export interface VfioOptions extends DmaSpaceOptions {
   readonly sysfs?: Sysfs;
   /** Left out: iommufd when both of its nodes exist, the legacy group otherwise. */
   readonly iommu?: IommuInterface;
-  /** Tells that the kernel wants the device back: stop I/O and close within a second or two. */
+  /**
+   * Tells that the kernel wants the device back, and again every few seconds: end I/O, then close.
+   * The device works until then. Left out, the function counts as removed and its I/O ends.
+   */
   readonly onRemovalRequest?: () => void;
 }
 
@@ -74,18 +78,15 @@ async function openIommu(sysfs: Sysfs, address: string, options: VfioOptions): P
   const { kernel } = options;
   const device = sysfs.vfioDevice(address);
   const group = sysfs.group(address);
-  if (
-    device !== null &&
-    options.iommu !== 'group' &&
-    (options.iommu === 'iommufd' || hasIommufd(kernel))
-  ) {
-    return openIommufd({ kernel, device });
+  if (device !== null && options.iommu !== 'group') {
+    if (options.iommu === 'iommufd' || hasIommufd(kernel, device)) {
+      return openIommufd({ kernel, device });
+    }
   }
   if (options.iommu === 'iommufd') {
     throw new UltimaError(
       ErrorCode.backendUnavailable,
-      `${address} has no character device for iommufd; the kernel needs CONFIG_IOMMUFD and ` +
-        'CONFIG_VFIO_DEVICE_CDEV (Linux 6.6 or later)',
+      `${address} has no character device for iommufd; ${iommufdNeed}`,
       { address },
     );
   }
@@ -100,11 +101,14 @@ async function openIommu(sysfs: Sysfs, address: string, options: VfioOptions): P
   return openGroup({ kernel, address, group });
 }
 
-function hasIommufd(kernel: Kernel): boolean {
-  const fd = kernel.open('/dev/iommu', OpenFlag.readWrite);
-  if (fd < 0) return false;
-  kernel.close(fd);
-  return true;
+/** Kernels that have only one of the two nodes exist: both must open for this user. */
+function hasIommufd(kernel: Kernel, device: string): boolean {
+  return ['/dev/iommu', `/dev/vfio/devices/${device}`].every((path) => {
+    const fd = kernel.open(path, OpenFlag.readWrite);
+    if (fd < 0) return false;
+    kernel.close(fd);
+    return true;
+  });
 }
 
 /**
@@ -155,8 +159,8 @@ class VfioFunction implements Lendable {
         this.isGone = true;
       });
       this.watch(VfioIrq.request, () => {
-        this.isGone = true;
-        options.onRemovalRequest?.();
+        if (options.onRemovalRequest === undefined) this.isGone = true;
+        else options.onRemovalRequest();
       });
     } catch (error) {
       this.release();

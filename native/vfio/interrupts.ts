@@ -8,14 +8,18 @@ import type { VfioDevice } from './device.js';
 /** One MSI-X vector: the eventfd that it signals, and who waits for it. */
 interface Vector {
   readonly eventfd: number;
+  /** Made for the first wait, and kept: whoever polls has none. */
   watcher: Watcher | null;
+  /** Fired, seen by the watcher and not taken yet. */
+  isPending: boolean;
   isMasked: boolean;
   waiters: (() => void)[];
 }
 
 /**
  * MSI-X vectors as eventfds, all connected in one call. The kernel owns the vector table, so a mask
- * is ours: a masked vector stays signalled in its eventfd and is seen once it is unmasked.
+ * is ours: a masked vector that fires stays pending and is seen once it is unmasked. A wait costs
+ * one call into the addon, which empties the eventfd.
  */
 export class VfioInterrupts implements Interrupts {
   readonly vectorCount: number;
@@ -47,6 +51,7 @@ export class VfioInterrupts implements Interrupts {
     this.vectors = eventfds.map((eventfd) => ({
       eventfd,
       watcher: null,
+      isPending: false,
       isMasked: false,
       waiters: [],
     }));
@@ -54,7 +59,8 @@ export class VfioInterrupts implements Interrupts {
 
   take(vector: number): boolean {
     const state = this.vector(vector);
-    return !state.isMasked && this.kernel.takeEvent(state.eventfd) > 0;
+    if (state.isMasked) return false;
+    return takePending(state) || this.kernel.takeEvent(state.eventfd) > 0;
   }
 
   mask(vector: number): void {
@@ -72,7 +78,8 @@ export class VfioInterrupts implements Interrupts {
     const state = this.vector(vector);
     for (;;) {
       if (this.vectors[vector] !== state) return false;
-      if (this.take(vector)) return true;
+      // What fires while there is a watcher reaches it: nothing is missed without a call.
+      if (state.watcher === null ? this.take(vector) : takePending(state)) return true;
       const leftNs = untilNs - this.clock.nowNs();
       if (leftNs <= 0) return false;
       await this.sleep(state, leftNs);
@@ -96,17 +103,20 @@ export class VfioInterrupts implements Interrupts {
       const wake = (): void => {
         clearTimeout(timer);
         state.waiters = state.waiters.filter((waiter) => waiter !== wake);
-        if (state.waiters.length === 0) this.stopWatching(state);
         resolve();
       };
+      // The timer keeps the process alive meanwhile, as a watcher does not.
       const timer = setTimeout(wake, limitMs);
       state.waiters.push(wake);
-      if (state.watcher !== null || state.isMasked) return;
-      state.watcher = this.kernel.watch(state.eventfd, () => {
-        for (const waiter of [...state.waiters]) waiter();
-      });
-      state.watcher.hold(true);
+      state.watcher ??= this.kernel.watch(state.eventfd, () => this.fired(state));
     });
+  }
+
+  private fired(state: Vector): void {
+    if (this.kernel.takeEvent(state.eventfd) === 0) return;
+    state.isPending = true;
+    if (state.isMasked) return;
+    for (const wake of [...state.waiters]) wake();
   }
 
   private stopWatching(state: Vector): void {
@@ -146,4 +156,10 @@ export class VfioInterrupts implements Interrupts {
     assert(state.eventfd >= 0, 'an enabled vector has an eventfd');
     return state;
   }
+}
+
+function takePending(state: Vector): boolean {
+  if (state.isMasked || !state.isPending) return false;
+  state.isPending = false;
+  return true;
 }

@@ -1,6 +1,11 @@
 import { ErrorCode, UltimaError } from '../../sdk/errors.js';
 import { Errno, errnoText, type Kernel } from '../kernel.js';
 
+/** Why a machine has no nodes of iommufd. */
+export const iommufdNeed =
+  'the kernel needs CONFIG_IOMMUFD and CONFIG_VFIO_DEVICE_CDEV (Linux 6.6 or later); ' +
+  'the group interface works without';
+
 /**
  * Open a device node, or say why not and what to do.
  *
@@ -17,7 +22,10 @@ export function claim(kernel: Kernel, path: string, flags: number): number {
     );
   }
   const remedies: Readonly<Record<number, string>> = {
-    [Errno.ENOENT]: "load vfio-pci and bind the device ('ultima bind')",
+    [Errno.ENOENT]:
+      path.startsWith('/dev/vfio/devices/') || path === '/dev/iommu'
+        ? iommufdNeed
+        : "load vfio-pci and bind the device ('ultima bind')",
     [Errno.EACCES]: `give this user the node: chown it, or a udev rule for SUBSYSTEM=="vfio"`,
     [Errno.EPERM]: 'this process may not use VFIO here',
     [Errno.ENODEV]: 'load the module vfio-pci',

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as assert from 'uvu/assert';
@@ -74,6 +74,32 @@ doctor('only a storage controller is bound, and one whose disk is held stays', (
   mkdirSync(join(root, 'sys/class/block/nvme0n1p1/holders/dm-0'), { recursive: true });
   assert.throws(() => bindToVfio(sysfs, '0000:02:00.0'), /\/dev\/nvme0n1 is held by dm-0/);
   assert.throws(() => bindToVfio(sysfs, '0000:09:00.0'), /no PCI function 0000:09:00.0/);
+});
+
+doctor('a namespace that controllers share is looked at where it is used, not at its path', () => {
+  const root = machine();
+  const sysfs = new Sysfs(join(root, 'sys'));
+  addFunction(root, '0000:02:00.0', { class: '0x010802', driver: 'nvme', group: '5' });
+  const paths = join(root, 'sys/bus/pci/devices/0000:02:00.0/nvme/nvme81');
+  mkdirSync(join(paths, 'nvme80c81n3'), { recursive: true });
+  mkdirSync(join(root, 'sys/class/block/nvme80n3/holders/md0'), { recursive: true });
+  assert.throws(() => bindToVfio(sysfs, '0000:02:00.0'), /\/dev\/nvme80n3 is held by md0/);
+  assert.is(sysfs.driver('0000:02:00.0'), 'nvme');
+});
+
+doctor('a disk is found mounted by its number where the mount has another name for it', () => {
+  const root = machine();
+  const sysfs = new Sysfs(join(root, 'sys'));
+  addFunction(root, '0000:02:00.0', { class: '0x010802', driver: 'nvme', group: '5' });
+  mkdirSync(join(root, 'sys/bus/pci/devices/0000:02:00.0/nvme/nvme80/nvme80n1'), {
+    recursive: true,
+  });
+  mkdirSync(join(root, 'sys/class/block/nvme80n1'), { recursive: true });
+  // Whatever this process has at /proc stands in for a disk mounted there.
+  const mount = readFileSync('/proc/self/mountinfo', 'utf8').split('\n');
+  const [, , number] = mount.map((line) => line.split(' ')).find((words) => words[4] === '/proc')!;
+  writeFileSync(join(root, 'sys/class/block/nvme80n1/dev'), `${number}\n`);
+  assert.throws(() => bindToVfio(sysfs, '0000:02:00.0'), /\/dev\/nvme80n1 is mounted at \//);
 });
 
 doctor.after(() => {

@@ -57,6 +57,8 @@ export class FakeKernel implements Kernel {
   ];
   isViable = true;
   hasIommufd = false;
+  /** Whether functions have a character device of their own; most kernels with iommufd have. */
+  hasCdev = true;
   barIsMappable = true;
   sparse: [offset: number, length: number][] | null = null;
   unmapsShort = false;
@@ -85,7 +87,9 @@ export class FakeKernel implements Kernel {
     if (refused < 0) return refused;
     if (path === '/dev/vfio/vfio') return this.fd('container');
     if (path === '/dev/iommu') return this.hasIommufd ? this.fd('iommu') : -Errno.ENOENT;
-    if (path.startsWith('/dev/vfio/devices/')) return this.fd('device');
+    if (path.startsWith('/dev/vfio/devices/')) {
+      return this.hasIommufd && this.hasCdev ? this.fd('device') : -Errno.ENOENT;
+    }
     if (!path.startsWith('/dev/vfio/')) return -Errno.ENOENT;
     return [...this.fds.values()].includes('group') ? -Errno.EBUSY : this.fd('group');
   }

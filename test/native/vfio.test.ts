@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as assert from 'uvu/assert';
 import { Errno } from '../../native/kernel.js';
+import { VfioIrq } from '../../native/uapi/vfio.js';
 import { openVfio, type VfioOptions } from '../../native/vfio/function.js';
 import { Sysfs } from '../../native/vfio/sysfs.js';
 import type { PciFunction } from '../../sdk/device.js';
@@ -275,14 +276,70 @@ vfio(
   },
 );
 
-vfio('the kernel asking for the device back marks it removed and tells the owner', async () => {
+vfio('the kernel asking for the device back tells the owner, who may end in order', async () => {
   const kernel = new FakeKernel();
-  const asked = new Promise<void>((resolve) => {
-    void open(kernel, { onRemovalRequest: resolve }).then(() => {
-      kernel.signalEvent(kernel.eventfdsOf.get(4)![0]!);
-    });
+  let asked = (): void => undefined;
+  const request = new Promise<void>((resolve) => {
+    asked = resolve;
   });
-  await asked;
+  const fn = await open(kernel, { onRemovalRequest: asked });
+  kernel.signalEvent(kernel.eventfdsOf.get(VfioIrq.request)![0]!);
+  await request;
+  assert.is(fn.isRemoved, false);
+  await fn.close();
+});
+
+for (const irq of ['request', 'error'] as const) {
+  vfio(`a function counts as removed after its ${irq} event when nobody listens`, async () => {
+    const kernel = new FakeKernel();
+    const fn = await open(kernel);
+    assert.is(fn.isRemoved, false);
+    kernel.signalEvent(kernel.eventfdsOf.get(VfioIrq[irq])![0]!);
+    // The fake calls back in the next turn of the event loop.
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.is(fn.isRemoved, true);
+    await fn.close();
+    assert.is(kernel.openCount, 0);
+  });
+}
+
+vfio('iommufd is taken by itself where both of its nodes are, the group elsewhere', async () => {
+  for (const [hasIommufd, hasCdev, first] of [
+    [true, true, 'deviceBindIommufd'],
+    [true, false, 'getApiVersion'],
+    [false, false, 'getApiVersion'],
+  ] as const) {
+    const kernel = new FakeKernel();
+    kernel.hasIommufd = hasIommufd;
+    kernel.hasCdev = hasCdev;
+    const fn = await open(kernel);
+    const calls = kernel.log.filter((call) => !/^(open|close) /.test(call));
+    assert.is(calls[0], first);
+    await fn.close();
+    assert.is(kernel.openCount, 0);
+  }
+});
+
+vfio('a wait costs one call once its vector is watched', async () => {
+  const kernel = new FakeKernel();
+  const fn = await open(kernel);
+  fn.interrupts.enable(1);
+  const fd = kernel.eventfdsOf.get(VfioIrq.msix)![0]!;
+  const far = fn.clock.nowNs() + 5e9;
+  let calls = 0;
+  const takeEvent = kernel.takeEvent.bind(kernel);
+  kernel.takeEvent = (one) => {
+    calls++;
+    return takeEvent(one);
+  };
+  for (let round = 0; round < 4; round++) {
+    const waiting = fn.interrupts.wait(0, far);
+    kernel.signalEvent(fd);
+    assert.is(await waiting, true);
+  }
+  // The first wait finds out by itself that nothing fired yet.
+  assert.is(calls, 5);
+  await fn.close();
 });
 
 vfio('each reason not to open a function is named with what to do', async () => {

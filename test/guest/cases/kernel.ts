@@ -1,4 +1,5 @@
-import { closeSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs';
+import { execFileSync, spawn } from 'node:child_process';
+import { closeSync, existsSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs';
 import * as assert from 'uvu/assert';
 import { bind, doctor, unbind } from '../../../native/index.js';
 import { Sysfs } from '../../../native/vfio/sysfs.js';
@@ -7,6 +8,7 @@ import { pattern, withController } from './function.js';
 
 const bytes = 64 * 1024;
 const start = 1024 * 1024;
+const mountPoint = '/mnt';
 
 /** The kernel's own driver and ours, on the same disk in turn. */
 export const kernelCases: readonly GuestCase[] = [
@@ -56,6 +58,46 @@ export const kernelCases: readonly GuestCase[] = [
     },
   },
   {
+    title: 'a mounted namespace that controllers share keeps its controller, and is named',
+    run: async () => {
+      const path = await disk(address.shared, 2);
+      execFileSync('mkfs.ext4', ['-q', path]);
+      execFileSync('mount', [path, mountPoint]);
+      try {
+        assert.throws(
+          () => bind(address.shared),
+          new RegExp(`${address.shared} stays with its driver: ${path} is mounted at /mnt`),
+        );
+        assert.is(new Sysfs().driver(address.shared), 'nvme');
+      } finally {
+        execFileSync('umount', [mountPoint]);
+      }
+    },
+  },
+  {
+    title: 'a file system mounted in another mount namespace keeps its controller too',
+    run: async () => {
+      const path = await disk(address.shared, 2);
+      const script = `mount ${path} ${mountPoint} && echo mounted && read line`;
+      const other = spawn('unshare', ['-m', 'sh', '-c', script], {
+        stdio: ['pipe', 'pipe', 'inherit'],
+      });
+      const ended = new Promise((resolve) => other.on('close', resolve));
+      await Promise.race([
+        new Promise((resolve) => other.stdout.once('data', resolve)),
+        ended.then(() => Promise.reject(new Error('the other process could not mount it'))),
+      ]);
+      try {
+        assert.throws(() => bind(address.shared), new RegExp(`${path} is in exclusive use`));
+        assert.is(new Sysfs().driver(address.shared), 'nvme');
+      } finally {
+        other.stdin.end('\n');
+        await ended;
+      }
+      unbind(address.shared, bind(address.shared));
+    },
+  },
+  {
     title: 'the doctor finds the IOMMU on and a bound controller ready',
     run: async () => {
       const driver = bind(address.cmb);
@@ -72,13 +114,15 @@ export const kernelCases: readonly GuestCase[] = [
   },
 ];
 
-/** The block device of the plain controller; the kernel needs a moment to make it. */
-export async function disk(): Promise<string> {
+/** The block device of a namespace, as users have it; the kernel needs a moment to make it. */
+export async function disk(at: string = address.plain, nsid = 1): Promise<string> {
   const sysfs = new Sysfs();
   for (let tries = 0; tries < 200; tries++) {
-    const [name] = sysfs.blockDevices(address.plain);
-    if (name !== undefined) return `/dev/${name}`;
+    const path = sysfs.blockDevices(at).find((name) => name.endsWith(`n${nsid}`));
+    // nvme3c3n2 is the path of a controller to nvme3n2.
+    const name = path?.replace(/c\d+(?=n)/, '');
+    if (name !== undefined && existsSync(`/dev/${name}`)) return `/dev/${name}`;
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
-  throw new Error(`the kernel's driver made no disk of ${address.plain}`);
+  throw new Error(`the kernel's driver made no disk of ${at}`);
 }
