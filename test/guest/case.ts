@@ -1,3 +1,6 @@
+import { inspect } from 'node:util';
+import { Assertion } from 'uvu/assert';
+
 /** One thing to be shown on the guest's hardware. It throws when it is not so. */
 export interface GuestCase {
   /** A statement that could be false. */
@@ -25,6 +28,8 @@ export async function runCases(group: string, cases: readonly GuestCase[]): Prom
       failed++;
       console.log(`FAIL ${group}: ${title}`);
       console.log(error instanceof Error ? error.stack : String(error));
+      if (error instanceof Assertion)
+        console.log(inspect({ found: error.actual, wanted: error.expects }));
     }
   }
   return failed;

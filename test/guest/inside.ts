@@ -1,10 +1,12 @@
 import { runCases } from './case.js';
+import { callCases } from './cases/calls.js';
 import { compareCases } from './cases/compare.js';
 import { conformanceCases } from './cases/conformance.js';
 import { crossCases } from './cases/cross.js';
 import { functionCases } from './cases/function.js';
 import { kernelCases } from './cases/kernel.js';
 import { lossCases } from './cases/loss.js';
+import { memoryCases } from './cases/memory.js';
 import { processCases } from './cases/process.js';
 import { toolCases } from './cases/tools.js';
 import { virtualCases } from './cases/virtual.js';
@@ -20,6 +22,8 @@ const seed = Number(words.find((word) => word.startsWith('seed='))?.slice('seed=
 
 const groups = {
   function: functionCases,
+  memory: memoryCases,
+  calls: callCases,
   kernel: kernelCases,
   process: processCases,
   workers: workersCases,

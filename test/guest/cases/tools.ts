@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import * as assert from 'uvu/assert';
 import { bind, unbind } from '../../../native/index.js';
 import { address, type GuestCase, Skip } from '../case.js';
+import { withBound } from './function.js';
 
 const program = fileURLToPath(new URL('../../../sdk/cli/main.js', import.meta.url));
 const trace = fileURLToPath(
@@ -20,6 +21,10 @@ export const toolCases: readonly GuestCase[] = [
   {
     title: `${replayedRequests} requests of a trace replay at depth, and every block is right`,
     run: replay,
+  },
+  {
+    title: 'a benchmark with two jobs moves data at its depth, and counts it as fio does',
+    run: bench,
   },
   ...[address.plain, address.protected].map((at) => ({
     title: `${commands.join(', ')} of ${at} say what nvme-cli says, field by field`,
@@ -56,6 +61,35 @@ function replay(): Promise<void> {
     unbind(address.plain, driver);
   }
   return Promise.resolve();
+}
+
+/** Figures of an emulator mean nothing: what is checked is that they fit together. */
+async function bench(): Promise<void> {
+  await withBound(address.plain, async () => {
+    const words = ['bench', '--card', `vfio:${address.plain}`, '--rw', 'randrw', '--bs', '4k'];
+    const run = ['--iodepth', '32', '--numjobs', '2', '--time_based', '--runtime', '1'];
+    const result = ultima([...words, ...run, '--size', '64m', '--output-format', 'json']);
+    assert.ok(isGroup(result) && Array.isArray(result.jobs));
+    assert.is(result.jobs.length, 2);
+    for (const job of result.jobs) {
+      assert.is(job.error, 0);
+      for (const direction of [job.read, job.write]) {
+        const { total_ios, io_bytes, iops, runtime, clat_ns } = direction;
+        assert.ok(total_ios > 0);
+        assert.is(io_bytes, total_ios * 4096);
+        assert.ok(Math.abs((iops * runtime) / 1000 / total_ios - 1) < 0.01);
+        // Little's law: no more than 32 are in flight at a time.
+        assert.ok(clat_ns.mean * total_ios < 32 * runtime * 1e6);
+      }
+      // Counted at each submission: those that ended together are replaced one by one.
+      const level = job.iodepth_level;
+      assert.ok(level['8'] + level['16'] + level['32'] > 75, JSON.stringify(level));
+      console.log(
+        `     ${Math.round(job.read.iops)} reads/s and ${Math.round(job.write.iops)} writes/s, ` +
+          `p99 ${Math.round(job.read.clat_ns.percentile['99.000000'] / 1000)} µs`,
+      );
+    }
+  });
 }
 
 /** What is not the same although both are right, and why; `*` is any index. */
