@@ -13,6 +13,8 @@ import { examine, type Finding } from './vfio/doctor.js';
 import { lendFunction, openVfio, type VfioOptions } from './vfio/function.js';
 import type { Loan, LoanDescription } from './vfio/loan.js';
 import { Sysfs } from './vfio/sysfs.js';
+import { parseVfioUserAddress } from './vfio-user/address.js';
+import { openVfioUser, type VfioUserOptions } from './vfio-user/function.js';
 
 export { type BuildResult, buildNative } from './build.js';
 export type { NativeKernel, Watcher } from './kernel.js';
@@ -21,6 +23,9 @@ export { ListeningSocket, peerGone, UnixSocket } from './socket.js';
 export type { Finding, Verdict } from './vfio/doctor.js';
 export type { IommuInterface } from './vfio/function.js';
 export type { LentWindow, Loan, LoanDescription } from './vfio/loan.js';
+
+/** What to choose when opening a function of another process; everything may be left out. */
+export type ServedOptions = Omit<VfioUserOptions, 'kernel'>;
 
 /** What to choose when opening a function; everything may be left out. */
 export type NativeOptions = Omit<VfioOptions, 'kernel' | 'sysfs'>;
@@ -55,6 +60,29 @@ export async function openFunction(
 export async function openAddress(address: string): Promise<PciFunction> {
   const { place, options } = parseVfioAddress(address);
   return openFunction(place, options);
+}
+
+/**
+ * Own the PCI function that a vfio-user server offers at a UNIX socket: no root, no kernel module,
+ * no IOMMU. A connection that ends is a function that is removed, unless `reconnectMs` says how
+ * long to wait for the server to come back.
+ *
+ * @param path of the socket
+ * @throws UltimaError BACKEND_UNAVAILABLE without the addon or without a server; what
+ *   `openVfioUser` throws
+ */
+export async function openServed(path: string, options: ServedOptions = {}): Promise<PciFunction> {
+  return openVfioUser(path, { ...options, kernel: theKernel() });
+}
+
+/**
+ * The same for an address of `open`: 'vfio-user:/run/card/cntrl'.
+ *
+ * @throws UltimaError ADDRESS_INVALID; as `openServed`
+ */
+export async function openServedAddress(address: string): Promise<PciFunction> {
+  const { path, options } = parseVfioUserAddress(address);
+  return openServed(path, options);
 }
 
 /**

@@ -75,6 +75,10 @@ export interface SocketCalls {
 export interface MemoryCalls {
   /** Zeroes. @returns descriptor */
   memfd(name: string, length: number): number;
+  /** What was written of one memfd into another of the same size. */
+  copyMemory(source: number, target: number): number;
+  /** The whole of a mapping shows another file from now on, at the same addresses. */
+  remap(buffer: ArrayBuffer, fd: number): number;
   /** Nobody changes its size any more. */
   fileSeal(fd: number): number;
   /** @returns 1 when it can never shrink; -EINVAL for what cannot be sealed */

@@ -40,7 +40,7 @@ export interface LoadResult {
 }
 
 /** What this package expects of the addon; native/src/addon.cc has the same number. */
-const interfaceVersion = 3;
+const interfaceVersion = 4;
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 

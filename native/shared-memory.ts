@@ -10,6 +10,7 @@ export class SharedMemory {
   /** Length 0 once closed. */
   readonly buffer: ArrayBuffer;
   private readonly kernel: NativeKernel;
+  private readonly name: string;
   private descriptor: number;
 
   /**
@@ -25,10 +26,9 @@ export class SharedMemory {
     const pageBytes = kernel.pageBytes();
     this.kernel = kernel;
     this.length = Math.ceil(length / pageBytes) * pageBytes;
-    this.descriptor = kernel.memfd(name, this.length);
-    if (this.descriptor < 0) throw exhausted(this.length, this.descriptor);
-    const sealed = kernel.fileSeal(this.descriptor);
-    const buffer = sealed < 0 ? sealed : kernel.map(this.descriptor, 0, this.length, true, false);
+    this.name = name;
+    this.descriptor = sealedMemory(kernel, name, this.length);
+    const buffer = kernel.map(this.descriptor, 0, this.length, true, false);
     if (typeof buffer === 'number') {
       kernel.close(this.descriptor);
       throw exhausted(this.length, buffer);
@@ -41,6 +41,26 @@ export class SharedMemory {
     return this.descriptor;
   }
 
+  /**
+   * Whoever was given the memory keeps what it is now, and neither sees nor changes it from here
+   * on: the same bytes stand in new memory at the same addresses, under a new descriptor.
+   *
+   * @throws UltimaError DMA_EXHAUSTED when there is no memory for the copy; nothing changed then
+   */
+  takeBack(): void {
+    if (this.descriptor < 0) return;
+    const { kernel } = this;
+    const fresh = sealedMemory(kernel, this.name, this.length);
+    let result = kernel.copyMemory(this.descriptor, fresh);
+    if (result >= 0) result = kernel.remap(this.buffer, fresh);
+    if (result < 0) {
+      kernel.close(fresh);
+      throw exhausted(this.length, result);
+    }
+    kernel.close(this.descriptor);
+    this.descriptor = fresh;
+  }
+
   /** Unmaps and closes it; whoever mapped the descriptor keeps the memory. Idempotent. */
   close(): void {
     if (this.descriptor < 0) return;
@@ -48,6 +68,16 @@ export class SharedMemory {
     this.kernel.close(this.descriptor);
     this.descriptor = -1;
   }
+}
+
+/** @returns a descriptor of zeroes whose size nobody changes */
+function sealedMemory(kernel: NativeKernel, name: string, length: number): number {
+  const fd = kernel.memfd(name, length);
+  if (fd < 0) throw exhausted(length, fd);
+  const sealed = kernel.fileSeal(fd);
+  if (sealed >= 0) return fd;
+  kernel.close(fd);
+  throw exhausted(length, sealed);
 }
 
 export interface DescriptorRange {

@@ -117,8 +117,13 @@ export class UnixSocket {
   /** Close what came and was not taken. @returns how many it was */
   dropDescriptors(): number {
     const dropped = this.takeDescriptors();
-    for (const fd of dropped) this.kernel.close(fd);
+    this.giveUp(dropped);
     return dropped.length;
+  }
+
+  /** Close descriptors that were taken and are not wanted. */
+  giveUp(descriptors: readonly number[]): void {
+    for (const fd of descriptors) this.kernel.close(fd);
   }
 
   /** Hold the thread until something can be received or the other end is gone. */

@@ -4,8 +4,8 @@ import type { FaultKind } from './faults/kinds.js';
 import type { FaultPlan } from './faults/plan.js';
 
 const forms =
-  "'sim:<profile>', 'sim:<profile>?key=value&key=value' or " +
-  "'vfio:<domain>:<bus>:<device>.<function>'";
+  "'sim:<profile>', 'sim:<profile>?key=value&key=value', " +
+  "'vfio:<domain>:<bus>:<device>.<function>' or 'vfio-user:<path of a socket>'";
 
 export interface OpenOptions {
   /** What goes wrong, and when: for a simulated card only. */
@@ -13,9 +13,11 @@ export interface OpenOptions {
 }
 
 /**
- * Open a card: the one place that chooses between the simulator and real hardware.
+ * Open a card: the one place that chooses between the simulator, real hardware and a card that
+ * another process serves.
  *
- * @param address  'sim:ultima-g2', 'sim:simple?bytes=1GiB&seed=7', 'vfio:0000:01:00.0'
+ * @param address  'sim:ultima-g2', 'sim:simple?bytes=1GiB&seed=7', 'vfio:0000:01:00.0',
+ *   'vfio-user:/run/card/cntrl'
  * @throws UltimaError ADDRESS_INVALID, PROFILE_UNKNOWN, PROFILE_INVALID, BACKEND_UNAVAILABLE, and
  *         DEVICE_UNSUPPORTED for a fault plan on real hardware
  */
@@ -25,6 +27,10 @@ export async function open(address: string, options: OpenOptions = {}): Promise<
   if (address.startsWith('vfio:')) {
     const { openAddress } = await import('../native/index.js');
     return openAddress(address);
+  }
+  if (address.startsWith('vfio-user:')) {
+    const { openServedAddress } = await import('../native/index.js');
+    return openServedAddress(address);
   }
   throw invalid(address);
 }
@@ -63,7 +69,7 @@ export interface CardInside {
 
 export interface OpenCard {
   readonly fn: PciFunction;
-  /** Null for real hardware. */
+  /** Null for real hardware and for a card in another process. */
   readonly inside: CardInside | null;
 }
 

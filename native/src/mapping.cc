@@ -211,6 +211,21 @@ Napi::Value unmap(const Napi::CallbackInfo& info) {
   return Napi::Number::New(env, result);
 }
 
+/// remap(buffer, fd): the whole of a mapping shows another file from now on, at the same addresses,
+/// without a moment in between
+Napi::Value remap(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  void* address = info[0].As<Napi::ArrayBuffer>().Data();
+  std::lock_guard<std::mutex> held(lock);
+  const auto found = live.find(address);
+  if (found == live.end()) return Napi::Number::New(env, -EINVAL);
+  void* pages = mmap(address, found->second.length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+                     info[1].As<Napi::Number>().Int32Value(), 0);
+  if (pages == MAP_FAILED) return Napi::Number::New(env, -errno);
+  madvise(address, found->second.length, MADV_DONTFORK);
+  return Napi::Number::New(env, 0);
+}
+
 Napi::Value addressOf(const Napi::CallbackInfo& info) {
   const BytesArgument bytes(info[0]);
   return Napi::Number::New(info.Env(), static_cast<double>(reinterpret_cast<uintptr_t>(bytes.data)));
@@ -246,6 +261,7 @@ void exportMapping(Napi::Env env, Napi::Object exports) {
   exports.Set("dropView", Napi::Function::New(env, dropView));
   exports.Set("isViewed", Napi::Function::New(env, isViewed));
   exports.Set("unmap", Napi::Function::New(env, unmap));
+  exports.Set("remap", Napi::Function::New(env, remap));
   exports.Set("addressOf", Napi::Function::New(env, addressOf));
   exports.Set("wasHit", Napi::Function::New(env, wasHit));
   exports.Set("memlockLimit", Napi::Function::New(env, memlockLimit));

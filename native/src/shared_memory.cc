@@ -6,7 +6,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <string>
+#include <vector>
 
 #include "errno_value.h"
 #include "owned_fd.h"
@@ -48,10 +50,40 @@ Napi::Value fileBytes(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), static_cast<double>(status.st_size));
 }
 
+/// Copies bytes from..end of a file to the same place in another. @returns 0 or -errno
+long copyRange(int source, int target, off_t from, off_t end) {
+  std::vector<char> block(1 << 18);
+  while (from < end) {
+    const size_t wanted = std::min<off_t>(end - from, static_cast<off_t>(block.size()));
+    const ssize_t count = ::pread(source, block.data(), wanted, from);
+    if (count <= 0) return count == 0 ? 0 : -errno;
+    if (::pwrite(target, block.data(), count, from) != count) return -errno;
+    from += count;
+  }
+  return 0;
+}
+
+/// copyMemory(source, target): what has been written of one memfd into another of the same size
+Napi::Value copyMemory(const Napi::CallbackInfo& info) {
+  const int source = fdArgument(info[0]);
+  const int target = fdArgument(info[1]);
+  off_t end = 0;
+  for (;;) {
+    const off_t start = ::lseek(source, end, SEEK_DATA);
+    // No data after this: ENXIO.
+    if (start < 0) return Napi::Number::New(info.Env(), errno == ENXIO ? 0 : -errno);
+    end = ::lseek(source, start, SEEK_HOLE);
+    if (end < 0) return Napi::Number::New(info.Env(), -errno);
+    const long result = copyRange(source, target, start, end);
+    if (result < 0) return Napi::Number::New(info.Env(), result);
+  }
+}
+
 }  // namespace
 
 void exportSharedMemory(Napi::Env env, Napi::Object exports) {
   exports.Set("memfd", Napi::Function::New(env, memfd));
+  exports.Set("copyMemory", Napi::Function::New(env, copyMemory));
   exports.Set("fileSeal", Napi::Function::New(env, fileSeal));
   exports.Set("fileIsSealed", Napi::Function::New(env, fileIsSealed));
   exports.Set("fileBytes", Napi::Function::New(env, fileBytes));

@@ -2,7 +2,7 @@ import type { DmaAccess, DmaOptions, DmaRegion, DmaSpace } from '../../sdk/devic
 import { ErrorCode, UltimaError } from '../../sdk/errors.js';
 import { GiB, KiB, MiB } from '../../sdk/units.js';
 import { errnoText, type Kernel } from '../kernel.js';
-import type { Iommu } from './iommu.js';
+import type { AddressSpace } from './iommu.js';
 import { IovaAllocator } from './iova-allocator.js';
 
 export interface DmaSpaceOptions {
@@ -29,6 +29,9 @@ interface Arena {
   readonly isOwnedByRegion: boolean;
 }
 
+/** Where the memory itself comes from: the kernel, or something that hands it out likewise. */
+export type MemorySource = Pick<Kernel, 'arena' | 'unmap' | 'addressOf' | 'pageBytes'>;
+
 /**
  * DMA memory of one function. Mapping costs the kernel 20 µs to milliseconds, so one arena is
  * mapped
@@ -36,8 +39,8 @@ interface Arena {
  * or write, gets a mapping of its own.
  */
 export class VfioDmaSpace implements DmaSpace {
-  private readonly kernel: Kernel;
-  private readonly iommu: Iommu;
+  private readonly kernel: MemorySource;
+  private readonly iommu: AddressSpace;
   private readonly addresses: IovaAllocator;
   private readonly poisonsFreed: boolean;
   private readonly arenaBytes: number;
@@ -45,7 +48,7 @@ export class VfioDmaSpace implements DmaSpace {
   private readonly regions = new Map<DmaRegion, Arena>();
   private isClosed = false;
 
-  constructor(kernel: Kernel, iommu: Iommu, options: DmaSpaceOptions = {}) {
+  constructor(kernel: MemorySource, iommu: AddressSpace, options: DmaSpaceOptions = {}) {
     this.kernel = kernel;
     this.iommu = iommu;
     this.poisonsFreed = options.poisonsFreed ?? false;

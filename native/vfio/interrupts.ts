@@ -3,7 +3,7 @@ import type { Clock, Interrupts } from '../../sdk/device.js';
 import { ErrorCode, UltimaError } from '../../sdk/errors.js';
 import { errnoText, type Kernel, type Watcher } from '../kernel.js';
 import { VfioIrq } from '../uapi/vfio.js';
-import type { VfioDevice } from './device.js';
+import type { IrqIndex } from './device.js';
 
 /** One MSI-X vector: the eventfd that it signals, and who waits for it. */
 interface Vector {
@@ -16,6 +16,13 @@ interface Vector {
   waiters: (() => void)[];
 }
 
+/** The interrupts of a device, as its owner connects them. */
+export interface IrqControl {
+  irq(index: number): Pick<IrqIndex, 'count'>;
+  setEventfds(index: number, eventfds: readonly number[]): void;
+  trigger(index: number, vector: number): void;
+}
+
 /**
  * MSI-X vectors as eventfds, all connected in one call. The kernel owns the vector table, so a mask
  * is ours: a masked vector that fires stays pending and is seen once it is unmasked. A wait costs
@@ -24,11 +31,11 @@ interface Vector {
 export class VfioInterrupts implements Interrupts {
   readonly vectorCount: number;
   private readonly kernel: Kernel;
-  private readonly device: VfioDevice;
+  private readonly device: IrqControl;
   private readonly clock: Clock;
   private vectors: Vector[] = [];
 
-  constructor(kernel: Kernel, device: VfioDevice, clock: Clock) {
+  constructor(kernel: Kernel, device: IrqControl, clock: Clock) {
     this.kernel = kernel;
     this.device = device;
     this.clock = clock;
@@ -84,6 +91,11 @@ export class VfioInterrupts implements Interrupts {
       if (leftNs <= 0) return false;
       await this.sleep(state, leftNs);
     }
+  }
+
+  /** The descriptors of the vectors that are enabled. */
+  get eventfds(): readonly number[] {
+    return this.vectors.map(({ eventfd }) => eventfd);
   }
 
   /** Fire a vector from software, through the kernel. */

@@ -17,13 +17,8 @@ export interface MapRequest {
   readonly access: DmaAccess;
 }
 
-/**
- * A device that this process owns, in an address space of its own: the legacy group interface or
- * iommufd. Both give the same.
- */
-export interface Iommu {
-  readonly kind: 'group' | 'iommufd';
-  readonly deviceFd: number;
+/** Device addresses, and memory put at them. */
+export interface AddressSpace {
   /** Usable device addresses, ascending; reserved windows are already left out. */
   readonly ranges: readonly AddressRange[];
   readonly pageBytes: number;
@@ -31,6 +26,15 @@ export interface Iommu {
   map(request: MapRequest): void;
   /** @throws UltimaError DMA_MAP_FAILED when the kernel unmapped anything but exactly this */
   unmap(iova: number, length: number): void;
+}
+
+/**
+ * A device that this process owns, in an address space of its own: the legacy group interface or
+ * iommufd. Both give the same.
+ */
+export interface Iommu extends AddressSpace {
+  readonly kind: 'group' | 'iommufd';
+  readonly deviceFd: number;
   /** Closes the device too. Idempotent. */
   close(): void;
 }

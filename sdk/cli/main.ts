@@ -80,6 +80,7 @@ ${lines.join('\n')}
 A CARD is an address:
   sim:ultima-g2        a simulated card, by the name of its profile ('ultima list' shows them)
   vfio:0000:01:00.0    a real one bound to vfio-pci
+  vfio-user:PATH       one that another process serves at a UNIX socket
 
 Try
   ultima replay fixtures/traces/ext4-sqlite.blkparse.gz

@@ -57,6 +57,36 @@ withKernel('nobody can cut our memory short, and it says so', (kernel) => {
   kernel.close(open);
 });
 
+withKernel(
+  'memory that is taken back keeps its bytes, its place, and no other reader',
+  (kernel) => {
+    const ours = new SharedMemory(kernel, 'taken', 1 << 20);
+    const words = new Uint32Array(ours.buffer);
+    const at = kernel.addressOf(ours.buffer);
+    const range = { offset: 0, length: 1 << 20, isWritable: true };
+    const theirs = new Uint32Array(mapDescriptor(kernel, ours.fd, range));
+    theirs[0] = 1;
+    theirs[100_000] = 2;
+    words[words.length - 1] = 3;
+    const before = ours.fd;
+    ours.takeBack();
+    assert.equal([words[0], words[1], words[100_000], words.at(-1)], [1, 0, 2, 3]);
+    assert.is(kernel.addressOf(ours.buffer), at);
+    theirs[0] = 77;
+    assert.is(words[0], 1);
+    words[1] = 88;
+    assert.is(theirs[1], 0);
+    const again = new Uint32Array(mapDescriptor(kernel, ours.fd, range));
+    assert.is(again[1], 88, 'the new descriptor shows the memory as it is');
+    assert.is(kernel.fileIsSealed(ours.fd), 1);
+    assert.is.not(ours.fd, before);
+    assert.is(kernel.fileBytes(before), -9, 'the old descriptor is closed');
+    kernel.unmap(theirs.buffer);
+    kernel.unmap(again.buffer);
+    ours.close();
+  },
+);
+
 withKernel('memory that its owner cuts short reads as zeroes and the process lives', (kernel) => {
   const fd = kernel.memfd('shrinks', 16_384);
   const words = new Uint32Array(

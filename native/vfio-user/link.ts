@@ -1,0 +1,68 @@
+import type { Clock } from '../../sdk/device.js';
+import { ErrorCode, UltimaError } from '../../sdk/errors.js';
+import { Header } from '../../sdk/spec/pcie/header.js';
+import { Region } from '../../sdk/spec/vfio-user/device.js';
+import { DmaTransfer } from '../../sdk/spec/vfio-user/dma.js';
+import type { NativeKernel } from '../kernel.js';
+import { UnixSocket } from '../socket.js';
+import { type Agreement, agree, ourMessageFds, ourTransferBytes } from './agreement.js';
+import { Channel } from './channel.js';
+import { RemoteDevice } from './remote-device.js';
+import type { ServerCommands } from './server-commands.js';
+
+export interface LinkOptions {
+  readonly kernel: NativeKernel;
+  readonly path: string;
+  readonly clock: Clock;
+  readonly timeoutMs: number;
+  readonly commands: ServerCommands;
+  readonly onDeath: () => void;
+}
+
+/** One connection to a server, and the device at its other end. */
+export class Link {
+  readonly channel: Channel;
+  readonly agreement: Agreement;
+  readonly device: RemoteDevice;
+  /** Bytes of configuration space. */
+  readonly configBytes: number;
+  /** Vendor and device, to know it again. */
+  readonly identity: number;
+
+  /**
+   * Connect, agree on a version, ask what is there. Holds the thread, for `timeoutMs` at most per
+   * answer.
+   *
+   * @throws UltimaError what `UnixSocket.connect`, `agree` and `RemoteDevice` throw
+   */
+  constructor(options: LinkOptions) {
+    const { kernel, path } = options;
+    const socket = UnixSocket.connect(kernel, path, ourMessageFds);
+    this.channel = new Channel({
+      ...options,
+      socket,
+      payloadLimit: DmaTransfer.layout.bytes + ourTransferBytes,
+    });
+    try {
+      this.agreement = agree(this.channel, path);
+      this.device = new RemoteDevice(this.channel, this.agreement, path);
+      const config = this.device.region(Region.config);
+      if (config.fd >= 0) this.channel.giveUp(config.fd);
+      if (config.length < Header.layout.bytes) throw shortConfig(path, config.length);
+      this.configBytes = config.length;
+      this.identity = this.device.read(Region.config, Header.vendorId.dword * 4, 4);
+    } catch (error) {
+      this.channel.die('it was of no use');
+      throw error;
+    }
+  }
+}
+
+function shortConfig(path: string, bytes: number): UltimaError {
+  return new UltimaError(
+    ErrorCode.deviceUnsupported,
+    `${path}: the device has ${bytes} bytes of configuration space, a PCI function has at least ` +
+      `${Header.layout.bytes}`,
+    { path, bytes },
+  );
+}
