@@ -5,8 +5,10 @@ import { Region } from '../../sdk/spec/vfio-user/device.js';
 import { Irq } from '../../sdk/spec/vfio-user/interrupt.js';
 import { msNs } from '../../sdk/units.js';
 import type { NativeKernel, Watcher } from '../kernel.js';
+import { UnixSocket } from '../socket.js';
 import { type DmaSpaceOptions, VfioDmaSpace } from '../vfio/dma-space.js';
 import { type IrqControl, VfioInterrupts } from '../vfio/interrupts.js';
+import { ourMessageFds } from './agreement.js';
 import { PumpingClock } from './clock.js';
 import { Link } from './link.js';
 import type { RemoteDevice } from './remote-device.js';
@@ -174,7 +176,7 @@ class VfioUserFunction implements PciFunction, Reach, IrqControl {
 
   private connect(timeoutMs: number): Link {
     return new Link({
-      kernel: this.kernel,
+      socket: UnixSocket.connect(this.kernel, this.path, ourMessageFds),
       path: this.path,
       clock: this.clock,
       timeoutMs,

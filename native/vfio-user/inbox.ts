@@ -14,6 +14,7 @@ export type Received = 'nothing' | 'message' | string;
 export class Inbox {
   readonly words: Uint32Array;
   private readonly bytes: Uint8Array;
+  private readonly header: Uint8Array;
   private readonly socket: UnixSocket;
   private readonly limitOf: (words: Uint32Array) => number;
   private have = 0;
@@ -29,6 +30,7 @@ export class Inbox {
     this.limitOf = limitOf;
     this.words = new Uint32Array(Math.ceil(limitBytes / 4));
     this.bytes = new Uint8Array(this.words.buffer);
+    this.header = this.bytes.subarray(0, headerBytes);
   }
 
   /** Of the message that came last. */
@@ -49,7 +51,10 @@ export class Inbox {
       this.size = headerBytes;
     }
     for (;;) {
-      const count = this.socket.receive(this.bytes.subarray(this.have, this.size));
+      // Looking whether there is something happens often, and allocates nothing.
+      const isFresh = this.have === 0 && this.size === headerBytes;
+      const into = isFresh ? this.header : this.bytes.subarray(this.have, this.size);
+      const count = this.socket.receive(into);
       if (count === peerGone) return 'it closed the connection';
       if (this.socket.refusedCount > 0) return 'it sent more descriptors than were agreed on';
       if (count === 0) return 'nothing';

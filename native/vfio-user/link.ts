@@ -3,15 +3,16 @@ import { ErrorCode, UltimaError } from '../../sdk/errors.js';
 import { Header } from '../../sdk/spec/pcie/header.js';
 import { Region } from '../../sdk/spec/vfio-user/device.js';
 import { DmaTransfer } from '../../sdk/spec/vfio-user/dma.js';
-import type { NativeKernel } from '../kernel.js';
-import { UnixSocket } from '../socket.js';
-import { type Agreement, agree, ourMessageFds, ourTransferBytes } from './agreement.js';
+import type { UnixSocket } from '../socket.js';
+import { type Agreement, agree, ourTransferBytes } from './agreement.js';
 import { Channel } from './channel.js';
 import { RemoteDevice } from './remote-device.js';
 import type { ServerCommands } from './server-commands.js';
 
 export interface LinkOptions {
-  readonly kernel: NativeKernel;
+  /** Connected; the link owns it. */
+  readonly socket: UnixSocket;
+  /** Where it leads, for messages. */
   readonly path: string;
   readonly clock: Clock;
   readonly timeoutMs: number;
@@ -30,17 +31,15 @@ export class Link {
   readonly identity: number;
 
   /**
-   * Connect, agree on a version, ask what is there. Holds the thread, for `timeoutMs` at most per
+   * Agree on a version, ask what is there. Holds the thread, for `timeoutMs` at most per
    * answer.
    *
-   * @throws UltimaError what `UnixSocket.connect`, `agree` and `RemoteDevice` throw
+   * @throws UltimaError what `agree` and `RemoteDevice` throw
    */
   constructor(options: LinkOptions) {
-    const { kernel, path } = options;
-    const socket = UnixSocket.connect(kernel, path, ourMessageFds);
+    const { path } = options;
     this.channel = new Channel({
       ...options,
-      socket,
       payloadLimit: DmaTransfer.layout.bytes + ourTransferBytes,
     });
     try {
