@@ -125,12 +125,15 @@ class VfioUserFunction implements PciFunction, Reach, IrqControl {
 
   /** Configuration space and interrupts are afterwards as they were. */
   async reset(_kind: FunctionReset): Promise<void> {
+    const saved = this.saveConfig();
     const device = this.device();
     if (device === null) throw this.removed('resetting');
-    const saved = this.saveConfig();
-    await device.reset();
+    await device.reset().catch((error: unknown) => {
+      // A function that comes back after its server has died over this comes back reset.
+      if (device.isAlive || this.device() === null) throw error;
+    });
     this.restoreConfig(saved);
-    this.connectInterrupts(device);
+    if (this.link.device === device) this.connectInterrupts(device);
   }
 
   close(): Promise<void> {

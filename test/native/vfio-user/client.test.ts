@@ -394,6 +394,19 @@ withServer('with reconnectMs the function comes back, reset and with its memory'
   assert.ok(memory[1]?.[1].startsWith('63000000'), 'the new server sees the memory as it is');
 });
 
+withServer('a server that dies over a reset, and comes back, has done it', async (fake) => {
+  const deviations = [{ command: Ask.reset, at: 2, instead: 'close' as const }];
+  await fake.plan({ deviations });
+  const fn = await openServed(path, { arenaBytes, reconnectMs: 10_000 });
+  fn.config.write16(4, 0x0006);
+  await fn.reset('function');
+  assert.is(fn.isRemoved, false);
+  assert.is(fn.config.read16(4), 0x0006);
+  await fn.close();
+  const sent = (await fake.report()).heard.map(({ hex }) => hex);
+  assert.is(sent.filter((hex) => hex === command(13, '')).length, 3);
+});
+
 withServer('memory is out of reach of a server whose connection ended', async (fake) => {
   const deviations = [{ command: Ask.read, at: 2, instead: 'close' as const }];
   await served(fake, { deviations }, async (fn) => {
