@@ -20,6 +20,8 @@ const idleTurnsPerCheck = 16;
 
 /** Longest time that hybrid mode spins before it sleeps on the interrupt. */
 const longestSpinNs = 50 * usNs;
+/** When completions take longer than that, one wait of so many spins, to see if they still do. */
+const waitsPerTrial = 16;
 
 /**
  * A submission queue with the completion queue that serves it. One thread polls it. Commands are
@@ -37,6 +39,8 @@ export class QueuePair {
   readonly priority: number;
   /** Learnt time between going idle and the next completion, for hybrid mode. */
   private learntNs = 10 * usNs;
+  /** Waits since the last one that spun. */
+  private waitsAsleep = 0;
   private depth = 0;
   private idleTurns = 0;
   private checkAtNs = 0;
@@ -120,15 +124,31 @@ export class QueuePair {
     const startNs = this.clock.nowNs();
     const vector = this.completion.vector;
     if (this.mode === 'hybrid') {
-      const spinUntilNs = Math.min(untilNs, startNs + Math.min(longestSpinNs, 2 * this.learntNs));
+      const spinUntilNs = Math.min(untilNs, startNs + this.spinNs());
       while (!this.completion.hasEntry() && this.clock.nowNs() < spinUntilNs) {
         await this.clock.turn(spinUntilNs);
       }
     }
-    if (!this.completion.hasEntry()) await this.interrupts.wait(vector, untilNs);
-    else this.interrupts.take(vector);
+    const isFound = this.completion.hasEntry();
+    if (isFound) this.interrupts.take(vector);
+    else await this.interrupts.wait(vector, untilNs);
+    if (this.mode === 'hybrid') this.learn(this.clock.nowNs() - startNs, isFound);
+  }
+
+  /** Twice the time that completions take; nothing when they take longer than a spin may last. */
+  private spinNs(): number {
+    if (this.learntNs <= longestSpinNs) return Math.min(longestSpinNs, 2 * this.learntNs);
+    if (++this.waitsAsleep < waitsPerTrial) return 0;
+    this.waitsAsleep = 0;
+    return longestSpinNs;
+  }
+
+  private learn(waitedNs: number, isFound: boolean): void {
+    // A trial that found its completion proves that spinning pays again. Times of waits asleep have
+    // the way through the kernel in them.
+    if (isFound && this.learntNs > longestSpinNs) this.learntNs = Math.min(waitedNs, longestSpinNs);
     // An eighth of the new, seven eighths of the old: one stray wait does not change the habit.
-    this.learntNs += (this.clock.nowNs() - startNs - this.learntNs) / 8;
+    else this.learntNs += (waitedNs - this.learntNs) / 8;
   }
 
   /** The memory of the rings is about to go: never look at it again. */
