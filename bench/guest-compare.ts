@@ -27,7 +27,8 @@ async function run(): Promise<Figures> {
     conditions: {
       device: "QEMU's NVMe controller under TCG: an emulator's time, only ratios mean something",
       baseline: 'fio, io_uring, direct, on the Linux nvme driver',
-      cpu: 'busy time of all processors of the guest, interrupts included',
+      processorTime: 'busy time of all processors of the guest, interrupts included',
+      rounds: 'three in turn, median; a ratio is the median of the rounds',
       ...machine(),
     },
     figures,

@@ -17,7 +17,7 @@ export function whyNotGuest(directory: string): string | null {
   const script = `${root}test/guest/prepare.sh`;
   const prepared = spawnSync('bash', [script, directory], { encoding: 'utf8' });
   if (prepared.status === 0) {
-    console.log(prepared.stdout.trim());
+    console.error(prepared.stdout.trim());
     return null;
   }
   const said = `${prepared.stderr}`.trim().split('\n').at(-1) ?? '';
