@@ -12,6 +12,7 @@ import { memoryBufferBar } from './nvme/registers.js';
 import { strideBytesOf } from './nvme/shadow-doorbells.js';
 import { Subsystem } from './nvme/subsystem.js';
 import { sriov } from './pcie/capabilities.js';
+import type { ForeignHost } from './pcie/device-memory.js';
 import { SimFunction } from './pcie/function.js';
 import { LinkTiming } from './pcie/link.js';
 import type { RootPort } from './pcie/root-port.js';
@@ -41,6 +42,8 @@ export interface SimCardOptions {
   readonly file?: string;
   /** What goes wrong, and when. */
   readonly faults?: FaultPlan;
+  /** Who takes the place of a driver in this process, for the physical function. */
+  readonly foreignHost?: ForeignHost;
   /** Other command sets than the card's own: for tests of the card itself. */
   readonly commandSets?: MakeCommandSets;
 }
@@ -63,6 +66,7 @@ export class SimCard implements FaultTarget {
   private readonly file: string | null;
   private readonly injector: FaultInjector | null;
   private readonly onPowerCut: number;
+  private readonly foreignHost: ForeignHost | null;
   private readonly commandSets: MakeCommandSets;
   private isPowered = true;
 
@@ -73,6 +77,7 @@ export class SimCard implements FaultTarget {
     this.checker = new Checker(this.world);
     this.link = new LinkTiming(this.world, options.profile.link, options.rootPort ?? null);
     this.file = options.file ?? null;
+    this.foreignHost = options.foreignHost ?? null;
     this.commandSets = options.commandSets ?? makeCommandSets;
     this.subsystem = new Subsystem({
       world: this.world,
@@ -237,6 +242,7 @@ export class SimCard implements FaultTarget {
       vectors: controller.vectors,
       virtualFunctions: isVirtual ? 0 : controller.virtualFunctions,
       isVirtual,
+      ...(isVirtual || this.foreignHost === null ? {} : { foreignHost: this.foreignHost }),
     });
     const nvme = new Controller({
       world,

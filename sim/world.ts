@@ -98,6 +98,26 @@ export class World {
     this.runTo(this.nowNs + ns, false);
   }
 
+  /** When the earliest event is due; Infinity when none waits. */
+  get earliestNs(): number {
+    return this.queue.earliestNs;
+  }
+
+  /** Run every event that is due until then. Time stops at the last of them. */
+  runEvents(untilNs: number): void {
+    assert(!this.isRunning, 'an event handler must not move time');
+    this.isRunning = true;
+    try {
+      const queue = this.queue;
+      while (queue.earliestNs <= untilNs) {
+        queue.take();
+        this.runOne(queue.timeNs, queue.handler, queue.argument);
+      }
+    } finally {
+      this.isRunning = false;
+    }
+  }
+
   /**
    * Run to the next thing that a host can see, including all else of the same nanosecond; at most
    * to `untilNs`. Returns at once when there is something that the host has not looked at since the

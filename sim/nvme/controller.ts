@@ -24,7 +24,7 @@ import type { AdminExecutor, ControllerServices, Executor } from './executor.js'
 import { Fetcher } from './fetcher.js';
 import { InterruptSource } from './interrupt-source.js';
 import { type CommandObserver, Poster } from './poster.js';
-import { Queues } from './queues.js';
+import { Queues, type QueueWatcher } from './queues.js';
 import { enableFault, memoryBufferBar, Registers } from './registers.js';
 import { ShadowDoorbells, strideBytesOf } from './shadow-doorbells.js';
 
@@ -136,6 +136,21 @@ export class Controller implements Endpoint {
   attach(admin: AdminExecutor, io: Executor): void {
     this.admin = admin;
     this.core.attach(admin, io);
+  }
+
+  /** Doorbells that somebody writes into memory: what this tells it about queues. */
+  watchQueues(watcher: QueueWatcher): void {
+    this.queues.watcher = watcher;
+  }
+
+  /** Queue pairs for I/O that exist now. */
+  get ioQueueCount(): number {
+    return this.queues.ioCount;
+  }
+
+  /** Completion entries posted since the card was made. */
+  get completedCount(): number {
+    return this.poster.postedCount;
   }
 
   /** Sees every command when its completion entry is in host memory; null turns it off. */

@@ -1,5 +1,5 @@
 import { assert } from '../../sdk/assert.js';
-import type { HostMemory } from '../pcie/host-memory.js';
+import type { DeviceMemory } from '../pcie/device-memory.js';
 import type { ControllerMemoryBuffer } from './cmb.js';
 import { bitBucketAddress, type SegmentList } from './command.js';
 
@@ -10,10 +10,10 @@ import { bitBucketAddress, type SegmentList } from './command.js';
  */
 export class Dma {
   readonly hasBuffer: boolean;
-  private readonly memory: HostMemory;
+  private readonly memory: DeviceMemory;
   private readonly buffer: ControllerMemoryBuffer | null;
 
-  constructor(memory: HostMemory, buffer: ControllerMemoryBuffer | null) {
+  constructor(memory: DeviceMemory, buffer: ControllerMemoryBuffer | null) {
     this.memory = memory;
     this.buffer = buffer;
     this.hasBuffer = buffer !== null;

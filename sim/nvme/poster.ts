@@ -43,6 +43,7 @@ export interface PosterParts {
  */
 export class Poster {
   observer: CommandObserver | null = null;
+  postedCount = 0;
   listener: PostListener | null = null;
   private readonly world: World;
   private readonly link: HostLink;
@@ -135,6 +136,7 @@ export class Poster {
       return;
     }
     queue.advance();
+    this.postedCount++;
     command.postedNs = this.world.nowNs;
     this.world.hostVisible();
     const isAnnounced = (command.fault & faults.lostInterrupt) === 0 && queue.areInterruptsEnabled;

@@ -25,10 +25,18 @@ export interface AdminQueuePlace {
   readonly completionEntries: number;
 }
 
+/** Follows which doorbells lead to a queue: number 2q is the tail of queue q, 2q + 1 its head. */
+export interface QueueWatcher {
+  created(doorbell: number): void;
+  /** Every queue is gone. */
+  cleared(): void;
+}
+
 /** All queues of a controller by number; 0 is the admin queue. */
 export class Queues {
   readonly submission: (SubmissionQueue | null)[];
   readonly completion: (CompletionQueue | null)[];
+  watcher: QueueWatcher | null = null;
   private readonly limits: QueueLimits;
   private readonly dma: Dma;
   private submissionCount: number;
@@ -50,6 +58,11 @@ export class Queues {
     return this.submission.some(isIoQueue) || this.completion.some(isIoQueue);
   }
 
+  /** Submission queues for I/O. */
+  get ioCount(): number {
+    return this.submission.filter(isIoQueue).length;
+  }
+
   setCounts(counts: { readonly submission: number; readonly completion: number }): void {
     this.submissionCount = Math.min(counts.submission, this.limits.pairs);
     this.completionCount = Math.min(counts.completion, this.limits.pairs);
@@ -68,6 +81,7 @@ export class Queues {
     this.completion.fill(null);
     this.submissionCount = this.limits.pairs;
     this.completionCount = this.limits.pairs;
+    this.watcher?.cleared();
   }
 
   createAdmin(place: AdminQueuePlace): void {
@@ -96,6 +110,8 @@ export class Queues {
       priority: 0,
       completionQueue,
     });
+    this.watcher?.created(0);
+    this.watcher?.created(1);
   }
 
   /** [NVMe-2.0 §5.3 Create I/O Completion Queue] */
@@ -110,6 +126,7 @@ export class Queues {
     const memory = this.place(request, completionBytes);
     if (typeof memory === 'number') return memory;
     this.completion[queueId] = new CompletionQueue({ ...request, memory });
+    this.watcher?.created(2 * queueId + 1);
     return 0;
   }
 
@@ -129,6 +146,7 @@ export class Queues {
     if (typeof memory === 'number') return memory;
     this.submission[queueId] = new SubmissionQueue({ ...request, memory, completionQueue });
     completionQueue.users++;
+    this.watcher?.created(2 * queueId);
     return 0;
   }
 

@@ -1,4 +1,4 @@
-import type { HostMemory } from './host-memory.js';
+import type { DeviceMemory } from './device-memory.js';
 
 /**
  * What happens to an endpoint. 'function': function-level reset. 'bus': hot reset, also what a lost
@@ -30,7 +30,7 @@ export interface Endpoint {
  */
 export interface HostLink {
   /** DMA: the host's memory through the IOMMU. */
-  readonly memory: HostMemory;
+  readonly memory: DeviceMemory;
   /** Bus Master Enable, power and link: without them DMA faults and interrupts are lost. */
   readonly isBusMaster: boolean;
   /** Interrupt vectors of the function. */

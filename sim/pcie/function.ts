@@ -22,25 +22,23 @@ import {
   setBarAddress,
 } from './capabilities.js';
 import type { ConfigRegisters } from './config-space.js';
+import {
+  type DeviceMemory,
+  type DmaFault,
+  type ForeignHost,
+  ruleOfFault,
+} from './device-memory.js';
 import { SimDmaSpace } from './dma-space.js';
 import type { Endpoint, EndpointReset, HostLink } from './endpoint.js';
 import { hostClock } from './host-clock.js';
 import { type ConfigTarget, HostConfigSpace } from './host-config-space.js';
 import { HostInterrupts } from './host-interrupts.js';
-import { type DmaFault, HostMemory } from './host-memory.js';
+import { HostMemory } from './host-memory.js';
 import type { LinkTiming } from './link.js';
 import { MsixTable } from './msix.js';
 import { type EndpointBar, placeMsix, shapeOf } from './windows.js';
 
 const gone = 0xffff_ffff;
-
-const ruleOfFault = {
-  notBusMaster: 'dmaNotBusMaster',
-  unmapped: 'dmaUnmapped',
-  freed: 'dmaFreed',
-  readOnly: 'dmaReadOnly',
-  writeOnly: 'dmaWriteOnly',
-} as const satisfies Record<DmaFault, string>;
 
 export interface SimFunctionOptions {
   readonly world: World;
@@ -59,6 +57,8 @@ export interface SimFunctionOptions {
   readonly isVirtual: boolean;
   /** Memory that can be mapped at one time; the default of HostMemory when left out. */
   readonly dmaLimitBytes?: number;
+  /** Who takes the place of a driver in this process; `dma` and `interrupts` lead nowhere then. */
+  readonly foreignHost?: ForeignHost;
 }
 
 /**
@@ -69,7 +69,9 @@ export interface SimFunctionOptions {
 export class SimFunction implements PciFunction, HostLink, BarTarget, ConfigTarget {
   readonly address: string;
   readonly config: ConfigSpace;
-  readonly memory: HostMemory;
+  /** What the device reaches: memory of the host in this process, or of the foreign one. */
+  readonly memory: DeviceMemory;
+  readonly hostMemory: HostMemory;
   readonly dma: SimDmaSpace;
   readonly interrupts: HostInterrupts;
   readonly clock: Clock;
@@ -90,6 +92,7 @@ export class SimFunction implements PciFunction, HostLink, BarTarget, ConfigTarg
   private readonly world: World;
   private readonly checker: Checker;
   private readonly link: LinkTiming;
+  private readonly foreignHost: ForeignHost | null;
   private readonly bars: readonly SimBar[];
   private readonly shapes: readonly BarShape[];
   private readonly endpointBars: readonly EndpointBar[];
@@ -121,8 +124,7 @@ export class SimFunction implements PciFunction, HostLink, BarTarget, ConfigTarg
     this.ordinal = options.ordinal;
     this.isVirtual = options.isVirtual;
     this.isPresent = !options.isVirtual;
-    const { vendorId, deviceId } = options.identity;
-    this.virtualIdentifiers = Header.deviceId.put(Header.vendorId.put(0, vendorId), deviceId);
+    this.virtualIdentifiers = identifiersOf(options.identity);
     this.clock = hostClock(options.world, options.host.completeNs);
     this.vectorCount = options.vectors;
     this.postedNs = options.link.postedNs;
@@ -139,18 +141,20 @@ export class SimFunction implements PciFunction, HostLink, BarTarget, ConfigTarg
       virtualFunctions: options.virtualFunctions,
       isVirtual: options.isVirtual,
     });
-    this.memory = new HostMemory({
+    this.hostMemory = new HostMemory({
       baseIova: (options.ordinal + 1) * 2 ** 40,
       ...(options.dmaLimitBytes === undefined ? {} : { limitBytes: options.dmaLimitBytes }),
     });
+    this.foreignHost = options.foreignHost ?? null;
+    this.memory = this.foreignHost?.memory ?? this.hostMemory;
     this.memory.onFault((fault, iova) => this.reportFault(fault, iova));
-    this.dma = new SimDmaSpace(this.memory);
+    this.dma = new SimDmaSpace(this.hostMemory);
     this.interrupts = new HostInterrupts({
       world: options.world,
       clock: this.clock,
       config: this.registers,
       table: () => this.msixTable,
-      memory: this.memory,
+      memory: this.hostMemory,
       vectorCount: options.vectors,
       delayNs: options.host.interruptNs,
     });
@@ -177,8 +181,9 @@ export class SimFunction implements PciFunction, HostLink, BarTarget, ConfigTarg
     );
     this.config = new HostConfigSpace(options.world, this, this.nonPostedNs);
     this.endReset = options.world.register((generation) => this.finishReset(generation));
-    this.registers.onWrite(header, Header.busMasterEnable, () => this.refresh());
-    this.registers.onWrite(powerManagement, PowerManagement.powerState, () => this.refresh());
+    const refresh = (): void => this.refresh();
+    this.registers.onWrite(header, Header.busMasterEnable, refresh);
+    this.registers.onWrite(powerManagement, PowerManagement.powerState, refresh);
     this.registers.onWrite(express, Express.initiateFunctionReset, () => this.seeFunctionReset());
     this.enumerate();
   }
@@ -200,22 +205,44 @@ export class SimFunction implements PciFunction, HostLink, BarTarget, ConfigTarg
     return bar;
   }
 
+  /** Bytes of a window, 0 when the function has none of that index. */
+  barBytes(index: number): number {
+    return this.bars.find((candidate) => candidate.index === index)?.length ?? 0;
+  }
+
   /**
    * Saves what the platform had programmed, resets, waits as the standard asks, and restores it:
    * bus mastering and interrupts work again after it, as after a reset through VFIO.
    */
   async reset(kind: FunctionReset): Promise<void> {
-    // While another reset runs there is nothing left to save: its end enumerates the function.
-    const words = this.isUp ? this.registers.words.slice() : null;
-    const table = this.msixTable.save();
+    const restore = this.saveProgrammed();
     if (kind === 'bus' && this.onBusReset !== null) this.onBusReset();
     else this.startReset(kind);
     const untilNs = this.clock.nowNs() + resetSettleNs;
     while (this.clock.nowNs() < untilNs) await this.clock.turn(untilNs);
-    if (!this.isUp || words === null) return;
-    this.registers.restoreWritable(words);
-    this.msixTable.restore(table);
-    this.refresh();
+    restore();
+  }
+
+  /** The same in no time: a foreign host does not wait for what is settled in its own time. */
+  resetAtOnce(): void {
+    if (!this.isUp) return;
+    const restore = this.saveProgrammed();
+    this.startReset('function');
+    this.finishReset(this.resetGeneration);
+    restore();
+  }
+
+  /** @returns what puts back, after a reset, what software has written until now */
+  private saveProgrammed(): () => void {
+    // While another reset runs there is nothing left to save: its end enumerates the function.
+    const words = this.isUp ? this.registers.words.slice() : null;
+    const table = this.msixTable.save();
+    return () => {
+      if (!this.isUp || words === null) return;
+      this.registers.restoreWritable(words);
+      this.msixTable.restore(table);
+      this.refresh();
+    };
   }
 
   async close(): Promise<void> {
@@ -252,7 +279,8 @@ export class SimFunction implements PciFunction, HostLink, BarTarget, ConfigTarg
       }
       return;
     }
-    this.msixTable.raise(vector);
+    if (this.foreignHost === null) this.msixTable.raise(vector);
+    else this.foreignHost.interrupt(vector);
   }
 
   reserveWrite(bytes: number): number {
@@ -465,4 +493,8 @@ export class SimFunction implements PciFunction, HostLink, BarTarget, ConfigTarg
     }
     this.registers.write(offset, value, byteMask);
   }
+}
+
+function identifiersOf({ vendorId, deviceId }: IdentityProfile): number {
+  return Header.deviceId.put(Header.vendorId.put(0, vendorId), deviceId);
 }

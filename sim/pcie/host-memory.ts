@@ -1,6 +1,7 @@
 import { assert } from '../../sdk/assert.js';
 import type { DmaAccess } from '../../sdk/device.js';
 import { KiB, MiB } from '../../sdk/units.js';
+import type { DeviceMemory, DmaFault, DmaFaultReport } from './device-memory.js';
 
 /** The IOMMU's page, and the unit in which memory is made. */
 export const pageBytes = 4 * KiB;
@@ -16,11 +17,6 @@ const stateOf = {
   write: PageState.writable,
   readWrite: PageState.both,
 } as const satisfies Record<DmaAccess, number>;
-
-/** Why an access of the device was refused. */
-export type DmaFault = 'notBusMaster' | 'unmapped' | 'freed' | 'readOnly' | 'writeOnly';
-
-export type DmaFaultReport = (fault: DmaFault, iova: number, isWrite: boolean) => void;
 
 export interface HostMemoryOptions {
   /** First device address, a multiple of 4 MiB and not 0: a small address stays a mistake. */
@@ -41,14 +37,12 @@ export interface HostMemoryOptions {
  *
  * Lengths and addresses are in bytes; word accesses need addresses that are multiples of 4.
  */
-export class HostMemory {
+export class HostMemory implements DeviceMemory {
   /** Where `locate` found the address: views of its segment and the position in them. */
   words: Uint32Array = new Uint32Array(0);
   bytes: Uint8Array = new Uint8Array(0);
   byteAt = 0;
-  /** Set by the function: bus master enabled, link up, powered. */
   isReachable = true;
-  /** For whom the device accesses memory now; a report of a fault names them. -1: nobody. */
   queue = -1;
   cid = -1;
   /** Accesses refused so far. */

@@ -113,7 +113,7 @@ test('two cards in one world share the clock and no device address', () => {
   const one = first.open().dma.allocate(4096);
   assert.is(second.open().address, 'sim:simple#1');
   second.open().config.write16(4, 0x6);
-  assert.not.ok(second.function.memory.canRead(one.iova, 4));
+  assert.not.ok(second.function.hostMemory.canRead(one.iova, 4));
 });
 
 test.run();

@@ -188,10 +188,10 @@ test('in D3hot nothing decodes and no DMA passes; D0 brings both back', () => {
   const region = fn.dma.allocate(4096);
   fn.config.write16(0x44, 3);
   assert.is(bar.read32(0), allOnes);
-  assert.not.ok(fn.memory.canRead(region.iova, 4));
+  assert.not.ok(fn.hostMemory.canRead(region.iova, 4));
   fn.config.write16(0x44, 0);
   assert.is(bar.read32(0), 0);
-  assert.ok(fn.memory.canRead(region.iova, 4));
+  assert.ok(fn.hostMemory.canRead(region.iova, 4));
 });
 
 test('without bus master the device reaches neither memory nor interrupts', () => {
@@ -199,7 +199,7 @@ test('without bus master the device reaches neither memory nor interrupts', () =
   const region = fn.dma.allocate(4096);
   fn.interrupts.enable(1);
   fn.config.write16(command, memorySpace);
-  assert.not.ok(fn.memory.writeWord(region.iova, 1));
+  assert.not.ok(fn.hostMemory.writeWord(region.iova, 1));
   fn.raise(0);
   world.advance(10_000);
   assert.not.ok(fn.interrupts.take(0));
@@ -210,7 +210,7 @@ test('a fault of the device names the queue and the command for which it happene
   const { fn, checker } = fixture();
   fn.memory.queue = 3;
   fn.memory.cid = 0x77;
-  assert.is(fn.memory.readWord(0x5000), -1);
+  assert.is(fn.hostMemory.readWord(0x5000), -1);
   const report = checker.reports[0]!;
   assert.is(report.rule, 'dmaUnmapped');
   assert.is(report.queue, 3);
@@ -222,8 +222,8 @@ test('memory that the device may only read, or only write, is reported as such',
   const { fn, checker } = fixture();
   const toDevice = fn.dma.allocate(4096, { access: 'read' });
   const fromDevice = fn.dma.allocate(4096, { access: 'write' });
-  assert.not.ok(fn.memory.writeWord(toDevice.iova, 1));
-  assert.is(fn.memory.readWord(fromDevice.iova), -1);
+  assert.not.ok(fn.hostMemory.writeWord(toDevice.iova, 1));
+  assert.is(fn.hostMemory.readWord(fromDevice.iova), -1);
   assert.equal(
     checker.reports.map((report) => report.rule),
     ['dmaReadOnly', 'dmaWriteOnly'],
@@ -234,12 +234,12 @@ test('DMA after a reset is refused until software asks for something', async () 
   const { fn, bar, checker, world } = fixture();
   const region = fn.dma.allocate(4096);
   await fn.reset('function');
-  assert.not.ok(fn.memory.writeWord(region.iova, 7));
+  assert.not.ok(fn.hostMemory.writeWord(region.iova, 7));
   assert.is(region.words[0], 0);
   assert.is(checker.countOf('dmaAfterReset'), 1);
   bar.write32(0, 1);
   world.advance(1000);
-  assert.ok(fn.memory.writeWord(region.iova, 7));
+  assert.ok(fn.hostMemory.writeWord(region.iova, 7));
 });
 
 test('a write to a capability register without a writable bit is reported', () => {
