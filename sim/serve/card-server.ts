@@ -1,0 +1,156 @@
+import type { SimCard } from '../card.js';
+import type { ForeignHost } from '../pcie/device-memory.js';
+import type { PeerSocket, ServeSystem } from './peer.js';
+import { PeerInterrupts } from './peer-interrupts.js';
+import { PeerMemory } from './peer-memory.js';
+import { ServedFunction } from './served-function.js';
+import { Session } from './session.js';
+import { Timekeeper, type TimeScale } from './timekeeper.js';
+
+/** Turns between two looks at doorbells that lead to no queue. */
+const turnsPerScan = 256;
+
+export interface CardServerOptions {
+  /** The card that is served; it must be given this host. */
+  readonly makeCard: (host: ForeignHost) => SimCard;
+  readonly system: ServeSystem;
+  /** 1 when left out: one virtual nanosecond per real one. */
+  readonly timeScale?: TimeScale;
+}
+
+/** What a server can say of itself. */
+export interface CardServerStatus {
+  readonly isConnected: boolean;
+  /** Connections so far. */
+  readonly sessionCount: number;
+  /** Why the last one ended; empty before that. */
+  readonly lastClose: string;
+  readonly ioQueueCount: number;
+  /** Commands completed so far. */
+  readonly completedCount: number;
+  /** DMA accesses refused so far. */
+  readonly dmaFaultCount: number;
+  /** Misuse that the protocol checker has reported so far. */
+  readonly reportCount: number;
+  readonly regionCount: number;
+}
+
+/**
+ * A simulated card behind vfio-user: one client at a time, any number in turn. What a client leaves
+ * behind is the state of the card; its memory and descriptors go with it.
+ *
+ * The owner calls `turn` for the card to go on, and `pump` when something has arrived.
+ */
+export class CardServer {
+  readonly card: SimCard;
+  private readonly system: ServeSystem;
+  private readonly memory: PeerMemory;
+  private readonly served: ServedFunction;
+  private readonly timekeeper: Timekeeper;
+  private session: Session | null = null;
+  private sessionCount = 0;
+  private lastClose = '';
+  private turnsToScan = turnsPerScan;
+  private isReleaseAsked = false;
+
+  constructor(options: CardServerOptions) {
+    const { system } = options;
+    this.system = system;
+    this.memory = new PeerMemory(system);
+    this.card = options.makeCard({
+      memory: this.memory,
+      interrupt: (vector) => this.served.interrupts.interrupt(vector),
+    });
+    this.timekeeper = new Timekeeper(this.card.world, options.timeScale ?? 1);
+    this.served = new ServedFunction(this.card, {
+      memory: this.memory,
+      interrupts: new PeerInterrupts(system, this.card.profile.controller.vectors),
+      makeMemory: (bytes) => system.ownMemory(bytes),
+    });
+  }
+
+  get isConnected(): boolean {
+    return this.session !== null;
+  }
+
+  /** A client has connected; the one before must have ended. */
+  accept(socket: PeerSocket): void {
+    this.session?.close('another client has connected');
+    this.session = new Session(socket, this.system, this.served);
+    this.sessionCount++;
+  }
+
+  /**
+   * Answer what the client has sent, up to a limit.
+   *
+   * @returns whether there may be more to do at once
+   */
+  pump(): boolean {
+    const { session } = this;
+    if (session === null) return false;
+    const hasMore = session.pump();
+    if (session.closedBy !== '') this.endSession(session);
+    return hasMore;
+  }
+
+  /** Whether answers wait for room in the client's socket. */
+  get isBlocked(): boolean {
+    return this.session?.isBlocked === true;
+  }
+
+  /**
+   * Look at the doorbells and run the card to a moment of real time.
+   *
+   * @returns whether it had anything to do
+   */
+  turn(realNs: number): boolean {
+    const { world } = this.card;
+    const before = world.eventCount;
+    const hasRung = this.session !== null && this.lookAtDoorbells();
+    this.timekeeper.run(realNs);
+    if (this.served.fn.isRemoved && !this.isReleaseAsked) {
+      this.isReleaseAsked = true;
+      this.served.interrupts.requestRelease();
+    }
+    return hasRung || world.eventCount !== before;
+  }
+
+  /** Real nanoseconds until the card does something by itself; Infinity when it never will. */
+  untilNextNs(): number {
+    return this.timekeeper.untilNextNs();
+  }
+
+  get status(): CardServerStatus {
+    return {
+      isConnected: this.isConnected,
+      sessionCount: this.sessionCount,
+      lastClose: this.lastClose,
+      ioQueueCount: this.card.controller.ioQueueCount,
+      completedCount: this.card.controller.completedCount,
+      dmaFaultCount: this.memory.faultCount,
+      reportCount: this.card.checker.total,
+      regionCount: this.memory.regionCount,
+    };
+  }
+
+  /** Let the client go and give everything back. Idempotent. */
+  async close(): Promise<void> {
+    this.session?.close('the server has ended');
+    this.session = null;
+    this.served.release();
+    this.served.area.memory.close();
+    await this.card.close();
+  }
+
+  private lookAtDoorbells(): boolean {
+    const { doorbells } = this.served;
+    if (--this.turnsToScan > 0) return doorbells.poll();
+    this.turnsToScan = turnsPerScan;
+    return doorbells.scan();
+  }
+
+  private endSession(session: Session): void {
+    this.lastClose = session.closedBy;
+    this.session = null;
+  }
+}
