@@ -92,7 +92,7 @@ export class SimFunction implements PciFunction, HostLink, BarTarget, ConfigTarg
   private readonly world: World;
   private readonly checker: Checker;
   private readonly link: LinkTiming;
-  private readonly foreignHost: ForeignHost | null;
+  private readonly foreignHost: ForeignHost | undefined;
   private readonly bars: readonly SimBar[];
   private readonly shapes: readonly BarShape[];
   private readonly endpointBars: readonly EndpointBar[];
@@ -122,6 +122,7 @@ export class SimFunction implements PciFunction, HostLink, BarTarget, ConfigTarg
     this.link = options.link;
     this.address = options.address;
     this.ordinal = options.ordinal;
+    this.foreignHost = options.foreignHost;
     this.isVirtual = options.isVirtual;
     this.isPresent = !options.isVirtual;
     this.virtualIdentifiers = identifiersOf(options.identity);
@@ -145,8 +146,7 @@ export class SimFunction implements PciFunction, HostLink, BarTarget, ConfigTarg
       baseIova: (options.ordinal + 1) * 2 ** 40,
       ...(options.dmaLimitBytes === undefined ? {} : { limitBytes: options.dmaLimitBytes }),
     });
-    this.foreignHost = options.foreignHost ?? null;
-    this.memory = this.foreignHost?.memory ?? this.hostMemory;
+    this.memory = options.foreignHost?.memory ?? this.hostMemory;
     this.memory.onFault((fault, iova) => this.reportFault(fault, iova));
     this.dma = new SimDmaSpace(this.hostMemory);
     this.interrupts = new HostInterrupts({
@@ -181,9 +181,8 @@ export class SimFunction implements PciFunction, HostLink, BarTarget, ConfigTarg
     );
     this.config = new HostConfigSpace(options.world, this, this.nonPostedNs);
     this.endReset = options.world.register((generation) => this.finishReset(generation));
-    const refresh = (): void => this.refresh();
-    this.registers.onWrite(header, Header.busMasterEnable, refresh);
-    this.registers.onWrite(powerManagement, PowerManagement.powerState, refresh);
+    this.registers.onWrite(header, Header.busMasterEnable, () => this.refresh());
+    this.registers.onWrite(powerManagement, PowerManagement.powerState, () => this.refresh());
     this.registers.onWrite(express, Express.initiateFunctionReset, () => this.seeFunctionReset());
     this.enumerate();
   }
@@ -279,7 +278,7 @@ export class SimFunction implements PciFunction, HostLink, BarTarget, ConfigTarg
       }
       return;
     }
-    if (this.foreignHost === null) this.msixTable.raise(vector);
+    if (this.foreignHost === undefined) this.msixTable.raise(vector);
     else this.foreignHost.interrupt(vector);
   }
 
