@@ -58,45 +58,79 @@ export const maxSegments = 128;
  * blockCount × blockBytes for a read or a write, and `segmentCount` is 0 for the other operations.
  */
 export class BlockRequest {
+  // What the data path touches stands together: few cache lines of each request in flight.
   op: BlockOp = BlockOp.read;
   flags = 0;
   /** First block, below 2^53. */
   lba = 0;
   blockCount = 0;
   segmentCount = 0;
-  readonly regions: (DmaRegion | null)[] = [null];
-  /** Byte offset of each segment inside its region. */
-  readonly offsets: number[] = [0];
-  /** Bytes of each segment. */
-  readonly lengths: number[] = [0];
   status: BlockStatus = BlockStatus.ok;
   /** The device's own status word (NVMe: status code type and code), 0 when it has none. */
   detail = 0;
   /** Runs once per submission, never from inside `submit`. */
   done: (request: BlockRequest) => void;
-  /** For the owner of the request. */
-  tag = 0;
   /** Clock of the device when it was submitted and completed; set by the device. */
   submittedNs = 0;
   completedNs = 0;
+  /** For the owner of the request. */
+  tag = 0;
+  private firstRegion: DmaRegion | null = null;
+  private firstOffset = 0;
+  private firstLength = 0;
+  private readonly regionList: (DmaRegion | null)[] = [null];
+  private readonly offsetList: number[] = [0];
+  private readonly lengthList: number[] = [0];
 
   constructor(done: (request: BlockRequest) => void) {
     this.done = done;
   }
 
+  /** The first segment by itself: an array costs a look more, and most requests have one. */
+  get region(): DmaRegion | null {
+    return this.firstRegion;
+  }
+
+  /** Byte offset of the first segment inside its region. */
+  get offset(): number {
+    return this.firstOffset;
+  }
+
+  /** Bytes of the first segment. */
+  get length(): number {
+    return this.firstLength;
+  }
+
+  get regions(): readonly (DmaRegion | null)[] {
+    return this.regionList;
+  }
+
+  /** Byte offset of each segment inside its region. */
+  get offsets(): readonly number[] {
+    return this.offsetList;
+  }
+
+  /** Bytes of each segment. */
+  get lengths(): readonly number[] {
+    return this.lengthList;
+  }
+
   /** The usual case: all data in one piece. */
   setData(region: DmaRegion, offset: number, length: number): void {
-    this.segmentCount = 1;
-    this.regions[0] = region;
-    this.offsets[0] = offset;
-    this.lengths[0] = length;
+    this.segmentCount = 0;
+    this.addSegment(region, offset, length);
   }
 
   addSegment(region: DmaRegion, offset: number, length: number): void {
     assert(this.segmentCount < maxSegments, 'more segments than a request can carry');
     const i = this.segmentCount++;
-    this.regions[i] = region;
-    this.offsets[i] = offset;
-    this.lengths[i] = length;
+    if (i === 0) {
+      this.firstRegion = region;
+      this.firstOffset = offset;
+      this.firstLength = length;
+    }
+    this.regionList[i] = region;
+    this.offsetList[i] = offset;
+    this.lengthList[i] = length;
   }
 }

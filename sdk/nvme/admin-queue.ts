@@ -56,6 +56,7 @@ const adminPollNs = 2_000;
  */
 export class AdminQueue implements SlotOwner {
   readonly pair: QueuePair;
+  readonly ownerId: number;
   private readonly memory: DmaSpace;
   private readonly defaultTimeoutNs: number;
   private readonly pending: (Pending | null)[];
@@ -64,6 +65,7 @@ export class AdminQueue implements SlotOwner {
 
   constructor(parts: AdminQueueParts) {
     this.pair = parts.pair;
+    this.ownerId = parts.pair.submission.takeOwnerId();
     this.memory = parts.memory;
     this.defaultTimeoutNs = parts.timeoutNs;
     this.stuck = parts.stuck;

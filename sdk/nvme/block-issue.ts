@@ -46,12 +46,11 @@ const firstDwords = Uint32Array.from([
 export class BlockIssue {
   private readonly queue: SubmissionQueue;
   private readonly data: DataPointers;
-  private readonly pageBytes: number;
   private readonly nsid: number;
-  /** DW12 flags by BlockOp: protection information action and checks. */
-  private readonly flags: Uint32Array;
+  /** DW12 by BlockOp: protection information action and checks. */
+  readonly flags: Uint32Array;
   /** All ones where the reference tag is the block's address, else 0. */
-  private readonly tagMask: number;
+  readonly tagMask: number;
   private readonly metadata: DmaRegion | null;
   private readonly metadataStride: number;
 
@@ -59,47 +58,11 @@ export class BlockIssue {
     const { format, metadata } = parts;
     this.queue = parts.queue;
     this.data = parts.data;
-    this.pageBytes = parts.data.pageBytes;
     this.nsid = format.nsid;
     this.flags = protectionFlags(format);
     this.tagMask = format.protectionType === 1 || format.protectionType === 2 ? -1 : 0;
     this.metadata = metadata;
     this.metadataStride = metadata === null ? 0 : metadata.length / parts.queue.slotCount;
-  }
-
-  /**
-   * A whole read or write in one command whose data lies in one piece, without separate metadata.
-   * Written in a row, because this is the data path.
-   */
-  direct(request: BlockRequest, slot: number, region: DmaRegion, offset: number): void {
-    const { queue, pageBytes } = this;
-    const { words } = queue;
-    const at = queue.entryAt;
-    const { op, lba } = request;
-    words[at] = cidField.fill(firstDwords[op]!, queue.takenCid);
-    words[at + dwNsid] = this.nsid;
-    words[at + 2] = 0;
-    words[at + 3] = 0;
-    words[at + dwMetadata] = 0;
-    words[at + dwMetadata + 1] = 0;
-    words[at + dwLba] = lowDword(lba);
-    words[at + dwLba + 1] = highDword(lba);
-    const control = blockCountField.fill(this.flags[op]!, request.blockCount);
-    words[at + dwCount] = request.flags === blockFlagFua ? control | fuaBit : control;
-    words[at + dwHints] = 0;
-    words[at + dwTag] = lowDword(lba) & this.tagMask;
-    words[at + dwTagMask] = 0;
-    const address = region.iova + offset;
-    const low = lowDword(address);
-    const length = request.lengths[0]!;
-    if ((low & (pageBytes - 1)) + length > pageBytes) {
-      this.data.layRange(words, at, slot, region, offset, length);
-      return;
-    }
-    words[at + dwPrp1] = low;
-    words[at + dwPrp1 + 1] = highDword(address);
-    words[at + dwPrp2] = 0;
-    words[at + dwPrp2 + 1] = 0;
   }
 
   /** The next piece of a split request: `blocks` blocks whose data starts at the split's cursor. */

@@ -8,7 +8,10 @@ import {
 } from '../block/request.js';
 import type { DmaRegion, DmaSpace } from '../device.js';
 import { ErrorCode, UltimaError } from '../errors.js';
-import { lowDword, smallInteger } from '../units.js';
+import { Sqe } from '../spec/nvme/command.js';
+import { Read } from '../spec/nvme/nvm-command.js';
+import { NvmOpcode } from '../spec/nvme/opcodes.js';
+import { dwordSpan, lowDword, smallInteger } from '../units.js';
 import { BlockIssue } from './block-issue.js';
 import { blockStatusOf, combine } from './block-status.js';
 import type { CompletionQueue } from './completion-queue.js';
@@ -19,6 +22,26 @@ import type { QueuePair } from './queue-pair.js';
 import { type PieceLimits, Split, SplitList, Splitter } from './split.js';
 import { SlotEnd, type SlotOwner, type SubmissionQueue } from './submission-queue.js';
 
+// Looked up once: the tables lie behind imports.
+const dwNsid = Sqe.nsid.dword;
+const dwMetadata = Sqe.mptr.dword;
+const dwPrp1 = Sqe.prp1.dword;
+const dwPrp2 = Sqe.prp2.dword;
+const dwLba = Read.slba.dword;
+const dwCount = Read.nlb.dword;
+const dwHints = Read.dsm.dword;
+const dwTag = Read.eilbrt.dword;
+const dwTagMask = Read.elbat.dword;
+const cidField = Sqe.cid;
+const blockCountField = Read.nlb;
+const fuaField = Read.fua;
+const readDword = Sqe.opc.put(0, NvmOpcode.read);
+const writeDword = Sqe.opc.put(0, NvmOpcode.write);
+/** Every dword index inside a ring: a sum with an index that was masked so cannot overflow. */
+const ringMask = 0xf_ffff;
+/** What an offset of a segment may be on the fast path: dwords, below 2^31. */
+const dwordOffsets = 0x7fff_fffc;
+const largestCount = 0x7fff_ffff;
 const readOp = BlockOp.read;
 const writeOp = BlockOp.write;
 const flushOp = BlockOp.flush;
@@ -35,11 +58,11 @@ const completedEnd = SlotEnd.completed;
  * the pool has grown to what is in flight.
  */
 export class BlockQueue implements SlotOwner {
-  /** Requests submitted and not ended. */
-  inFlight = 0;
-  /** Requests ended so far. */
+  /** Requests submitted, and requests ended, so far. */
+  private startedCount = 0;
   endedCount = 0;
   readonly maxInFlight: number;
+  readonly ownerId: number;
 
   private readonly pair: QueuePair;
   private readonly queue: SubmissionQueue;
@@ -55,8 +78,15 @@ export class BlockQueue implements SlotOwner {
   private readonly boundaryMask: number;
   private readonly boundaryBlocks: number;
   private readonly ops: Uint8Array;
-  private readonly requests: (BlockRequest | null)[];
-  private readonly splits: (Split | null)[];
+  private readonly nsid: number;
+  /** See BlockIssue. */
+  private readonly readFlags: number;
+  private readonly writeFlags: number;
+  private readonly tagMask: number;
+  private readonly pageMask: number;
+  private readonly pageBytes: number;
+  private readonly requests: (BlockRequest | null)[] = [];
+  private readonly splits: (Split | null)[] = [];
   private readonly waiting = new SplitList();
   private readonly pool: Split[] = [];
 
@@ -64,11 +94,15 @@ export class BlockQueue implements SlotOwner {
     const { pair, format, limits } = parts;
     this.pair = pair;
     this.queue = pair.submission;
+    this.ownerId = pair.submission.takeOwnerId();
     this.completion = pair.completion;
     this.data = pair.data;
     this.memory = pair.data.region.space;
     this.blockBytes = blockBytesOf(format);
     this.blockCount = format.blockCount;
+    this.nsid = format.nsid;
+    this.pageBytes = this.data.pageBytes;
+    this.pageMask = this.pageBytes - 1;
     this.maxInFlight = this.queue.slotCount;
     this.metadata = this.metadataMemory(format, limits);
     const isPlain = parts.sgl !== 'always' && this.metadata === null;
@@ -77,12 +111,23 @@ export class BlockQueue implements SlotOwner {
     const isPowerOfTwo = (limits.boundaryBlocks & (limits.boundaryBlocks - 1)) === 0;
     this.boundaryMask = isPowerOfTwo ? limits.boundaryBlocks - 1 : -1;
     this.ops = Uint8Array.from([0, 1, 1, 1, parts.canDiscard ? 1 : 0, parts.canZero ? 1 : 0]);
-    this.requests = new Array<BlockRequest | null>(this.queue.slotCount).fill(null);
-    this.splits = new Array<Split | null>(this.queue.slotCount).fill(null);
+    // Pushed one by one: an array made at its length is read with a check for holes for ever.
+    for (let slot = 0; slot < this.queue.slotCount; slot++) {
+      this.requests.push(null);
+      this.splits.push(null);
+    }
     const { data, queue, blockBytes } = this;
     this.issue = new BlockIssue({ queue, data, format, metadata: this.metadata });
     const { issue } = this;
+    this.readFlags = smallInteger(issue.flags[readOp]!);
+    this.writeFlags = smallInteger(issue.flags[writeOp]!);
+    this.tagMask = issue.tagMask;
     this.splitter = new Splitter({ limits, data, issue, queue, sgl: parts.sgl, blockBytes });
+  }
+
+  /** Requests submitted and not ended. */
+  get inFlight(): number {
+    return this.startedCount - this.endedCount;
   }
 
   canSubmit(): boolean {
@@ -92,42 +137,68 @@ export class BlockQueue implements SlotOwner {
   /**
    * The data path, written in a row: the usual case is decided without a call. A read or write of
    * one aligned piece that one command can carry, with nothing wrong with it, goes into the ring;
-   * everything else is looked at again, slowly.
+   * everything else is looked at again, slowly. All 16 dwords are written, because a ring slot
+   * still holds what it was used for before.
    */
   submit(request: BlockRequest): void {
-    const { op, lba, blockCount } = request;
-    const region = request.regions[0] ?? null;
-    const offset = request.offsets[0]!;
-    const length = request.lengths[0]!;
+    // One look at the clock serves all requests between two doorbells. The call comes first,
+    // because the compiler forgets at a call what it has checked.
+    const { completion } = this;
+    if (completion.isTimed === false) completion.look();
+    const { op, lba, blockCount, region, offset, length, flags } = request;
     if (
       request.segmentCount !== 1 ||
       (op !== readOp && op !== writeOp) ||
       region === null ||
       region.space !== this.memory ||
-      region.isFreed ||
-      !(offset >= 0 && offset % 4 === 0 && offset + length <= region.length) ||
-      !(length === blockCount * this.blockBytes && length <= this.directBytes && blockCount >= 1) ||
-      (blockCount | 0) !== blockCount ||
+      region.isFreed === true ||
+      (offset & dwordOffsets) !== offset ||
+      offset + length > region.length ||
+      length !== blockCount * this.blockBytes ||
+      length > this.directBytes ||
+      (blockCount & largestCount) !== blockCount ||
+      blockCount === 0 ||
       !(lba >= 0 && lba + blockCount <= this.blockCount && Math.floor(lba) === lba) ||
-      (request.flags !== 0 && request.flags !== blockFlagFua) ||
+      (flags & ~blockFlagFua) !== 0 ||
       (this.boundaryBlocks !== 0 && !this.isInsideBoundary(lba, blockCount)) ||
-      this.waiting.head !== null ||
-      this.inFlight === this.maxInFlight
+      this.waiting.head !== null
     ) {
       this.submitChecked(request);
       return;
     }
-    const slot = this.queue.take(this);
+    const { queue } = this;
+    const slot = queue.take(this);
     if (slot === -1) {
       this.submitChecked(request);
       return;
     }
-    this.inFlight++;
-    // One look at the clock serves all requests between two doorbells.
-    if (!this.completion.isTimed) this.completion.look();
-    request.submittedNs = this.completion.nowNs;
+    this.startedCount++;
+    request.submittedNs = completion.nowNs;
     this.requests[slot] = request;
-    this.issue.direct(request, slot, region, offset);
+    const { words } = queue;
+    const at = queue.entryAt & ringMask;
+    const isRead = op === readOp;
+    words[at] = cidField.fill(isRead ? readDword : writeDword, queue.takenCid);
+    words[at + dwNsid] = this.nsid;
+    words[at + 2] = 0;
+    words[at + 3] = 0;
+    words[at + dwMetadata] = 0;
+    words[at + dwMetadata + 1] = 0;
+    words[at + dwLba] = lba;
+    words[at + dwLba + 1] = lba / dwordSpan;
+    const control = blockCountField.fill(isRead ? this.readFlags : this.writeFlags, blockCount);
+    words[at + dwCount] = fuaField.fill(control, flags);
+    words[at + dwHints] = 0;
+    words[at + dwTag] = lba & this.tagMask;
+    words[at + dwTagMask] = 0;
+    const address = region.iova + offset;
+    words[at + dwPrp1] = address;
+    words[at + dwPrp1 + 1] = address / dwordSpan;
+    words[at + dwPrp2] = 0;
+    words[at + dwPrp2 + 1] = 0;
+    if ((address & this.pageMask) + length > this.pageBytes) {
+      this.data.layRange(words, at, slot, region, offset, length);
+    }
   }
 
   /** @returns requests ended */
@@ -158,17 +229,12 @@ export class BlockQueue implements SlotOwner {
       this.pieceEnded(this.splits[slot]!, slot);
       return;
     }
-    if (queue.status === 0 && queue.end === completedEnd) {
-      request.status = okStatus;
-      request.detail = 0;
-    } else {
+    request.status = okStatus;
+    request.detail = queue.status;
+    if (queue.status !== 0 || queue.end !== completedEnd) {
       request.status = blockStatusOf(queue.end, queue.status);
-      request.detail = queue.status;
     }
-    request.completedNs = this.completion.nowNs;
-    this.inFlight--;
-    this.endedCount++;
-    request.done(request);
+    this.end(request);
     if (this.waiting.head !== null) this.pump();
   }
 
@@ -263,7 +329,7 @@ export class BlockQueue implements SlotOwner {
   private submitChecked(request: BlockRequest): void {
     this.check(request);
     if (this.inFlight === this.maxInFlight) throw full(this.maxInFlight);
-    this.inFlight++;
+    this.startedCount++;
     if (!this.completion.isTimed) this.completion.look();
     request.submittedNs = this.completion.nowNs;
     const split = this.pool.pop() ?? new Split(request);
@@ -329,7 +395,6 @@ export class BlockQueue implements SlotOwner {
 
   private end(request: BlockRequest): void {
     request.completedNs = this.completion.nowNs;
-    this.inFlight--;
     this.endedCount++;
     request.done(request);
   }

@@ -26,6 +26,7 @@ export interface IoCommand {
  */
 export class IoCommands implements SlotOwner {
   readonly pair: QueuePair;
+  readonly ownerId: number;
   readonly pump: Pump;
   readonly memory: DmaSpace;
   readonly abortSlot: (queueId: number, commandId: number) => void;
@@ -35,6 +36,7 @@ export class IoCommands implements SlotOwner {
 
   constructor(parts: IoCommandParts) {
     this.pair = parts.pair;
+    this.ownerId = parts.pair.submission.takeOwnerId();
     this.sgl = parts.sgl;
     this.abortSlot = parts.abortSlot;
     this.memory = parts.pair.data.region.space;

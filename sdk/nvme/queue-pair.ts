@@ -88,24 +88,26 @@ export class QueuePair {
    */
   poll(): number {
     if (this.isFreed) return 0;
+    const { completion } = this;
     let count = 0;
     this.depth++;
     try {
-      count = this.completion.poll();
+      count = completion.poll();
     } finally {
       this.depth--;
     }
     this.submission.ring();
-    if (count > 0) {
+    completion.isTimed = false;
+    if (count === 0) this.nothingFound();
+    else {
       this.idleTurns = 0;
-      const nowNs = this.completion.nowNs;
-      this.completion.forgetTime();
-      if (nowNs >= this.checkAtNs) this.check(nowNs);
-    } else {
-      this.completion.forgetTime();
-      if (++this.idleTurns >= idleTurnsPerCheck || this.keeper.isRecovering) this.checkClock();
+      if (completion.nowNs >= this.checkAtNs) this.check(completion.nowNs);
     }
     return count;
+  }
+
+  private nothingFound(): void {
+    if (++this.idleTurns >= idleTurnsPerCheck || this.keeper.isRecovering) this.checkClock();
   }
 
   /** Look at the clock, and at time-outs when it is time to; polling does so by itself. */

@@ -21,6 +21,8 @@ export type SlotEnd = (typeof SlotEnd)[keyof typeof SlotEnd];
 
 /** Whoever put a command into a slot. */
 export interface SlotOwner {
+  /** What `SubmissionQueue.takeOwnerId` gave: tells owners apart faster than their references. */
+  readonly ownerId: number;
   /** Runs once per command. How it ended lies in the queue's `end`, `status`, `dw0` and `dw1`. */
   ended(queue: SubmissionQueue, slot: number): void;
 }
@@ -30,7 +32,26 @@ const dw0Dword = Cqe.dw0.dword;
 const dw1Dword = Cqe.dw1.dword;
 const completedEnd = SlotEnd.completed;
 
+/**
+ * What is known of a slot lies in one array, because looking an array up costs as much as what is
+ * done to it then. Four numbers each, from `slot << slotShift`:
+ *
+ *   0  the identifier: of the command in flight as it is, else of the last one, complemented
+ *   1  how many commands had been taken when it was taken: tells which of two is older
+ *   2  the next free slot, -1 behind the last
+ *   3  the `ownerId` of its owner
+ */
+export const slotShift = 2;
+const orderWord = 1;
+const nextWord = 2;
+const ownerWord = 3;
+const slotWords = 1 << slotShift;
+/** log2 of the dwords of an entry. */
+const entryShift = 4;
+assert(1 << entryShift === commandDwords, 'an entry has 16 dwords');
+
 const nobody: SlotOwner = {
+  ownerId: 0,
   ended() {
     assert(false, 'a command ended in a slot that nobody owns');
   },
@@ -49,7 +70,7 @@ const nobody: SlotOwner = {
 export class SubmissionQueue {
   readonly id: number;
   readonly entries: number;
-  /** Commands that can be in flight. */
+  /** Commands that can be in flight; the index of the last entry, too. */
   readonly slotCount: number;
   readonly words: Uint32Array;
   readonly region: DmaRegion;
@@ -70,21 +91,23 @@ export class SubmissionQueue {
   entryAt = 0;
   /** Its identifier. */
   takenCid = 0;
-  private completedAt = 0;
+  /** Dword index of the completion entry of the command that ended last. */
+  completedAt = 0;
   private tail = 0;
   private rungTail = 0;
   private readonly bar: Bar;
   private readonly doorbell: number;
-  /** The identifier of each slot: in flight as it is, else the one used last, complemented. */
-  private readonly live: Int32Array;
-  private readonly free: Uint16Array;
-  private freeCount: number;
-  private readonly owners: SlotOwner[];
+  /** See `slotShift`. */
+  readonly slots: Int32Array;
+  private freeHead = 0;
+  private ownerCount = 0;
+  // Filled by push: an array made at its length is searched for holes at every read.
+  private readonly owners: SlotOwner[] = [];
   private readonly slotSpan: number;
-  private readonly slotMask: number;
-  /** Counts commands: tells which of two is older. */
+  readonly slotMask: number;
+  /** Commands taken and commands ended so far, both wrapping at 32 bits. */
   private taken = 0;
-  private readonly order: Int32Array;
+  private finished = 0;
   /** What `lateSlot` saw last in each slot, and when it saw it first. */
   private readonly seenOrder: Int32Array;
   private readonly seenNs: Float64Array;
@@ -102,32 +125,33 @@ export class SubmissionQueue {
     this.doorbell = doorbell;
     this.slotSpan = smallInteger(2 ** Math.ceil(Math.log2(entries)));
     this.slotMask = this.slotSpan - 1;
-    this.live = Int32Array.from({ length: this.slotSpan }, (_, slot) => ~slot);
-    this.order = new Int32Array(this.slotCount);
+    this.slots = new Int32Array(this.slotSpan * slotWords);
+    for (let slot = 0; slot < this.slotSpan; slot++) {
+      this.slots[slot << slotShift] = ~slot;
+      this.slots[(slot << slotShift) | nextWord] = slot + 1 < this.slotCount ? slot + 1 : -1;
+    }
     this.seenOrder = new Int32Array(this.slotCount).fill(-1);
     this.seenNs = new Float64Array(this.slotCount);
-    this.free = Uint16Array.from({ length: this.slotCount }, (_, i) => this.slotCount - 1 - i);
-    this.freeCount = this.slotCount;
-    this.owners = new Array<SlotOwner>(this.slotCount).fill(nobody);
+    for (let slot = 0; slot < this.slotCount; slot++) this.owners.push(nobody);
   }
 
   /** Slots that a command could take now. */
   get room(): number {
-    return this.isOpen ? this.freeCount : 0;
+    return this.isOpen ? this.slotCount - this.inFlight : 0;
   }
 
   cidOf(slot: number): number {
-    const cid = this.live[slot]!;
+    const cid = this.slots[slot << slotShift]!;
     return cid >= 0 ? cid : ~cid;
   }
 
   /** Commands in flight. */
   get inFlight(): number {
-    return this.slotCount - this.freeCount;
+    return (this.taken - this.finished) | 0;
   }
 
   isBusy(slot: number): boolean {
-    return this.live[slot]! >= 0;
+    return this.slots[slot << slotShift]! >= 0;
   }
 
   /**
@@ -137,20 +161,31 @@ export class SubmissionQueue {
    * @returns the slot, or -1 when none is free or the queue is closed
    */
   take(owner: SlotOwner): number {
-    if (this.freeCount === 0 || !this.isOpen) return -1;
-    const slot = this.free[--this.freeCount]!;
+    const slot = this.freeHead;
+    if (slot < 0 || this.isOpen === false) return -1;
+    const { slots, tail } = this;
+    const known = slot << slotShift;
     // The slot part stays, the sequence tag above it moves on and wraps at 16 bits.
-    const cid = (~this.live[slot]! + this.slotSpan) & 0xffff;
-    this.live[slot] = cid;
+    const cid = (~slots[known]! + this.slotSpan) & 0xffff;
+    slots[known] = cid;
     this.takenCid = cid;
-    if (this.owners[slot] !== owner) this.owners[slot] = owner;
-    this.taken = (this.taken + 1) | 0;
-    this.order[slot] = this.taken;
-    const { tail } = this;
-    this.entryAt = tail * entryDwords;
-    this.tail = tail + 1 === this.entries ? 0 : tail + 1;
+    this.freeHead = slots[known | nextWord]!;
+    if (slots[known | ownerWord] !== owner.ownerId) {
+      slots[known | ownerWord] = owner.ownerId;
+      this.owners[slot] = owner;
+    }
+    const taken = (this.taken + 1) | 0;
+    this.taken = taken;
+    slots[known | orderWord] = taken;
+    this.entryAt = tail << entryShift;
+    this.tail = tail === this.slotCount ? 0 : tail + 1;
     if (this.observer !== null) this.observer.submitted(this, slot);
     return slot;
+  }
+
+  /** A number for a new owner. */
+  takeOwnerId(): number {
+    return ++this.ownerCount;
   }
 
   isOwnedBy(slot: number, owner: SlotOwner): boolean {
@@ -171,22 +206,6 @@ export class SubmissionQueue {
     this.bar.write32(this.doorbell, this.tail);
   }
 
-  /**
-   * A completion entry names a command of this queue: give its slot back and tell its owner.
-   *
-   * @param at  dword index of the entry in the completion queue
-   * @returns   false when no command in flight has this identifier; nothing has changed then
-   */
-  complete(cid: number, status: number, at: number): boolean {
-    const slot = cid & this.slotMask;
-    if (this.live[slot] !== cid) return false;
-    this.end = completedEnd;
-    this.status = status;
-    this.completedAt = at;
-    this.finish(slot);
-    return true;
-  }
-
   /** Dword 0 of the completion of the command that just ended. */
   get dw0(): number {
     return this.end === completedEnd ? this.completion.words[this.completedAt + dw0Dword]! : 0;
@@ -198,9 +217,13 @@ export class SubmissionQueue {
   }
 
   /** Give the slot back and tell its owner; `end` and `status` are set. */
-  private finish(slot: number): void {
-    this.live[slot] = ~this.live[slot]!;
-    this.free[this.freeCount++] = slot;
+  finish(slot: number): void {
+    const { slots } = this;
+    const known = slot << slotShift;
+    slots[known] = ~slots[known]!;
+    slots[known | nextWord] = this.freeHead;
+    this.freeHead = slot;
+    this.finished = (this.finished + 1) | 0;
     if (this.observer === null) this.owners[slot]!.ended(this, slot);
     else this.finishObserved(slot, this.observer);
   }
@@ -221,8 +244,8 @@ export class SubmissionQueue {
     let late = -1;
     for (let slot = 0; slot < this.slotCount; slot++) {
       if (!this.isBusy(slot)) continue;
-      if (this.seenOrder[slot] !== this.order[slot]) {
-        this.seenOrder[slot] = this.order[slot]!;
+      if (this.seenOrder[slot] !== this.orderOf(slot)) {
+        this.seenOrder[slot] = this.orderOf(slot);
         this.seenNs[slot] = nowNs;
       } else if (nowNs - this.seenNs[slot]! >= timeoutNs) {
         if (late === -1 || this.isOlder(slot, late)) late = slot;
@@ -231,9 +254,13 @@ export class SubmissionQueue {
     return late;
   }
 
+  private orderOf(slot: number): number {
+    return this.slots[(slot << slotShift) | orderWord]!;
+  }
+
   /** Whether the command in one slot was taken before that in another; the count may wrap. */
   private isOlder(slot: number, other: number): boolean {
-    return ((this.order[slot]! - this.order[other]!) | 0) < 0;
+    return ((this.orderOf(slot) - this.orderOf(other)) | 0) < 0;
   }
 
   /**
@@ -247,7 +274,7 @@ export class SubmissionQueue {
     }
     const slots: number[] = [];
     for (let slot = 0; slot < this.slotCount; slot++) if (this.isBusy(slot)) slots.push(slot);
-    slots.sort((a, b) => (this.order[a]! - this.order[b]!) | 0);
+    slots.sort((a, b) => (this.orderOf(a) - this.orderOf(b)) | 0);
     this.tail = 0;
     this.rungTail = 0;
     for (const slot of slots) {

@@ -215,15 +215,16 @@ test('requests that cannot be are refused before anything changes', async () => 
     ['a fraction', (r) => (r.lba = 0.5), RangeError],
     ['not a number', (r) => (r.lba = Number.NaN), RangeError],
     ['part of a block', (r) => spoilLength(r, 513), RangeError],
-    ['a fraction of a byte', (r) => (r.offsets[0] = 0.5), RangeError],
+    ['a fraction of a byte', (r) => r.setData(r.region!, 0.5, page), RangeError],
     ['no blocks', (r) => (r.blockCount = 0), RangeError],
     ['more blocks than data', (r) => (r.blockCount = 9), RangeError],
     ['no segment', (r) => (r.segmentCount = 0), RangeError],
-    ['outside its region', (r) => (r.offsets[0] = 4), RangeError],
+    ['outside its region', (r) => r.setData(r.region!, 4, page), RangeError],
+    ['before its region', (r) => r.setData(r.region!, -4, page), RangeError],
+    ['a fraction of a count', (r) => (r.blockCount = 7.5), RangeError],
     ['unknown flag', (r) => (r.flags = 2), RangeError],
-    ['freed', (r) => namespace.memory.free(r.regions[0]!), TypeError],
-    ['foreign', (r) => (r.regions[0] = new FakeFunction().dma.allocate(page)), TypeError],
-    ['no memory', (r) => (r.regions[0] = null), TypeError],
+    ['freed', (r) => namespace.memory.free(r.region!), TypeError],
+    ['foreign', (r) => r.setData(new FakeFunction().dma.allocate(page), 0, page), TypeError],
   ];
   for (const [what, spoil, kind] of cases) {
     const request = good();
@@ -236,13 +237,17 @@ test('requests that cannot be are refused before anything changes', async () => 
     }
     assert.instance(thrown, kind, what);
   }
+  const bare = new BlockRequest(() => {});
+  bare.blockCount = 8;
+  bare.segmentCount = 1;
+  assert.throws(() => namespace.submit(bare), 'freed memory');
   await namespace.read(0, namespace.memory.allocate(page));
   await rig.close();
 });
 
 function spoilLength(request: BlockRequest, bytes: number): void {
   request.blockCount = bytes / 512;
-  request.lengths[0] = bytes;
+  request.setData(request.region!, 0, bytes);
 }
 
 test('data that is no whole number of blocks is refused with both numbers', async () => {
