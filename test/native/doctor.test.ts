@@ -1,6 +1,7 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import * as assert from 'uvu/assert';
 import type { LoadResult } from '../../native/load.js';
 import { bindToVfio } from '../../native/vfio/bind.js';
@@ -61,6 +62,60 @@ doctor('too little locked memory is wrong, with the figure to set', () => {
   const root = machine();
   const findings = examine({ sysfs: new Sysfs(join(root, 'sys')), addon, root });
   assert.match(text(findings, 'locked memory'), /wrong: 8388608 bytes.*ulimit -l 65536/);
+});
+
+doctor('a kernel without VFIO is told from one without iommufd', () => {
+  const configs = [
+    [
+      'CONFIG_VFIO=m\n# CONFIG_VFIO_PCI is not set\n',
+      /wrong: CONFIG_VFIO_PCI not set; boot a kernel/,
+    ],
+    ['CONFIG_VFIO=m\nCONFIG_VFIO_PCI=m\n', /ok: group interface, no iommufd/],
+    [
+      'CONFIG_VFIO=y\nCONFIG_VFIO_PCI=m\nCONFIG_IOMMUFD=m\nCONFIG_VFIO_DEVICE_CDEV=y\n',
+      /ok: group interface and iommufd/,
+    ],
+  ] as const;
+  for (const [config, verdict] of configs) {
+    const root = machine();
+    mkdirSync(join(root, 'proc'));
+    writeFileSync(join(root, 'proc/config.gz'), gzipSync(config));
+    const findings = examine({ sysfs: new Sysfs(join(root, 'sys')), addon: noAddon, root });
+    assert.match(text(findings, 'kernel options'), verdict);
+  }
+});
+
+doctor('pages of 2 MiB are counted against the arena, with the figure to set', () => {
+  const root = machine();
+  const folder = join(root, 'sys/kernel/mm/hugepages/hugepages-2048kB');
+  mkdirSync(folder, { recursive: true });
+  const verdictWith = (free: number): string => {
+    writeFileSync(join(folder, 'free_hugepages'), `${free}\n`);
+    const findings = examine({ sysfs: new Sysfs(join(root, 'sys')), addon: noAddon, root });
+    return text(findings, 'huge pages');
+  };
+  assert.match(verdictWith(31), /note: 31 of 2 MiB free: .*; sysctl vm.nr_hugepages=32$/);
+  assert.is(verdictWith(32), 'ok: 32 of 2 MiB free; ');
+});
+
+doctor('a group node that this user may not open is wrong, with a udev rule', () => {
+  const root = machine();
+  addFunction(root, '0000:01:00.0', { class: '0x010802', driver: 'vfio-pci', group: '4' });
+  // No node at all is as closed as one of another user, and root may open every node.
+  const findings = examine({ sysfs: new Sysfs(join(root, 'sys')), addon: noAddon, root });
+  assert.match(
+    text(findings, '0000:01:00.0'),
+    /wrong: this user may not open \/dev\/vfio\/4; chown it, or a udev rule: SUBSYSTEM=="vfio"/,
+  );
+});
+
+doctor('a controller in no IOMMU group is wrong, and the IOMMU is the remedy', () => {
+  const root = machine();
+  const path = join(root, 'sys/bus/pci/devices/0000:01:00.0');
+  mkdirSync(path, { recursive: true });
+  writeFileSync(join(path, 'class'), '0x010802\n');
+  const findings = examine({ sysfs: new Sysfs(join(root, 'sys')), addon: noAddon, root });
+  assert.match(text(findings, '0000:01:00.0'), /wrong: .*in no IOMMU group; turn the IOMMU on/);
 });
 
 doctor('only a storage controller is bound, and one whose disk is held stays', () => {

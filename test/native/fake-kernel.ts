@@ -1,5 +1,6 @@
 import { Errno, type Kernel, type Watcher } from '../../native/kernel.js';
 import {
+  Destroy,
   IoasAlloc,
   IoasIovaRanges,
   IoasMap,
@@ -32,7 +33,12 @@ type Kind = 'container' | 'group' | 'iommu' | 'device' | 'eventfd';
 interface Mapping {
   readonly iova: number;
   readonly length: number;
+  /** What the device may do: 'r', 'w', 'rw'. */
+  readonly access: string;
 }
+
+/** Identifier of the one address space of an iommufd. */
+const addressSpace = 7;
 
 const requestNames = new Map<number, string>(
   [...Object.entries(VfioRequest), ...Object.entries(IommufdRequest)].map(([name, id]) => [
@@ -99,7 +105,10 @@ export class FakeKernel implements Kernel {
     this.log.push(`close ${kind ?? 'nothing'}`);
     if (kind === 'group') this.hasContainer = false;
     if (kind === 'container') this.hasModel = false;
-    if (kind === 'device') this.isBound = false;
+    if (kind === 'device') {
+      this.isBound = false;
+      this.isAttached = false;
+    }
     return this.fds.delete(fd) ? 0 : -Errno.EINVAL;
   }
 
@@ -114,7 +123,11 @@ export class FakeKernel implements Kernel {
     return bytes.length;
   }
 
+  /** Requests that were made off the JavaScript thread. */
+  readonly elsewhere: string[] = [];
+
   ioctlAsync(fd: number, request: number, argument: Uint32Array | number): Promise<number> {
+    this.elsewhere.push(requestName(this.fds.get(fd), request));
     return Promise.resolve(this.ioctl(fd, request, argument));
   }
 
@@ -142,7 +155,7 @@ export class FakeKernel implements Kernel {
       case VfioRequest.iommuGetInfo:
         return this.iommuInfo(words);
       case VfioRequest.iommuMapDma:
-        return this.map1(DmaMap.iova.get(words, 0), DmaMap.length.get(words, 0));
+        return this.map1(DmaMap, words);
       case VfioRequest.iommuUnmapDma:
         DmaUnmap.length.set(words, 0, this.unmap1(DmaUnmap.iova.get(words, 0)));
         return 0;
@@ -166,30 +179,49 @@ export class FakeKernel implements Kernel {
   }
 
   private iommu(request: number, words: Uint32Array): number {
+    // Every structure of iommufd starts with its own size.
+    if (words[0] !== words.byteLength) return -Errno.EINVAL;
     switch (request) {
       case IommufdRequest.ioasAlloc:
-        IoasAlloc.ioasId.set(words, 0, 7);
+        IoasAlloc.ioasId.set(words, 0, addressSpace);
         return 0;
       case IommufdRequest.ioasIovaRanges:
+        if (IoasIovaRanges.ioasId.get(words, 0) !== addressSpace) return -Errno.ENOENT;
         return this.isAttached ? this.iovaRanges(words) : -Errno.EINVAL;
       case IommufdRequest.ioasMap:
-        return this.map1(IoasMap.iova.get(words, 0), IoasMap.length.get(words, 0));
+        if (IoasMap.ioasId.get(words, 0) !== addressSpace) return -Errno.ENOENT;
+        // Without FIXED_IOVA the kernel chooses the address.
+        if (IoasMap.isFixed.get(words, 0) === 0) return -Errno.EINVAL;
+        return this.map1(IoasMap, words);
       case IommufdRequest.ioasUnmap:
+        if (IoasUnmap.ioasId.get(words, 0) !== addressSpace) return -Errno.ENOENT;
         IoasUnmap.length.set(words, 0, this.unmap1(IoasUnmap.iova.get(words, 0)));
         return 0;
+      case IommufdRequest.destroy:
+        if (Destroy.id.get(words, 0) !== addressSpace) return -Errno.ENOENT;
+        return this.isAttached ? -Errno.EBUSY : 0;
       default:
-        return 0;
+        return -Errno.ENOTTY;
     }
   }
 
   private device(request: number, words: Uint32Array): number {
+    // Every structure of VFIO starts with the size that the caller knows.
+    const hasStructure = request !== VfioRequest.deviceReset;
+    if (hasStructure && words[0] !== words.byteLength) return -Errno.EINVAL;
     switch (request) {
       case VfioRequest.deviceBindIommufd:
         this.isBound = this.fds.get(BindIommufd.iommufd.get(words, 0)) === 'iommu';
         return this.isBound ? 0 : -Errno.EINVAL;
       case VfioRequest.deviceAttachIommufdPt:
-        this.isAttached = this.isBound && AttachIommufd.pageTableId.get(words, 0) === 7;
+        if (AttachIommufd.pageTableId.get(words, 0) !== addressSpace) return -Errno.ENOENT;
+        this.isAttached = this.isBound;
         return this.isAttached ? 0 : -Errno.EINVAL;
+      case VfioRequest.deviceDetachIommufdPt:
+        this.isAttached = false;
+        return 0;
+      case VfioRequest.deviceReset:
+        return 0;
       case VfioRequest.deviceGetInfo:
         DeviceInfo.canReset.set(words, 0, 1);
         DeviceInfo.isPci.set(words, 0, 1);
@@ -203,7 +235,7 @@ export class FakeKernel implements Kernel {
       case VfioRequest.deviceSetIrqs:
         return this.setIrqs(words);
       default:
-        return 0;
+        return -Errno.ENOTTY;
     }
   }
 
@@ -288,7 +320,13 @@ export class FakeKernel implements Kernel {
     return 0;
   }
 
-  private map1(iova: number, length: number): number {
+  private map1(table: typeof DmaMap | typeof IoasMap, words: Uint32Array): number {
+    const iova = table.iova.get(words, 0);
+    const length = table.length.get(words, 0);
+    const canRead = table.isReadable.get(words, 0) === 1;
+    const canWrite = table.isWritable.get(words, 0) === 1;
+    const access = `${canRead ? 'r' : ''}${canWrite ? 'w' : ''}`;
+    if (access === '') return -Errno.EINVAL;
     const last = iova + length - 1;
     if (iova % 4096 !== 0 || length % 4096 !== 0 || length === 0) return -Errno.EINVAL;
     if (!this.ranges.some(([first, end]) => iova >= first && last <= end)) return -Errno.EINVAL;
@@ -297,7 +335,7 @@ export class FakeKernel implements Kernel {
     }
     if (this.locked + length > this.memlock) return -Errno.ENOMEM;
     this.locked += length;
-    this.mappings.push({ iova, length });
+    this.mappings.push({ iova, length, access });
     return 0;
   }
 

@@ -57,6 +57,35 @@ vfio('iommufd binds, allocates, attaches, and only then asks for the usable rang
   assert.equal(kernel.mappings, []);
 });
 
+vfio('calls that reset the device run off the JavaScript thread, and only those', async () => {
+  for (const [iommu, opening] of [
+    ['group', 'groupGetDeviceFd'],
+    ['iommufd', 'deviceBindIommufd'],
+  ] as const) {
+    const kernel = new FakeKernel();
+    kernel.hasIommufd = true;
+    const fn = await open(kernel, { iommu });
+    await fn.reset('function');
+    await fn.close();
+    assert.equal(kernel.elsewhere, [opening, 'deviceReset']);
+  }
+});
+
+vfio('memory is mapped with the access that was asked for, over both interfaces', async () => {
+  for (const iommu of ['group', 'iommufd'] as const) {
+    const kernel = new FakeKernel();
+    kernel.hasIommufd = true;
+    const fn = await open(kernel, { iommu });
+    for (const access of ['read', 'write'] as const) fn.dma.allocate(4096, { access });
+    assert.equal(
+      kernel.mappings.map((mapping) => mapping.access),
+      ['rw', 'r', 'w'],
+    );
+    await fn.close();
+    assert.equal(kernel.mappings, []);
+  }
+});
+
 vfio('whichever call of an open fails, all is given back and the next open works', async () => {
   for (const iommu of ['group', 'iommufd'] as const) {
     const golden = new FakeKernel();
