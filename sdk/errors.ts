@@ -2,6 +2,7 @@
 export const ErrorCode = {
   addressInvalid: 'ADDRESS_INVALID',
   backendUnavailable: 'BACKEND_UNAVAILABLE',
+  checkpointInvalid: 'CHECKPOINT_INVALID',
   commandAborted: 'COMMAND_ABORTED',
   commandFailed: 'COMMAND_FAILED',
   commandTimeout: 'COMMAND_TIMEOUT',

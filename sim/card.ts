@@ -63,6 +63,9 @@ export class SimCard implements FaultTarget {
   readonly functions: SimFunction[] = [];
   readonly controllers: Controller[] = [];
   readonly ordinal: number;
+  readonly rootPort: RootPort | null;
+  /** Null without a fault plan. */
+  readonly faults: FaultPlan | null;
   private readonly file: string | null;
   private readonly injector: FaultInjector | null;
   private readonly onPowerCut: number;
@@ -75,7 +78,9 @@ export class SimCard implements FaultTarget {
     this.world = options.world ?? new World({ seed: options.seed ?? 1 });
     this.ordinal = this.world.takeOrdinal('card');
     this.checker = new Checker(this.world);
-    this.link = new LinkTiming(this.world, options.profile.link, options.rootPort ?? null);
+    this.rootPort = options.rootPort ?? null;
+    this.faults = options.faults ?? null;
+    this.link = new LinkTiming(this.world, options.profile.link, this.rootPort);
     this.file = options.file ?? null;
     this.foreignHost = options.foreignHost ?? null;
     this.commandSets = options.commandSets ?? makeCommandSets;
@@ -209,6 +214,22 @@ export class SimCard implements FaultTarget {
 
   spuriousInterrupt(functionIndex: number, vector: number): void {
     this.functions[functionIndex]?.raise(vector);
+  }
+
+  // What a checkpoint asks.
+
+  /** Why the card cannot be saved, null when it can. */
+  get unsavable(): string | null {
+    if (this.file !== null) return `keeps its namespaces in ${this.file}`;
+    return this.commandSets === makeCommandSets ? null : 'has command sets of a test';
+  }
+
+  /** Make the parts that a running card had made by now; what they hold comes from a checkpoint. */
+  grow(parts: { readonly functionCount: number; readonly nsids: readonly number[] }): void {
+    while (this.functions.length < parts.functionCount) this.addFunction(this.functions.length);
+    for (const nsid of parts.nsids) {
+      if (this.subsystem.namespace(nsid) === undefined) this.subsystem.createBlank(nsid);
+    }
   }
 
   /** Functions and files are given back. The content of file-backed namespaces stays. */

@@ -8,6 +8,15 @@ export {
   CheckerRules,
   type ReportPlace,
 } from './checker.js';
+export {
+  checkpointVersion,
+  forkCard,
+  type Restored,
+  restoreCard,
+  restoreWorld,
+  saveCard,
+  saveWorld,
+} from './checkpoint/checkpoint.js';
 export type { FaultOutcome } from './faults/injector.js';
 export {
   type Drive,

@@ -81,6 +81,16 @@ export class World {
     return ordinal;
   }
 
+  /** How many of a kind have an ordinal. */
+  ordinalsOf(kind: string): number {
+    return this.ordinals.get(kind) ?? 0;
+  }
+
+  /** Handlers registered so far: equal for worlds of equal construction. */
+  get handlerCount(): number {
+    return this.handlers.length;
+  }
+
   /** Hash over time, handler and argument of every event so far: equal for equal runs. */
   get eventHash(): string {
     const high = (this.hashHigh >>> 0).toString(16).padStart(8, '0');

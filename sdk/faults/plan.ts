@@ -101,6 +101,8 @@ export interface Fault {
 export interface FaultPlan {
   readonly seed: number;
   readonly faults: readonly Fault[];
+  /** As it was given, in JSON: `checkFaultPlan(JSON.parse(source))` makes it again. */
+  readonly source: string;
 }
 
 /**
@@ -115,7 +117,8 @@ export function checkFaultPlan(plan: unknown): FaultPlan {
   const seed = numberAt(top, 'seed', wholeNumber(1), 'seed');
   const list: unknown = top['faults'];
   if (!Array.isArray(list)) throw invalid('faults', `${shown(list)}: a list of faults`);
-  return { seed, faults: list.map((fault: unknown, i) => checkFault(fault, `faults[${i}]`)) };
+  const faults = list.map((fault: unknown, i) => checkFault(fault, `faults[${i}]`));
+  return { seed, faults, source: JSON.stringify(plan) };
 }
 
 /** The value of a field that the kind has. */

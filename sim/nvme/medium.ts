@@ -1,3 +1,4 @@
+import { assert } from '../../sdk/assert.js';
 import { MediaStatus } from '../../sdk/spec/nvme/status.js';
 import {
   blankPage,
@@ -47,20 +48,24 @@ export class Medium {
   readonly hasVolatileCache: boolean;
   readonly tear: TearOptions;
   pool: PagePool;
-  private readonly options: MediumOptions;
+  private readonly chance: Chance;
+  private readonly cachePages: number;
+  /** Null when the medium was closed. */
+  private openStore: MediumOptions['openStore'] | null;
   private store: PageStore | null = null;
   private cache: WriteCache;
   private unit = 0;
 
   constructor(options: MediumOptions) {
-    this.options = options;
+    this.chance = options.chance;
+    this.cachePages = options.cacheBytes / pageDataBytes;
+    this.openStore = options.openStore;
     this.hasVolatileCache = options.hasVolatileCache;
     this.tear = options.tear;
     // No blocks before the first `reformat`.
     this.pool = new PagePool(512, new Uint8Array(0));
-    const { chance } = options;
     const store = new MemoryStore(this.pool);
-    this.cache = new WriteCache(this.pool, store, { capacityPages: 0, chance });
+    this.cache = new WriteCache(this.pool, store, { capacityPages: 0, chance: this.chance });
   }
 
   /** Writes may complete before they are durable. */
@@ -94,7 +99,8 @@ export class Medium {
     this.epoch++;
     this.store?.close();
     const pool = new PagePool(dataBytes, blankMetadata);
-    const store = this.options.openStore(pool, !isFirst);
+    assert(this.openStore !== null, 'a medium that was closed is not formatted');
+    const store = this.openStore(pool, !isFirst);
     this.pool = pool;
     this.store = store;
     this.cache = this.makeCache(store);
@@ -116,6 +122,7 @@ export class Medium {
   close(): void {
     this.store?.close();
     this.store = null;
+    this.openStore = null;
   }
 
   /** @returns the newest content of a page, valid until anything else is asked, or `unreadable` */
@@ -162,7 +169,7 @@ export class Medium {
   commitSome(lba: number, count: number, chain: number): void {
     const { pool, tear } = this;
     const units = this.isWithinUnit(lba, count) ? 1 : Math.ceil(count / tear.powerFailBlocks);
-    const done = this.options.chance.below(units + 1);
+    const done = this.chance.below(units + 1);
     const blocks = Math.min(count, done === units ? count : done * tear.powerFailBlocks);
     const inFirst = lba % pool.blocksPerPage;
     const pages = blocks === 0 ? 0 : Math.ceil((inFirst + blocks) / pool.blocksPerPage);
@@ -323,8 +330,8 @@ export class Medium {
 
   private makeCache(store: PageStore): WriteCache {
     return new WriteCache(this.pool, store, {
-      capacityPages: this.options.cacheBytes / pageDataBytes,
-      chance: this.options.chance,
+      capacityPages: this.cachePages,
+      chance: this.chance,
     });
   }
 }

@@ -56,10 +56,11 @@ export class Reservations {
   readonly registrants: Registrant[] = [];
   /** The one holder; null with no reservation and with a type that all registrants hold. */
   private holderHost: string | null = null;
-  private listener: ReservationListener = ignore;
+  /** Null before anybody listens, and after the namespace was deleted. */
+  private listener: ReservationListener | null = null;
 
   /** Who is told of notifications: the subsystem, which knows the controllers of a host. */
-  listen(listener: ReservationListener): void {
+  listen(listener: ReservationListener | null): void {
     this.listener = listener;
   }
 
@@ -164,7 +165,7 @@ export class Reservations {
     if (isAllRegistrants(this.type) && this.registrants.length === 0) this.release();
     this.bumpGeneration();
     for (const name of lost) {
-      if (name !== host) this.listener(name, ReservationNotification.registrationPreempted);
+      if (name !== host) this.listener?.(name, ReservationNotification.registrationPreempted);
     }
     if (takesReservation && type !== oldType && isShared(oldType)) this.tellReleased(host);
     return ReservationOutcome.done;
@@ -187,7 +188,7 @@ export class Reservations {
     const others = this.registrants.filter((r) => r.host !== host).map((r) => r.host);
     this.forget();
     this.bumpGeneration();
-    for (const name of others) this.listener(name, ReservationNotification.reservationPreempted);
+    for (const name of others) this.listener?.(name, ReservationNotification.reservationPreempted);
     return ReservationOutcome.done;
   }
 
@@ -255,7 +256,7 @@ export class Reservations {
   private tellReleased(by: string): void {
     for (const registrant of this.registrants) {
       if (registrant.host === by) continue;
-      this.listener(registrant.host, ReservationNotification.reservationReleased);
+      this.listener?.(registrant.host, ReservationNotification.reservationReleased);
     }
   }
 
@@ -273,8 +274,6 @@ export interface Preemption {
   /** RTYPE */
   readonly type: number;
 }
-
-function ignore(): void {}
 
 function isSameKey(a: ReservationKey, b: ReservationKey): boolean {
   return a.low === b.low && a.high === b.high;

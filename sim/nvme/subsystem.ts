@@ -187,12 +187,24 @@ export class Subsystem implements SanitizeTarget {
     return namespace;
   }
 
+  /** A namespace of one block, whose every property is about to be overwritten. */
+  createBlank(nsid: number): void {
+    const format = { formatIndex: 0, isMetadataExtended: false, protectionType: 0 };
+    this.create(nsid, {
+      sizeBlocks: 1,
+      capacityBlocks: 1,
+      format: { ...format, isProtectionFirst: false },
+      isShared: false,
+    });
+  }
+
   /** Detached from all controllers first, which are told. */
   delete(namespace: Namespace): void {
     const attached = [...namespace.attached];
     namespace.attached.clear();
     namespace.erase();
     namespace.medium.close();
+    namespace.reservations.listen(null);
     this.byNsid.delete(namespace.nsid);
     this.tellChanged(namespace.nsid, attached);
   }

@@ -4,7 +4,7 @@ import { type HostMemory, pageBytes, segmentBytes } from './host-memory.js';
 
 const wordBytes = 4;
 
-class SimDmaRegion implements DmaRegion {
+export class SimDmaRegion implements DmaRegion {
   readonly space: DmaSpace;
   readonly iova: number;
   readonly length: number;
@@ -45,6 +45,12 @@ export class SimDmaSpace implements DmaSpace {
   /** Regions not yet freed: 0 at the end of a clean run. */
   get regionCount(): number {
     return this.live.size;
+  }
+
+  /** The live region at a device address: for a host that comes back to a restored card. */
+  regionAt(iova: number): DmaRegion {
+    for (const region of this.live) if (region.iova === iova) return region;
+    throw new RangeError(`no region is mapped at 0x${iova.toString(16)}`);
   }
 
   allocate(length: number, options: DmaOptions = {}): DmaRegion {

@@ -40,6 +40,11 @@ import { type EndpointBar, placeMsix, shapeOf } from './windows.js';
 
 const gone = 0xffff_ffff;
 
+interface PlatformCopy {
+  readonly words: Uint32Array;
+  readonly table: Uint32Array;
+}
+
 export interface SimFunctionOptions {
   readonly world: World;
   readonly checker: Checker;
@@ -96,7 +101,8 @@ export class SimFunction implements PciFunction, HostLink, BarTarget, ConfigTarg
   private readonly bars: readonly SimBar[];
   private readonly shapes: readonly BarShape[];
   private readonly endpointBars: readonly EndpointBar[];
-  private readonly ordinal: number;
+  /** Counts the functions of a world, in the order in which they were made. */
+  readonly ordinal: number;
   private readonly msixTable: MsixTable;
   private readonly writes: PostedWrites;
   private readonly endReset: number;
@@ -109,6 +115,8 @@ export class SimFunction implements PciFunction, HostLink, BarTarget, ConfigTarg
   /** Ends of resets that were overtaken by a newer one find another number here. */
   private resetGeneration = 0;
   private isDecoding = false;
+  /** What the platform puts back when the reset that it asked for is over. */
+  private platformCopy: PlatformCopy | null = null;
   /** Nothing was asked of the device since its last reset: any DMA is for work of before. */
   private isFresh = false;
   private readonly isVirtual: boolean;
@@ -214,34 +222,26 @@ export class SimFunction implements PciFunction, HostLink, BarTarget, ConfigTarg
    * bus mastering and interrupts work again after it, as after a reset through VFIO.
    */
   async reset(kind: FunctionReset): Promise<void> {
-    const restore = this.saveProgrammed();
+    this.saveProgrammed();
     if (kind === 'bus' && this.onBusReset !== null) this.onBusReset();
     else this.startReset(kind);
     const untilNs = this.clock.nowNs() + resetSettleNs;
     while (this.clock.nowNs() < untilNs) await this.clock.turn(untilNs);
-    restore();
   }
 
   /** The same in no time: a foreign host does not wait for what is settled in its own time. */
   resetAtOnce(): void {
     if (!this.isUp) return;
-    const restore = this.saveProgrammed();
+    this.saveProgrammed();
     this.startReset('function');
     this.finishReset(this.resetGeneration);
-    restore();
   }
 
-  /** @returns what puts back, after a reset, what software has written until now */
-  private saveProgrammed(): () => void {
+  /** What software has written until now is put back when the reset that follows is over. */
+  private saveProgrammed(): void {
     // While another reset runs there is nothing left to save: its end enumerates the function.
-    const words = this.isUp ? this.registers.words.slice() : null;
-    const table = this.msixTable.save();
-    return () => {
-      if (!this.isUp || words === null) return;
-      this.registers.restoreWritable(words);
-      this.msixTable.restore(table);
-      this.refresh();
-    };
+    if (!this.isUp) return;
+    this.platformCopy = { words: this.registers.words.slice(), table: this.msixTable.save() };
   }
 
   async close(): Promise<void> {
@@ -336,6 +336,7 @@ export class SimFunction implements PciFunction, HostLink, BarTarget, ConfigTarg
   powerOff(): void {
     if (!this.isPowered) return;
     this.isPowered = false;
+    this.platformCopy = null;
     this.loseState('power');
   }
 
@@ -350,6 +351,7 @@ export class SimFunction implements PciFunction, HostLink, BarTarget, ConfigTarg
   linkDown(): void {
     if (!this.isLinkUp) return;
     this.isLinkUp = false;
+    this.platformCopy = null;
     this.loseState('bus');
   }
 
@@ -410,7 +412,14 @@ export class SimFunction implements PciFunction, HostLink, BarTarget, ConfigTarg
   private finishReset(generation: number): void {
     if (generation !== this.resetGeneration || !this.isResetting) return;
     this.isResetting = false;
+    const copy = this.platformCopy;
+    this.platformCopy = null;
     if (this.isUp) this.enumerate();
+    if (this.isUp && copy !== null) {
+      this.registers.restoreWritable(copy.words);
+      this.msixTable.restore(copy.table);
+      this.refresh();
+    }
     this.world.hostVisible();
   }
 

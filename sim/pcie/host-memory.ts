@@ -281,7 +281,7 @@ export class HostMemory implements DeviceMemory {
 }
 
 /** Memory behind a run of device addresses. */
-class Segment {
+export class Segment {
   /** Bytes from the first device address of the space. */
   readonly start: number;
   readonly bytes: Uint8Array;

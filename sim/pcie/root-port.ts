@@ -8,7 +8,11 @@ export class RootPort {
   readonly up: Direction;
   readonly down: Direction;
 
+  /** As it was made: a checkpoint makes another one like it. */
+  readonly options: DirectionOptions;
+
   constructor(options: DirectionOptions) {
+    this.options = options;
     this.up = new Direction(options);
     this.down = new Direction(options);
   }

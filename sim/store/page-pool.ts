@@ -12,7 +12,6 @@ export const transientPage = 2;
 const firstPooled = 3;
 
 const pagesPerSlab = 64;
-const noPages = new Uint8Array(0);
 
 /**
  * Contents of pages: 4 KiB of data, the metadata of its blocks, and for each block whether it is
@@ -42,6 +41,7 @@ export class PagePool {
   private readonly words: (Uint32Array | undefined)[] = [];
   private free = blankPage;
   private readonly blankMetadata: Uint8Array;
+  private readonly noMetadata = new Uint8Array(0);
 
   /**
    * @param dataBytes      block size, 512..4096, a power of two
@@ -182,7 +182,7 @@ export class PagePool {
     for (let i = 0; i < pagesPerSlab; i++) {
       this.data.push(new Uint8Array(data, i * pageDataBytes, pageDataBytes));
       const own = new Uint8Array(metadata, i * metadataBytes, metadataBytes);
-      this.metadata.push(metadataBytes === 0 ? noPages : own);
+      this.metadata.push(metadataBytes === 0 ? this.noMetadata : own);
     }
     for (let page = count - 1; page >= first; page--) {
       this.next[page] = this.free;

@@ -10,7 +10,7 @@ import { groupCount, type Io, IoBench, legalIo } from '../support/io-bench.js';
 /** An address in a raw command: inside the sandbox, or just a number. */
 type Place = { readonly sandbox: number } | { readonly value: number };
 
-interface RawStep {
+export interface RawStep {
   readonly kind: 'raw';
   readonly queue: number;
   readonly words: readonly number[];
@@ -37,7 +37,7 @@ type Step =
   | { readonly kind: 'idle'; readonly ns: number }
   | { readonly kind: 'reset' };
 
-const sandboxBytes = 64 * 1024;
+export const sandboxBytes = 64 * 1024;
 const pairs = 2;
 
 const commands: Campaign<Step> = {
@@ -90,7 +90,7 @@ const wildAdmin = Object.values(AdminOpcode).filter(
   (opcode) => opcode !== AdminOpcode.asynchronousEventRequest,
 );
 
-function rawIo(prng: Prng): RawStep {
+export function rawIo(prng: Prng): RawStep {
   if (prng.chance(0.6)) return nearlyLegal(prng);
   const opcode = prng.chance(0.9) ? ioOpcodes[prng.below(ioOpcodes.length)]! : prng.below(256);
   return raw(prng, 1 + prng.below(pairs), opcode);
@@ -158,7 +158,7 @@ function upheaval(prng: Prng): RawStep {
   return { kind: 'raw', queue: 0, words: [...words], prp1: somePlace(prng), prp2: { value: 0 } };
 }
 
-function rawAdmin(prng: Prng): RawStep {
+export function rawAdmin(prng: Prng): RawStep {
   if (prng.chance(0.1)) return upheaval(prng);
   const pool = prng.chance(0.7) ? mildAdmin : wildAdmin;
   const opcode = prng.chance(0.95) ? pool[prng.below(pool.length)]! : 0xc0 + prng.below(64);

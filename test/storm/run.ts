@@ -1,8 +1,14 @@
 import { main } from '../support/campaign.js';
 import { stormOfCard } from './card.js';
+import { stormOfCheckpoint } from './checkpoint.js';
 import { stormOfDriver } from './driver.js';
 import { stormOfFaults } from './faults.js';
 
-const campaigns = { card: stormOfCard, driver: stormOfDriver, faults: stormOfFaults };
+const campaigns = {
+  card: stormOfCard,
+  checkpoint: stormOfCheckpoint,
+  driver: stormOfDriver,
+  faults: stormOfFaults,
+};
 
 process.exitCode = await main('storm', campaigns, process.argv.slice(2));

@@ -58,9 +58,23 @@ export class CardHost {
   ringsDoorbells = true;
   private nextCid = 0;
 
-  constructor(card: SimCard) {
+  constructor(card: SimCard, fn: SimFunction = card.open()) {
     this.card = card;
-    this.fn = card.open();
+    this.fn = fn;
+  }
+
+  /** The same host on a card that was restored: its rings lie where they lay. */
+  movedTo(card: SimCard): CardHost {
+    const host = new CardHost(card, card.function);
+    for (const ring of this.rings) {
+      const sq = host.fn.dma.regionAt(ring.sq.iova);
+      host.rings.push({ ...ring, sq, cq: host.fn.dma.regionAt(ring.cq.iova) });
+    }
+    for (const [key, sent] of this.inFlight) host.inFlight.set(key, { ...sent });
+    host.faults.push(...this.faults);
+    host.ringsDoorbells = this.ringsDoorbells;
+    host.nextCid = this.nextCid;
+    return host;
   }
 
   get nowNs(): number {

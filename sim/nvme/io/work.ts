@@ -149,6 +149,7 @@ export class Work {
     const slot = command.slot;
     if (this.chains[slot] !== blankPage) this.releaseChain(command);
     this.commands[slot] = null;
+    this.namespaces[slot] = null;
     this.inFlight--;
     this.controller.health.leave(this.services.nowNs);
   }

@@ -1,0 +1,254 @@
+import { assert } from '../../sdk/assert.js';
+import { ErrorCode, UltimaError } from '../../sdk/errors.js';
+import { checkFaultPlan } from '../../sdk/faults/plan.js';
+import { SimCard } from '../card.js';
+import type { DirectionOptions } from '../pcie/direction.js';
+import { RootPort } from '../pcie/root-port.js';
+import type { Profile } from '../profiles/profile.js';
+import { checkProfile, isProfile } from '../profiles/rules.js';
+import { World } from '../world.js';
+import { ByteReader, checksum, decodeText, putWord, unusable, wordAt } from './bytes.js';
+import { GraphReader } from './graph-reader.js';
+import { GraphWriter } from './graph-writer.js';
+import { partsOf } from './vocabulary.js';
+
+/**
+ * A world with its cards, as bytes, at any moment between two events: clock and events to come,
+ * chance, queues, commands and DMA in flight, registers, firmware, media, data, the memory that a
+ * host had mapped, the progress of a fault plan. What a driver holds in its own variables is the
+ * host's and is not in it; `fn.dma.regionAt` gives a host its memory back.
+ *
+ *   0   8  'ULTSTATE'
+ *   8   4  version of this layout, little endian like all that follows
+ *  12   4  checksum of everything from byte 16 on
+ *  16   4  length of the header
+ *  20   8  length of the body (two dwords, the low one first)
+ *  28      header, JSON: how to construct the world; see `Header`
+ *          body: every object that is reachable from world and cards, see `Tag` in vocabulary.ts
+ *
+ * A restored run goes on event for event: run(0..T) = restore(run(0..k)) + run(k..T).
+ */
+export const checkpointVersion = 1;
+
+const magic = Uint8Array.from(Buffer.from('ULTSTATE', 'latin1'));
+const fixedBytes = 28;
+const checkedFrom = 16;
+
+interface CardHeader {
+  readonly profile: Profile;
+  /** As JSON, or null. */
+  readonly faults: string | null;
+  /** Place in the list of root ports, -1 for none. */
+  readonly port: number;
+  readonly functionOrdinals: readonly number[];
+  readonly nsids: readonly number[];
+}
+
+interface Header {
+  readonly seed: number;
+  readonly ports: readonly DirectionOptions[];
+  readonly cards: readonly CardHeader[];
+}
+
+/** What a checkpoint holds, in the order in which the cards were made. */
+export interface Restored {
+  readonly world: World;
+  readonly cards: readonly SimCard[];
+}
+
+/**
+ * Save a card that is alone in its world.
+ *
+ * @throws UltimaError DEVICE_UNSUPPORTED when it keeps namespaces in files
+ */
+export function saveCard(card: SimCard): Uint8Array {
+  return saveWorld(card.world, [card]);
+}
+
+/** The same for all cards of a world; RangeError when one of them is missing. */
+export function saveWorld(world: World, cards: readonly SimCard[]): Uint8Array {
+  const ordered = [...cards].sort((a, b) => a.ordinal - b.ordinal);
+  const isWhole = ordered.every((card, i) => card.world === world && card.ordinal === i);
+  if (!isWhole || ordered.length !== world.ordinalsOf('card')) {
+    const count = world.ordinalsOf('card');
+    throw new RangeError(`a checkpoint holds all ${count} cards of the world, each of them once`);
+  }
+  for (const card of ordered) demandSavable(card);
+  const header = Buffer.from(JSON.stringify(headerOf(world, ordered)), 'utf8');
+  const constants = ordered.flatMap((card) => partsOf(card.profile));
+  const body = new GraphWriter(constants).write([world, ...ordered]);
+  const bytes = new Uint8Array(fixedBytes + header.length + body.length);
+  bytes.set(magic);
+  putWord(bytes, 8, checkpointVersion);
+  putWord(bytes, 16, header.length);
+  putWord(bytes, 20, body.length >>> 0);
+  putWord(bytes, 24, Math.floor(body.length / 2 ** 32));
+  bytes.set(header, fixedBytes);
+  bytes.set(body, fixedBytes + header.length);
+  putWord(bytes, 12, checksum(bytes.subarray(checkedFrom)));
+  return bytes;
+}
+
+/**
+ * Make the world of a checkpoint again. Nothing of the one that was saved is touched, so the same
+ * bytes give any number of worlds that go on independently.
+ *
+ * @param expected  refuse a checkpoint whose first card has another profile than this
+ * @throws UltimaError CHECKPOINT_INVALID that names the field: another version, another profile,
+ *         cut short, changed
+ */
+export function restoreWorld(bytes: Uint8Array, expected?: Profile): Restored {
+  const { header, body } = open(bytes);
+  if (expected !== undefined) demandProfile(header.cards[0]!.profile, expected);
+  const world = new World({ seed: header.seed });
+  const cards = construct(world, header);
+  const constants = cards.flatMap((card) => partsOf(card.profile));
+  const fresh = [world, ...cards];
+  const { handlerCount } = world;
+  new GraphReader(new ByteReader(body), constants, fresh).read(fresh);
+  if (world.handlerCount !== handlerCount) {
+    const counts = `${world.handlerCount} in the checkpoint, ${handlerCount} in this version`;
+    throw unusable('world.handlers', counts);
+  }
+  return { world, cards };
+}
+
+/** The card of a checkpoint that holds one. */
+export function restoreCard(bytes: Uint8Array, expected?: Profile): SimCard {
+  const { cards } = restoreWorld(bytes, expected);
+  if (cards.length !== 1) throw unusable('cards', `holds ${cards.length} cards, not one`);
+  return cards[0]!;
+}
+
+/** Another card in another world that goes on from here, event for event. */
+export function forkCard(card: SimCard): SimCard {
+  return restoreCard(saveCard(card));
+}
+
+function demandSavable(card: SimCard): void {
+  const why = card.unsavable;
+  if (why === null) return;
+  const text = `${card.function.address} ${why}: only what is in memory can be saved`;
+  throw new UltimaError(ErrorCode.deviceUnsupported, text, { address: card.function.address });
+}
+
+function headerOf(world: World, cards: readonly SimCard[]): Header {
+  const ports: RootPort[] = [];
+  for (const { rootPort } of cards) {
+    if (rootPort !== null && !ports.includes(rootPort)) ports.push(rootPort);
+  }
+  return {
+    seed: world.seed,
+    ports: ports.map(({ options: { generation, lanes } }) => ({ generation, lanes })),
+    cards: cards.map((card) => ({
+      profile: card.profile,
+      faults: card.faults?.source ?? null,
+      port: card.rootPort === null ? -1 : ports.indexOf(card.rootPort),
+      functionOrdinals: card.functions.map(({ ordinal }) => ordinal),
+      nsids: card.subsystem.namespaces.map(({ nsid }) => nsid),
+    })),
+  };
+}
+
+/** Handlers have the numbers of their making: cards and functions are made in their old order. */
+function construct(world: World, header: Header): SimCard[] {
+  const ports = header.ports.map((options) => new RootPort(options));
+  const steps = header.cards.flatMap(({ functionOrdinals }, card) =>
+    functionOrdinals.map((ordinal, index) => ({ card, index, ordinal })),
+  );
+  const cards: SimCard[] = [];
+  for (const { card, index, ordinal } of steps.sort((a, b) => a.ordinal - b.ordinal)) {
+    const saved = header.cards[card]!;
+    const port = ports[saved.port];
+    if (index === 0) {
+      const { profile, faults } = saved;
+      const plan = faults === null ? {} : { faults: checkFaultPlan(JSON.parse(faults)) };
+      const made = { world, profile, ...plan, ...(port === undefined ? {} : { rootPort: port }) };
+      cards[card] = new SimCard(made);
+    }
+    cards[card]?.grow({ functionCount: index + 1, nsids: saved.nsids });
+    if (cards[card]?.functions[index]?.ordinal !== ordinal) {
+      throw unusable('header.cards', 'were not made in this order');
+    }
+  }
+  return cards;
+}
+
+function open(bytes: Uint8Array): { readonly header: Header; readonly body: Uint8Array } {
+  const isOurs = bytes.length >= magic.length && magic.every((byte, i) => bytes[i] === byte);
+  if (!isOurs) throw unusable('magic', "is not 'ULTSTATE': this is no checkpoint");
+  if (bytes.length < fixedBytes) throw unusable('length', `is ${bytes.length}: cut short`);
+  const version = wordAt(bytes, 8);
+  if (version !== checkpointVersion) {
+    throw unusable('version', `is ${version}; this version of the package reads 1`);
+  }
+  const headerBytes = wordAt(bytes, 16);
+  const bodyBytes = wordAt(bytes, 20) + wordAt(bytes, 24) * 2 ** 32;
+  const length = fixedBytes + headerBytes + bodyBytes;
+  if (length !== bytes.length) {
+    throw unusable('length', `is ${bytes.length}, not ${length}: cut short or longer`);
+  }
+  if (wordAt(bytes, 12) !== checksum(bytes.subarray(checkedFrom))) {
+    throw unusable('checksum', 'does not match: the file was changed');
+  }
+  const text = decodeText(bytes.subarray(fixedBytes, fixedBytes + headerBytes));
+  return { header: checkHeader(text), body: bytes.subarray(fixedBytes + headerBytes) };
+}
+
+function checkHeader(text: string): Header {
+  let header: unknown;
+  try {
+    header = JSON.parse(text);
+  } catch {
+    throw unusable('header', 'is no JSON');
+  }
+  if (!isHeader(header)) throw unusable('header', 'lacks seed, ports or cards');
+  for (const { profile } of header.cards) checkProfile(profile);
+  return header;
+}
+
+function isHeader(value: unknown): value is Header {
+  if (!isRecord(value)) return false;
+  const { seed, ports, cards } = value;
+  if (!isCount(seed) || !Array.isArray(ports) || !Array.isArray(cards)) return false;
+  return cards.length > 0 && ports.every(isPort) && cards.every(isCard);
+}
+
+function isCard(value: unknown): value is CardHeader {
+  if (!isRecord(value) || !isProfile(value.profile)) return false;
+  const { faults, port, functionOrdinals, nsids } = value;
+  const hasPlan = faults === null || typeof faults === 'string';
+  const isPlaced = typeof port === 'number' && Number.isInteger(port);
+  return hasPlan && isPlaced && isCounts(functionOrdinals) && isCounts(nsids);
+}
+
+function isPort(value: unknown): value is DirectionOptions {
+  return isRecord(value) && isCount(value.generation) && isCount(value.lanes);
+}
+
+function isCounts(value: unknown): value is readonly number[] {
+  return Array.isArray(value) && value.length <= mostParts && value.every(isCount);
+}
+
+function isCount(value: unknown): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+const mostParts = 65_536;
+
+/** Name the first field in which two profiles differ. */
+function demandProfile(saved: unknown, expected: unknown, at = 'profile'): void {
+  if (isRecord(saved) && isRecord(expected)) {
+    for (const field of Object.keys({ ...saved, ...expected })) {
+      demandProfile(saved[field], expected[field], `${at}.${field}`);
+    }
+    return;
+  }
+  const [before, now] = [JSON.stringify(saved), JSON.stringify(expected)];
+  if (before !== now) throw unusable(at, `is ${before} in the checkpoint, not ${now}`);
+  assert(typeof saved === typeof expected, 'equal texts of unequal kinds');
+}

@@ -1,0 +1,168 @@
+import { AssertionFailure } from '../../sdk/assert.js';
+import { ByteWriter } from './bytes.js';
+import { writeSparse } from './sparse.js';
+import { classOf, fieldsOf, notState, Tag, viewKinds } from './vocabulary.js';
+
+/**
+ * Writes everything that is reachable from a root, each object once: its fields in their order, and
+ * a number where an object comes again. So two objects that are one stay one, and rings of
+ * references end.
+ */
+export class GraphWriter {
+  private readonly out = new ByteWriter();
+  private readonly numbers = new Map<object, number>();
+  private readonly shapes = new Map<string, number>();
+  private readonly constants: ReadonlyMap<object, number>;
+  private readonly trail: string[] = [];
+
+  /** @param constants  objects that whoever reads has as well, in the same order */
+  constructor(constants: readonly object[]) {
+    this.constants = new Map(constants.map((each, index) => [each, index]));
+  }
+
+  /** @returns the body of a checkpoint */
+  write(root: unknown): Uint8Array {
+    this.value(root);
+    return this.out.written;
+  }
+
+  private value(value: unknown): void {
+    const { out } = this;
+    switch (typeof value) {
+      case 'undefined':
+        out.byte(Tag.undefined);
+        return;
+      case 'boolean':
+        out.byte(value ? Tag.true : Tag.false);
+        return;
+      case 'number':
+        this.number(value);
+        return;
+      case 'string':
+        out.byte(Tag.text);
+        out.text(value);
+        return;
+      case 'bigint':
+        out.byte(Tag.bigint);
+        out.text(String(value));
+        return;
+      case 'function':
+        out.byte(Tag.kept);
+        return;
+      case 'object':
+        if (value === null) out.byte(Tag.null);
+        else this.reference(value);
+        return;
+      default:
+        this.refuse('a symbol');
+    }
+  }
+
+  private number(value: number): void {
+    const { out } = this;
+    if (Number.isSafeInteger(value) && !Object.is(value, -0)) {
+      out.byte(value >= 0 ? Tag.count : Tag.negative);
+      out.count(value >= 0 ? value : -1 - value);
+    } else {
+      out.byte(Tag.float);
+      out.float(value);
+    }
+  }
+
+  private reference(value: object): void {
+    const { out } = this;
+    const constant = this.constants.get(value);
+    const number = this.numbers.get(value);
+    if (constant !== undefined) {
+      out.byte(Tag.profile);
+      out.count(constant);
+    } else if (number !== undefined) {
+      out.byte(Tag.again);
+      out.count(number);
+    } else {
+      this.numbers.set(value, this.numbers.size);
+      this.content(value);
+    }
+  }
+
+  private content(value: object): void {
+    if (Array.isArray(value)) this.array(value);
+    else if (value instanceof Map) this.map(value);
+    else if (value instanceof Set) this.set(value);
+    else if (ArrayBuffer.isView(value)) this.view(value);
+    else if (value instanceof ArrayBuffer) {
+      this.out.byte(Tag.memory);
+      writeSparse(this.out, value);
+    } else this.object(value);
+  }
+
+  private object(value: object): void {
+    const name = classOf(value);
+    if (foreign.has(name)) this.refuse(`a ${name}`);
+    const fields = fieldsOf(value);
+    this.out.byte(Tag.object);
+    this.shape(name, fields);
+    const left = notState[name];
+    for (const field of fields) {
+      this.trail.push(`${name}.${field}`);
+      if (left?.includes(field) === true) this.out.byte(Tag.kept);
+      else this.value(Reflect.get(value, field));
+      this.trail.pop();
+    }
+  }
+
+  /** Class and field names, once; later only their number. */
+  private shape(name: string, fields: readonly string[]): void {
+    const key = `${name}:${fields.join()}`;
+    const number = this.shapes.get(key);
+    this.out.count(number ?? this.shapes.size);
+    if (number !== undefined) return;
+    this.shapes.set(key, this.shapes.size);
+    this.out.text(name);
+    this.out.count(fields.length);
+    for (const field of fields) this.out.text(field);
+  }
+
+  private array(values: readonly unknown[]): void {
+    this.out.byte(Tag.array);
+    this.out.count(values.length);
+    for (let i = 0; i < values.length; i++) this.value(values[i]);
+  }
+
+  private map(map: ReadonlyMap<unknown, unknown>): void {
+    this.out.byte(Tag.map);
+    this.out.count(map.size);
+    for (const [key, value] of map) {
+      this.value(key);
+      this.value(value);
+    }
+  }
+
+  private set(set: ReadonlySet<unknown>): void {
+    this.out.byte(Tag.set);
+    this.out.count(set.size);
+    for (const value of set) {
+      if (typeof value === 'function') this.refuse('a function in a set');
+      this.value(value);
+    }
+  }
+
+  private view(view: ArrayBufferView): void {
+    // Memory of a Buffer may be shared with anything: its own bytes are the state.
+    const own = Buffer.isBuffer(view) ? Uint8Array.from(view) : view;
+    const kind = viewKinds.findIndex((each) => own instanceof each);
+    if (kind < 0) this.refuse(`a ${view.constructor.name}`);
+    this.out.byte(Tag.view);
+    this.out.count(kind);
+    this.out.count(own.byteOffset);
+    this.out.count(own.byteLength);
+    this.value(own.buffer);
+  }
+
+  private refuse(what: string): never {
+    throw new AssertionFailure(`${what} is no state of a card: ${this.trail.join(' > ')}`);
+  }
+}
+
+/** What belongs to a running program and cannot come back. */
+const foreign = new Set(['Promise', 'WeakMap', 'WeakRef', 'AbortController', 'Date']);
