@@ -221,6 +221,7 @@ export class SimCard implements FaultTarget {
   /** Why the card cannot be saved, null when it can. */
   get unsavable(): string | null {
     if (this.file !== null) return `keeps its namespaces in ${this.file}`;
+    if (this.foreignHost !== null) return 'serves a host outside the simulation';
     return this.commandSets === makeCommandSets ? null : 'has command sets of a test';
   }
 

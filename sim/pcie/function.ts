@@ -1,9 +1,5 @@
 import { assert } from '../../sdk/assert.js';
 import type { Bar, Clock, ConfigSpace, FunctionReset, PciFunction } from '../../sdk/device.js';
-import {
-  AdvancedErrors,
-  UncorrectableErrors,
-} from '../../sdk/spec/pcie/advanced-error-reporting.js';
 import { Express, resetSettleNs } from '../../sdk/spec/pcie/express.js';
 import { Header } from '../../sdk/spec/pcie/header.js';
 import { PowerManagement, PowerState } from '../../sdk/spec/pcie/power-management.js';
@@ -13,7 +9,6 @@ import type { World } from '../world.js';
 import { type BarTarget, PostedWrites, SimBar } from './bar.js';
 import type { BarShape } from './capabilities.js';
 import {
-  advancedErrors,
   buildConfig,
   express,
   header,
@@ -30,6 +25,7 @@ import {
 } from './device-memory.js';
 import { SimDmaSpace } from './dma-space.js';
 import type { Endpoint, EndpointReset, HostLink } from './endpoint.js';
+import { recordFailedFetch, recordUnsupported } from './error-records.js';
 import { hostClock } from './host-clock.js';
 import { type ConfigTarget, HostConfigSpace } from './host-config-space.js';
 import { HostInterrupts } from './host-interrupts.js';
@@ -291,11 +287,7 @@ export class SimFunction implements PciFunction, HostLink, BarTarget, ConfigTarg
   }
 
   fetchFailed(isPoisoned: boolean): void {
-    const { registers } = this;
-    registers.set(express, Express.nonFatalDetected, 1);
-    // [PCIe-4.0 §7.5.1.1.4 Status] the requester of an aborted read knows it from its status alone.
-    if (!isPoisoned) registers.set(header, Header.receivedTargetAbort, 1);
-    else this.recordUncorrectable(UncorrectableErrors.poisonedTlp);
+    recordFailedFetch(this.registers, isPoisoned);
   }
 
   // BarTarget: what arrives over the link.
@@ -463,14 +455,7 @@ export class SimFunction implements PciFunction, HostLink, BarTarget, ConfigTarg
   private reportNotDecoding(offset: number): void {
     if (!this.isUp) return;
     this.checker.report('memoryDisabled', { value: offset });
-    this.registers.set(express, Express.unsupportedDetected, 1);
-    this.recordUncorrectable(UncorrectableErrors.unsupportedRequest);
-  }
-
-  private recordUncorrectable(error: { put(word: number, value: number): number }): void {
-    const { uncorrectableStatus } = AdvancedErrors;
-    const status = this.registers.get(advancedErrors, uncorrectableStatus);
-    this.registers.set(advancedErrors, uncorrectableStatus, error.put(status, 1));
+    recordUnsupported(this.registers);
   }
 
   private reportFault(fault: DmaFault, iova: number): void {

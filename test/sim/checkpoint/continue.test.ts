@@ -6,8 +6,8 @@ import { suite } from '../../support/suite.js';
 import { checkpointCards, WildHost } from './wild-host.js';
 
 /**
- * run(0..T) = restore(run(0..k)) + run(k..T) for random k: the same events to the last, the same time,
- * and at the end the same state to the last byte.
+ * run(0..T) = restore(run(0..k)) + run(k..T) for random k: the same events to the last, the same
+ * time, and at the end the same state to the last byte.
  */
 const test = suite('a restored run');
 const steps = 200;
