@@ -148,6 +148,11 @@ class VfioUserFunction implements PciFunction, Reach, IrqControl {
     return this.reconnect();
   }
 
+  get hasMappedRegisters(): boolean {
+    for (const bar of this.bars.values()) if (bar.mappedBytes > 0) return true;
+    return false;
+  }
+
   irq(index: number): { readonly count: number } {
     return this.link.device.irq(index);
   }

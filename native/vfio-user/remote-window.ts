@@ -11,6 +11,8 @@ const allOnes = 0xffff_ffff;
 export interface Reach {
   /** Null when the device is gone. It may come back inside this call. */
   device(): RemoteDevice | null;
+  /** Whether any register of any window is a store that no message can hold back. */
+  readonly hasMappedRegisters: boolean;
 }
 
 /** A mapped part of a BAR. */
@@ -34,7 +36,6 @@ export class RemoteBar implements Bar {
   private firstWord = 0;
   private words = nowhere.words;
   private others: Window[] = [];
-  private isPosted = true;
 
   /** @throws UltimaError DMA_MAP_FAILED when what the server offers to map is not there */
   constructor(kernel: NativeKernel, reach: Reach, region: RemoteRegion) {
@@ -77,8 +78,6 @@ export class RemoteBar implements Bar {
     this.firstWord = largest.firstWord;
     this.words = largest.words;
     this.others = others;
-    // A message could be overtaken by a store to what is mapped, unless it is waited for.
-    this.isPosted = windows.length === 0;
   }
 
   /** Reads are all ones and stores go nowhere from here on. */
@@ -117,8 +116,10 @@ export class RemoteBar implements Bar {
       window.words[(offset >>> 2) - window.firstWord] = value;
       return;
     }
-    const access = { region: this.index, offset, count: 4, value };
-    this.reach.device()?.write(access, this.isPosted);
+    // A message could be overtaken by a store to what is mapped, here or in another window, unless
+    // it is waited for. A message cannot overtake another.
+    const isPosted = !this.reach.hasMappedRegisters;
+    this.reach.device()?.write({ region: this.index, offset, count: 4, value }, isPosted);
   }
 
   private windowAt(offset: number): Window | null {

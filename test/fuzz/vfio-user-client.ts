@@ -164,7 +164,8 @@ function drive(socket: UnixSocket): string {
     const { count } = device.irq(2);
     if (count > 2048) fault.push(`${count} vectors`);
     if (count > 0 && link.agreement.messageFds > 0) device.setEventfds(2, []);
-    bar = new RemoteBar(kernel, { device: () => device }, device.region(0));
+    const reach = { device: () => device, hasMappedRegisters: true };
+    bar = new RemoteBar(kernel, reach, device.region(0));
     const value = bar.read32(0);
     if (value !== registerValue) fault.push(`the register is ${value}`);
     bar.write32(0x14, 1);

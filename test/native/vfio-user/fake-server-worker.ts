@@ -104,6 +104,7 @@ function versionReply(): Buffer {
 /** Payload and descriptors of the description of a region. */
 function regionReply(index: number): { payload: Buffer; fds: number[] } {
   if (index === 7) return { payload: u32s(32, 3, 7, 0, 256, 0, 0, 0), fds: [] };
+  if (index === 2) return { payload: u32s(32, 3, 2, 0, 64, 0, 0, 0), fds: [] };
   if (index !== 0) return { payload: u32s(32, 0, index, 0, 0, 0, 0, 0), fds: [] };
   if (plan.mapsAll === true) return { payload: u32s(32, 7, 0, 0, barBytes, 0, 0, 0), fds: [bar] };
   if (plan.mapsDoorbells !== true)
