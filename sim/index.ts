@@ -18,6 +18,7 @@ export {
   saveWorld,
 } from './checkpoint/checkpoint.js';
 export type { FaultOutcome } from './faults/injector.js';
+export { checkFlashDrive, checkInPlaceDrive } from './ftl/check-drive.js';
 export {
   type Drive,
   type DriveBreakdown,
@@ -29,6 +30,7 @@ export {
   driveUnitBytes,
 } from './ftl/drive.js';
 export type { FtlProfile } from './ftl/ftl-profile.js';
+export { type DriveMedium, type DriveParts, makeDrive } from './ftl/make-drive.js';
 export type { FlashProfile, PageTypeProfile } from './nand/flash-profile.js';
 export type { InPlaceProfile } from './nand/in-place-profile.js';
 export { type OpenOptions, openSimulated, parseAddress, type SimulatedAddress } from './open.js';
@@ -36,6 +38,7 @@ export { SimFunction } from './pcie/function.js';
 export { RootPort } from './pcie/root-port.js';
 export { Prng } from './prng.js';
 export { defineProfile, findProfile, type ProfileChanges, profiles } from './profiles/index.js';
+export { mqsimFlash, mqsimFtl } from './profiles/mqsim-media.js';
 export type { Profile } from './profiles/profile.js';
 export { checkProfile } from './profiles/rules.js';
 export { CardServer, type CardServerOptions, type CardServerStatus } from './serve/card-server.js';

@@ -19,9 +19,14 @@ export interface FtlProfile {
   readonly victim: string;
   /** Candidates of 'd-choices'. */
   readonly victimChoices: number;
-  /** Free blocks of a pool below which an idle die collects garbage; at least `gcFreeBlocks`. */
+  /**
+   * Free blocks of a pool at or below which garbage is collected in the background, when the die
+   * has nothing else to do; at least `gcFreeBlocks`.
+   */
   readonly gcIdleFreeBlocks: number;
-  /** Free blocks of a pool that no host write may take; garbage is collected to get above. */
+  /**
+   * Free blocks of a pool that no host write may take; to get above, it waits for the collection.
+   */
   readonly gcFreeBlocks: number;
   /** Host operations overtake those of garbage collection. */
   readonly isGcPreemptible: boolean;

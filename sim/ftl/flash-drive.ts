@@ -1,0 +1,437 @@
+import { assert } from '../../sdk/assert.js';
+import { CellWear } from '../nand/cell-wear.js';
+import { FlashArray } from '../nand/flash-array.js';
+import { FlashKind } from '../nand/flash-ops.js';
+import type { FlashProfile } from '../nand/flash-profile.js';
+import type { World } from '../world.js';
+import { audit } from './audit.js';
+import { BlockState, Blocks } from './blocks.js';
+import { Breakdown, Counters } from './counters.js';
+import {
+  type Drive,
+  type DriveListener,
+  DriveState,
+  DriveStatus,
+  type DriveWear,
+} from './drive.js';
+import { Eraser } from './eraser.js';
+import type { FtlProfile } from './ftl-profile.js';
+import { HostReads } from './host-reads.js';
+import { HostWrites } from './host-writes.js';
+import { Layout } from './layout.js';
+import { MapCache } from './map-cache.js';
+import { Reason, Relocator, relocationOwner } from './relocator.js';
+import { Requests } from './requests.js';
+import { Right, RowWriter } from './row-writer.js';
+import { noRow } from './rows.js';
+import { lostUnit, UnitMap, unmappedUnit } from './unit-map.js';
+import { Victims } from './victims.js';
+
+/** The owner of a flash read that brings a page of the map. */
+const mapOwner = -2;
+/** Entries that one unit of the journal of moved units holds. */
+const journalEntries = 512;
+/** Host requests between two looks at the age of a block. */
+const patrolRequests = 64;
+
+/**
+ * A drive of flash behind a page-mapping translation layer. See `Drive` for what the calls mean.
+ */
+export class FlashDrive implements Drive {
+  readonly unitCount: number;
+  readonly rowUnits: number;
+  readonly streamCount: number;
+  readonly dieCount: number;
+  readonly breakdown = new Breakdown();
+  readonly statistics = new Counters();
+  state: number = DriveState.good;
+  inFlight = 0;
+  failedUnit = 0;
+  readonly layout: Layout;
+  readonly blocks: Blocks;
+  readonly map: UnitMap;
+  readonly flash: FlashArray;
+  readonly cells: CellWear;
+  private readonly ftl: FtlProfile;
+  private readonly flashProfile: FlashProfile;
+  private readonly world: World;
+  private readonly listener: DriveListener;
+  private readonly requests = new Requests();
+  private readonly writer: RowWriter;
+  private readonly relocator: Relocator;
+  private readonly reads: HostReads;
+  private readonly writes: HostWrites;
+  private readonly cache: MapCache | null;
+  private readonly endEvent: number;
+  private journaled = 0;
+  private patrolCountdown = patrolRequests;
+  private patrolBlock = 0;
+  /** The program whose end is being told. */
+  private programOp = -1;
+  private readonly factoryBad: number;
+  private readonly eraser: Eraser;
+  private eraseToken = 0;
+
+  constructor(parts: FlashDriveParts) {
+    const { flash, ftl, world, name } = parts;
+    this.ftl = ftl;
+    this.flashProfile = flash;
+    this.world = world;
+    this.listener = parts.listener;
+    const layout = new Layout(flash, ftl);
+    this.layout = layout;
+    this.cells = new CellWear(flash, layout.blocks, world.prng(`${name} cells`));
+    this.blocks = new Blocks(layout, this.cells, ftl.spareBlocks, ftl.hasDynamicWearLevelling);
+    this.factoryBad = this.blocks.badCount;
+    this.map = new UnitMap(layout, this.blocks);
+    const { blocks, map, cells, requests, breakdown, statistics: counters } = this;
+    const dies = world.prng(`${name} dies`);
+    this.flash = new FlashArray({ flash, world, wear: cells, chance: dies, listener: this });
+    const first = { ftl, layout, blocks, map, cells, requests, counters, flash: this.flash };
+    this.writer = new RowWriter({ ...first, listener: this });
+    const victims = new Victims(layout, blocks, ftl, world.prng(`${name} victims`));
+    this.relocator = new Relocator({ ...first, victims, writer: this.writer, listener: this });
+    const { mapCacheBytes } = ftl;
+    const cache = mapCacheBytes === 0 ? null : new MapCache(ftl, layout.mapUnits, requests, this);
+    this.cache = cache;
+    const { writer, relocator } = this;
+    const second = { ...first, writer, relocator, cache, breakdown, listener: this };
+    this.writes = new HostWrites(second);
+    this.reads = new HostReads(second);
+    this.eraser = new Eraser({ ...first, ended: () => this.erasedAll() });
+    this.unitCount = layout.hostUnits;
+    this.rowUnits = layout.unitsPerRow;
+    this.streamCount = ftl.streams;
+    this.dieCount = layout.dies;
+    this.endEvent = world.register((request) => this.endDue(request));
+  }
+
+  read(unit: number, count: number, token: number): void {
+    this.check(unit, count);
+    const { requests } = this;
+    const request = requests.take(token, unit, count, this.world.nowNs);
+    requests.isRead[request] = 1;
+    this.inFlight++;
+    this.reads.start(request);
+    this.patrol();
+  }
+
+  write(unit: number, count: number, stream: number, token: number): void {
+    this.check(unit, count);
+    assert(stream >= 0 && stream < this.streamCount, 'a write to a stream that is not there');
+    const { requests } = this;
+    const request = requests.take(token, unit, count, this.world.nowNs);
+    requests.isRead[request] = 0;
+    requests.stream[request] = stream;
+    this.inFlight++;
+    if (this.state === DriveState.readOnly) {
+      requests.status[request] = DriveStatus.writeProtected;
+      this.endLater(request);
+      return;
+    }
+    this.writes.start(request);
+    this.patrol();
+  }
+
+  trim(unit: number, count: number): void {
+    this.check(unit, count);
+    const end = unit + count;
+    const before = this.map.mappedCount;
+    for (let at = this.map.skipUntouched(unit); at < end; at = this.map.skipUntouched(at + 1)) {
+      this.map.forget(at, unmappedUnit);
+      if (this.cache !== null) this.cache.change(at);
+    }
+    this.statistics.trimmedUnits += before - this.map.mappedCount;
+  }
+
+  flush(token: number): void {
+    this.inFlight++;
+    if (!this.writes.flush(token, this.world.nowNs)) return;
+    // Its end is told by an event all the same.
+    this.world.schedule(0, this.endEvent, -1);
+  }
+
+  trimAll(): void {
+    this.trim(0, this.unitCount);
+  }
+
+  eraseAll(token: number): void {
+    assert(this.inFlight === 0, 'erase of everything with requests in flight');
+    this.powerCut(true);
+    this.trimAll();
+    for (let unit = this.unitCount; unit < this.layout.mappedUnits; unit++) {
+      this.map.forget(unit, unmappedUnit);
+    }
+    this.relocator.forget();
+    this.inFlight = 1;
+    this.eraseToken = token;
+    this.eraser.start();
+  }
+
+  powerCut(isProtected: boolean): void {
+    const { blocks, layout } = this;
+    this.flash.clear();
+    this.writer.cutPower(isProtected);
+    this.requests.clear();
+    this.relocator.clear();
+    this.writes.clear();
+    this.cache?.clear();
+    this.inFlight = 0;
+    this.eraser.stop();
+    for (let block = 0; block < layout.blocks; block++) {
+      if (blocks.states[block] === BlockState.open) {
+        blocks.close(block, this.statistics.mediaWriteUnits);
+      }
+      if (blocks.isFailing[block] === 1) this.relocator.note(block, Reason.failed);
+    }
+  }
+
+  age(days: number): void {
+    this.cells.age(days);
+  }
+
+  wear(): DriveWear {
+    const { blocks, layout, statistics } = this;
+    const { eraseCounts } = this.cells;
+    let min = Infinity;
+    let max = 0;
+    let sum = 0;
+    let count = 0;
+    for (let block = 0; block < layout.blocks; block++) {
+      const state = blocks.states[block];
+      if (state === BlockState.bad || state === BlockState.spare) continue;
+      min = Math.min(min, eraseCounts[block]!);
+      max = Math.max(max, eraseCounts[block]!);
+      sum += eraseCounts[block]!;
+      count++;
+    }
+    const mean = count === 0 ? 0 : sum / count;
+    const spares = this.ftl.spareBlocks * layout.pools;
+    const { hostWriteUnits, mediaWriteUnits } = statistics;
+    return {
+      state: this.state,
+      sparePercent: spares === 0 ? 100 : Math.floor((100 * blocks.spareCount) / spares),
+      usedPercent: Math.floor((100 * mean) / this.flashProfile.enduranceCycles),
+      minErases: count === 0 ? 0 : min,
+      maxErases: max,
+      meanErases: mean,
+      badBlocks: blocks.badCount,
+      writeAmplification: hostWriteUnits === 0 ? 1 : mediaWriteUnits / hostWriteUnits,
+    };
+  }
+
+  failPrograms(die: number, count: number): void {
+    this.flash.failNext(FlashKind.program, die, count);
+  }
+
+  failErases(die: number, count: number): void {
+    this.flash.failNext(FlashKind.erase, die, count);
+  }
+
+  loseUnit(unit: number): void {
+    this.check(unit, 1);
+    this.map.forget(unit, lostUnit);
+  }
+
+  stallDie(die: number, ns: number): void {
+    this.flash.stall(die, ns);
+  }
+
+  /** Recount everything. @returns what does not agree, in words */
+  audit(): string[] {
+    const { layout, blocks, map, statistics, writer } = this;
+    return audit({ layout, blocks, map, writer, counters: statistics });
+  }
+
+  // What the parts tell.
+
+  flashDone(op: number): void {
+    const { ops } = this.flash;
+    const kind = ops.kind[op];
+    const owner = ops.owner[op]!;
+    const failed = ops.failed[op] === 1;
+    if (kind === FlashKind.program) {
+      this.programDone(op, owner, failed);
+    } else if (kind === FlashKind.erase) {
+      if (this.eraser.isRunning) this.eraser.eraseDone(ops.block[op]!, failed);
+      else this.relocator.eraseDone(ops.block[op]!, failed);
+    } else if (owner >= 0) {
+      this.reads.pageDone(owner, op, failed);
+    } else if (owner === relocationOwner) {
+      this.relocator.readDone(op);
+    } else {
+      this.cache?.loaded(ops.extra[op]!);
+    }
+    this.statistics.retries = this.flash.retries;
+    this.statistics.suspends = this.flash.suspends;
+  }
+
+  unitProgrammed(request: number): void {
+    this.writes.unitProgrammed(request);
+  }
+
+  unitAbandoned(request: number): void {
+    this.requests.status[request] = DriveStatus.writeProtected;
+    this.writes.unitProgrammed(request);
+  }
+
+  rowProgrammed(pool: number): void {
+    this.relocator.rowProgrammed(pool);
+  }
+
+  blockOpened(pool: number, block: number): void {
+    this.cells.writtenDays[block] = this.cells.daysAt(this.world.nowNs);
+    this.relocator.consider(pool);
+  }
+
+  blockFailed(block: number): void {
+    this.relocator.want(block, Reason.failed);
+  }
+
+  roomGained(): void {
+    this.writes.retry();
+  }
+
+  unitMoved(unit: number, pool: number, slot: number): void {
+    if (this.cache === null || unit >= this.unitCount || this.cache.change(unit)) return;
+    // The new places of units whose map page is not in RAM go to a journal.
+    if (++this.journaled < journalEntries) return;
+    const row = this.writer.rowFor(pool, slot, Right.relocation);
+    if (row === noRow) return;
+    this.journaled = 0;
+    this.statistics.mapWriteUnits++;
+    this.writer.putNothing(row);
+  }
+
+  readMap(page: number, slot: number): boolean {
+    this.statistics.mapReads++;
+    const place = this.map.find(this.unitCount + page);
+    if (place <= 0) return false;
+    const physical = place - 1;
+    const block = this.map.blockOf(physical);
+    if (this.writer.isBuffered(physical, block)) return false;
+    const flashPage = Math.trunc(physical / this.layout.unitsPerPage);
+    this.reads.readPage(block, flashPage, 1, mapOwner, slot);
+    return true;
+  }
+
+  writeMap(page: number): boolean {
+    return this.writes.putMapUnit(this.unitCount + page);
+  }
+
+  mapReady(request: number): void {
+    if (this.requests.isRead[request] === 1) this.reads.lookUp(request);
+    else this.writes.mapReady(request);
+  }
+
+  readEnded(request: number): void {
+    this.tell(request);
+  }
+
+  requestEnded(request: number): void {
+    const { requests, breakdown } = this;
+    const { nowNs } = this.world;
+    const started = requests.startedAtNs[request]!;
+    breakdown.mapNs = nowNs - started;
+    breakdown.queueNs = 0;
+    breakdown.arrayNs = 0;
+    breakdown.transferNs = 0;
+    const op = this.programOp;
+    if (op >= 0 && this.flash.ops.queuedAtNs[op]! >= started) {
+      const { ops } = this.flash;
+      breakdown.mapNs = ops.queuedAtNs[op]! - started;
+      breakdown.queueNs = ops.startedAtNs[op]! - ops.queuedAtNs[op]!;
+      breakdown.arrayNs = nowNs - ops.startedAtNs[op]!;
+    }
+    this.tell(request);
+  }
+
+  blocksLost(): void {
+    const { blocks, layout } = this;
+    let room = 0;
+    for (let pool = 0; pool < layout.pools; pool++) {
+      room += Math.max(0, blocks.quotaOf(pool) - layout.unitsPerBlock);
+    }
+    let state: number = this.state;
+    if (blocks.spareCount === 0 && blocks.badCount > this.factoryBad) {
+      state = Math.max(state, DriveState.noSpare);
+    }
+    if (room < layout.mappedUnits) state = DriveState.readOnly;
+    if (state === this.state) return;
+    this.state = state;
+    if (state === DriveState.readOnly) {
+      this.relocator.stop();
+      this.writes.refuseAll();
+      if (this.writer.hasFailedRows) this.writer.abandonFailed();
+    }
+    this.listener.driveChanged();
+  }
+
+  private programDone(op: number, row: number, failed: boolean): void {
+    this.programOp = op;
+    this.writer.programDone(row, failed);
+    this.programOp = -1;
+    if (this.writer.hasFailedRows && this.state === DriveState.readOnly) {
+      this.writer.abandonFailed();
+    }
+  }
+
+  private check(unit: number, count: number): void {
+    assert(count >= 1, 'a request for no unit');
+    assert(unit >= 0 && unit + count <= this.unitCount, 'a request beyond the end of the drive');
+  }
+
+  endLater(request: number): void {
+    this.requests.endAtNs[request] = this.world.nowNs;
+    this.world.schedule(0, this.endEvent, request);
+  }
+
+  private endDue(request: number): void {
+    if (request < 0) {
+      this.writes.endBarriers();
+      return;
+    }
+    if (this.requests.endAtNs[request] !== this.world.nowNs) return;
+    const { breakdown } = this;
+    breakdown.mapNs = this.world.nowNs - this.requests.startedAtNs[request]!;
+    breakdown.queueNs = 0;
+    breakdown.arrayNs = 0;
+    breakdown.transferNs = 0;
+    this.tell(request);
+  }
+
+  private tell(request: number): void {
+    const { requests } = this;
+    const token = requests.token[request]!;
+    const status = requests.status[request]!;
+    this.failedUnit = requests.failedUnit[request]!;
+    requests.give(request);
+    this.inFlight--;
+    this.listener.driveDone(token, status);
+  }
+
+  /** Now and then, look at the age of the next block. */
+  private patrol(): void {
+    if (this.ftl.refreshDays === 0 || --this.patrolCountdown > 0) return;
+    this.patrolCountdown = patrolRequests;
+    const block = this.patrolBlock;
+    this.patrolBlock = block + 1 === this.layout.blocks ? 0 : block + 1;
+    const days = this.cells.daysAt(this.world.nowNs) - this.cells.writtenDays[block]!;
+    if (days >= this.ftl.refreshDays) this.relocator.want(block, Reason.refresh);
+  }
+
+  private erasedAll(): void {
+    this.inFlight = 0;
+    this.blocksLost();
+    this.listener.driveDone(this.eraseToken, DriveStatus.done);
+  }
+}
+
+export interface FlashDriveParts {
+  readonly flash: FlashProfile;
+  readonly ftl: FtlProfile;
+  readonly world: World;
+  readonly listener: DriveListener;
+  /** Names the streams of chance: equal names in equal worlds give equal drives. */
+  readonly name: string;
+}

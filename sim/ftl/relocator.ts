@@ -1,0 +1,438 @@
+import type { CellWear } from '../nand/cell-wear.js';
+import type { FlashArray } from '../nand/flash-array.js';
+import { Lane } from '../nand/flash-ops.js';
+import { BlockState, type Blocks } from './blocks.js';
+import type { Counters } from './counters.js';
+import { driveUnitBytes } from './drive.js';
+import type { FtlProfile } from './ftl-profile.js';
+import type { Layout } from './layout.js';
+import { Right, type RowWriter } from './row-writer.js';
+import { noRow } from './rows.js';
+import { lostUnit, type UnitMap } from './unit-map.js';
+import type { Victims } from './victims.js';
+
+/** Why the data of a block moves. */
+export const Reason = { none: 0, garbage: 1, wear: 2, refresh: 3, failed: 4 } as const;
+
+/** The owner of a flash read that moves data. */
+export const relocationOwner = -1;
+
+/** In the background, a block is worth moving with at least this part of it void. */
+const idleGain = 1 / 8;
+const nothing = -1;
+
+export interface RelocationListener {
+  /** A pool has room that it did not have. */
+  roomGained(pool: number): void;
+  /** Blocks went bad. */
+  blocksLost(): void;
+  /** A unit moved: its part of the map changes. */
+  unitMoved(unit: number, pool: number, slot: number): void;
+}
+
+/**
+ * Moves the data of a block elsewhere in its pool and erases it: for garbage collection, wear
+ * levelling, refresh, and before a failing block is given up. One block of a pool at a time.
+ *
+ * What always holds: a block is erased only when all that was valid in it is programmed elsewhere.
+ * Host writes leave `gcFreeBlocks` free, so relocation always finds room for the block that it
+ * moves; a block that has something to gain exists whenever a pool is within its quota (`Blocks`).
+ */
+export class Relocator {
+  /** What each pool does: a `Reason`, the block, the next page of it. */
+  readonly reasons: Uint8Array;
+  private readonly jobBlocks: Int32Array;
+  private readonly pages: Int32Array;
+  /** Reads in flight and units that they will bring. */
+  private readonly reads: Int32Array;
+  private readonly coming: Int32Array;
+  /** Blocks that wait until the rows with their data are programmed: a chain per pool. */
+  private readonly waiting: Int32Array;
+  private readonly next: Int32Array;
+  private readonly waitSlots: Uint8Array;
+  private readonly waitRows: Int32Array;
+  /** Blocks whose data is to move: by reason `refresh` or `failed`; and how many, by pool. */
+  private readonly wanted: Uint8Array;
+  private readonly wantedCounts: Int32Array;
+  private readonly readAhead: number;
+  private readonly pagesPerBlock: number;
+  private isStopped = false;
+  private readonly ftl: FtlProfile;
+  private readonly layout: Layout;
+  private readonly blocks: Blocks;
+  private readonly map: UnitMap;
+  private readonly writer: RowWriter;
+  private readonly flash: FlashArray;
+  private readonly cells: CellWear;
+  private readonly victims: Victims;
+  private readonly counters: Counters;
+  private readonly listener: RelocationListener;
+
+  constructor(parts: RelocatorParts) {
+    const { layout } = parts;
+    this.ftl = parts.ftl;
+    this.layout = layout;
+    this.blocks = parts.blocks;
+    this.map = parts.map;
+    this.writer = parts.writer;
+    this.flash = parts.flash;
+    this.cells = parts.cells;
+    this.victims = parts.victims;
+    this.counters = parts.counters;
+    this.listener = parts.listener;
+    this.reasons = new Uint8Array(layout.pools);
+    this.jobBlocks = new Int32Array(layout.pools).fill(nothing);
+    this.pages = new Int32Array(layout.pools);
+    this.reads = new Int32Array(layout.pools);
+    this.coming = new Int32Array(layout.pools);
+    this.waiting = new Int32Array(layout.pools).fill(nothing);
+    this.next = new Int32Array(layout.blocks);
+    this.waitSlots = new Uint8Array(layout.blocks);
+    this.waitRows = new Int32Array(layout.blocks);
+    this.wanted = new Uint8Array(layout.blocks);
+    this.wantedCounts = new Int32Array(layout.pools);
+    this.pagesPerBlock = layout.unitsPerBlock / layout.unitsPerPage;
+    // Two pages of every plane: the bus carries one while the next is read.
+    this.readAhead = Math.min(2 * layout.planesPerPool, this.pagesPerBlock);
+  }
+
+  /**
+   * Something changed in a pool: start what is due there. Garbage is collected no sooner than a
+   * block is needed, because every write until then makes the best victim better.
+   */
+  consider(pool: number): void {
+    if (this.reasons[pool] !== Reason.none) {
+      this.advance(pool);
+      return;
+    }
+    if (this.isStopped) return;
+    const free = this.blocks.freeCounts[pool]!;
+    const willBeFree = free + this.blocks.comingCounts[pool]!;
+    if (this.writer.isShort(pool)) {
+      if (!this.collect(pool, 1)) this.padForWaiting(pool);
+    } else if (this.wantedCounts[pool]! > 0 && free > this.ftl.gcFreeBlocks) {
+      this.startWanted(pool);
+    } else if (willBeFree <= this.ftl.gcIdleFreeBlocks) {
+      this.collect(pool, Math.ceil(this.layout.unitsPerBlock * idleGain));
+    }
+  }
+
+  /** The host finds no room in a pool: blocks that wait for a row get it filled or padded. */
+  blocked(pool: number): void {
+    if (this.isStopped || this.reasons[pool] !== Reason.none || this.waiting[pool] === nothing) {
+      this.consider(pool);
+    } else if (!this.collect(pool, 1)) {
+      this.padForWaiting(pool);
+    }
+  }
+
+  /** The data of a block is to move when its pool can afford it. */
+  want(block: number, reason: number): void {
+    if (this.note(block, reason)) this.consider(this.blocks.poolOf(block));
+  }
+
+  /** The same, but not now. @returns false when it is known or its data cannot move */
+  note(block: number, reason: number): boolean {
+    if (this.wanted[block] !== Reason.none) return false;
+    if (this.blocks.states[block] !== BlockState.closed) return false;
+    this.wanted[block] = reason;
+    const pool = this.blocks.poolOf(block);
+    this.wantedCounts[pool] = this.wantedCounts[pool]! + 1;
+    return true;
+  }
+
+  /** A read for this class is over. */
+  readDone(op: number): void {
+    const { ops } = this.flash;
+    const block = ops.block[op]!;
+    const pool = this.blocks.poolOf(block);
+    const units = ops.bytes[op]! / driveUnitBytes;
+    // Counted as on its way until all of it has found room.
+    this.movePage(pool, block, ops.extra[op]!, ops.failed[op] === 1);
+    this.reads[pool] = this.reads[pool]! - 1;
+    this.coming[pool] = this.coming[pool]! - units;
+    this.advance(pool);
+  }
+
+  /**
+   * A row is programmed: blocks that waited for it are erased, and what had no room may have it.
+   */
+  rowProgrammed(pool: number): void {
+    let block = this.takeSafe(pool);
+    while (block !== nothing) {
+      this.erase(pool, block);
+      block = this.takeSafe(pool);
+    }
+    this.advance(pool);
+  }
+
+  eraseDone(block: number, failed: boolean): void {
+    const { blocks, counters } = this;
+    const pool = blocks.poolOf(block);
+    counters.erases++;
+    blocks.comingCounts[pool] = blocks.comingCounts[pool]! - 1;
+    if (failed) {
+      counters.eraseFailures++;
+      this.giveUp(block);
+    } else {
+      blocks.addFree(block);
+    }
+    this.writer.placeFailed();
+    this.listener.roomGained(pool);
+    this.consider(pool);
+    this.levelWear(pool);
+  }
+
+  /** No block is moved any more; what is under way ends. */
+  stop(): void {
+    this.isStopped = true;
+  }
+
+  /** The power is gone: blocks whose data was moving keep it. */
+  clear(): void {
+    const { blocks, layout } = this;
+    for (let block = 0; block < layout.blocks; block++) {
+      const state = blocks.states[block];
+      // One whose erase was cut short has nothing valid, and is erased again as garbage.
+      if (state !== BlockState.moving && state !== BlockState.erasing) continue;
+      blocks.states[block] = BlockState.closed;
+    }
+    this.reasons.fill(Reason.none);
+    this.jobBlocks.fill(nothing);
+    this.reads.fill(0);
+    this.coming.fill(0);
+    this.waiting.fill(nothing);
+    blocks.comingCounts.fill(0);
+  }
+
+  /** Everything is erased: nothing is wanted any more. */
+  forget(): void {
+    this.wanted.fill(Reason.none);
+    this.wantedCounts.fill(0);
+  }
+
+  private collect(pool: number, gain: number): boolean {
+    const block = this.victims.pick(pool, this.counters.mediaWriteUnits);
+    if (block < 0) return false;
+    if (this.layout.unitsPerBlock - this.blocks.validUnits[block]! < gain) return false;
+    this.start(pool, block, Reason.garbage);
+    return true;
+  }
+
+  private startWanted(pool: number): void {
+    const first = pool * this.layout.blocksPerPool;
+    for (let block = first; block < first + this.layout.blocksPerPool; block++) {
+      const reason = this.wanted[block]!;
+      if (reason === Reason.none || this.blocks.states[block] !== BlockState.closed) continue;
+      this.start(pool, block, reason);
+      return;
+    }
+  }
+
+  /** Erase counts have drifted apart: the data of the least worn block is cold, and moves. */
+  private levelWear(pool: number): void {
+    const gap = this.ftl.staticWearGap;
+    const isFree = this.reasons[pool] === Reason.none && !this.isStopped;
+    if (gap === 0 || !isFree || this.blocks.freeCounts[pool]! <= this.ftl.gcFreeBlocks) return;
+    const { eraseCounts } = this.cells;
+    const { states } = this.blocks;
+    const first = pool * this.layout.blocksPerPool;
+    let most = 0;
+    let coldest = nothing;
+    for (let block = first; block < first + this.layout.blocksPerPool; block++) {
+      const state = states[block]!;
+      if (state === BlockState.bad || state === BlockState.spare) continue;
+      most = Math.max(most, eraseCounts[block]!);
+      if (state !== BlockState.closed) continue;
+      if (coldest === nothing || eraseCounts[block]! < eraseCounts[coldest]!) coldest = block;
+    }
+    if (coldest === nothing || most - eraseCounts[coldest]! < gap) return;
+    this.start(pool, coldest, Reason.wear);
+  }
+
+  private start(pool: number, block: number, reason: number): void {
+    if (this.wanted[block] !== Reason.none) {
+      this.wanted[block] = Reason.none;
+      this.wantedCounts[pool] = this.wantedCounts[pool]! - 1;
+    }
+    this.blocks.startMoving(block);
+    this.reasons[pool] = reason;
+    this.jobBlocks[pool] = block;
+    this.pages[pool] = 0;
+    this.advance(pool);
+  }
+
+  private slotOf(pool: number): number {
+    const isWear = this.reasons[pool] === Reason.wear;
+    return isWear ? this.layout.wearSlot : this.layout.relocationSlot;
+  }
+
+  /** Read on in the block that moves, as far as there is room for what comes. */
+  private advance(pool: number): void {
+    if (this.reasons[pool] === Reason.none) return;
+    this.flash.beginBatch();
+    this.readOn(pool);
+    this.flash.endBatch();
+  }
+
+  private readOn(pool: number): void {
+    const block = this.jobBlocks[pool]!;
+    const slot = this.slotOf(pool);
+    while (this.reads[pool]! < this.readAhead && this.pages[pool]! < this.pagesPerBlock) {
+      const page = this.pages[pool]!;
+      const units = this.validIn(block, page);
+      if (units > 0) {
+        const room =
+          this.writer.roomIn(pool, slot) +
+          this.blocks.freeCounts[pool]! * this.layout.unitsPerBlock;
+        if (room < this.coming[pool]! + units) {
+          if (this.reads[pool] === 0) this.padForWaiting(pool);
+          return;
+        }
+        this.readPage(pool, block, page, units);
+      }
+      this.pages[pool] = page + 1;
+    }
+    if (this.reads[pool] === 0 && this.pages[pool] === this.pagesPerBlock) this.end(pool, block);
+  }
+
+  private readPage(pool: number, block: number, page: number, units: number): void {
+    const { layout } = this;
+    const row = Math.trunc(page / (layout.pagesPerRow * layout.planesPerPool));
+    const inRow = page - row * layout.pagesPerRow * layout.planesPerPool;
+    this.reads[pool] = this.reads[pool]! + 1;
+    this.coming[pool] = this.coming[pool]! + units;
+    this.flash.read(
+      layout.dieOf(pool),
+      layout.planeOf(pool, inRow),
+      block,
+      row * layout.pagesPerRow + Math.trunc(inRow / layout.planesPerPool),
+      units * driveUnitBytes,
+      this.laneOf(pool, Lane.relocation),
+      relocationOwner,
+      page,
+    );
+  }
+
+  private validIn(block: number, page: number): number {
+    const { map, layout } = this;
+    // The rest of the block is void: nothing to look for.
+    if (this.blocks.validUnits[block] === 0) return 0;
+    const first = block * layout.unitsPerBlock + page * layout.unitsPerPage;
+    let count = 0;
+    for (let i = 0; i < layout.unitsPerPage; i++) if (map.unitAt(first + i) >= 0) count++;
+    return count;
+  }
+
+  private movePage(pool: number, block: number, page: number, isLost: boolean): void {
+    const { layout, map, writer, counters } = this;
+    const first = block * layout.unitsPerBlock + page * layout.unitsPerPage;
+    const slot = this.slotOf(pool);
+    const reason = this.reasons[pool]!;
+    for (let i = 0; i < layout.unitsPerPage; i++) {
+      const unit = map.unitAt(first + i);
+      if (unit < 0) continue;
+      if (isLost) {
+        counters.unrecoveredUnits++;
+        map.forget(unit, lostUnit);
+        continue;
+      }
+      const row = writer.rowFor(pool, slot, Right.relocation);
+      // It stays where it is, and `end` comes back for it.
+      if (row === noRow) return;
+      writer.put(row, unit, nothing);
+      if (reason === Reason.garbage) counters.gcUnits++;
+      else if (reason === Reason.wear) counters.wearUnits++;
+      else counters.refreshUnits++;
+      this.listener.unitMoved(unit, pool, slot);
+    }
+  }
+
+  private end(pool: number, block: number): void {
+    if (this.blocks.validUnits[block]! > 0) {
+      // Some units found no room. What waits for its row makes some.
+      this.pages[pool] = 0;
+      this.padForWaiting(pool);
+      return;
+    }
+    const slot = this.slotOf(pool);
+    this.reasons[pool] = Reason.none;
+    this.jobBlocks[pool] = nothing;
+    this.blocks.comingCounts[pool] = this.blocks.comingCounts[pool]! + 1;
+    this.waitSlots[block] = slot;
+    this.waitRows[block] = this.writer.opened[pool * this.layout.slots + slot]!;
+    if (this.isSafe(pool, block)) {
+      this.erase(pool, block);
+    } else {
+      this.next[block] = this.waiting[pool]!;
+      this.waiting[pool] = block;
+    }
+    this.consider(pool);
+    this.listener.roomGained(pool);
+  }
+
+  /** Take a block that waits no longer out of the chain; -1 when there is none. */
+  private takeSafe(pool: number): number {
+    let before = nothing;
+    let block = this.waiting[pool]!;
+    while (block !== nothing && !this.isSafe(pool, block)) {
+      before = block;
+      block = this.next[block]!;
+    }
+    if (block === nothing) return nothing;
+    if (before === nothing) this.waiting[pool] = this.next[block]!;
+    else this.next[before] = this.next[block]!;
+    return block;
+  }
+
+  /** All rows that may hold data of the block are programmed. */
+  private isSafe(pool: number, block: number): boolean {
+    if (this.writer.hasFailedRows) return false;
+    const done = this.writer.done[pool * this.layout.slots + this.waitSlots[block]!]!;
+    return ((done - this.waitRows[block]!) | 0) >= 0;
+  }
+
+  /** Nothing else will fill the rows that blocks wait for. */
+  private padForWaiting(pool: number): void {
+    for (let block = this.waiting[pool]!; block !== nothing; block = this.next[block]!) {
+      this.writer.pad(pool, this.waitSlots[block]!);
+    }
+  }
+
+  private erase(pool: number, block: number): void {
+    if (this.blocks.isFailing[block] === 1) {
+      this.blocks.comingCounts[pool] = this.blocks.comingCounts[pool]! - 1;
+      this.giveUp(block);
+      this.listener.roomGained(pool);
+      return;
+    }
+    const { layout } = this;
+    const lane = this.laneOf(pool, Lane.erase);
+    this.blocks.states[block] = BlockState.erasing;
+    this.flash.erase(layout.dieOf(pool), layout.planesPerPool, block, lane);
+  }
+
+  private giveUp(block: number): void {
+    this.blocks.retire(block);
+    this.listener.blocksLost();
+  }
+
+  /** Garbage collection that host writes wait for is as urgent as they are. */
+  private laneOf(pool: number, lane: number): number {
+    if (!this.ftl.isGcPreemptible) return Lane.read;
+    return this.blocks.freeCounts[pool]! <= this.ftl.gcFreeBlocks ? Lane.program : lane;
+  }
+}
+
+export interface RelocatorParts {
+  readonly ftl: FtlProfile;
+  readonly layout: Layout;
+  readonly blocks: Blocks;
+  readonly map: UnitMap;
+  readonly writer: RowWriter;
+  readonly flash: FlashArray;
+  readonly cells: CellWear;
+  readonly victims: Victims;
+  readonly counters: Counters;
+  readonly listener: RelocationListener;
+}

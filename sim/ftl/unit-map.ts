@@ -1,0 +1,126 @@
+import { BlockState, type Blocks } from './blocks.js';
+import type { Layout } from './layout.js';
+import { UnitTable } from './unit-table.js';
+
+/** What a logical unit that cannot be read any more maps to. */
+export const lostUnit = -1;
+/** A logical unit that holds nothing. */
+export const unmappedUnit = 0;
+
+/**
+ * Where each logical unit lies, and what each physical one holds. Both tables hold number + 1, so
+ * that an untouched table says "nothing". A physical unit is valid when each points at the other:
+ * there is no third table to disagree with.
+ */
+export class UnitMap {
+  /** Logical units that lie on flash. */
+  mappedCount = 0;
+  private readonly layout: Layout;
+  private readonly blocks: Blocks;
+  private readonly places: UnitTable;
+  private readonly contents: UnitTable;
+
+  constructor(layout: Layout, blocks: Blocks) {
+    this.layout = layout;
+    this.blocks = blocks;
+    this.places = new UnitTable(layout.mappedUnits);
+    this.contents = new UnitTable(layout.physicalUnits);
+  }
+
+  /** Physical unit + 1, `unmappedUnit` or `lostUnit`. */
+  find(unit: number): number {
+    return this.places.get(unit);
+  }
+
+  /** The logical unit that a physical one holds, -1 when its content is void. */
+  unitAt(physical: number): number {
+    const unit = this.contents.get(physical) - 1;
+    return unit >= 0 && this.places.get(unit) === physical + 1 ? unit : -1;
+  }
+
+  /** What was once written to a physical unit, valid or not; -1 for nothing. */
+  writtenAt(physical: number): number {
+    return this.contents.get(physical) - 1;
+  }
+
+  blockOf(physical: number): number {
+    return Math.trunc(physical / this.layout.unitsPerBlock);
+  }
+
+  /** The unit lies at `physical` in `block` from now on. @returns what it mapped to before */
+  place(unit: number, physical: number, block: number): number {
+    const before = this.places.get(unit);
+    if (before > 0) this.invalidate(before - 1);
+    else this.mappedCount++;
+    this.places.set(unit, physical + 1);
+    this.contents.set(physical, unit + 1);
+    this.count(block, 1);
+    return before;
+  }
+
+  /** A physical unit is written with nothing in it. */
+  placeNothing(physical: number): void {
+    this.contents.set(physical, 0);
+  }
+
+  /** @param value  `unmappedUnit` or `lostUnit` */
+  forget(unit: number, value: number): void {
+    const before = this.places.get(unit);
+    if (before === value) return;
+    if (before > 0) {
+      this.invalidate(before - 1);
+      this.mappedCount--;
+    }
+    this.places.set(unit, value);
+  }
+
+  /**
+   * The last write of a unit is undone.
+   *
+   * @param before  what `place` returned; where it no longer lies, the unit holds nothing
+   */
+  restore(unit: number, before: number): void {
+    const isThere = before > 0 && this.isWritten(before - 1, unit);
+    if (!isThere) {
+      this.forget(unit, before === lostUnit ? lostUnit : unmappedUnit);
+      return;
+    }
+    this.invalidate(this.places.get(unit) - 1);
+    this.places.set(unit, before);
+    this.count(this.blockOf(before - 1), 1);
+  }
+
+  /** The content of a physical unit is still on the medium, valid or not. */
+  private isWritten(physical: number, unit: number): boolean {
+    if (this.contents.get(physical) !== unit + 1) return false;
+    const { states, rowsDone } = this.blocks;
+    const { unitsPerBlock, unitsPerRow } = this.layout;
+    const block = this.blockOf(physical);
+    const state = states[block];
+    if (state === BlockState.closed || state === BlockState.moving) return true;
+    if (state !== BlockState.open) return false;
+    const row = Math.trunc((physical - block * unitsPerBlock) / unitsPerRow);
+    // Rows are taken in order. A place in a lost one counts: it is undone in its turn.
+    return row < rowsDone[block]! + this.blocks.rowsBusy[block]!;
+  }
+
+  /** The next unit, from `unit` on, that may map to something. */
+  skipUntouched(unit: number): number {
+    return this.places.skipUntouched(unit);
+  }
+
+  get bytes(): number {
+    return this.places.bytes + this.contents.bytes;
+  }
+
+  private invalidate(physical: number): void {
+    this.count(this.blockOf(physical), -1);
+  }
+
+  private count(block: number, change: number): void {
+    const { blocks } = this;
+    blocks.validUnits[block] = blocks.validUnits[block]! + change;
+    const pool = blocks.poolOf(block);
+    blocks.poolValidUnits[pool] = blocks.poolValidUnits[pool]! + change;
+  }
+}

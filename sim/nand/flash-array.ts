@@ -1,0 +1,497 @@
+import { assert } from '../../sdk/assert.js';
+import type { Prng } from '../prng.js';
+import type { World } from '../world.js';
+import { Bus } from './bus.js';
+import { BusTiming } from './bus-timing.js';
+import { CellTiming } from './cell-timing.js';
+import type { CellWear } from './cell-wear.js';
+import { DieQueues } from './die-queues.js';
+import { FlashKind, FlashOps, Lane, noOp } from './flash-ops.js';
+import type { FlashProfile } from './flash-profile.js';
+import { Geometry } from './geometry.js';
+
+export interface FlashListener {
+  /** An operation is over; its number is void after the return. From inside an event. */
+  flashDone(op: number): void;
+}
+
+/** What a die does. */
+const Phase = {
+  idle: 0,
+  /** Command phase and cell array; `endAtNs` is its end. */
+  array: 1,
+  /** Its page register waits for the bus or is on it, and nothing else can start. */
+  register: 2,
+  /** Not to be used until `endAtNs`: it is being interrupted, hands a page over, or is stalled. */
+  pause: 3,
+} as const;
+
+/**
+ * Dies and buses with the operations in line for them. A die serves one operation at a time:
+ *
+ *   read     command on the bus, cell array, data on the bus. The die is held until its data is
+ *            out; with cache reads, until its data is in the cache register.
+ *   program  command and data on the bus, cell array
+ *   erase    command on the bus, cell array
+ *
+ * What is waiting goes by lanes (`Lane`), in order within a lane. The bus is reserved when an
+ * operation comes to that phase, so nobody holds it in advance. A read costs two events.
+ */
+export class FlashArray {
+  readonly ops = new FlashOps();
+  readonly geometry: Geometry;
+  readonly bus: Bus;
+  readonly queues: DieQueues;
+  /** Time that each die has not been idle, up to the last time it became idle. */
+  readonly dieBusyNs: Float64Array;
+  suspends = 0;
+  retries = 0;
+  /** Idle dies that got work in an open batch. */
+  private readonly batch: number[] = [];
+  private batchDepth = 0;
+  private readonly flash: FlashProfile;
+  private readonly timing: BusTiming;
+  private readonly world: World;
+  private readonly wear: CellWear;
+  private readonly listener: FlashListener;
+  private readonly cellTiming: CellTiming;
+  private readonly channels: Int32Array;
+  private readonly phases: Uint8Array;
+  private readonly endAtNs: Float64Array;
+  private readonly busySinceNs: Float64Array;
+  /** The operation in the cell array or the page register. */
+  private readonly current: Int32Array;
+  /** The read whose data leaves the cache register, the program whose data is in it. */
+  private readonly cached: Int32Array;
+  private readonly loaded: Int32Array;
+  /** The program or erase that waits for reads to pass, and what is left of it. */
+  private readonly suspended: Int32Array;
+  private readonly restNs: Float64Array;
+  /** When the cell array started: before, nothing can be interrupted. */
+  private readonly arrayFromNs: Float64Array;
+  private readonly suspendCounts: Int32Array;
+  /** A pause that a fault plan wants as soon as the page register is empty. */
+  private readonly stallNs: Float64Array;
+  /** Operations that a fault plan wants to fail. */
+  private readonly programFaults: Int32Array;
+  private readonly eraseFaults: Int32Array;
+  private readonly dieEvent: number;
+  private readonly transferEvent: number;
+  private readonly decodeEvent: number;
+
+  constructor(parts: FlashArrayParts) {
+    const { flash, world } = parts;
+    this.flash = flash;
+    this.world = world;
+    this.wear = parts.wear;
+    this.listener = parts.listener;
+    this.geometry = new Geometry(flash);
+    this.timing = new BusTiming(flash);
+    this.bus = new Bus(flash);
+    const { dies } = this.geometry;
+    this.queues = new DieQueues(this.ops, dies);
+    this.cellTiming = new CellTiming(flash, parts.chance);
+    this.channels = Int32Array.from({ length: dies }, (_, die) => this.geometry.channelOf(die));
+    this.phases = new Uint8Array(dies);
+    this.endAtNs = new Float64Array(dies);
+    this.busySinceNs = new Float64Array(dies);
+    this.dieBusyNs = new Float64Array(dies);
+    this.current = new Int32Array(dies).fill(noOp);
+    this.cached = new Int32Array(dies).fill(noOp);
+    this.loaded = new Int32Array(dies).fill(noOp);
+    this.suspended = new Int32Array(dies).fill(noOp);
+    this.restNs = new Float64Array(dies);
+    this.arrayFromNs = new Float64Array(dies);
+    this.suspendCounts = new Int32Array(dies);
+    this.stallNs = new Float64Array(dies);
+    this.programFaults = new Int32Array(dies);
+    this.eraseFaults = new Int32Array(dies);
+    this.dieEvent = world.register((die) => this.dieDue(die));
+    this.transferEvent = world.register((op) => this.transferred(op));
+    this.decodeEvent = world.register((op) => this.decoded(op));
+  }
+
+  /**
+   * Read `bytes` of one page.
+   *
+   * @param block  of the translation layer
+   * @param owner, extra  for the listener
+   */
+  read(
+    die: number,
+    plane: number,
+    block: number,
+    page: number,
+    bytes: number,
+    lane: number,
+    owner: number,
+    extra: number,
+  ): void {
+    const op = this.makeOp(FlashKind.read, die, block, page, lane, owner);
+    this.ops.plane[op] = plane;
+    this.ops.bytes[op] = bytes;
+    this.ops.extra[op] = extra;
+    this.wear.readCounts[block] = this.wear.readCounts[block]! + 1;
+    const failing = this.wear.failedAttempts(block, bytes, this.world.nowNs);
+    const isLost = failing > this.flash.retryLevels;
+    this.ops.failed[op] = isLost ? 1 : 0;
+    this.ops.retries[op] = isLost ? this.flash.retryLevels : failing;
+    this.enqueue(die, op);
+  }
+
+  /** Program one row: the same pages of `planes` planes. @param page  the first page of the row */
+  program(
+    die: number,
+    planes: number,
+    block: number,
+    page: number,
+    bytes: number,
+    owner: number,
+  ): void {
+    const op = this.makeOp(FlashKind.program, die, block, page, Lane.program, owner);
+    this.ops.planes[op] = planes;
+    this.ops.bytes[op] = bytes;
+    this.enqueue(die, op);
+  }
+
+  erase(die: number, planes: number, block: number, lane: number): void {
+    const op = this.makeOp(FlashKind.erase, die, block, 0, lane, 0);
+    this.ops.planes[op] = planes;
+    this.enqueue(die, op);
+  }
+
+  /** Idle dies wait until the batch is complete: reads of several planes can then run together. */
+  beginBatch(): void {
+    this.batchDepth++;
+  }
+
+  endBatch(): void {
+    this.batchDepth--;
+    if (this.batchDepth > 0) return;
+    // Bounded by the pages of one request; the list keeps its memory.
+    while (this.batch.length > 0) {
+      const die = this.batch.pop()!;
+      if (this.phases[die] === Phase.idle && !this.queues.isEmpty(die)) this.wake(die);
+    }
+  }
+
+  get nowNs(): number {
+    return this.world.nowNs;
+  }
+
+  /** Nothing runs on the die and nothing waits for it. */
+  isIdle(die: number): boolean {
+    return this.phases[die] === Phase.idle && this.queues.isEmpty(die);
+  }
+
+  /** The next operations of a die fail. */
+  failNext(kind: number, die: number, count: number): void {
+    const faults = kind === FlashKind.erase ? this.eraseFaults : this.programFaults;
+    faults[die] = faults[die]! + count;
+  }
+
+  /** The die does nothing for a while; what runs ends later by as much. */
+  stall(die: number, ns: number): void {
+    if (this.phases[die] === Phase.register) {
+      this.stallNs[die] = this.stallNs[die]! + ns;
+      return;
+    }
+    const isRunning = this.phases[die] !== Phase.idle;
+    const from = isRunning ? this.endAtNs[die]! : this.world.nowNs;
+    if (!isRunning) this.leaveIdle(die, Phase.pause);
+    this.setEnd(die, from + ns);
+  }
+
+  /** Power is gone: everything in flight is forgotten. */
+  clear(): void {
+    const { nowNs } = this.world;
+    for (let die = 0; die < this.phases.length; die++) {
+      if (this.phases[die] !== Phase.idle) this.enterIdle(die);
+      this.endAtNs[die] = -1;
+    }
+    this.current.fill(noOp);
+    this.cached.fill(noOp);
+    this.loaded.fill(noOp);
+    this.suspended.fill(noOp);
+    this.queues.clear();
+    this.ops.clear();
+    this.bus.clear(nowNs);
+  }
+
+  private makeOp(
+    kind: number,
+    die: number,
+    block: number,
+    page: number,
+    lane: number,
+    owner: number,
+  ): number {
+    const { ops } = this;
+    const op = ops.take();
+    ops.kind[op] = kind;
+    ops.lane[op] = lane;
+    ops.failed[op] = 0;
+    ops.die[op] = die;
+    ops.block[op] = block;
+    ops.page[op] = page;
+    ops.owner[op] = owner;
+    ops.attempts[op] = 0;
+    ops.retries[op] = 0;
+    ops.mate[op] = noOp;
+    ops.queuedAtNs[op] = this.world.nowNs;
+    ops.loadedAtNs[op] = -1;
+    ops.startedAtNs[op] = -1;
+    ops.endAtNs[op] = -1;
+    return op;
+  }
+
+  private enqueue(die: number, op: number): void {
+    this.queues.push(die, op);
+    const phase = this.phases[die];
+    if (phase === Phase.idle) {
+      if (this.batchDepth > 0) this.batch.push(die);
+      else this.wake(die);
+    } else if (phase === Phase.array) {
+      if (this.ops.lane[op] === Lane.read) this.interrupt(die);
+      else if (this.flash.hasCacheProgram) this.loadNext(die);
+    }
+  }
+
+  private wake(die: number): void {
+    this.leaveIdle(die, Phase.register);
+    this.startNext(die);
+  }
+
+  private startNext(die: number): void {
+    if (this.stallNs[die]! > 0) {
+      this.phases[die] = Phase.pause;
+      this.setEnd(die, this.world.nowNs + this.stallNs[die]!);
+      this.stallNs[die] = 0;
+      return;
+    }
+    const suspended = this.suspended[die]!;
+    const op = suspended === noOp ? this.queues.pick(die) : this.queues.pickRead(die);
+    this.current[die] = op;
+    if (op === noOp) {
+      if (suspended === noOp) this.enterIdle(die);
+      else this.resume(die);
+      return;
+    }
+    this.phases[die] = Phase.array;
+    const kind = this.ops.kind[op];
+    if (kind === FlashKind.read) this.startRead(die, op);
+    else if (kind === FlashKind.program) this.startProgram(die, op);
+    else this.startErase(die, op);
+  }
+
+  private startRead(die: number, op: number): void {
+    const { ops, flash, timing } = this;
+    const { nowNs } = this.world;
+    let count = 1;
+    if ((flash.hasMultiPlane || flash.hasIndependentReads) && ops.attempts[op] === 0) {
+      count = this.queues.takeMates(die, op, flash.hasIndependentReads);
+    }
+    let ns = 0;
+    for (let mate = op; mate !== noOp; mate = ops.mate[mate]!) {
+      if (ops.startedAtNs[mate] === -1) ops.startedAtNs[mate] = nowNs;
+      ns = Math.max(ns, this.cellTiming.readNs(ops.page[mate]!));
+    }
+    ns = this.cellTiming.spread(ns);
+    const commandNs = timing.readCommandNs + (count - 1) * timing.nextPlaneNs;
+    this.setEnd(die, this.bus.reserve(this.channels[die]!, nowNs, commandNs, 0) + ns);
+  }
+
+  private startProgram(die: number, op: number): void {
+    const { ops, flash } = this;
+    const { nowNs } = this.world;
+    ops.startedAtNs[op] = nowNs;
+    let from = ops.loadedAtNs[op]!;
+    if (from < 0) {
+      from = this.loadProgram(die, op);
+    } else {
+      this.loaded[die] = noOp;
+      from = Math.max(from, nowNs + flash.cacheBusyNs);
+    }
+    const ns = this.cellTiming.programNs(ops.page[op]!);
+    this.suspendCounts[die] = 0;
+    this.arrayFromNs[die] = from;
+    this.setEnd(die, from + ns);
+    if (flash.hasCacheProgram) this.loadNext(die);
+  }
+
+  private loadProgram(die: number, op: number): number {
+    const { ops, timing } = this;
+    const commandNs = timing.programCommandNs + (ops.planes[op]! - 1) * timing.nextPlaneNs;
+    return this.bus.reserve(this.channels[die]!, this.world.nowNs, commandNs, ops.bytes[op]!);
+  }
+
+  /** While a program runs, the data of the next one can come in. */
+  private loadNext(die: number): void {
+    const { ops } = this;
+    if (this.loaded[die] !== noOp || ops.kind[this.current[die]!] !== FlashKind.program) return;
+    const next = this.queues.head(die, Lane.program);
+    if (next === noOp || ops.kind[next] !== FlashKind.program) return;
+    ops.loadedAtNs[next] = this.loadProgram(die, next);
+    this.loaded[die] = next;
+  }
+
+  private startErase(die: number, op: number): void {
+    const { ops, timing } = this;
+    const { nowNs } = this.world;
+    ops.startedAtNs[op] = nowNs;
+    const commandNs = timing.eraseCommandNs + (ops.planes[op]! - 1) * timing.nextPlaneNs;
+    const from = this.bus.reserve(this.channels[die]!, nowNs, commandNs, 0);
+    this.suspendCounts[die] = 0;
+    this.arrayFromNs[die] = from;
+    this.setEnd(die, from + this.flash.eraseNs);
+  }
+
+  /** A host read has come: what runs makes room if it can and if that is worth it. */
+  private interrupt(die: number): void {
+    const { flash } = this;
+    const op = this.current[die]!;
+    const kind = this.ops.kind[op];
+    if (kind === FlashKind.read || this.suspended[die] !== noOp) return;
+    const isProgram = kind === FlashKind.program;
+    const can = isProgram ? flash.hasProgramSuspend : flash.hasEraseSuspend;
+    if (!can || this.suspendCounts[die]! >= flash.suspendLimit) return;
+    const { nowNs } = this.world;
+    const ns = isProgram ? flash.programSuspendNs : flash.eraseSuspendNs;
+    const restNs = this.endAtNs[die]! - nowNs;
+    if (nowNs < this.arrayFromNs[die]! || restNs <= ns) return;
+    this.suspends++;
+    this.suspendCounts[die] = this.suspendCounts[die]! + 1;
+    this.suspended[die] = op;
+    this.restNs[die] = restNs;
+    this.phases[die] = Phase.pause;
+    this.setEnd(die, nowNs + ns);
+  }
+
+  private resume(die: number): void {
+    const channel = this.channels[die]!;
+    const from = this.bus.reserve(channel, this.world.nowNs, this.timing.eraseCommandNs, 0);
+    this.current[die] = this.suspended[die]!;
+    this.suspended[die] = noOp;
+    this.phases[die] = Phase.array;
+    this.arrayFromNs[die] = from;
+    this.setEnd(die, from + this.restNs[die]!);
+  }
+
+  private dieDue(die: number): void {
+    // Suspension moves the end; the event of the old one is left behind.
+    if (this.endAtNs[die] !== this.world.nowNs) return;
+    this.endAtNs[die] = -1;
+    if (this.phases[die] === Phase.pause) {
+      this.phases[die] = Phase.register;
+      this.startNext(die);
+      return;
+    }
+    this.phases[die] = Phase.register;
+    const op = this.current[die]!;
+    const kind = this.ops.kind[op];
+    if (kind === FlashKind.read) {
+      this.dataReady(die, op);
+      return;
+    }
+    const faults = kind === FlashKind.erase ? this.eraseFaults : this.programFaults;
+    let fails = kind === FlashKind.erase ? this.wear.erase(this.ops.block[op]!) : false;
+    if (kind === FlashKind.program) fails = this.wear.failsProgram();
+    if (faults[die]! > 0) {
+      faults[die] = faults[die]! - 1;
+      fails = true;
+    }
+    this.ops.failed[op] = fails ? 1 : 0;
+    this.finish(op);
+    this.startNext(die);
+  }
+
+  private dataReady(die: number, op: number): void {
+    const { ops } = this;
+    const { nowNs } = this.world;
+    for (let mate = op; mate !== noOp; mate = ops.mate[mate]!) ops.arrayEndNs[mate] = nowNs;
+    if (!this.flash.hasCacheRead) this.sendOut(die, op);
+    else if (this.cached[die] === noOp) this.moveToCache(die, op);
+  }
+
+  /** The page register is free again as soon as the cache register has the data. */
+  private moveToCache(die: number, op: number): void {
+    this.cached[die] = op;
+    this.sendOut(die, op);
+    this.phases[die] = Phase.pause;
+    this.setEnd(die, this.world.nowNs + this.flash.cacheBusyNs);
+  }
+
+  private sendOut(die: number, op: number): void {
+    const { ops, bus, world, timing } = this;
+    const channel = this.channels[die]!;
+    const { nowNs } = world;
+    for (let mate = op; mate !== noOp; mate = ops.mate[mate]!) {
+      const end = bus.reserve(channel, nowNs, timing.dataOutNs, ops.bytes[mate]!);
+      ops.endAtNs[mate] = end;
+      ops.isLast[mate] = ops.mate[mate] === noOp ? 1 : 0;
+      world.schedule(end - nowNs, this.transferEvent, mate);
+    }
+  }
+
+  private transferred(op: number): void {
+    const { ops, world, flash } = this;
+    if (ops.endAtNs[op] !== world.nowNs) return;
+    const die = ops.die[op]!;
+    const isLast = ops.isLast[op] === 1;
+    ops.endAtNs[op] = -1;
+    if (ops.retries[op]! > 0) {
+      this.retries++;
+      ops.retries[op] = ops.retries[op]! - 1;
+      ops.attempts[op] = ops.attempts[op]! + 1;
+      ops.mate[op] = noOp;
+      this.queues.pushFront(die, op);
+      if (this.phases[die] === Phase.idle) this.wake(die);
+    } else if (flash.decodeNs > 0) {
+      ops.endAtNs[op] = world.nowNs + flash.decodeNs;
+      world.schedule(flash.decodeNs, this.decodeEvent, op);
+    } else {
+      this.finish(op);
+    }
+    if (!isLast) return;
+    if (!flash.hasCacheRead) {
+      this.startNext(die);
+      return;
+    }
+    this.cached[die] = noOp;
+    if (this.phases[die] === Phase.register) this.moveToCache(die, this.current[die]!);
+  }
+
+  private decoded(op: number): void {
+    if (this.ops.endAtNs[op] === this.world.nowNs) this.finish(op);
+  }
+
+  private finish(op: number): void {
+    this.ops.endAtNs[op] = -1;
+    this.listener.flashDone(op);
+    this.ops.give(op);
+  }
+
+  private leaveIdle(die: number, phase: number): void {
+    this.phases[die] = phase;
+    this.busySinceNs[die] = this.world.nowNs;
+  }
+
+  private enterIdle(die: number): void {
+    this.phases[die] = Phase.idle;
+    this.dieBusyNs[die] = this.dieBusyNs[die]! + this.world.nowNs - this.busySinceNs[die]!;
+  }
+
+  private setEnd(die: number, atNs: number): void {
+    assert(atNs >= this.world.nowNs, 'a die cannot end in the past');
+    this.endAtNs[die] = atNs;
+    this.world.schedule(atNs - this.world.nowNs, this.dieEvent, die);
+  }
+}
+
+export interface FlashArrayParts {
+  readonly flash: FlashProfile;
+  readonly world: World;
+  readonly wear: CellWear;
+  readonly chance: Prng;
+  readonly listener: FlashListener;
+}
