@@ -2,6 +2,7 @@ import { ErrorCode, UltimaError } from '../sdk/errors.js';
 import type { FaultPlan } from '../sdk/faults/plan.js';
 import { parseSize } from '../sdk/units.js';
 import { SimCard } from './card.js';
+import type { ForeignHost } from './pcie/device-memory.js';
 import { defineProfile, findProfile } from './profiles/index.js';
 import type { Profile } from './profiles/profile.js';
 import { checkProfile, isProfile } from './profiles/rules.js';
@@ -14,6 +15,8 @@ export interface OpenOptions {
   readonly world?: World;
   /** What goes wrong, and when. */
   readonly faults?: FaultPlan;
+  /** Who takes the place of a driver in this process. */
+  readonly foreignHost?: ForeignHost;
 }
 
 /** What a 'sim:' address says. */
@@ -36,6 +39,7 @@ export function openSimulated(address: string, options: OpenOptions = {}): SimCa
   return new SimCard({
     profile,
     ...(options.world === undefined ? {} : { world: options.world }),
+    ...(options.foreignHost === undefined ? {} : { foreignHost: options.foreignHost }),
     ...(options.faults === undefined ? {} : { faults: options.faults }),
     ...(seed === null ? {} : { seed }),
     ...(file === null ? {} : { file }),

@@ -31,6 +31,10 @@ export const commands = {
     summary: 'what can go wrong on a simulated card, or check a plan',
     load: () => import('./faults.js'),
   },
+  serve: {
+    summary: 'a simulated card as a PCI device for other programs',
+    load: () => import('./serve.js'),
+  },
   list: {
     summary: 'the cards of this machine and the simulated ones',
     load: () => import('./list.js'),

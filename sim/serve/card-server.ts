@@ -138,8 +138,9 @@ export class CardServer {
     this.session?.close('the server has ended');
     this.session = null;
     this.served.release();
-    this.served.area.memory.close();
+    // The card clears its doorbells when it is closed.
     await this.card.close();
+    this.served.area.memory.close();
   }
 
   private lookAtDoorbells(): boolean {

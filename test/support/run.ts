@@ -23,7 +23,13 @@ async function main(filters: readonly string[]): Promise<number> {
   const limitMs = Number(process.env.TEST_FILE_LIMIT_MS ?? 120_000);
   const needsAddon = process.env.ULTIMA_NATIVE === '1';
   const options = { limitMs, allowedSkips: isCi ? allowedSkips(needsAddon) : null };
-  const results = await runFiles(files, options, printResult);
+  // The device that the environment names is one, and takes one user at a time.
+  const isShared = process.env['ULTIMA_DEVICE'] === undefined;
+  const results = await runFiles(
+    files,
+    isShared ? options : { ...options, processes: 1 },
+    printResult,
+  );
   return summarise(results);
 }
 

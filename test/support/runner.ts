@@ -26,6 +26,8 @@ export interface RunOptions {
   readonly limitMs: number;
   /** Skips with another reason are faults; null allows every skip. */
   readonly allowedSkips: readonly RegExp[] | null;
+  /** Files at one time; as many as there are cores when left out. */
+  readonly processes?: number;
 }
 
 interface Ending {
@@ -38,7 +40,7 @@ interface Ending {
 
 const running = new Set<ChildProcess>();
 
-/** Run `files` on all cores. `report` hears of each file as it ends. */
+/** Run `files`, on all cores unless told otherwise. `report` hears of each file as it ends. */
 export async function runFiles(
   files: readonly TestFile[],
   options: RunOptions,
@@ -53,7 +55,7 @@ export async function runFiles(
       report(result);
     }
   };
-  await Promise.all(Array.from({ length: availableParallelism() }, worker));
+  await Promise.all(Array.from({ length: options.processes ?? availableParallelism() }, worker));
   return results;
 }
 

@@ -45,9 +45,11 @@ export const importRules: readonly Rule[] = [
     may: [...ground, 'sdk/device', 'sdk/faults', 'sim', 'native'],
     node: anyOfNode,
   },
+  // A simulated card and the sockets that it is served at.
+  { area: 'sdk/serve', may: [...ground, 'sdk/faults', 'sim', 'native'], node: ['fs', 'path'] },
   { area: 'sdk/testing', may: sdkBelowCli, node: anyOfNode },
   // 'native' for what sets real hardware up; cards are opened through sdk/open.
-  { area: 'sdk/cli', may: [...sdkBelowCli, 'sdk/testing', 'native'], node: anyOfNode },
+  { area: 'sdk/cli', may: [...sdkBelowCli, 'sdk/testing', 'sdk/serve', 'native'], node: anyOfNode },
   { area: 'sdk/index', may: sdkBelowCli },
   { area: 'sim', may: [...ground, 'sdk/spec', 'sdk/device', 'sdk/faults'] },
   { area: 'sim/store', may: [...ground, 'sdk/spec', 'sdk/device', 'sim'], node: ['fs'] },

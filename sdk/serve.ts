@@ -1,0 +1,221 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { ListeningSocket, theKernel, type UnixSocket, type Watcher } from '../native/index.js';
+import { NativeServeSystem } from '../native/serve-system.js';
+import {
+  CardServer,
+  type CardServerStatus,
+  openSimulated,
+  Pace,
+  type PeerSocket,
+  type TimeScale,
+} from '../sim/index.js';
+import type { FaultPlan } from './faults/plan.js';
+import { msNs, usNs } from './units.js';
+
+/** What clients expect in the folder of a card. */
+const socketName = 'cntrl';
+/** Descriptors that come with one message at most. */
+const descriptorLimit = 16;
+/** A card that works is looked at for so long before the event loop has its turn. */
+const sliceNs = 30 * usNs;
+/** Rounds of messages before the card has its turn again. */
+const pumpsPerTurn = 64;
+
+export interface ServeOptions {
+  /** Virtual nanoseconds per real one, or 'free': the card takes no time of its own. 1 without. */
+  readonly timeScale?: TimeScale | undefined;
+  /** What goes wrong, and when. */
+  readonly faults?: FaultPlan | undefined;
+}
+
+/** A card that other processes can open. */
+export interface ServedCard {
+  /** Of the socket. */
+  readonly path: string;
+  status(): CardServerStatus;
+  /** Let its client go, remove the socket, and give everything back. Idempotent. */
+  close(): Promise<void>;
+}
+
+/**
+ * Serve a simulated card at a UNIX socket, as vfio-user has it: QEMU's `vfio-user-pci`, SPDK's
+ * driver and `open('vfio-user:…')` use it as a PCI device. One client at a time; the next one waits
+ * until it is gone. The card runs in this thread's event loop, and keeps the process alive.
+ *
+ * @param address  'sim:ultima-g2', as `open` takes it
+ * @param folder   made when it is not there; the socket in it is called `cntrl`
+ * @throws UltimaError BACKEND_UNAVAILABLE without the addon, DEVICE_BUSY when somebody listens
+ *   there, FILE_UNWRITABLE, and what `open` throws; RangeError for a time scale that cannot be
+ */
+export function serveCard(
+  address: string,
+  folder: string,
+  options: ServeOptions = {},
+): Promise<ServedCard> {
+  return new Promise((resolve) => resolve(new CardLoop(address, folder, options)));
+}
+
+/** The real time that a served card follows, in nanoseconds. */
+function realNs(): number {
+  return performance.now() * msNs;
+}
+
+/** A card, its socket, and the loop that makes it go on. */
+class CardLoop implements ServedCard {
+  readonly path: string;
+  private readonly server: CardServer;
+  private readonly listener: ListeningSocket;
+  private readonly pace = new Pace();
+  private listening: Watcher | null = null;
+  private socket: WatchedSocket | null = null;
+  private immediate: NodeJS.Immediate | null = null;
+  private timer: NodeJS.Timeout | null = null;
+  private closing: Promise<void> | null = null;
+  private pauseMs = 0;
+
+  constructor(address: string, folder: string, options: ServeOptions) {
+    const { timeScale, faults } = options;
+    mkdirSync(folder, { recursive: true });
+    this.path = join(folder, socketName);
+    const kernel = theKernel();
+    this.server = new CardServer({
+      makeCard: (foreignHost) =>
+        openSimulated(address, { foreignHost, ...(faults === undefined ? {} : { faults }) }),
+      system: new NativeServeSystem(kernel),
+      ...(timeScale === undefined ? {} : { timeScale }),
+    });
+    this.listener = new ListeningSocket(kernel, this.path);
+    this.listen();
+    this.wake();
+  }
+
+  status(): CardServerStatus {
+    return this.server.status;
+  }
+
+  close(): Promise<void> {
+    this.closing ??= this.end();
+    return this.closing;
+  }
+
+  private async end(): Promise<void> {
+    this.stopListening();
+    this.listener.close();
+    if (this.immediate !== null) clearImmediate(this.immediate);
+    if (this.timer !== null) clearTimeout(this.timer);
+    await this.server.close();
+  }
+
+  /** Nobody is connected: the next one may come. The next but one waits in the kernel. */
+  private listen(): void {
+    this.listening = this.listener.watch(() => this.accept());
+    this.listening.hold(true);
+  }
+
+  private stopListening(): void {
+    this.listening?.close();
+    this.listening = null;
+  }
+
+  private accept(): void {
+    const socket = this.listener.accept(descriptorLimit);
+    if (socket === null) return;
+    this.stopListening();
+    this.socket = new WatchedSocket(socket, () => this.answer());
+    this.server.accept(this.socket);
+    this.answer();
+  }
+
+  /** Something has arrived, or there is room to send again. */
+  private answer(): void {
+    if (this.closing !== null) return;
+    this.server.turn(realNs());
+    for (let i = 0; i < pumpsPerTurn && this.server.pump(); i++);
+    this.socket?.watchRoom(this.server.isBlocked);
+    if (!this.server.isConnected && this.listening === null) this.listen();
+    this.wake();
+  }
+
+  private wake(): void {
+    this.pace.wake();
+    if (this.timer !== null) clearTimeout(this.timer);
+    this.timer = null;
+    this.pauseMs = 0;
+    this.immediate ??= setImmediate(() => this.slice());
+  }
+
+  /** Look at the card until there is nothing to do or the time is over. */
+  private slice(): void {
+    this.immediate = null;
+    this.timer = null;
+    let nowNs = realNs();
+    const endNs = nowNs + sliceNs;
+    let wasBusy = false;
+    // After a pause one look is enough when it finds nothing.
+    do {
+      if (this.server.turn(nowNs)) wasBusy = true;
+      nowNs = realNs();
+    } while (nowNs < endNs && (wasBusy || this.pauseMs === 0));
+    this.pauseMs = this.pace.after(wasBusy, nowNs, {
+      untilNextNs: this.server.untilNextNs(),
+      isConnected: this.server.isConnected,
+    });
+    if (this.closing !== null) return;
+    if (this.pauseMs > 0) this.timer = setTimeout(() => this.slice(), this.pauseMs);
+    else this.immediate = setImmediate(() => this.slice());
+  }
+}
+
+/** A socket with its watchers, which end before it does. */
+class WatchedSocket implements PeerSocket {
+  private readonly socket: UnixSocket;
+  private readonly onEvent: () => void;
+  private watcher: Watcher;
+  private isWaitingForRoom = false;
+
+  constructor(socket: UnixSocket, onEvent: () => void) {
+    this.socket = socket;
+    this.onEvent = onEvent;
+    this.watcher = socket.watch(onEvent);
+  }
+
+  /** Wait for room to send instead of for something to receive, or the other way round. */
+  watchRoom(isWanted: boolean): void {
+    if (isWanted === this.isWaitingForRoom || !this.socket.isOpen) return;
+    this.isWaitingForRoom = isWanted;
+    this.watcher.close();
+    const { socket, onEvent } = this;
+    this.watcher = isWanted ? socket.watchWritable(onEvent) : socket.watch(onEvent);
+  }
+
+  get refusedCount(): number {
+    return this.socket.refusedCount;
+  }
+
+  send(bytes: Uint8Array, fds?: Int32Array): number {
+    return this.socket.send(bytes, fds);
+  }
+
+  receive(bytes: Uint8Array): number {
+    return this.socket.receive(bytes);
+  }
+
+  takeDescriptors(): number[] {
+    return this.socket.takeDescriptors();
+  }
+
+  waitReadable(timeoutMs: number): boolean {
+    return this.socket.waitReadable(timeoutMs);
+  }
+
+  waitWritable(timeoutMs: number): boolean {
+    return this.socket.waitWritable(timeoutMs);
+  }
+
+  close(): void {
+    if (!this.socket.isOpen) return;
+    this.watcher.close();
+    this.socket.close();
+  }
+}
