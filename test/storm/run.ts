@@ -3,12 +3,14 @@ import { stormOfCard } from './card.js';
 import { stormOfCheckpoint } from './checkpoint.js';
 import { stormOfDriver } from './driver.js';
 import { stormOfFaults } from './faults.js';
+import { stormOfVolumeCrash } from './volume-crash.js';
 
 const campaigns = {
   card: stormOfCard,
   checkpoint: stormOfCheckpoint,
   driver: stormOfDriver,
   faults: stormOfFaults,
+  'volume-crash': stormOfVolumeCrash,
 };
 
 process.exitCode = await main('storm', campaigns, process.argv.slice(2));

@@ -10,7 +10,8 @@ export type Tally = Record<string, number>;
 export interface Campaign<Step> {
   /** One sentence: what is tried and what must hold. */
   readonly claim: string;
-  plan(prng: Prng): Step[];
+  /** @param seed for campaigns whose first plans are enumerated */
+  plan(prng: Prng, seed: number): Step[];
   /** @returns null, or in words what was violated; what it throws is a violation, too */
   run(steps: readonly Step[], seed: number, tally: Tally): string | null | Promise<string | null>;
 }
@@ -40,7 +41,7 @@ async function explore<Step>(
   const tally: Tally = {};
   let seed = firstSeed;
   do {
-    const steps = options.plan(new Prng(seed, 'plan'));
+    const steps = options.plan(new Prng(seed, 'plan'), seed);
     const violation = await attempt(options, steps, seed, tally);
     if (violation !== null) {
       const text = await explain(options, steps, seed, violation);

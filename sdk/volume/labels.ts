@@ -1,0 +1,205 @@
+import type { BlockDevice } from '../block/device.js';
+import { ErrorCode, UltimaError } from '../errors.js';
+import { checkWords, crc32cOfWords } from './crc32c.js';
+import type { Finding } from './findings.js';
+import {
+  cellBytes,
+  deviceRow,
+  formatVersion,
+  Label,
+  labelMagic,
+  maxDevices,
+  placeOf,
+  Superblock,
+  superblockMagic,
+} from './format.js';
+import type { Wide } from '../spec/layout.js';
+import { ControlIo, checkDevice, Port, Pump } from './port.js';
+
+const cellWords = cellBytes / 4;
+
+export interface FoundLabel {
+  readonly index: number;
+  readonly poolId: string;
+  readonly deviceId: Uint8Array;
+  readonly unitCount: number;
+  readonly blockBytes: number;
+}
+
+export function hexOf(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('hex');
+}
+
+export interface LabelFields {
+  readonly index: number;
+  readonly poolId: Uint8Array;
+  readonly deviceId: Uint8Array;
+  readonly unitCount: number;
+  readonly blockBytes: number;
+}
+
+export function labelWords(fields: LabelFields): Uint32Array {
+  const words = new Uint32Array(cellWords);
+  Label.magic.set(words, 0, labelMagic);
+  Label.version.set(words, 0, formatVersion);
+  Label.deviceIndex.set(words, 0, fields.index);
+  Label.poolId.bytes(words, 0).set(fields.poolId);
+  Label.deviceId.bytes(words, 0).set(fields.deviceId);
+  Label.unitCount.set(words, 0, fields.unitCount);
+  Label.blockBytes.set(words, 0, fields.blockBytes);
+  Label.check.set(words, 0, crc32cOfWords(words, 2, cellWords));
+  return words;
+}
+
+/** A reader for one device that is not part of a pool yet. */
+function lonePort(device: BlockDevice): { readonly port: Port; readonly control: ControlIo } {
+  checkDevice(device);
+  const port = new Port(device, 0);
+  const pump = new Pump([port], () => {
+    port.poll();
+  });
+  return { port, control: new ControlIo(pump) };
+}
+
+/**
+ * The label of a device, from the copy that is good.
+ *
+ * @returns null when neither is a label; with `findings` filled in for what was wrong
+ */
+export async function readLabel(
+  device: BlockDevice,
+  findings: Finding[],
+): Promise<FoundLabel | null> {
+  const { port, control } = lonePort(device);
+  const words = await control.read(port, 0, 2 * cellBytes);
+  let found: FoundLabel | null = null;
+  let newer = 0;
+  for (const copy of [placeOf.label, placeOf.labelCopy]) {
+    const at = copy * cellWords;
+    const state = checkBlock(words, at, Label, labelMagic);
+    const version = Label.version.get(words, at);
+    if (state === 'good' && version !== formatVersion) newer = version;
+    if (state !== 'bad' && version === formatVersion) {
+      found ??= {
+        index: Label.deviceIndex.get(words, at),
+        poolId: hexOf(Label.poolId.bytes(words, at)),
+        deviceId: Label.deviceId.bytes(words, at).slice(),
+        unitCount: Label.unitCount.get(words, at),
+        blockBytes: Label.blockBytes.get(words, at),
+      };
+    }
+    if (state !== 'good') findings.push(ofCopy('label', `copy ${copy}`, state));
+  }
+  if (found !== null) return found;
+  if (newer !== 0) throw versionError(newer);
+  return null;
+}
+
+/** Whether a device carries a label of this kind, good or bad, or anything else than zeroes. */
+export async function signatureOf(device: BlockDevice): Promise<'blank' | 'pool' | 'other'> {
+  const { port, control } = lonePort(device);
+  const words = await control.read(port, 0, 16 * cellBytes);
+  if (words[0] === labelMagic || words[cellWords] === labelMagic) return 'pool';
+  return words.every((word) => word === 0) ? 'blank' : 'other';
+}
+
+function versionError(version: number): UltimaError {
+  return new UltimaError(
+    ErrorCode.poolInvalid,
+    `the pool has format version ${version}; this program knows version ${formatVersion} only`,
+    { version, known: formatVersion },
+  );
+}
+
+/** Check a 4 KiB block with magic and CRC in its first two dwords, mending one wrong bit. */
+function checkBlock(
+  words: Uint32Array,
+  at: number,
+  table: typeof Label | typeof Superblock,
+  magic: number,
+): 'good' | 'mended' | 'bad' {
+  const wrong = (words[at]! ^ magic) >>> 0;
+  if ((wrong & (wrong - 1)) !== 0) return 'bad';
+  const state = checkWords(words, { from: at + 2, to: at + cellWords }, table.check.get(words, at));
+  if (state === 'bad' || (state === 'mended' && wrong !== 0)) return 'bad';
+  return wrong !== 0 ? 'mended' : state;
+}
+
+function ofCopy(what: string, which: string, state: 'mended' | 'bad'): Finding {
+  return state === 'mended'
+    ? { kind: 'mended', what, text: `one wrong bit in ${what}, ${which}`, costs: [] }
+    : { kind: 'copy', what, text: `${what}, ${which}, is not readable`, costs: [] };
+}
+
+export interface FoundSuperblock {
+  readonly generation: number;
+  readonly session: number;
+  readonly journalUnits: number;
+  readonly journalSeq: number;
+  readonly journalBlock: number;
+  readonly imageBytes: number;
+  readonly imageCheck: number;
+  readonly deviceIds: readonly Uint8Array[];
+  readonly unitCounts: readonly number[];
+  /** Units of each copy of the image. */
+  readonly copies: readonly [readonly number[], readonly number[]];
+}
+
+/** The newest superblock of which a copy is good; null when there is none. */
+export function newestSuperblock(
+  words: Uint32Array,
+  poolId: string,
+  findings: Finding[],
+): FoundSuperblock | null {
+  const good: { place: number; found: FoundSuperblock; state: 'good' | 'mended' }[] = [];
+  const bad: number[] = [];
+  for (const [i, place] of placeOf.superblocks.entries()) {
+    const at = i * cellWords;
+    const state = checkBlock(words, at, Superblock, superblockMagic);
+    const found = state === 'bad' ? null : parseSuperblock(words, at, poolId);
+    if (found !== null && state !== 'bad') good.push({ place, found, state });
+    else if (words.subarray(at, at + cellWords).some((word) => word !== 0)) bad.push(place);
+  }
+  good.sort((a, b) => b.found.generation - a.found.generation);
+  const newest = good[0]?.found;
+  if (newest === undefined) return null;
+  for (const { place, state } of good) {
+    if (state === 'mended') findings.push(ofCopy('superblock', `copy ${place}`, state));
+  }
+  // A copy of the other pair may be torn by a power cut while it was written: that is no damage.
+  const first = newest.generation % 2 === 1 ? 0 : 2;
+  const pair: number[] = [placeOf.superblocks[first]!, placeOf.superblocks[first + 1]!];
+  for (const place of bad) {
+    if (pair.includes(place)) findings.push(ofCopy('superblock', `copy ${place}`, 'bad'));
+  }
+  return newest;
+}
+
+function parseSuperblock(words: Uint32Array, at: number, poolId: string): FoundSuperblock | null {
+  const deviceCount = Superblock.deviceCount.get(words, at);
+  const imageUnits = Superblock.imageUnits.get(words, at);
+  if (Superblock.version.get(words, at) !== formatVersion) return null;
+  if (hexOf(Superblock.poolId.bytes(words, at)) !== poolId) return null;
+  if (deviceCount < 1 || deviceCount > maxDevices) return null;
+  if (imageUnits * 4 > Superblock.firstCopy.length) return null;
+  const rows = Superblock.devices.bytes(words, at).slice();
+  const rowWords = new Uint32Array(rows.buffer);
+  const bytes = deviceRow.words * 4;
+  const indexes = Array.from({ length: deviceCount }, (_, i) => i);
+  const list = (field: Wide): number[] => {
+    const copy = field.bytes(words, at).slice(0, imageUnits * 4);
+    return [...new Uint32Array(copy.buffer)];
+  };
+  return {
+    generation: Superblock.generation.get(words, at),
+    session: Superblock.session.get(words, at),
+    journalUnits: Superblock.journalUnits.get(words, at),
+    journalSeq: Superblock.journalSeq.get(words, at),
+    journalBlock: Superblock.journalBlock.get(words, at),
+    imageBytes: Superblock.imageBytes.get(words, at),
+    imageCheck: Superblock.imageCheck.get(words, at),
+    deviceIds: indexes.map((i) => rows.slice(i * bytes, i * bytes + 16)),
+    unitCounts: indexes.map((i) => rowWords[i * deviceRow.words + deviceRow.unitCount]!),
+    copies: [list(Superblock.firstCopy), list(Superblock.secondCopy)],
+  };
+}

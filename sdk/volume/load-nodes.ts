@@ -1,0 +1,205 @@
+import { UltimaError } from '../errors.js';
+import type { CatalogObject } from './catalog.js';
+import type { PoolCore } from './core.js';
+import { checkWords } from './crc32c.js';
+import { cellsPerUnit, directoryRow, unitBytes } from './format.js';
+import { NodeKind, nodeBytes, nodeWords } from './nodes.js';
+import { isSplit, pointerOf } from './trees.js';
+
+/**
+ * Read every node of the directory and count what leads where. A node that cannot be read, or says
+ * what cannot be, is emptied, and the volumes and snapshots that need it are damaged: read-only,
+ * by name. The others know nothing of it.
+ */
+export async function loadNodes(
+  core: PoolCore,
+  directory: Uint32Array,
+  isSystem: (unit: number) => boolean,
+): Promise<void> {
+  const bad = new Set<number>();
+  await readAll(core, directory, bad);
+  const walk = new Walk(core, isSystem, bad);
+  for (const object of core.catalog.objects.values()) {
+    if (object.root === 0 || walk.enter(object.root, NodeKind.root)) continue;
+    object.root = 0;
+    object.damage ||= 'the root of its map is lost';
+  }
+  walk.finish();
+  if (bad.size === 0) return;
+  const costs = [...core.catalog.objects.values()].filter((object) => reaches(core, object, bad));
+  for (const object of costs) object.damage ||= 'a node of its map is lost';
+  const names = costs.map(({ name }) => name);
+  for (const id of bad) {
+    const text = 'cannot be read, or says what cannot be';
+    core.findings.push({ kind: 'lost', what: `node ${id}`, text, costs: names });
+  }
+}
+
+async function readAll(core: PoolCore, directory: Uint32Array, bad: Set<number>): Promise<void> {
+  const { nodes, slots, units } = core;
+  const rows: { id: number; slot: number }[] = [];
+  for (let id = 1; id * directoryRow.words < directory.length; id++) {
+    const slot = directory[id * directoryRow.words + directoryRow.slot]!;
+    if (slot === 0) continue;
+    nodes.reach(id);
+    if (slot >= units.unitCount * cellsPerUnit) {
+      bad.add(id);
+      continue;
+    }
+    if (!slots.claim(slot)) bad.add(id);
+    nodes.slots[id] = slot;
+    nodes.checks[id] = directory[id * directoryRow.words + directoryRow.check]!;
+    rows.push({ id, slot });
+  }
+  rows.sort((a, b) => a.slot - b.slot);
+  for (let i = 0; i < rows.length; ) {
+    const unit = Math.floor(rows[i]!.slot / cellsPerUnit);
+    let end = i;
+    while (end < rows.length && Math.floor(rows[end]!.slot / cellsPerUnit) === unit) end++;
+    const first = rows[i]!.slot;
+    const words = await readSlots(core, first, rows[end - 1]!.slot + 1 - first);
+    for (const { id, slot } of rows.slice(i, end)) {
+      if (words === null || !place(core, id, words, (slot - first) * nodeWords)) bad.add(id);
+    }
+    i = end;
+  }
+}
+
+async function readSlots(core: PoolCore, slot: number, count: number): Promise<Uint32Array | null> {
+  const unit = Math.floor(slot / cellsPerUnit);
+  const port = core.portOf(unit);
+  const byteOffset = (unit - port.firstUnit) * unitBytes + (slot % cellsPerUnit) * nodeBytes;
+  try {
+    return await core.control.read(port, byteOffset, count * nodeBytes);
+  } catch (error) {
+    if (error instanceof UltimaError) return null;
+    throw error;
+  }
+}
+
+/** @returns whether the node is good, or good again */
+function place(core: PoolCore, id: number, words: Uint32Array, from: number): boolean {
+  const { nodes } = core;
+  const state = checkWords(words, { from, to: from + nodeWords }, nodes.checks[id]!);
+  if (state === 'bad') return false;
+  nodes.wordsOf(id).set(words.subarray(from, from + nodeWords), nodes.at(id));
+  if (state === 'mended') {
+    const text = 'one wrong bit';
+    core.findings.push({ kind: 'mended', what: `node ${id}`, text, costs: [] });
+    nodes.touch(id);
+  }
+  return true;
+}
+
+/** Counts pointers and names, from the roots down, each node once. */
+class Walk {
+  private readonly core: PoolCore;
+  private readonly isSystem: (unit: number) => boolean;
+  private readonly bad: Set<number>;
+  private readonly stack: number[] = [];
+
+  constructor(core: PoolCore, isSystem: (unit: number) => boolean, bad: Set<number>) {
+    this.core = core;
+    this.isSystem = isSystem;
+    this.bad = bad;
+  }
+
+  /** A pointer to a node. @returns false when it cannot lead there */
+  enter(id: number, kind: (typeof NodeKind)[keyof typeof NodeKind]): boolean {
+    const { nodes } = this.core;
+    if (id >= nodes.end || nodes.slots[id] === 0) return false;
+    if (nodes.refs[id]! > 0) {
+      if (nodes.kinds[id] !== kind) return false;
+    } else {
+      nodes.kinds[id] = kind;
+      this.stack.push(id);
+    }
+    nodes.refs[id]!++;
+    return true;
+  }
+
+  finish(): void {
+    for (let id = this.stack.pop(); id !== undefined; id = this.stack.pop()) this.visit(id);
+  }
+
+  private visit(id: number): void {
+    const { nodes } = this.core;
+    const words = nodes.wordsOf(id);
+    const at = nodes.at(id);
+    if (this.bad.has(id)) {
+      words.fill(0, at, at + nodeWords);
+      // A split node always has its leaf.
+      if (nodes.kinds[id] === NodeKind.split) words[at] = nodes.make(NodeKind.leaf);
+      return;
+    }
+    const kind = nodes.kinds[id]!;
+    if (kind === NodeKind.leaf || kind === NodeKind.cells) {
+      this.countUnits(id, kind === NodeKind.leaf ? 2 : 1);
+      return;
+    }
+    for (let i = at; i < at + nodeWords; i++) {
+      const entry = words[i]!;
+      if (entry === 0 || this.enter(pointerOf(entry), kindBelow(kind, i - at, entry))) continue;
+      words[i] = 0;
+      if (kind === NodeKind.split && i === at) words[i] = nodes.make(NodeKind.leaf);
+      this.bad.add(id);
+    }
+    if (kind === NodeKind.split && words[at] === 0) {
+      words[at] = nodes.make(NodeKind.leaf);
+      this.bad.add(id);
+    }
+  }
+
+  private countUnits(id: number, step: number): void {
+    const { nodes, units } = this.core;
+    const words = nodes.wordsOf(id);
+    const from = nodes.at(id);
+    for (let i = from; i < from + nodeWords; i += step) {
+      const unit = words[i]!;
+      if (unit === 0) continue;
+      if (unit < units.unitCount && !this.isSystem(unit)) {
+        units.refs[unit]!++;
+      } else {
+        words[i] = 0;
+        if (step === 2) words[i + 1] = 0;
+        this.bad.add(id);
+      }
+    }
+  }
+}
+
+function kindBelow(
+  kind: number,
+  index: number,
+  entry: number,
+): (typeof NodeKind)[keyof typeof NodeKind] {
+  if (kind === NodeKind.root) return NodeKind.middle;
+  if (kind === NodeKind.middle) return isSplit(entry) ? NodeKind.split : NodeKind.leaf;
+  return index === 0 ? NodeKind.leaf : NodeKind.cells;
+}
+
+/** Whether the map of an object needs one of these nodes. Only for pools with damage. */
+function reaches(core: PoolCore, object: CatalogObject, wanted: ReadonlySet<number>): boolean {
+  const { nodes } = core;
+  if (object.root === 0) return object.damage !== '';
+  const stack = [object.root];
+  for (let id = stack.pop(); id !== undefined; id = stack.pop()) {
+    if (wanted.has(id)) return true;
+    const kind = nodes.kinds[id]!;
+    if (kind === NodeKind.leaf || kind === NodeKind.cells) continue;
+    const at = nodes.at(id);
+    for (const entry of nodes.wordsOf(id).subarray(at, at + nodeWords)) {
+      if (entry !== 0) stack.push(pointerOf(entry));
+    }
+  }
+  return false;
+}
+
+/** Every damaged object is named once more than its nodes: its own finding says what it costs. */
+export function markDamage(core: PoolCore): void {
+  for (const { name, damage, kind } of core.catalog.objects.values()) {
+    if (damage === '') continue;
+    const text = `${damage}; it can be read, not written`;
+    core.findings.push({ kind: 'lost', what: `${kind} ${name}`, text, costs: [name] });
+  }
+}

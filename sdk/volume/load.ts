@@ -1,0 +1,310 @@
+import type { BlockDevice } from '../block/device.js';
+import { ErrorCode, UltimaError } from '../errors.js';
+import { parseObject } from './catalog.js';
+import { PoolCore } from './core.js';
+import { checkWords } from './crc32c.js';
+import type { Finding } from './findings.js';
+import {
+  cellBytes,
+  cellsPerUnit,
+  Image,
+  imageMagic,
+  placeOf,
+  unitBytes,
+} from './format.js';
+import { type FoundLabel, type FoundSuperblock, hexOf, newestSuperblock, readLabel } from './labels.js';
+import { loadNodes, markDamage } from './load-nodes.js';
+import { ControlIo, Port, Pump } from './port.js';
+import { batchAt, laterBatch, type ReplayTarget, type RingView, replayBatch } from './replay.js';
+
+/** A pool as it was read, before anything is written. */
+export interface LoadedPool {
+  readonly core: PoolCore;
+  /** Where the journal goes on. */
+  readonly nextSeq: number;
+  readonly nextBlock: number;
+  /** Why it must not be written to; '' when it may. */
+  readonly blocked: string;
+}
+
+/**
+ * Read a pool: labels, the newest superblock, the image, every node, then the journal from the
+ * image on. What units are free is worked out from the maps, never read. One wrong bit anywhere is
+ * mended in memory and named in `core.findings`.
+ *
+ * @throws UltimaError POOL_INVALID for devices that are not, or not all, one pool; POOL_DAMAGED
+ *   when no copy of the superblock or the image is left
+ */
+export async function loadPool(devices: readonly BlockDevice[]): Promise<LoadedPool> {
+  const findings: Finding[] = [];
+  const labels: FoundLabel[] = [];
+  for (const [i, device] of devices.entries()) {
+    const label = await readLabel(device, findings);
+    if (label === null) throw invalid(`device ${i} carries no pool`, { device: i });
+    labels.push(label);
+  }
+  const ports = orderedPorts(devices, labels);
+  const superblock = await readSuperblock(ports, labels[0]!.poolId, findings);
+  checkDevices(ports, labels, superblock);
+  const core = new PoolCore({
+    ports,
+    identity: {
+      poolId: Uint8Array.from(Buffer.from(labels[0]!.poolId, 'hex')),
+      deviceIds: superblock.deviceIds,
+      session: superblock.session,
+      generation: superblock.generation,
+      journalUnits: superblock.journalUnits,
+      imageUnits: superblock.copies.flat(),
+    },
+  });
+  core.findings.push(...findings);
+  const image = await readImage(core, superblock);
+  readCatalog(core, image);
+  const directory = directoryOf(image);
+  await loadNodes(core, directory, isSystem(core));
+  const end = await replayJournal(core, superblock);
+  settleSpace(core);
+  return { core, ...end };
+}
+
+export function invalid(message: string, facts: Record<string, string | number>): UltimaError {
+  return new UltimaError(ErrorCode.poolInvalid, message, facts);
+}
+
+/** Devices in the order of the pool, whatever order they were named in. */
+function orderedPorts(devices: readonly BlockDevice[], labels: readonly FoundLabel[]): Port[] {
+  const { poolId } = labels[0]!;
+  const ports: (Port | undefined)[] = [];
+  for (const [i, label] of labels.entries()) {
+    if (label.poolId !== poolId) {
+      const facts = { device: i, pool: label.poolId };
+      throw invalid(`device ${i} is part of another pool (${label.poolId})`, facts);
+    }
+    if (ports[label.index] !== undefined) {
+      throw invalid(`device ${i} is number ${label.index} of the pool, as another one is`, {
+        device: i,
+        index: label.index,
+      });
+    }
+    ports[label.index] = new Port(devices[i]!, label.index);
+  }
+  const first = ports[0];
+  if (first === undefined) throw invalid('the first device of the pool is missing', { index: 0 });
+  return [...ports].map((port, index) => {
+    if (port === undefined) throw invalid(`device ${index} of the pool is missing`, { index });
+    return port;
+  });
+}
+
+async function readSuperblock(
+  ports: readonly Port[],
+  poolId: string,
+  findings: Finding[],
+): Promise<FoundSuperblock> {
+  const pump = new Pump(ports, () => {
+    for (const port of ports) port.poll();
+  });
+  const [first] = placeOf.superblocks;
+  const bytes = placeOf.superblocks.length * cellBytes;
+  const words = await new ControlIo(pump).read(ports[0]!, first * cellBytes, bytes);
+  const superblock = newestSuperblock(words, poolId, findings);
+  if (superblock !== null) return superblock;
+  throw new UltimaError(
+    ErrorCode.poolDamaged,
+    'none of the four superblocks is readable; the creation of the pool may not have ended',
+    { pool: poolId },
+  );
+}
+
+function checkDevices(
+  ports: readonly Port[],
+  labels: readonly FoundLabel[],
+  superblock: FoundSuperblock,
+): void {
+  const { deviceIds, unitCounts } = superblock;
+  if (ports.length < deviceIds.length) {
+    const index = ports.length;
+    throw invalid(`device ${index} of ${deviceIds.length} of the pool is missing`, { index });
+  }
+  // A device that was labelled but is in no superblock: growing was cut short.
+  for (const port of ports.slice(deviceIds.length)) {
+    throw invalid(`device ${port.index} was never taken into the pool; leave it out`, {
+      index: port.index,
+    });
+  }
+  for (const port of ports) {
+    const label = labels.find(({ index }) => index === port.index)!;
+    const { index, device } = port;
+    if (hexOf(label.deviceId) !== hexOf(deviceIds[index]!)) {
+      throw invalid(`device ${index} is not the one that the pool knows`, { index });
+    }
+    if (device.blockBytes !== label.blockBytes) {
+      throw invalid(
+        `device ${index} has blocks of ${device.blockBytes} bytes, not ${label.blockBytes}`,
+        { index, blockBytes: device.blockBytes },
+      );
+    }
+    const units = unitCounts[index]!;
+    if (port.unitCount < units) {
+      throw invalid(
+        `device ${index} has shrunk: ${port.unitCount * unitBytes} bytes of ${units * unitBytes}`,
+        { index, bytes: port.unitCount * unitBytes, expected: units * unitBytes },
+      );
+    }
+    port.unitCount = units;
+  }
+}
+
+async function readImage(core: PoolCore, superblock: FoundSuperblock): Promise<Uint32Array> {
+  const wordCount = superblock.imageBytes / 4;
+  let image: Uint32Array | null = null;
+  for (const [copy, units] of superblock.copies.entries()) {
+    const words = await readUnits(core, units, wordCount);
+    const range = { from: 0, to: wordCount };
+    const state = words === null ? 'bad' : checkWords(words, range, superblock.imageCheck);
+    if (state !== 'bad') image ??= words;
+    if (state === 'good') continue;
+    core.findings.push({
+      kind: state === 'mended' ? 'mended' : 'copy',
+      what: 'image',
+      text: state === 'mended' ? `one wrong bit in copy ${copy}` : `copy ${copy} is not readable`,
+      costs: [],
+    });
+  }
+  if (image !== null && Image.magic.get(image, 0) === imageMagic) return image;
+  throw new UltimaError(ErrorCode.poolDamaged, 'no copy of the image of the pool is readable', {
+    generation: superblock.generation,
+  });
+}
+
+async function readUnits(
+  core: PoolCore,
+  units: readonly number[],
+  wordCount: number,
+): Promise<Uint32Array | null> {
+  if (!Number.isInteger(wordCount) || units.length * unitBytes < wordCount * 4) return null;
+  const all = new Uint32Array((units.length * unitBytes) / 4);
+  for (const [i, unit] of units.entries()) {
+    if (unit >= core.units.unitCount) return null;
+    const port = core.portOf(unit);
+    const left = wordCount * 4 - i * unitBytes;
+    const bytes = Math.min(unitBytes, Math.ceil(left / cellBytes) * cellBytes);
+    try {
+      all.set(await core.control.read(port, core.byteOf(unit, port), bytes), (i * unitBytes) / 4);
+    } catch (error) {
+      if (error instanceof UltimaError) return null;
+      throw error;
+    }
+  }
+  return all.subarray(0, wordCount);
+}
+
+function readCatalog(core: PoolCore, image: Uint32Array): void {
+  const bytes = Image.catalogBytes.get(image, 0);
+  const from = image.byteOffset + Image.layout.bytes;
+  let rows: unknown;
+  try {
+    rows = JSON.parse(new TextDecoder().decode(new Uint8Array(image.buffer, from, bytes)));
+  } catch {
+    throw new UltimaError(ErrorCode.poolDamaged, 'the catalog of the pool is no JSON', { bytes });
+  }
+  for (const row of Array.isArray(rows) ? rows : []) {
+    const object = parseObject(row);
+    if (object !== null) core.catalog.add(object);
+    else {
+      const text = 'a row of the catalog has fields that cannot be; it is left out';
+      core.findings.push({ kind: 'lost', what: 'catalog', text, costs: [] });
+    }
+  }
+  core.catalog.nextId = Math.max(core.catalog.nextId, Image.nextId.get(image, 0));
+}
+
+function directoryOf(image: Uint32Array): Uint32Array {
+  const catalogWords = Math.ceil(Image.catalogBytes.get(image, 0) / 8) * 2;
+  return image.subarray(Image.layout.bytes / 4 + catalogWords);
+}
+
+/** Units that no map may name: labels, journal, image, slots. */
+function isSystem(core: PoolCore): (unit: number) => boolean {
+  const image = new Set(core.identity.imageUnits);
+  const firsts = new Set(core.ports.map(({ firstUnit }) => firstUnit));
+  return (unit) =>
+    unit <= core.identity.journalUnits ||
+    firsts.has(unit) ||
+    image.has(unit) ||
+    core.slots.isSlotUnit(unit);
+}
+
+async function replayJournal(
+  core: PoolCore,
+  superblock: FoundSuperblock,
+): Promise<Omit<LoadedPool, 'core'>> {
+  const bytes = superblock.journalUnits * unitBytes;
+  const ring: RingView = {
+    words: await core.control.read(core.ports[0]!, unitBytes, bytes),
+    blocks: superblock.journalUnits * cellsPerUnit,
+    poolId: core.identity.poolId,
+    session: superblock.session,
+  };
+  const target = replayTarget(core);
+  let seq = superblock.journalSeq;
+  let block = superblock.journalBlock;
+  let blocked = '';
+  for (;;) {
+    const batch = batchAt(ring, block, seq) ?? batchAt(ring, 0, seq);
+    if (batch === null) break;
+    if (batch.isMended) {
+      const text = `one wrong bit in batch ${seq}`;
+      core.findings.push({ kind: 'mended', what: 'journal', text, costs: [] });
+    }
+    const fault = replayBatch(ring.words, batch, target);
+    core.reaper.finish();
+    if (fault !== null) {
+      blocked = `batch ${seq} of the journal makes no sense: ${fault}`;
+      break;
+    }
+    block = (batch.from / (cellBytes / 4) + batch.blocks) % ring.blocks;
+    seq++;
+  }
+  const later = laterBatch(ring, seq);
+  if (blocked === '' && later !== null) {
+    blocked = `batch ${seq} of the journal is not readable, but batch ${later} is there`;
+  }
+  if (blocked !== '') {
+    const text = `${blocked}; the pool is as it was before that`;
+    core.findings.push({ kind: 'lost', what: 'journal', text, costs: ['the pool'] });
+  }
+  return { nextSeq: Math.max(seq, later ?? 0) + 1, nextBlock: block, blocked };
+}
+
+/** Replay releases at once: nothing is under way, and the journal is durable. */
+function replayTarget(core: PoolCore): ReplayTarget {
+  const { trees, catalog, units, reaper } = core;
+  const releases = {
+    deferUnit: (unit: number) => {
+      units.refs[unit]!--;
+    },
+    deferNode: (id: number) => reaper.drop(id),
+  };
+  trees.releases = releases;
+  return {
+    trees,
+    unitCount: units.unitCount,
+    tree: (id) => catalog.objects.get(id),
+    change: (change) => catalog.apply(change, releases),
+    isSystemUnit: isSystem(core),
+  };
+}
+
+/** What nothing names is free. */
+function settleSpace(core: PoolCore): void {
+  const { units, slots, nodes, trees, deferred } = core;
+  trees.releases = deferred;
+  const isTaken = isSystem(core);
+  for (let unit = 0; unit < units.unitCount; unit++) {
+    if (units.refs[unit] === 0 && !isTaken(unit)) units.free(unit);
+  }
+  slots.settle();
+  nodes.sweep();
+  markDamage(core);
+}

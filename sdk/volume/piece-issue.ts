@@ -1,0 +1,109 @@
+import { BlockOp, blockFlagFua } from '../block/request.js';
+import type { DmaRegion } from '../device.js';
+import type { CellLocks } from './cell-locks.js';
+import type { PoolCore } from './core.js';
+import { cellBytes, unitBytes } from './format.js';
+import { type IoPiece, PieceWork } from './io-piece.js';
+import type { Port } from './port.js';
+import { copySegments, sliceSegments } from './segments.js';
+
+/** Buffers of a device that cannot reach the pool's memory, or has larger blocks than a volume. */
+const mostBounces = 32;
+
+/**
+ * Gives pieces to devices. The user's memory is that of the pool's first device; data of another
+ * device goes through memory of its own, as does a read of a part of a device's block.
+ */
+export class PieceIssue {
+  private readonly core: PoolCore;
+  private readonly locks: CellLocks;
+  private readonly bounces: DmaRegion[][] = [];
+  private readonly madeBounces: number[] = [];
+
+  constructor(core: PoolCore, locks: CellLocks) {
+    this.core = core;
+    this.locks = locks;
+  }
+
+  /** @returns false when the piece must wait for a buffer */
+  send(piece: IoPiece): boolean {
+    const { core } = this;
+    const { request, work, unit } = piece;
+    const port = core.portOf(unit);
+    const isModify = piece.cell !== null && work !== PieceWork.read && work !== PieceWork.write;
+    const within = isModify ? piece.within & ~(cellBytes - 1) : piece.within;
+    const length = isModify ? cellBytes : piece.length;
+    const isRead = work === PieceWork.read || work === PieceWork.readToModify;
+    const { blockBytes, memory } = port.device;
+    const isForeign = memory !== core.ports[0]!.device.memory;
+    const isAligned = ((within | length) & (blockBytes - 1)) === 0;
+    piece.port = port;
+    const at = (unit - port.firstUnit) * unitBytes;
+    if (isForeign || !isAligned) {
+      if (!this.sendBounced(piece, at, within, length)) return false;
+    } else {
+      port.aim(request, at + within, length);
+      if (isModify) request.setData(piece.cell!, 0, cellBytes);
+      else sliceSegments(piece.op!.request!, piece.start, length, request);
+    }
+    request.op = isRead ? BlockOp.read : BlockOp.write;
+    request.flags = !isRead && piece.op!.isFua ? blockFlagFua : 0;
+    const { units } = core;
+    piece.round = units.round;
+    units.inFlight[units.round]!++;
+    if (!isRead) this.locks.enter(piece);
+    port.submit(request);
+    return true;
+  }
+
+  /** The device has answered: copy what it read, and give the buffer back. */
+  ended(piece: IoPiece): void {
+    this.core.units.inFlight[piece.round]!--;
+    const { work, bounce } = piece;
+    const isRead = work === PieceWork.read || work === PieceWork.readToModify;
+    if (!isRead) this.locks.leave(piece);
+    if (bounce === null) return;
+    if (isRead) {
+      const from = piece.bounceSkip;
+      if (work === PieceWork.readToModify) {
+        piece.cell!.bytes.set(bounce.bytes.subarray(from, from + cellBytes));
+      } else {
+        const part = { from: piece.start, length: piece.length };
+        copySegments(piece.op!.request!, part, bounce.bytes, from, true);
+      }
+    }
+    this.bounces[piece.port!.index]!.push(bounce);
+    piece.bounce = null;
+  }
+
+  private sendBounced(piece: IoPiece, at: number, within: number, length: number): boolean {
+    const port = piece.port!;
+    const bounce = this.takeBounce(port);
+    if (bounce === null) return false;
+    const { blockBytes } = port.device;
+    const first = within - (within % blockBytes);
+    const end = Math.ceil((within + length) / blockBytes) * blockBytes;
+    piece.bounce = bounce;
+    piece.bounceSkip = within - first;
+    port.aim(piece.request, at + first, end - first);
+    piece.request.setData(bounce, 0, end - first);
+    if (piece.work === PieceWork.write) {
+      const part = { from: piece.start, length };
+      copySegments(piece.op!.request!, part, bounce.bytes, 0, false);
+    } else if (piece.work === PieceWork.writeModified) {
+      bounce.bytes.set(piece.cell!.bytes);
+    }
+    return true;
+  }
+
+  private takeBounce(port: Port): DmaRegion | null {
+    const { index } = port;
+    this.bounces[index] ??= [];
+    const spare = this.bounces[index].pop();
+    if (spare !== undefined) return spare;
+    const made = this.madeBounces[index] ?? 0;
+    if (made === mostBounces) return null;
+    this.madeBounces[index] = made + 1;
+    return port.device.memory.allocate(unitBytes);
+  }
+}

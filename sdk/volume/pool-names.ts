@@ -1,0 +1,143 @@
+import { ErrorCode, UltimaError } from '../errors.js';
+import { type Catalog, type CatalogObject, isName, type SnapshotMade } from './catalog.js';
+import { cellBytes, maxSnapshots, maxVolumeBytes, maxVolumes } from './format.js';
+
+export interface NewVolume {
+  readonly name: string;
+  /** A multiple of 4,096, up to 16 TiB. */
+  readonly bytes: number;
+  /** 4096 when left out. */
+  readonly blockBytes?: 512 | 4096;
+  readonly attributes?: Readonly<Record<string, string>>;
+  readonly createdMs?: number;
+}
+
+export interface GroupMember {
+  readonly volume: string;
+  /** Of the snapshot. */
+  readonly name: string;
+}
+
+const mostAttributeBytes = 4096;
+
+/** @throws RangeError naming the value and the limit */
+export function checkNewVolume({ name, bytes, blockBytes, attributes }: NewVolume): void {
+  checkName(name);
+  if (!Number.isSafeInteger(bytes) || bytes < cellBytes || bytes > maxVolumeBytes) {
+    throw new RangeError(`a volume has ${cellBytes} to ${maxVolumeBytes} bytes, not ${bytes}`);
+  }
+  if (bytes % cellBytes !== 0) {
+    throw new RangeError(`the size of a volume is a multiple of ${cellBytes}; ${bytes} is not`);
+  }
+  if (blockBytes !== undefined && blockBytes !== 512 && blockBytes !== 4096) {
+    throw new RangeError(`blocks of a volume have 512 or 4096 bytes, not ${blockBytes}`);
+  }
+  const size = JSON.stringify(attributes ?? {}).length;
+  if (size > mostAttributeBytes) {
+    throw new RangeError(`${size} bytes of attributes; at most ${mostAttributeBytes}`);
+  }
+}
+
+function checkName(name: string): void {
+  if (isName(name)) return;
+  throw new RangeError(
+    `'${name}' cannot be a name: 1 to 128 letters, digits and any of . _ - : / are`,
+  );
+}
+
+/** Finds objects by name and makes the rows of new ones. */
+export class PoolNames {
+  private readonly catalog: Catalog;
+
+  constructor(catalog: Catalog) {
+    this.catalog = catalog;
+  }
+
+  volume(name: string): CatalogObject {
+    const object = this.catalog.volume(name);
+    if (object !== undefined) return object;
+    const facts = { name };
+    throw new UltimaError(ErrorCode.notFound, `there is no volume ${name} in this pool`, facts);
+  }
+
+  snapshot(volume: string, name: string): CatalogObject {
+    const object = this.catalog.snapshot(this.volume(volume).id, name);
+    if (object !== undefined) return object;
+    const message = `volume ${volume} has no snapshot ${name}`;
+    throw new UltimaError(ErrorCode.notFound, message, { volume, name });
+  }
+
+  demandFree(name: string): void {
+    checkName(name);
+    if (this.catalog.volume(name) === undefined) return;
+    throw new UltimaError(ErrorCode.nameTaken, `there is a volume ${name} already`, { name });
+  }
+
+  newVolume(wanted: NewVolume): CatalogObject {
+    this.demandRoom(1, 0);
+    return {
+      ...blank,
+      id: this.catalog.nextId,
+      kind: 'volume',
+      name: wanted.name,
+      bytes: wanted.bytes,
+      blockBytes: wanted.blockBytes ?? 4096,
+      createdMs: wanted.createdMs ?? 0,
+      attributes: wanted.attributes ?? {},
+    };
+  }
+
+  newClone(from: CatalogObject, name: string): CatalogObject {
+    this.demandRoom(1, 0);
+    return {
+      ...from,
+      id: this.catalog.nextId,
+      kind: 'volume',
+      name,
+      volumeId: 0,
+      originId: from.id,
+      groupId: 0,
+      root: 0,
+    };
+  }
+
+  newSnapshots(members: readonly GroupMember[], createdMs: number): SnapshotMade[] {
+    if (members.length === 0) throw new RangeError('a snapshot of no volume');
+    this.demandRoom(0, members.length);
+    const seen = new Set<number>();
+    const groupId = members.length > 1 ? this.catalog.nextId : 0;
+    return members.map(({ volume, name }, i) => {
+      checkName(name);
+      const of = this.volume(volume);
+      if (seen.has(of.id)) throw new RangeError(`volume ${volume} is twice in the group`);
+      seen.add(of.id);
+      if (this.catalog.snapshot(of.id, name) !== undefined) {
+        const message = `volume ${volume} has a snapshot ${name} already`;
+        throw new UltimaError(ErrorCode.nameTaken, message, { volume, name });
+      }
+      const id = this.catalog.nextId + i;
+      const kind = 'snapshot' as const;
+      const row = { ...of, id, kind, name, volumeId: of.id, originId: 0, groupId, createdMs };
+      return { of: of.id, object: { ...row, root: 0 } };
+    });
+  }
+
+  private demandRoom(volumes: number, snapshots: number): void {
+    const { catalog } = this;
+    if (volumes > 0 && catalog.volumes().length + volumes > maxVolumes) {
+      throw new RangeError(`a pool has at most ${maxVolumes} volumes`);
+    }
+    if (snapshots > 0 && catalog.snapshots().length + snapshots > maxSnapshots) {
+      throw new RangeError(`a pool has at most ${maxSnapshots} snapshots`);
+    }
+  }
+}
+
+const blank = {
+  volumeId: 0,
+  originId: 0,
+  groupId: 0,
+  keyId: '',
+  damage: '',
+  root: 0,
+} as const;

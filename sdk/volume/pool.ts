@@ -1,0 +1,415 @@
+import type { BlockDevice } from '../block/device.js';
+import { BlockStatus } from '../block/request.js';
+import { ErrorCode, UltimaError } from '../errors.js';
+import { msNs } from '../units.js';
+import type { CatalogChange, CatalogObject } from './catalog.js';
+import { createPool, type PoolOptions } from './create.js';
+import type { PoolCore } from './core.js';
+import type { Finding } from './findings.js';
+import { loadPool } from './load.js';
+import { beginSession, runCheckpoint } from './session.js';
+import { checkNewVolume, type GroupMember, type NewVolume, PoolNames } from './pool-names.js';
+import { Volume } from './volume.js';
+
+export interface OpenOptions {
+  /** Nothing is written, not even what recovery finds; false when left out. */
+  readonly isReadOnly?: boolean;
+}
+
+export interface SnapshotOptions {
+  /** Milliseconds since 1970, to be listed; nothing depends on it. */
+  readonly createdMs?: number;
+  /** How long writes may be held back until those under way have ended; 20 ms when left out. */
+  readonly mostPauseNs?: number;
+}
+
+export interface SnapshotResult {
+  /** How long writes were held back. */
+  readonly pauseNs: number;
+  readonly snapshots: readonly CatalogObject[];
+}
+
+const defaultPauseNs = 20 * msNs;
+
+/**
+ * A pool over one or more block devices: thin volumes, and snapshots that share what has not
+ * changed.
+ *
+ * What always holds
+ *   - What was acknowledged as durable (a flush, a write with FUA, any control operation here) is
+ *     there after a power cut, over devices whose caches reorder, lose and tear at their atomic
+ *     unit. What was not acknowledged is there or not, cell by cell; a control operation is there
+ *     as a whole or not at all.
+ *   - The content of a snapshot never changes, whatever is written, deleted or restored, and in
+ *     whatever order snapshots go.
+ *   - A unit is free, or belongs to the pool itself, or is named by exactly the map entries that
+ *     `refs` counts. A unit that was given up is used again only when the record of that is durable
+ *     and nothing under way can still read it.
+ *
+ * What may fail, and what is then done
+ *   - A data device fails a read or write: that request ends with its status, nothing else changes.
+ *   - A flush or the journal fails: nothing later is acknowledged; the pool is read-only, `failure`
+ *     says why. What is durable is as the last commit left it.
+ *   - No space: the request that needs space ends with `outOfSpace`; reads, writes in place,
+ *     discards and deletions go on.
+ *   - Metadata is not as it was written: one wrong bit is mended and named; a lost node costs the
+ *     volumes and snapshots whose maps need it (read-only, by name); a hole in the journal opens the
+ *     pool for reading, as it was before the hole. `check` explains, repair mends.
+ *
+ * All of it runs inside `poll` of any volume; the methods here poll for as long as they wait.
+ */
+export class Pool {
+  readonly core: PoolCore;
+  private readonly open = new Map<number, Volume>();
+  private readonly names: PoolNames;
+  /** Why the pool cannot be written; '' when it can. */
+  private readonly blocked: string;
+  /** Changes of the catalog follow each other. */
+  private last: Promise<unknown> = Promise.resolve();
+
+  private constructor(core: PoolCore, blocked: string) {
+    this.core = core;
+    this.blocked = blocked;
+    this.names = new PoolNames(core.catalog);
+  }
+
+  /**
+   * Make a pool on devices. **Destroys what they hold.**
+   *
+   * @throws UltimaError DEVICE_UNSUPPORTED; VOLUME_BUSY for a device that is not blank, unless
+   *   `overwrites` is set
+   */
+  static async create(devices: readonly BlockDevice[], options: PoolOptions): Promise<Pool> {
+    return new Pool(await createPool(devices, options), '');
+  }
+
+  /**
+   * Open a pool, in whatever state the last session has left it. The devices may come in any order.
+   *
+   * @throws UltimaError POOL_INVALID for devices that are not one pool, POOL_DAMAGED when nothing is
+   *   left to start from
+   */
+  static async open(devices: readonly BlockDevice[], options: OpenOptions = {}): Promise<Pool> {
+    const loaded = await loadPool(devices);
+    const { core } = loaded;
+    if (options.isReadOnly === true) core.failure = 'the pool was opened for reading';
+    else if (loaded.blocked !== '') core.failure = loaded.blocked;
+    else await beginSession(loaded);
+    return new Pool(core, core.failure);
+  }
+
+  get id(): Uint8Array {
+    return this.core.identity.poolId;
+  }
+
+  /** Why nothing can be written any more; '' while all is well. */
+  get failure(): string {
+    return this.core.failure;
+  }
+
+  /** What was found wrong on the devices. */
+  get findings(): readonly Finding[] {
+    return this.core.findings;
+  }
+
+  /** Everything that was acknowledged is durable, and opening again has nothing to replay. */
+  async close(): Promise<void> {
+    const { core } = this;
+    await core.pump.until(() => core.io.isIdle);
+    if (!core.isFailed) {
+      await this.commit();
+      await this.checkpoint();
+    }
+    for (const volume of this.open.values()) volume.isGone = true;
+  }
+
+  volumes(): readonly Readonly<CatalogObject>[] {
+    return this.core.catalog.volumes();
+  }
+
+  snapshots(volume: string): readonly Readonly<CatalogObject>[] {
+    return this.core.catalog.snapshotsOf(this.names.volume(volume).id);
+  }
+
+  /** A volume as a block device. @throws UltimaError NOT_FOUND */
+  volume(name: string): Volume {
+    return this.deviceOf(this.names.volume(name));
+  }
+
+  /** A snapshot as a block device that refuses writes. @throws UltimaError NOT_FOUND */
+  snapshot(volume: string, name: string): Volume {
+    return this.deviceOf(this.names.snapshot(volume, name));
+  }
+
+  /** @throws UltimaError NAME_TAKEN, POOL_FULL; RangeError for a size or name that cannot be */
+  async createVolume(wanted: NewVolume): Promise<Volume> {
+    checkNewVolume(wanted);
+    return this.inTurn(async () => {
+      this.names.demandFree(wanted.name);
+      const object = this.names.newVolume(wanted);
+      await this.change({ op: 'create', object });
+      return this.deviceOf(this.core.catalog.objects.get(object.id)!);
+    });
+  }
+
+  /**
+   * Delete a volume. Returns when that is durable; its space becomes free in the background.
+   *
+   * @throws UltimaError NOT_FOUND; VOLUME_BUSY when it has snapshots, unless they may go, too
+   */
+  async deleteVolume(
+    name: string,
+    options: { readonly withSnapshots?: boolean } = {},
+  ): Promise<void> {
+    await this.inTurn(async () => {
+      const object = this.names.volume(name);
+      const snapshots = this.core.catalog.snapshotsOf(object.id);
+      if (snapshots.length > 0 && options.withSnapshots !== true) {
+        throw new UltimaError(
+          ErrorCode.volumeBusy,
+          `volume ${name} has ${snapshots.length} snapshots; delete them first, or with it`,
+          { name, snapshots: snapshots.length },
+        );
+      }
+      await this.deleteObjects([object, ...snapshots]);
+    });
+  }
+
+  /** @throws UltimaError NOT_FOUND, NAME_TAKEN; RangeError for a name that cannot be */
+  async renameVolume(name: string, to: string): Promise<void> {
+    await this.inTurn(async () => {
+      const { id } = this.names.volume(name);
+      this.names.demandFree(to);
+      await this.change({ op: 'change', id, to: { name: to } });
+    });
+  }
+
+  /** Make a volume larger; what is new reads as zeroes. @throws RangeError for a smaller size */
+  async growVolume(name: string, bytes: number): Promise<void> {
+    checkNewVolume({ name, bytes });
+    await this.inTurn(async () => {
+      const object = this.names.volume(name);
+      if (bytes < object.bytes) {
+        const has = `volume ${name} has ${object.bytes} bytes`;
+        throw new RangeError(`${has}; it cannot shrink to ${bytes}`);
+      }
+      await this.change({ op: 'change', id: object.id, to: { bytes } });
+    });
+  }
+
+  /** Replace the attributes of a volume. */
+  async setAttributes(name: string, attributes: Readonly<Record<string, string>>): Promise<void> {
+    checkNewVolume({ name, bytes: this.names.volume(name).bytes, attributes });
+    await this.inTurn(async () => {
+      const { id } = this.names.volume(name);
+      await this.change({ op: 'change', id, to: { attributes } });
+    });
+  }
+
+  /**
+   * Snapshot one or several volumes at one instant: writes are held back, those under way end, all
+   * maps are sealed, writes go on. Returns when that is durable.
+   *
+   * @throws UltimaError NOT_FOUND, NAME_TAKEN; COMMAND_TIMEOUT when the writes under way take longer
+   *   than may be: then there is no snapshot of any
+   */
+  async takeSnapshot(
+    members: readonly GroupMember[],
+    options: SnapshotOptions = {},
+  ): Promise<SnapshotResult> {
+    return this.inTurn(async () => {
+      const made = this.names.newSnapshots(members, options.createdMs ?? 0);
+      const { objects } = this.core.catalog;
+      const volumes = made.map(({ of }) => this.deviceOf(objects.get(of)!));
+      const most = options.mostPauseNs ?? defaultPauseNs;
+      const pauseNs = await this.changeGated({ op: 'snapshot', made }, volumes, most);
+      return { pauseNs, snapshots: made.map(({ object }) => objects.get(object.id)!) };
+    });
+  }
+
+  async deleteSnapshot(volume: string, name: string): Promise<void> {
+    await this.inTurn(() => this.deleteObjects([this.names.snapshot(volume, name)]));
+  }
+
+  /**
+   * Take a volume back to one of its snapshots, at once and without copying. What it held until now
+   * stays as a snapshot under the name `kept`. File systems on it must not be in use.
+   *
+   * @throws UltimaError NOT_FOUND, NAME_TAKEN
+   */
+  async restore(volume: string, snapshot: string, kept: string): Promise<SnapshotResult> {
+    return this.inTurn(async () => {
+      const from = this.names.snapshot(volume, snapshot).id;
+      const object = this.names.volume(volume);
+      const [made] = this.names.newSnapshots([{ volume, name: kept }], 0);
+      const device = this.deviceOf(object);
+      const change: CatalogChange = { op: 'restore', id: object.id, from, kept: made!.object };
+      const pauseNs = await this.changeGated(change, [device], Number.POSITIVE_INFINITY, () => {
+        device.isReadOnly = object.damage !== '';
+      });
+      return { pauseNs, snapshots: [this.core.catalog.objects.get(made!.object.id)!] };
+    });
+  }
+
+  /** A writable volume that starts with the content of a volume or, if named, of its snapshot. */
+  async clone(
+    source: { readonly volume: string; readonly snapshot?: string },
+    name: string,
+  ): Promise<Volume> {
+    const { volume, snapshot } = source;
+    return this.inTurn(async () => {
+      const from =
+        snapshot === undefined ? this.names.volume(volume) : this.names.snapshot(volume, snapshot);
+      this.names.demandFree(name);
+      const object = this.names.newClone(from, name);
+      const gated = from.kind === 'volume' ? [this.deviceOf(from)] : [];
+      const change: CatalogChange = { op: 'copy', from: from.id, object };
+      await this.changeGated(change, gated, Number.POSITIVE_INFINITY);
+      return this.deviceOf(this.core.catalog.objects.get(object.id)!);
+    });
+  }
+
+  /** Make durable everything that has completed, of all volumes. */
+  async commit(): Promise<void> {
+    const { core } = this;
+    let status: BlockStatus | null = null;
+    core.committer.join({
+      committed: (ended) => {
+        status = ended;
+      },
+    });
+    await core.pump.until(() => status !== null);
+    if (status !== BlockStatus.ok) throw this.readOnly();
+  }
+
+  /** Write the metadata out now, so that opening has nothing to replay. */
+  async checkpoint(): Promise<void> {
+    await runCheckpoint(this.core);
+    if (this.core.isFailed) throw this.readOnly();
+  }
+
+  /** Wait until what was deleted is free. */
+  async settleSpace(): Promise<void> {
+    const { core } = this;
+    await core.pump.until(() => {
+      if (core.deferred.pending > 0) core.committer.want();
+      return !core.awaitsSpace || core.isFailed;
+    });
+  }
+
+  private deviceOf(object: CatalogObject): Volume {
+    let volume = this.open.get(object.id);
+    if (volume === undefined) {
+      volume = new Volume(this.core, object);
+      if (this.blocked !== '') volume.isReadOnly = true;
+      this.open.set(object.id, volume);
+    }
+    return volume;
+  }
+
+  private async deleteObjects(objects: readonly CatalogObject[]): Promise<void> {
+    const devices = objects.map((object) => this.deviceOf(object));
+    const change: CatalogChange = { op: 'delete', ids: objects.map(({ id }) => id) };
+    await this.changeGated(change, devices, Number.POSITIVE_INFINITY, () => {
+      for (const device of devices) {
+        device.isGone = true;
+        this.open.delete(device.object.id);
+      }
+    });
+  }
+
+  /** Hold writes back, wait for those under way, change, go on. @returns how long that took */
+  private async changeGated(
+    change: CatalogChange,
+    volumes: readonly Volume[],
+    mostPauseNs: number,
+    atInstant: () => void = () => {},
+  ): Promise<number> {
+    const { core } = this;
+    await this.makeRoom(change);
+    const { clock } = core.ports[0]!.device;
+    const startNs = clock.nowNs();
+    for (const volume of volumes) volume.isGated = true;
+    let pauseNs = 0;
+    try {
+      const isDrained = (): boolean => volumes.every(({ changing }) => changing === 0);
+      const isLate = (): boolean => clock.nowNs() - startNs > mostPauseNs;
+      await core.pump.until(() => isDrained() || isLate() || core.isFailed);
+      if (!isDrained()) {
+        const facts = { waitedNs: clock.nowNs() - startNs, mostPauseNs };
+        const message = 'writes under way did not end in time; nothing has changed';
+        throw new UltimaError(ErrorCode.commandTimeout, message, facts);
+      }
+      await this.applyWithRoom(change);
+      atInstant();
+    } finally {
+      for (const volume of volumes) core.io.openGate(volume);
+      pauseNs = clock.nowNs() - startNs;
+    }
+    await this.commit();
+    return pauseNs;
+  }
+
+  private async change(change: CatalogChange): Promise<void> {
+    await this.applyWithRoom(change);
+    await this.commit();
+  }
+
+  private async applyWithRoom(change: CatalogChange): Promise<void> {
+    const { length } = encode(change);
+    // Data may take the room while this task waits for its turn.
+    do await this.makeRoom(change);
+    while (!this.core.journal.hasRoom(length));
+    this.apply(change);
+  }
+
+  private inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.last.then(work);
+    this.last = result.catch(() => {});
+    return result;
+  }
+
+  private async makeRoom(change: CatalogChange): Promise<void> {
+    const { core } = this;
+    const { length } = encode(change);
+    if (core.isFailed) throw this.readOnly();
+    if (length > core.journal.mostCatalogBytes) {
+      throw new RangeError(
+        `${length} bytes of names and attributes in one change; ` +
+          `the journal of this pool takes ${core.journal.mostCatalogBytes}`,
+      );
+    }
+    await core.pump.until(() => {
+      if (core.isFailed || core.journal.hasRoom(length)) return true;
+      core.committer.want();
+      return false;
+    });
+    if (change.op !== 'delete' && !core.canChangeMaps) {
+      await this.settleSpace();
+      if (!core.canChangeMaps) {
+        const facts = { freeUnits: core.units.freeCount };
+        throw new UltimaError(ErrorCode.poolFull, 'the pool has no space left', facts);
+      }
+    }
+  }
+
+  /** At one instant: in memory, and in the journal's buffer. */
+  private apply(change: CatalogChange): void {
+    const { core } = this;
+    if (core.isFailed) throw this.readOnly();
+    const fault = core.catalog.apply(change, core.deferred);
+    if (fault !== null) throw new UltimaError(ErrorCode.nameTaken, fault, {});
+    core.journal.appendCatalog(encode(change));
+  }
+
+  private readOnly(): UltimaError {
+    const { failure } = this.core;
+    return new UltimaError(ErrorCode.poolReadOnly, `the pool is read-only: ${failure}`, {
+      failure,
+    });
+  }
+}
+
+function encode(change: CatalogChange): Uint8Array {
+  return new TextEncoder().encode(JSON.stringify(change));
+}

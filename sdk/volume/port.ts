@@ -1,0 +1,178 @@
+import type { BlockDevice } from '../block/device.js';
+import { BlockOp, BlockRequest, BlockStatus, blockFlagFua } from '../block/request.js';
+import type { DmaRegion } from '../device.js';
+import { ErrorCode, UltimaError } from '../errors.js';
+import { msNs } from '../units.js';
+import { cellBytes, unitBytes } from './format.js';
+import { Ring } from './ring.js';
+
+/**
+ * A device of the pool: its place among the units, and a queue in front of it, so that submitting
+ * never fails for want of a slot.
+ */
+export class Port {
+  readonly device: BlockDevice;
+  readonly index: number;
+  /** The first unit of the device, in the pool's numbering, and how many it has. */
+  firstUnit = 0;
+  unitCount: number;
+  /** Requests that ended, ever: for those who wait for any progress. */
+  ended = 0;
+  /** Completed writes may be in the device's volatile cache. */
+  needsFlush = false;
+  private readonly blockBytes: number;
+  private readonly waiting = new Ring<BlockRequest>(256);
+
+  constructor(device: BlockDevice, index: number) {
+    this.device = device;
+    this.index = index;
+    this.blockBytes = device.blockBytes;
+    this.unitCount = Math.floor((device.blockCount * device.blockBytes) / unitBytes);
+  }
+
+  submit(request: BlockRequest): void {
+    if (this.waiting.count === 0 && this.device.canSubmit()) this.device.submit(request);
+    else this.waiting.push(request);
+  }
+
+  poll(): number {
+    const count = this.device.poll();
+    this.ended += count;
+    while (this.waiting.count > 0 && this.device.canSubmit()) {
+      this.device.submit(this.waiting.shift()!);
+    }
+    return count;
+  }
+
+  /** Address a request to bytes of the device; both are multiples of its block size. */
+  aim(request: BlockRequest, byteOffset: number, byteLength: number): void {
+    request.lba = byteOffset / this.blockBytes;
+    request.blockCount = byteLength / this.blockBytes;
+  }
+}
+
+/** @throws UltimaError DEVICE_UNSUPPORTED for a device that no pool can lie on */
+export function checkDevice(device: BlockDevice): void {
+  const { blockBytes, blockCount } = device;
+  const isPower = blockBytes >= 512 && (blockBytes & (blockBytes - 1)) === 0;
+  if (!isPower || blockBytes > cellBytes) {
+    throw new UltimaError(
+      ErrorCode.deviceUnsupported,
+      `a pool needs blocks of 512 to ${cellBytes} bytes, a power of two; the device has ` +
+        `${blockBytes}`,
+      { blockBytes },
+    );
+  }
+  if (blockBytes * blockCount < 8 * unitBytes) {
+    throw new UltimaError(
+      ErrorCode.deviceUnsupported,
+      `a device of a pool has at least ${8 * unitBytes} bytes; this one has ` +
+        `${blockBytes * blockCount}`,
+      { bytes: blockBytes * blockCount },
+    );
+  }
+}
+
+/** What the control path waits with: poll until something is so. */
+export class Pump {
+  private readonly ports: readonly Port[];
+  private readonly pollAll: () => void;
+
+  constructor(ports: readonly Port[], pollAll: () => void) {
+    this.ports = ports;
+    this.pollAll = pollAll;
+  }
+
+  async until(isDone: () => boolean): Promise<void> {
+    while (!isDone()) {
+      const before = this.progress();
+      this.pollAll();
+      if (isDone()) return;
+      if (this.progress() !== before) await null;
+      else {
+        const { clock } = this.ports[0]!.device;
+        await clock.turn(clock.nowNs() + msNs);
+      }
+    }
+  }
+
+  private progress(): number {
+    let sum = 0;
+    for (const port of this.ports) sum += port.ended;
+    return sum;
+  }
+}
+
+/** Reads, writes and flushes of the control path: one promise each. */
+export class ControlIo {
+  private readonly pump: Pump;
+
+  constructor(pump: Pump) {
+    this.pump = pump;
+  }
+
+  /** @returns a copy of the bytes, as dwords */
+  async read(port: Port, byteOffset: number, byteLength: number): Promise<Uint32Array> {
+    const { memory } = port.device;
+    const region = memory.allocate(byteLength);
+    try {
+      await this.run(port, { op: BlockOp.read, byteOffset, region, byteLength });
+      return region.words.slice(0, byteLength / 4);
+    } finally {
+      memory.free(region);
+    }
+  }
+
+  /** Durable when it returns, if it is with FUA. */
+  async write(
+    port: Port,
+    byteOffset: number,
+    words: Uint32Array,
+    options: { readonly isFua: boolean },
+  ): Promise<void> {
+    const { memory } = port.device;
+    const byteLength = words.length * 4;
+    const region = memory.allocate(byteLength);
+    try {
+      region.words.set(words);
+      const { isFua } = options;
+      await this.run(port, { op: BlockOp.write, byteOffset, region, byteLength, isFua });
+      if (!isFua) port.needsFlush = true;
+    } finally {
+      memory.free(region);
+    }
+  }
+
+  async flush(port: Port): Promise<void> {
+    if (!port.device.limits.hasVolatileCache) return;
+    await this.run(port, { op: BlockOp.flush, byteOffset: 0, region: null, byteLength: 0 });
+  }
+
+  private async run(port: Port, wanted: ControlRequest): Promise<void> {
+    let isEnded = false;
+    const request = new BlockRequest(() => {
+      isEnded = true;
+    });
+    request.op = wanted.op;
+    request.flags = wanted.isFua === true ? blockFlagFua : 0;
+    port.aim(request, wanted.byteOffset, wanted.byteLength);
+    if (wanted.region !== null) request.setData(wanted.region, 0, wanted.byteLength);
+    port.submit(request);
+    await this.pump.until(() => isEnded);
+    if (request.status === BlockStatus.ok) return;
+    const { status, detail } = request;
+    throw new UltimaError(
+      ErrorCode.commandFailed,
+      `device ${port.index} of the pool answered status ${status} at byte ${wanted.byteOffset}`,
+      { status, detail, device: port.index, byteOffset: wanted.byteOffset },
+    );
+  }
+}
+
+interface ControlRequest {
+  readonly op: BlockOp;
+  readonly byteOffset: number;
+  readonly byteLength: number;
+  readonly region: DmaRegion | null;
+  readonly isFua?: boolean;
+}

@@ -1,0 +1,58 @@
+import { assert } from '../assert.js';
+import { grown, type NodeArena, NodeKind, nodeWords } from './nodes.js';
+import { pointerOf } from './trees.js';
+import type { UnitSpace } from './unit-space.js';
+
+/**
+ * Takes maps apart that nothing leads to any more, a few nodes at a time. What it has not reached
+ * when the power fails is simply not reached from the catalog when the pool is opened again.
+ */
+export class Reaper {
+  private readonly nodes: NodeArena;
+  private readonly units: UnitSpace;
+  private stack = new Uint32Array(1024);
+  private depth = 0;
+
+  constructor(parts: { readonly nodes: NodeArena; readonly units: UnitSpace }) {
+    this.nodes = parts.nodes;
+    this.units = parts.units;
+  }
+
+  get isIdle(): boolean {
+    return this.depth === 0;
+  }
+
+  /** One pointer less to a node; after the last one the node and all below it are to go. */
+  drop(id: number): void {
+    const { refs } = this.nodes;
+    assert(refs[id]! > 0, 'a node is dropped that nothing leads to');
+    if (--refs[id]! > 0) return;
+    if (this.depth === this.stack.length) this.stack = grown(this.stack);
+    this.stack[this.depth++] = id;
+  }
+
+  /** @param budget nodes to take apart */
+  step(budget: number, releaseUnit: (unit: number) => void): void {
+    for (let i = 0; i < budget && this.depth > 0; i++) {
+      const id = this.stack[--this.depth]!;
+      const { nodes } = this;
+      const words = nodes.wordsOf(id);
+      const from = nodes.at(id);
+      const kind = nodes.kinds[id]!;
+      const isBottom = kind === NodeKind.leaf || kind === NodeKind.cells;
+      const step = kind === NodeKind.leaf ? 2 : 1;
+      for (let at = from; at < from + nodeWords; at += step) {
+        const value = words[at]!;
+        if (value === 0) continue;
+        if (isBottom) releaseUnit(value);
+        else this.drop(pointerOf(value));
+      }
+      nodes.release(id);
+    }
+  }
+
+  /** All of it now, as replay does, where nothing is under way. */
+  finish(): void {
+    while (this.depth > 0) this.step(1024, (unit) => this.units.refs[unit]!--);
+  }
+}

@@ -1,0 +1,109 @@
+import type { BlockDevice, BlockLimits } from '../block/device.js';
+import { BlockOp, type BlockRequest, maxSegments } from '../block/request.js';
+import type { Clock, DmaSpace } from '../device.js';
+import { ErrorCode, UltimaError } from '../errors.js';
+import { GiB } from '../units.js';
+import type { CatalogObject } from './catalog.js';
+import type { PoolCore } from './core.js';
+import { Ring } from './ring.js';
+import { type IoOp, mostOps } from './volume-io.js';
+
+/**
+ * A volume or a snapshot as a block device. Unwritten and discarded blocks read as zeroes. Writes
+ * are durable after `flush` or with FUA; before that they are volatile whatever the devices are,
+ * because a map in memory names them.
+ *
+ * A snapshot, a damaged volume and any volume of a pool opened for reading refuse writes with
+ * `accessDenied`.
+ */
+export class Volume implements BlockDevice {
+  readonly core: PoolCore;
+  readonly object: CatalogObject;
+  readonly blockBytes: number;
+  readonly limits: BlockLimits;
+  readonly clock: Clock;
+  readonly memory: DmaSpace;
+  isReadOnly: boolean;
+  /** Deleted: every request ends with `notExecuted`. */
+  isGone = false;
+  /** Changes under way, and changes that wait for the gate. */
+  changing = 0;
+  isGated = false;
+  readonly gateQueue = new Ring<IoOp>(64);
+  /** Extents to which a unit is being attached. */
+  attaching = 0;
+  /** Cells that are being read, modified and written. */
+  lockedCells = 0;
+
+  constructor(core: PoolCore, object: CatalogObject) {
+    this.core = core;
+    this.object = object;
+    this.blockBytes = object.blockBytes;
+    const { device } = core.ports[0]!;
+    this.clock = device.clock;
+    this.memory = device.memory;
+    this.isReadOnly = object.kind === 'snapshot' || object.damage !== '';
+    this.limits = {
+      maxTransferBytes: GiB,
+      // Inside a cell a write is as atomic as the device's; across cells it is not at all.
+      atomicWriteBlocks: 1,
+      maxInFlight: mostOps,
+      hasVolatileCache: true,
+      canDiscard: true,
+      canWriteZeroes: true,
+    };
+  }
+
+  /** Grows with `Pool.grow`. */
+  get blockCount(): number {
+    return this.object.bytes / this.blockBytes;
+  }
+
+  canSubmit(): boolean {
+    return this.core.io.canSubmit;
+  }
+
+  submit(request: BlockRequest): void {
+    this.check(request);
+    if (!this.core.io.canSubmit) {
+      const facts = { limit: mostOps };
+      throw new UltimaError(ErrorCode.queueFull, `${mostOps} requests are in flight`, facts);
+    }
+    this.core.io.submit(this, request);
+  }
+
+  poll(): number {
+    return this.core.poll();
+  }
+
+  private check(request: BlockRequest): void {
+    const { op, lba, blockCount, segmentCount } = request;
+    if (op === BlockOp.flush) return;
+    const limit = this.object.bytes / this.blockBytes;
+    const isInside = lba >= 0 && blockCount >= 1 && lba + blockCount <= limit;
+    if (!isInside || !Number.isSafeInteger(lba) || !Number.isSafeInteger(blockCount)) {
+      throw new RangeError(`blocks ${lba} + ${blockCount} of a volume of ${limit}`);
+    }
+    const hasData = op === BlockOp.read || op === BlockOp.write;
+    if (segmentCount > maxSegments) throw new RangeError(`${segmentCount} segments`);
+    let sum = 0;
+    for (let i = 0; i < segmentCount; i++) {
+      const region = request.regions[i];
+      if (region == null || region.isFreed || region.space !== this.memory) {
+        throw new TypeError('a segment lies in freed or foreign memory');
+      }
+      const offset = request.offsets[i]!;
+      const length = request.lengths[i]!;
+      if (offset < 0 || length < 1 || offset + length > region.length) {
+        throw new RangeError('a segment lies outside its region');
+      }
+      sum += length;
+    }
+    if (sum !== (hasData ? blockCount * this.blockBytes : 0)) {
+      throw new RangeError('the segments do not sum up to the blocks');
+    }
+    if (sum > this.limits.maxTransferBytes) {
+      throw new RangeError(`${sum} bytes; at most ${this.limits.maxTransferBytes} in one request`);
+    }
+  }
+}
