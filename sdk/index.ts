@@ -72,3 +72,16 @@ export {
 export { StageRecorder } from './trace/stages.js';
 export { type Trace, traceFlagFua } from './trace/trace.js';
 export type { Mismatch, MismatchKind } from './trace/verify.js';
+export type { CatalogObject } from './volume/catalog.js';
+export type { PoolOptions } from './volume/create.js';
+export type { ChangedRange } from './volume/diff.js';
+export type { Finding } from './volume/findings.js';
+export {
+  type OpenOptions,
+  Pool,
+  type SnapshotOptions,
+  type SnapshotResult,
+} from './volume/pool.js';
+export type { GroupMember, NewVolume, ObjectName } from './volume/pool-names.js';
+export type { ObjectSpace, PoolSpace } from './volume/space.js';
+export { Volume } from './volume/volume.js';

@@ -14,6 +14,8 @@ export interface CatalogObject {
   readonly volumeId: number;
   /** Clone: what it was made from, 0 for none; that may be gone since. */
   readonly originId: number;
+  /** Equal for what descends from one volume: only such maps can be compared. */
+  readonly familyId: number;
   /** Equal for snapshots that were taken at one instant; 0 for one taken alone. */
   readonly groupId: number;
   /** Milliseconds since 1970 as the caller said, 0 when he did not. */
@@ -202,6 +204,7 @@ export function parseObject(value: unknown): CatalogObject | null {
   const id = integerOf(value.id, 0xffff_ffff);
   const volumeId = integerOf(value.volumeId, 0xffff_ffff);
   const originId = integerOf(value.originId, 0xffff_ffff);
+  const familyId = integerOf(value.familyId, 0xffff_ffff);
   const groupId = integerOf(value.groupId, 0xffff_ffff);
   const createdMs = integerOf(value.createdMs, Number.MAX_SAFE_INTEGER);
   const root = integerOf(value.root, 0x7fff_ffff);
@@ -211,7 +214,7 @@ export function parseObject(value: unknown): CatalogObject | null {
   if (typeof keyId !== 'string' || typeof damage !== 'string') return null;
   if (bytes === null || bytes % cellBytes !== 0 || id === null || id === 0) return null;
   if (volumeId === null || originId === null || groupId === null || root === null) return null;
-  if (createdMs === null || !isTexts(attributes)) return null;
+  if (createdMs === null || familyId === null || !isTexts(attributes)) return null;
   return {
     id,
     kind,
@@ -220,6 +223,7 @@ export function parseObject(value: unknown): CatalogObject | null {
     blockBytes,
     volumeId,
     originId,
+    familyId,
     groupId,
     createdMs,
     attributes,

@@ -45,6 +45,8 @@ export class PoolCore {
   readonly control: ControlIo;
   /** What was found wrong on the devices. */
   readonly findings: Finding[] = [];
+  /** Nodes that were lost, and are empty now. */
+  readonly badNodes = new Set<number>();
   /** Why nothing can be written any more; '' while all is well. */
   failure = '';
   /** A journal that is never written: what a pool opened for reading has. */
@@ -67,7 +69,7 @@ export class PoolCore {
     this.dropNode = (id) => this.reaper.drop(id);
     this.pump = new Pump(this.ports, () => this.poll());
     this.control = new ControlIo(this.pump);
-    this.journal = this.openJournal(0, 0);
+    this.journal = this.openJournal(0, 0, true);
     this.committer = new Committer(this);
     this.checkpointer = new Checkpointer(this);
     this.io = new VolumeIo(this);
@@ -79,7 +81,7 @@ export class PoolCore {
 
   /** Start the journal behind what recovery has read. */
   startJournal(seq: number, block: number): void {
-    this.journal = this.openJournal(seq, block);
+    this.journal = this.openJournal(seq, block, false);
   }
 
   /** @returns requests of users that ended */
@@ -163,9 +165,9 @@ export class PoolCore {
     return 2 * (Math.ceil(bytes / unitBytes) + 1);
   }
 
-  private openJournal(seq: number, block: number): Journal {
+  private openJournal(seq: number, block: number, isClosed: boolean): Journal {
     const { journalUnits, session, poolId } = this.identity;
     const { memory } = this.ports[0]!.device;
-    return new Journal({ journalUnits, seq, block, session, poolId, memory });
+    return new Journal({ journalUnits, seq, block, session, poolId, memory, isClosed });
   }
 }

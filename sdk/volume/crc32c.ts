@@ -53,8 +53,7 @@ export function crc32cOfWords(words: Uint32Array, from: number, to: number): num
   }
   if (i < to) {
     const low = words[i]! ^ crc;
-    crc =
-      t3[low & 255]! ^ t2[(low >>> 8) & 255]! ^ t1[(low >>> 16) & 255]! ^ t0[low >>> 24]!;
+    crc = t3[low & 255]! ^ t2[(low >>> 8) & 255]! ^ t1[(low >>> 16) & 255]! ^ t0[low >>> 24]!;
   }
   return ~crc >>> 0;
 }

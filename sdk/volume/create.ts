@@ -1,14 +1,7 @@
 import type { BlockDevice } from '../block/device.js';
 import { ErrorCode, UltimaError } from '../errors.js';
 import { PoolCore } from './core.js';
-import {
-  cellBytes,
-  Label,
-  maxDevices,
-  maxUnits,
-  placeOf,
-  unitBytes,
-} from './format.js';
+import { cellBytes, Label, maxDevices, maxUnits, placeOf, unitBytes } from './format.js';
 import { labelWords, signatureOf } from './labels.js';
 import { checkDevice, Port } from './port.js';
 import { runCheckpoint } from './session.js';
@@ -99,7 +92,9 @@ function journalUnitsOf(port: Port, bytes: number | undefined): number {
   const units = Math.max(1, Math.floor(wanted / unitBytes));
   const most = Math.floor(port.unitCount / 4);
   if (units > most) {
-    throw new RangeError(`a journal of ${wanted} bytes; at most ${most * unitBytes} on this device`);
+    throw new RangeError(
+      `a journal of ${wanted} bytes; at most ${most * unitBytes} on this device`,
+    );
   }
   return units;
 }

@@ -19,6 +19,11 @@ export const cellBytes = 4096;
 export const cellsPerUnit = 16;
 export const allCells = 0xffff;
 
+/** Mask of `count` cells, 1..16, from the first one on. */
+export function maskOf(first: number, count: number): number {
+  return (allCells >>> (cellsPerUnit - count)) << first;
+}
+
 /** Places of the labels and superblocks, in cells of unit 0. */
 export const placeOf = { label: 0, labelCopy: 1, superblocks: [2, 3, 4, 5] } as const;
 

@@ -1,8 +1,8 @@
 import { BlockRequest } from '../block/request.js';
 import type { DmaRegion } from '../device.js';
 import type { Attachment } from './attachments.js';
+import type { IoOp } from './io-op.js';
 import type { Port } from './port.js';
-import type { IoOp } from './volume-io.js';
 
 /** What a piece is doing. */
 export const PieceWork = { read: 0, write: 1, readToModify: 2, writeModified: 3 } as const;

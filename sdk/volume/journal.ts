@@ -1,6 +1,14 @@
 import type { DmaRegion, DmaSpace } from '../device.js';
 import { crc32cOfWords } from './crc32c.js';
-import { Batch, batchMagic, cellBytes, cellsPerUnit, JournalRecord, RecordKind, recordBytes } from './format.js';
+import {
+  Batch,
+  batchMagic,
+  cellBytes,
+  cellsPerUnit,
+  JournalRecord,
+  RecordKind,
+  recordBytes,
+} from './format.js';
 
 const Header = Batch;
 const Row = JournalRecord;
@@ -51,7 +59,7 @@ export class Journal {
     this.tail = options.block;
     this.poolId = options.poolId;
     this.session = options.session;
-    this.bufferBytes = bufferBytesOf(this.ringBlocks);
+    this.bufferBytes = options.isClosed === true ? cellBytes : bufferBytesOf(this.ringBlocks);
     this.filling = new RecordBuffer(options.memory, this.bufferBytes);
     this.other = new RecordBuffer(options.memory, this.bufferBytes);
   }
@@ -168,6 +176,8 @@ export interface JournalOptions {
   readonly session: number;
   readonly poolId: Uint8Array;
   readonly memory: DmaSpace;
+  /** Nothing is going to be written to it. */
+  readonly isClosed?: boolean;
 }
 
 export interface SealedBatch {

@@ -1,5 +1,6 @@
 import type { BlockDevice } from '../block/device.js';
 import { ErrorCode, UltimaError } from '../errors.js';
+import type { Wide } from '../spec/layout.js';
 import { checkWords, crc32cOfWords } from './crc32c.js';
 import type { Finding } from './findings.js';
 import {
@@ -13,7 +14,6 @@ import {
   Superblock,
   superblockMagic,
 } from './format.js';
-import type { Wide } from '../spec/layout.js';
 import { ControlIo, checkDevice, Port, Pump } from './port.js';
 
 const cellWords = cellBytes / 4;
@@ -125,6 +125,11 @@ function checkBlock(
   return wrong !== 0 ? 'mended' : state;
 }
 
+function isBlank(words: Uint32Array, at: number): boolean {
+  for (let i = at; i < at + cellWords; i++) if (words[i] !== 0) return false;
+  return true;
+}
+
 function ofCopy(what: string, which: string, state: 'mended' | 'bad'): Finding {
   return state === 'mended'
     ? { kind: 'mended', what, text: `one wrong bit in ${what}, ${which}`, costs: [] }
@@ -158,7 +163,7 @@ export function newestSuperblock(
     const state = checkBlock(words, at, Superblock, superblockMagic);
     const found = state === 'bad' ? null : parseSuperblock(words, at, poolId);
     if (found !== null && state !== 'bad') good.push({ place, found, state });
-    else if (words.subarray(at, at + cellWords).some((word) => word !== 0)) bad.push(place);
+    else if (!isBlank(words, at)) bad.push(place);
   }
   good.sort((a, b) => b.found.generation - a.found.generation);
   const newest = good[0]?.found;

@@ -25,6 +25,8 @@ export async function loadNodes(
     object.damage ||= 'the root of its map is lost';
   }
   walk.finish();
+  // A node that nothing needs costs nothing.
+  for (const id of bad) if (core.nodes.refs[id] === 0) bad.delete(id);
   if (bad.size === 0) return;
   const costs = [...core.catalog.objects.values()].filter((object) => reaches(core, object, bad));
   for (const object of costs) object.damage ||= 'a node of its map is lost';
@@ -32,6 +34,7 @@ export async function loadNodes(
   for (const id of bad) {
     const text = 'cannot be read, or says what cannot be';
     core.findings.push({ kind: 'lost', what: `node ${id}`, text, costs: names });
+    core.badNodes.add(id);
   }
 }
 
@@ -193,13 +196,4 @@ function reaches(core: PoolCore, object: CatalogObject, wanted: ReadonlySet<numb
     }
   }
   return false;
-}
-
-/** Every damaged object is named once more than its nodes: its own finding says what it costs. */
-export function markDamage(core: PoolCore): void {
-  for (const { name, damage, kind } of core.catalog.objects.values()) {
-    if (damage === '') continue;
-    const text = `${damage}; it can be read, not written`;
-    core.findings.push({ kind: 'lost', what: `${kind} ${name}`, text, costs: [name] });
-  }
 }

@@ -4,16 +4,15 @@ import { parseObject } from './catalog.js';
 import { PoolCore } from './core.js';
 import { checkWords } from './crc32c.js';
 import type { Finding } from './findings.js';
+import { cellBytes, cellsPerUnit, Image, imageMagic, placeOf, unitBytes } from './format.js';
 import {
-  cellBytes,
-  cellsPerUnit,
-  Image,
-  imageMagic,
-  placeOf,
-  unitBytes,
-} from './format.js';
-import { type FoundLabel, type FoundSuperblock, hexOf, newestSuperblock, readLabel } from './labels.js';
-import { loadNodes, markDamage } from './load-nodes.js';
+  type FoundLabel,
+  type FoundSuperblock,
+  hexOf,
+  newestSuperblock,
+  readLabel,
+} from './labels.js';
+import { loadNodes } from './load-nodes.js';
 import { ControlIo, Port, Pump } from './port.js';
 import { batchAt, laterBatch, type ReplayTarget, type RingView, replayBatch } from './replay.js';
 
@@ -156,6 +155,19 @@ function checkDevices(
 }
 
 async function readImage(core: PoolCore, superblock: FoundSuperblock): Promise<Uint32Array> {
+  const image = await readImageCopies(core, superblock, core.findings);
+  if (image !== null && Image.magic.get(image, 0) === imageMagic) return image;
+  throw new UltimaError(ErrorCode.poolDamaged, 'no copy of the image of the pool is readable', {
+    generation: superblock.generation,
+  });
+}
+
+/** Read both copies. @returns the first one that is good or mended, null for none */
+export async function readImageCopies(
+  core: PoolCore,
+  superblock: FoundSuperblock,
+  findings: Finding[],
+): Promise<Uint32Array | null> {
   const wordCount = superblock.imageBytes / 4;
   let image: Uint32Array | null = null;
   for (const [copy, units] of superblock.copies.entries()) {
@@ -164,17 +176,14 @@ async function readImage(core: PoolCore, superblock: FoundSuperblock): Promise<U
     const state = words === null ? 'bad' : checkWords(words, range, superblock.imageCheck);
     if (state !== 'bad') image ??= words;
     if (state === 'good') continue;
-    core.findings.push({
+    findings.push({
       kind: state === 'mended' ? 'mended' : 'copy',
       what: 'image',
       text: state === 'mended' ? `one wrong bit in copy ${copy}` : `copy ${copy} is not readable`,
       costs: [],
     });
   }
-  if (image !== null && Image.magic.get(image, 0) === imageMagic) return image;
-  throw new UltimaError(ErrorCode.poolDamaged, 'no copy of the image of the pool is readable', {
-    generation: superblock.generation,
-  });
+  return image;
 }
 
 async function readUnits(
@@ -306,5 +315,4 @@ function settleSpace(core: PoolCore): void {
   }
   slots.settle();
   nodes.sweep();
-  markDamage(core);
 }

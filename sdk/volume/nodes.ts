@@ -11,8 +11,8 @@ export const NodeKind = { none: 0, root: 1, middle: 2, leaf: 3, split: 4, cells:
 export type NodeKind = (typeof NodeKind)[keyof typeof NodeKind];
 
 /**
- * The nodes of all maps: 4 KiB each, named by a number from 1, in chunks of 64, so that growing moves
- * nothing. Per node: how many pointers lead to it (`refs`), its kind, the slot of the device
+ * The nodes of all maps: 4 KiB each, named by a number from 1, in chunks of 64, so that growing
+ * moves nothing. Per node: how many pointers lead to it (`refs`), its kind, the slot of the device
  * that holds it since the last checkpoint (0: none), and whether it has changed since.
  */
 export class NodeArena {
@@ -116,7 +116,7 @@ export class NodeArena {
     this.end = Math.max(this.end, id + 1);
   }
 
-  /** After loading: what nothing leads to is spare, and its slot is free with the next checkpoint. */
+  /** After loading: what nothing leads to is spare, its slot free with the next checkpoint. */
   sweep(): void {
     this.spareCount = 0;
     for (let id = this.end - 1; id >= 1; id--) {

@@ -18,6 +18,16 @@ export interface GroupMember {
   readonly name: string;
 }
 
+/** A volume, or one of its snapshots. */
+export interface ObjectName {
+  readonly volume: string;
+  readonly snapshot?: string;
+}
+
+export function nameOf({ volume, snapshot }: ObjectName): string {
+  return snapshot === undefined ? volume : `${volume}@${snapshot}`;
+}
+
 const mostAttributeBytes = 4096;
 
 /** @throws RangeError naming the value and the limit */
@@ -67,6 +77,10 @@ export class PoolNames {
     throw new UltimaError(ErrorCode.notFound, message, { volume, name });
   }
 
+  object({ volume, snapshot }: ObjectName): CatalogObject {
+    return snapshot === undefined ? this.volume(volume) : this.snapshot(volume, snapshot);
+  }
+
   demandFree(name: string): void {
     checkName(name);
     if (this.catalog.volume(name) === undefined) return;
@@ -78,6 +92,7 @@ export class PoolNames {
     return {
       ...blank,
       id: this.catalog.nextId,
+      familyId: this.catalog.nextId,
       kind: 'volume',
       name: wanted.name,
       bytes: wanted.bytes,

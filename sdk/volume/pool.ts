@@ -3,13 +3,23 @@ import { BlockStatus } from '../block/request.js';
 import { ErrorCode, UltimaError } from '../errors.js';
 import { msNs } from '../units.js';
 import type { CatalogChange, CatalogObject } from './catalog.js';
-import { createPool, type PoolOptions } from './create.js';
+import { checkPool, repairPool } from './check.js';
 import type { PoolCore } from './core.js';
+import { createPool, type PoolOptions } from './create.js';
+import { type ChangedRange, changedRanges } from './diff.js';
 import type { Finding } from './findings.js';
-import { loadPool } from './load.js';
+import { type LoadedPool, loadPool } from './load.js';
+import {
+  checkNewVolume,
+  type GroupMember,
+  type NewVolume,
+  nameOf,
+  type ObjectName,
+  PoolNames,
+} from './pool-names.js';
 import { beginSession, runCheckpoint } from './session.js';
-import { checkNewVolume, type GroupMember, type NewVolume, PoolNames } from './pool-names.js';
-import { Volume } from './volume.js';
+import { type ObjectSpace, objectSpace, type PoolSpace, poolSpace } from './space.js';
+import { isReadOnly, Volume } from './volume.js';
 
 export interface OpenOptions {
   /** Nothing is written, not even what recovery finds; false when left out. */
@@ -53,8 +63,8 @@ const defaultPauseNs = 20 * msNs;
  *   - No space: the request that needs space ends with `outOfSpace`; reads, writes in place,
  *     discards and deletions go on.
  *   - Metadata is not as it was written: one wrong bit is mended and named; a lost node costs the
- *     volumes and snapshots whose maps need it (read-only, by name); a hole in the journal opens the
- *     pool for reading, as it was before the hole. `check` explains, repair mends.
+ *     volumes and snapshots whose maps need it (read-only, by name); a hole in the journal opens
+ *     the pool for reading, as it was before the hole. `check` explains, `repair` mends.
  *
  * All of it runs inside `poll` of any volume; the methods here poll for as long as they wait.
  */
@@ -63,13 +73,16 @@ export class Pool {
   private readonly open = new Map<number, Volume>();
   private readonly names: PoolNames;
   /** Why the pool cannot be written; '' when it can. */
-  private readonly blocked: string;
+  private blocked: string;
+  /** What opening has found, for repair. */
+  private readonly loaded: LoadedPool | null;
   /** Changes of the catalog follow each other. */
   private last: Promise<unknown> = Promise.resolve();
 
-  private constructor(core: PoolCore, blocked: string) {
+  private constructor(core: PoolCore, loaded: LoadedPool | null) {
     this.core = core;
-    this.blocked = blocked;
+    this.loaded = loaded;
+    this.blocked = core.failure;
     this.names = new PoolNames(core.catalog);
   }
 
@@ -80,14 +93,14 @@ export class Pool {
    *   `overwrites` is set
    */
   static async create(devices: readonly BlockDevice[], options: PoolOptions): Promise<Pool> {
-    return new Pool(await createPool(devices, options), '');
+    return new Pool(await createPool(devices, options), null);
   }
 
   /**
    * Open a pool, in whatever state the last session has left it. The devices may come in any order.
    *
-   * @throws UltimaError POOL_INVALID for devices that are not one pool, POOL_DAMAGED when nothing is
-   *   left to start from
+   * @throws UltimaError POOL_INVALID for devices that are not one pool, POOL_DAMAGED when nothing
+   *   is left to start from
    */
   static async open(devices: readonly BlockDevice[], options: OpenOptions = {}): Promise<Pool> {
     const loaded = await loadPool(devices);
@@ -95,7 +108,7 @@ export class Pool {
     if (options.isReadOnly === true) core.failure = 'the pool was opened for reading';
     else if (loaded.blocked !== '') core.failure = loaded.blocked;
     else await beginSession(loaded);
-    return new Pool(core, core.failure);
+    return new Pool(core, loaded);
   }
 
   get id(): Uint8Array {
@@ -210,8 +223,8 @@ export class Pool {
    * Snapshot one or several volumes at one instant: writes are held back, those under way end, all
    * maps are sealed, writes go on. Returns when that is durable.
    *
-   * @throws UltimaError NOT_FOUND, NAME_TAKEN; COMMAND_TIMEOUT when the writes under way take longer
-   *   than may be: then there is no snapshot of any
+   * @throws UltimaError NOT_FOUND, NAME_TAKEN; COMMAND_TIMEOUT when the writes under way take
+   *   longer than may be: then there is no snapshot of any
    */
   async takeSnapshot(
     members: readonly GroupMember[],
@@ -252,14 +265,9 @@ export class Pool {
   }
 
   /** A writable volume that starts with the content of a volume or, if named, of its snapshot. */
-  async clone(
-    source: { readonly volume: string; readonly snapshot?: string },
-    name: string,
-  ): Promise<Volume> {
-    const { volume, snapshot } = source;
+  async clone(source: ObjectName, name: string): Promise<Volume> {
     return this.inTurn(async () => {
-      const from =
-        snapshot === undefined ? this.names.volume(volume) : this.names.snapshot(volume, snapshot);
+      const from = this.names.object(source);
       this.names.demandFree(name);
       const object = this.names.newClone(from, name);
       const gated = from.kind === 'volume' ? [this.deviceOf(from)] : [];
@@ -267,6 +275,34 @@ export class Pool {
       await this.changeGated(change, gated, Number.POSITIVE_INFINITY);
       return this.deviceOf(this.core.catalog.objects.get(object.id)!);
     });
+  }
+
+  /**
+   * What has changed from one volume or snapshot to another of its family: ascending ranges that do
+   * not overlap, in time that follows from the change. Without `from`, all that is allocated.
+   *
+   * @param startByte  where to go on; 0 when left out
+   * @throws UltimaError NOT_FOUND; POOL_INVALID for two that have no common past
+   */
+  changes(from: ObjectName | null, to: ObjectName, startByte = 0): Generator<ChangedRange> {
+    const target = this.names.object(to);
+    if (from === null) return changedRanges(this.core, { root: 0, bytes: 0 }, target, startByte);
+    const source = this.names.object(from);
+    if (source.familyId !== target.familyId) {
+      const message = `${nameOf(from)} and ${nameOf(to)} have no common past to compare`;
+      throw new UltimaError(ErrorCode.poolInvalid, message, {});
+    }
+    return changedRanges(this.core, source, target, startByte);
+  }
+
+  /** What the pool has and what is free, in bytes. */
+  space(): PoolSpace {
+    return poolSpace(this.core);
+  }
+
+  /** What a volume or snapshot takes, alone and with others. Walks its map. */
+  spaceOf(name: ObjectName): ObjectSpace {
+    return objectSpace(this.core, this.names.object(name).root);
   }
 
   /** Make durable everything that has completed, of all volumes. */
@@ -288,13 +324,44 @@ export class Pool {
     if (this.core.isFailed) throw this.readOnly();
   }
 
-  /** Wait until what was deleted is free. */
+  /** Wait until what was deleted is free, and no checkpoint runs. */
   async settleSpace(): Promise<void> {
     const { core } = this;
     await core.pump.until(() => {
       if (core.deferred.pending > 0) core.committer.want();
-      return !core.awaitsSpace || core.isFailed;
+      return (!core.awaitsSpace && !core.checkpointer.isRunning) || core.isFailed;
     });
+  }
+
+  /**
+   * Read all metadata again and compare it. What was found when the pool was opened is in
+   * `findings`; this is what is wrong now.
+   *
+   * @returns nothing for a sound pool
+   */
+  async check(): Promise<Finding[]> {
+    await this.settleSpace();
+    return checkPool(this.core);
+  }
+
+  /**
+   * Write anew what `check` finds. A pool whose journal has a hole goes on as it was before the
+   * hole; volumes and snapshots of which a part is lost stay read-only.
+   *
+   * @throws UltimaError POOL_READ_ONLY for a pool opened for reading, or whose device fails
+   */
+  async repair(): Promise<void> {
+    const { core, loaded } = this;
+    if (loaded !== null && loaded.blocked !== '' && core.failure === loaded.blocked) {
+      core.failure = '';
+      await beginSession(loaded);
+      this.blocked = core.failure;
+      for (const volume of this.open.values()) volume.isReadOnly = isReadOnly(volume.object);
+    }
+    if (core.isFailed) throw this.readOnly();
+    await this.settleSpace();
+    await repairPool(core);
+    if (core.isFailed) throw this.readOnly();
   }
 
   private deviceOf(object: CatalogObject): Volume {

@@ -80,9 +80,7 @@ function tryLength(ring: RingView, block: number, length: number): FoundBatch | 
 function isLength(ring: RingView, block: number, length: number): boolean {
   const isShaped = length % recordBytes === 0 && length > Batch.layout.bytes;
   return (
-    isShaped &&
-    length <= bufferBytesOf(ring.blocks) &&
-    block + blocksOf(length) <= ring.blocks
+    isShaped && length <= bufferBytesOf(ring.blocks) && block + blocksOf(length) <= ring.blocks
   );
 }
 
@@ -110,7 +108,7 @@ function bitsOf(value: number): number {
   return count;
 }
 
-/** A good batch of this session with a higher number: what lies before it is damage, not the end. */
+/** A good batch of this session with a higher number: what lies before it is damage, no end. */
 export function laterBatch(ring: RingView, seq: number): number | null {
   const { words } = ring;
   for (let block = 0; block < ring.blocks; block++) {

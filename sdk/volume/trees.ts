@@ -60,9 +60,11 @@ export class Trees {
     if (root === 0) return false;
     const { chunks, refs } = this.nodes;
     const leafIndex = extent >>> 9;
-    const middle = chunks[root >>> chunkShift]![(root & chunkMask) * nodeWords + (leafIndex >>> 10)]!;
+    const middle =
+      chunks[root >>> chunkShift]![(root & chunkMask) * nodeWords + (leafIndex >>> 10)]!;
     if (middle === 0) return false;
-    const entry = chunks[middle >>> chunkShift]![(middle & chunkMask) * nodeWords + (leafIndex & 1023)]!;
+    const entry =
+      chunks[middle >>> chunkShift]![(middle & chunkMask) * nodeWords + (leafIndex & 1023)]!;
     if (entry === 0) return false;
     let isPrivate = refs[root] === 1 && refs[middle] === 1;
     let leaf = entry;

@@ -1,45 +1,16 @@
 import { BlockOp, type BlockRequest, BlockStatus, blockFlagFua } from '../block/request.js';
 import { Attachments } from './attachments.js';
 import { CellLocks } from './cell-locks.js';
-import type { CommitWaiter } from './committer.js';
 import type { PoolCore } from './core.js';
-import { allCells, cellBytes, cellsPerUnit, RecordKind, unitBytes } from './format.js';
+import { allCells, cellBytes, maskOf, RecordKind, unitBytes } from './format.js';
+import { IoOp, mostOps } from './io-op.js';
 import { IoPiece, PieceWork } from './io-piece.js';
 import { PieceIssue } from './piece-issue.js';
 import { Ring } from './ring.js';
 import { copySegments, fillZeroes } from './segments.js';
 import type { Volume } from './volume.js';
 
-/** Requests of users under way in one pool. */
-export const mostOps = 512;
 const mostPieces = 1024;
-
-/** A user's request under way. */
-export class IoOp implements CommitWaiter {
-  request: BlockRequest | null = null;
-  volume: Volume | null = null;
-  op: BlockOp = BlockOp.read;
-  isFua = false;
-  /** Bytes of the volume: where the request starts, how far it has come, where it ends. */
-  start = 0;
-  cursor = 0;
-  end = 0;
-  pieces = 0;
-  status: BlockStatus = BlockStatus.ok;
-  detail = 0;
-  needsCommit = false;
-  isChange = false;
-  private readonly io: VolumeIo;
-
-  constructor(io: VolumeIo) {
-    this.io = io;
-  }
-
-  committed(status: BlockStatus): void {
-    if (this.status === BlockStatus.ok) this.status = status;
-    this.io.finish(this);
-  }
-}
 
 /**
  * The data path of all volumes of a pool. A request is cut into pieces that lie in one unit each;
@@ -62,6 +33,7 @@ export class VolumeIo {
   private readonly sparePieces: IoPiece[] = [];
   private madeOps = 0;
   private madePieces = 0;
+  private readonly onFinish = (op: IoOp): void => this.finish(op);
   private readonly onPieceEnded = (piece: IoPiece): void => this.pieceEnded(piece);
   private readonly stalled = new Ring<IoOp>(64);
   private readonly ready = new Ring<IoOp>(64);
@@ -89,7 +61,7 @@ export class VolumeIo {
     const spare = this.spareOps.pop();
     if (spare !== undefined) return spare;
     this.madeOps++;
-    return new IoOp(this);
+    return new IoOp(this.onFinish);
   }
 
   private takePiece(): IoPiece | undefined {
@@ -510,9 +482,4 @@ export class VolumeIo {
     if (op.needsCommit && op.status === BlockStatus.ok) this.core.committer.join(op);
     else this.finish(op);
   }
-}
-
-/** Mask of `count` cells from the first one on. */
-export function maskOf(first: number, count: number): number {
-  return (allCells >>> (cellsPerUnit - count)) << first;
 }

@@ -5,8 +5,8 @@ import { ErrorCode, UltimaError } from '../errors.js';
 import { GiB } from '../units.js';
 import type { CatalogObject } from './catalog.js';
 import type { PoolCore } from './core.js';
+import { type IoOp, mostOps } from './io-op.js';
 import { Ring } from './ring.js';
-import { type IoOp, mostOps } from './volume-io.js';
 
 /**
  * A volume or a snapshot as a block device. Unwritten and discarded blocks read as zeroes. Writes
@@ -42,7 +42,7 @@ export class Volume implements BlockDevice {
     const { device } = core.ports[0]!;
     this.clock = device.clock;
     this.memory = device.memory;
-    this.isReadOnly = object.kind === 'snapshot' || object.damage !== '';
+    this.isReadOnly = isReadOnly(object);
     this.limits = {
       maxTransferBytes: GiB,
       // Inside a cell a write is as atomic as the device's; across cells it is not at all.
@@ -106,4 +106,9 @@ export class Volume implements BlockDevice {
       throw new RangeError(`${sum} bytes; at most ${this.limits.maxTransferBytes} in one request`);
     }
   }
+}
+
+/** By its own nature, whatever the pool is. */
+export function isReadOnly({ kind, damage }: CatalogObject): boolean {
+  return kind === 'snapshot' || damage !== '';
 }

@@ -152,7 +152,10 @@ export async function poolStep(run: StepRun, step: VolumeStep): Promise<void> {
   const { pool, model, number } = run;
   const target = targetOf(model, step);
   if (step.kind === 'checkpoint') await pool.checkpoint();
-  if (step.kind === 'reopen') run.pool = await run.reopen();
+  if (step.kind === 'reopen') {
+    await pool.close();
+    run.pool = await run.reopen();
+  }
   if (target === null) return;
   const { volume, snapshot } = target;
   const device = pool.volume(volume);

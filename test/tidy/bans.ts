@@ -10,7 +10,7 @@ interface Ban {
 }
 
 /** Time and chance are passed in where a run must repeat. */
-const repeatable = /^(?:sim|sdk\/(?:nvme|spec|block))\//;
+const repeatable = /^(?:sim|sdk\/(?:nvme|spec|block|volume))\//;
 /** The rules and their tests must be able to say what is banned. */
 const quotesBans = /^test\/tidy\//;
 /** Memory views and a foreign addon need the odd cast. */

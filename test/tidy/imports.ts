@@ -18,6 +18,7 @@ const sdkBelowCli: readonly string[] = [
   'sdk/faults',
   'sdk/block',
   'sdk/nvme',
+  'sdk/volume',
   'sdk/observe',
   'sdk/trace',
   'sdk/open',
@@ -34,6 +35,7 @@ export const importRules: readonly Rule[] = [
   { area: 'sdk/faults', may: [...ground, 'sdk/spec'] },
   { area: 'sdk/block', may: [...ground, 'sdk/device'] },
   { area: 'sdk/nvme', may: [...ground, 'sdk/spec', 'sdk/device', 'sdk/block'] },
+  { area: 'sdk/volume', may: [...ground, 'sdk/spec', 'sdk/device', 'sdk/block'] },
   { area: 'sdk/observe', may: ground, node: ['fs', 'path'] },
   {
     area: 'sdk/trace',

@@ -1,0 +1,73 @@
+import { UltimaError } from '../errors.js';
+import { checkMaps } from './check-maps.js';
+import type { PoolCore } from './core.js';
+import { checkWords } from './crc32c.js';
+import { writeLabels } from './create.js';
+import type { Finding } from './findings.js';
+import { cellBytes, cellsPerUnit, placeOf, unitBytes } from './format.js';
+import { hexOf, newestSuperblock, readLabel } from './labels.js';
+import { readImageCopies } from './load.js';
+import { nodeBytes } from './nodes.js';
+import { runCheckpoint } from './session.js';
+
+/**
+ * Read everything that the pool needs from its devices again and compare it with what the pool
+ * works with: labels, superblocks, both copies of the image, every node, and the counts of all
+ * names. Volumes may be in use meanwhile, but the pool waits until nothing is under way.
+ */
+export async function checkPool(core: PoolCore): Promise<Finding[]> {
+  const findings: Finding[] = [];
+  for (const { device } of core.ports) {
+    if ((await readLabel(device, findings)) !== null) continue;
+    findings.push({ kind: 'lost', what: 'label', text: 'neither copy is readable', costs: [] });
+  }
+  const [first] = placeOf.superblocks;
+  const bytes = placeOf.superblocks.length * cellBytes;
+  const words = await core.control.read(core.ports[0]!, first * cellBytes, bytes);
+  const superblock = newestSuperblock(words, hexOf(core.identity.poolId), findings);
+  if (superblock === null) {
+    findings.push({ kind: 'lost', what: 'superblock', text: 'no copy is readable', costs: [] });
+  } else {
+    await readImageCopies(core, superblock, findings);
+  }
+  for (const id of await badNodes(core)) {
+    const text = 'its slot does not hold what was written';
+    findings.push({ kind: 'copy', what: `node ${id}`, text, costs: [] });
+  }
+  findings.push(...checkMaps(core));
+  return findings;
+}
+
+/** Nodes, unchanged since the last checkpoint, that the device does not hold as they are here. */
+async function badNodes(core: PoolCore): Promise<number[]> {
+  const { nodes } = core;
+  const bad: number[] = [];
+  for (let id = 1; id < nodes.end; id++) {
+    const slot = nodes.slots[id]!;
+    if (slot === 0 || nodes.isDirty(id)) continue;
+    const unit = Math.floor(slot / cellsPerUnit);
+    const port = core.portOf(unit);
+    const at = (unit - port.firstUnit) * unitBytes + (slot % cellsPerUnit) * nodeBytes;
+    try {
+      const words = await core.control.read(port, at, nodeBytes);
+      const state = checkWords(words, { from: 0, to: words.length }, nodes.checks[id]!);
+      if (state !== 'good' || core.badNodes.has(id)) bad.push(id);
+    } catch (error) {
+      if (!(error instanceof UltimaError)) throw error;
+      bad.push(id);
+    }
+  }
+  return bad;
+}
+
+/**
+ * Write anew whatever is not as it must be: labels, nodes, then two checkpoints, so that all four
+ * superblocks and both images are fresh. What a lost node held stays lost: its volumes and
+ * snapshots keep what is left, read-only, and say so.
+ */
+export async function repairPool(core: PoolCore): Promise<void> {
+  for (const port of core.ports) await writeLabels(core, port);
+  for (const id of await badNodes(core)) core.nodes.touch(id);
+  core.badNodes.clear();
+  for (let i = 0; i < 2; i++) await runCheckpoint(core);
+}

@@ -1,0 +1,25 @@
+import * as assert from 'uvu/assert';
+import { campaignOfVolumes } from '../../fuzz/volume.js';
+import { stormOfVolumeCrash } from '../../storm/volume-crash.js';
+import { suite } from '../../support/suite.js';
+
+const test = suite('volume campaigns');
+
+test('power cuts at every device I/O of the first workloads leave what the model says', async () => {
+  const { violation, tally } = await stormOfVolumeCrash.explore(0, performance.now() + 400);
+  assert.is(violation, null);
+  assert.ok(tally.images! > 20);
+});
+
+test('a random workload survives its power cuts, too', async () => {
+  const { violation } = await stormOfVolumeCrash.explore(70_001, 0);
+  assert.is(violation, null);
+});
+
+test('a few hundred random operations agree with the naive model', async () => {
+  const { violation, tally } = await campaignOfVolumes.explore(1, performance.now() + 300);
+  assert.is(violation, null);
+  assert.ok(tally.requests! > 500);
+});
+
+test.run();
