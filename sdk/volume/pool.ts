@@ -21,7 +21,7 @@ import { beginSession, runCheckpoint } from './session.js';
 import { type ObjectSpace, objectSpace, type PoolSpace, poolSpace } from './space.js';
 import { isReadOnly, Volume } from './volume.js';
 
-export interface OpenOptions {
+export interface PoolOpenOptions {
   /** Nothing is written, not even what recovery finds; false when left out. */
   readonly isReadOnly?: boolean;
 }
@@ -102,7 +102,7 @@ export class Pool {
    * @throws UltimaError POOL_INVALID for devices that are not one pool, POOL_DAMAGED when nothing
    *   is left to start from
    */
-  static async open(devices: readonly BlockDevice[], options: OpenOptions = {}): Promise<Pool> {
+  static async open(devices: readonly BlockDevice[], options: PoolOpenOptions = {}): Promise<Pool> {
     const loaded = await loadPool(devices);
     const { core } = loaded;
     if (options.isReadOnly === true) core.failure = 'the pool was opened for reading';
