@@ -77,8 +77,8 @@ export type { PoolOptions } from './volume/create.js';
 export type { ChangedRange } from './volume/diff.js';
 export type { Finding } from './volume/findings.js';
 export {
-  type OpenOptions,
   Pool,
+  type PoolOpenOptions,
   type SnapshotOptions,
   type SnapshotResult,
 } from './volume/pool.js';
