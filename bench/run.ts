@@ -3,6 +3,7 @@ import type { Bench, Figures } from './figures.js';
 
 /** `npm run bench -- NAME [--json]`. Each benchmark is loaded when it is asked for. */
 const benches: Readonly<Record<string, () => Promise<{ readonly bench: Bench }>>> = {
+  checkpoint: () => import('./checkpoint.js'),
   'driver-overhead': () => import('./driver-overhead.js'),
   replay: () => import('./replay.js'),
   'event-speed': () => import('./event-speed.js'),

@@ -61,6 +61,8 @@ export interface CardInside {
   observe(observer: { completed(command: CommandTimes): void } | null): void;
   /** Equal for equal runs, event for event. */
   eventHash(): string;
+  /** The card as it is now, for the address key `checkpoint` of a later run. */
+  save(): Uint8Array;
   /** What became of each fault of the plan, in its order. */
   faults(): readonly FaultRecord[];
   /** What the protocol checker has against the driver, a line each. */
@@ -77,6 +79,7 @@ export interface OpenCard {
 export async function openCard(address: string, options: OpenOptions = {}): Promise<OpenCard> {
   if (!address.startsWith('sim:')) return { fn: await open(address, options), inside: null };
   const { openSimulated } = await import('../sim/open.js');
+  const { saveCard } = await import('../sim/checkpoint/checkpoint.js');
   const { faults } = options;
   const card = openSimulated(address, faults === undefined ? {} : { faults });
   return {
@@ -84,6 +87,7 @@ export async function openCard(address: string, options: OpenOptions = {}): Prom
     inside: {
       observe: (observer) => card.controller.observe(observer),
       eventHash: () => card.world.eventHash,
+      save: () => saveCard(card),
       faults: () => card.faultOutcomes,
       misuse: () => card.checker.reports.map(({ rule, text }) => `${rule}: ${text}`),
     },

@@ -225,6 +225,11 @@ export class SimCard implements FaultTarget {
     return this.commandSets === makeCommandSets ? null : 'has command sets of a test';
   }
 
+  /** Before it is saved: nothing of what follows can be seen from outside. */
+  tidyUp(): void {
+    for (const fn of this.functions) fn.hostMemory.clearFreed();
+  }
+
   /** Make the parts that a running card had made by now; what they hold comes from a checkpoint. */
   grow(parts: { readonly functionCount: number; readonly nsids: readonly number[] }): void {
     while (this.functions.length < parts.functionCount) this.addFunction(this.functions.length);

@@ -2,13 +2,16 @@ import { ErrorCode, UltimaError } from '../sdk/errors.js';
 import type { FaultPlan } from '../sdk/faults/plan.js';
 import { parseSize } from '../sdk/units.js';
 import { SimCard } from './card.js';
+import { restoreCard } from './checkpoint/checkpoint.js';
 import type { ForeignHost } from './pcie/device-memory.js';
 import { defineProfile, findProfile } from './profiles/index.js';
 import type { Profile } from './profiles/profile.js';
 import { checkProfile, isProfile } from './profiles/rules.js';
+import { readCheckpointFile } from './store/checkpoint-file.js';
 import type { World } from './world.js';
 
-const keys = "bytes, lbaFormat, file, seed, or a field of the profile such as 'media.readNs'";
+const keys =
+  "bytes, lbaFormat, file, checkpoint, seed, or a field of the profile such as 'media.readNs'";
 
 export interface OpenOptions {
   /** Several cards on one clock; a world of its own when left out. */
@@ -25,17 +28,28 @@ export interface SimulatedAddress {
   readonly seed: number | null;
   /** File that keeps the first namespace; in memory when null. */
   readonly file: string | null;
+  /** File of `saveCard` that the card goes on from; a new card when null. */
+  readonly checkpoint: string | null;
 }
 
 /**
  * Make the card that an address describes: 'sim:<profile>[?key=value&key=value]'. Keys: `bytes` and
- * `lbaFormat` of the first namespace, `file` that keeps it, `seed`, and any field of the profile.
+ * `lbaFormat` of the first namespace, `file` that keeps it, `seed`, any field of the profile, and
+ * `checkpoint`: a card that was saved goes on, when it has the profile that the address says.
  *
  * @throws UltimaError ADDRESS_INVALID, PROFILE_UNKNOWN, PROFILE_INVALID, FILE_INVALID,
- *         FILE_UNWRITABLE
+ *         FILE_UNWRITABLE, CHECKPOINT_INVALID
  */
 export function openSimulated(address: string, options: OpenOptions = {}): SimCard {
-  const { profile, seed, file } = parseAddress(address);
+  const { profile, seed, file, checkpoint } = parseAddress(address);
+  if (checkpoint !== null) {
+    const { world, faults, foreignHost } = options;
+    const isAlone = world === undefined && faults === undefined && foreignHost === undefined;
+    if (!isAlone || seed !== null || file !== null) {
+      throw wrong(address, 'a checkpoint brings its own world, seed, blocks, host and fault plan');
+    }
+    return restoreCard(readCheckpointFile(checkpoint), profile);
+  }
   return new SimCard({
     profile,
     ...(options.world === undefined ? {} : { world: options.world }),
@@ -54,6 +68,7 @@ export function parseAddress(address: string): SimulatedAddress {
   let profile = findProfile(match[1]!);
   let seed: number | null = null;
   let file: string | null = null;
+  let checkpoint: string | null = null;
   for (const pair of (match[2] ?? '').split('&').filter((text) => text !== '')) {
     const at = pair.indexOf('=');
     if (at < 1) throw wrong(address, `'${pair}' is not key=value`);
@@ -61,12 +76,14 @@ export function parseAddress(address: string): SimulatedAddress {
     const value = decode(address, pair.slice(at + 1));
     if (key === 'seed') seed = parseSeed(address, value);
     else if (key === 'file') file = value;
+    else if (key === 'checkpoint') checkpoint = value;
     else if (key === 'bytes') profile = withNamespace(profile, { bytes: size(address, value) });
     else if (key === 'lbaFormat') profile = withNamespace(profile, { lbaFormat: Number(value) });
     else profile = withField(address, profile, key, value);
   }
   if (file === '') throw wrong(address, 'file needs a path');
-  return { profile, seed, file };
+  if (checkpoint === '') throw wrong(address, 'checkpoint needs a path');
+  return { profile, seed, file, checkpoint };
 }
 
 function decode(address: string, value: string): string {

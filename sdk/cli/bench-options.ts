@@ -52,6 +52,7 @@ export interface BenchOptions {
   readonly output: string | null;
   readonly report: string | null;
   readonly faultsPath: string | undefined;
+  readonly savePath: string | undefined;
   /** As typed, for the record. */
   readonly typed: Readonly<Record<string, string>>;
 }
@@ -83,6 +84,7 @@ const words = {
   output: text,
   report: text,
   faults: text,
+  save: text,
 } as const;
 
 const defaultPercentiles: readonly number[] = [
@@ -107,6 +109,7 @@ export function parseBenchOptions(typedWords: readonly string[]): BenchOptions {
   return {
     name: values.name ?? rw,
     faultsPath: values.faults,
+    savePath: values.save,
     card: values.card ?? values.filename ?? positional ?? 'sim:ultima-g2',
     nsid: parseInteger('nsid', values.nsid ?? '1', { low: 1, high: 0xffff_fffe }),
     rw,

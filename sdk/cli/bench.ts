@@ -40,6 +40,8 @@ card's: virtual on a simulated card, real on a real one. Writing overwrites the 
   --output-format WORD       normal, json, json+ (fio 3's document)
   --output FILE              there instead of standard output
   --faults FILE              a fault plan for a simulated card: see ultima faults
+  --save FILE                the simulated card as it is at the end; the address key
+                             checkpoint=FILE goes on from there
   --report FILE              plots in one HTML file
 
 Random offsets are drawn independently (fio's --norandommap). Sizes count in 1024.
@@ -60,7 +62,7 @@ export async function run(words: readonly string[], terminal: Terminal): Promise
       return done;
     },
     { queuePairs: options.jobs, queueEntries: Math.max(64, options.depth + 1) },
-    faults,
+    { faults, savePath: options.savePath },
   );
   const cpu = { ...process.cpuUsage(cpuAtStart), wallMs: performance.now() - startMs };
   const results = jobs.map((job, i) => resultOf(job, { options, index: i, cpu }));

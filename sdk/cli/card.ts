@@ -1,7 +1,9 @@
 import type { PciFunction } from '../device.js';
+import { ErrorCode, UltimaError } from '../errors.js';
 import type { FaultPlan } from '../faults/plan.js';
 import { NvmeController } from '../nvme/controller.js';
 import type { ControllerOptions } from '../nvme/options.js';
+import { writeFileAtomically } from '../observe/atomic-file.js';
 import { type CardInside, open, openCard } from '../open.js';
 import { usageError } from './arguments.js';
 
@@ -29,15 +31,32 @@ export async function withController<T>(
   address: string,
   use: (controller: NvmeController, inside: CardInside | null) => Promise<T>,
   options: ControllerOptions = {},
-  faults?: FaultPlan,
+  wanted: CardWishes = {},
 ): Promise<T> {
-  const card = await openCard(address, { faults });
+  const card = await openCard(address, { faults: wanted.faults });
   const controller = await NvmeController.open(card.fn, options);
   try {
     return await use(controller, card.inside);
   } finally {
     await controller.close();
+    saveTo(wanted.savePath, card.inside);
   }
+}
+
+export interface CardWishes {
+  readonly faults?: FaultPlan | undefined;
+  /** Where the card goes when everything is over. */
+  readonly savePath?: string | undefined;
+}
+
+/** Save a card that nobody drives any more. @throws UltimaError DEVICE_UNSUPPORTED for a real one */
+export function saveTo(path: string | undefined, inside: CardInside | null): void {
+  if (path === undefined) return;
+  if (inside === null) {
+    const text = '--save needs a simulated card, sim:<profile>';
+    throw new UltimaError(ErrorCode.deviceUnsupported, text, { path });
+  }
+  writeFileAtomically(path, inside.save());
 }
 
 /** The function alone, as the platform left it: for what must not change a controller. */

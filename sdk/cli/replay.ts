@@ -9,6 +9,7 @@ import { type ReplayOptions, type ReplayProgress, replayTrace } from '../trace/r
 import { StageRecorder } from '../trace/stages.js';
 import type { Trace } from '../trace/trace.js';
 import { parseChoice, parseInteger, parseWords, usageError } from './arguments.js';
+import { saveTo } from './card.js';
 import { faultsOf, sayFaults } from './fault-option.js';
 import { reportOf, resultJson, splitsOf } from './replay-report.js';
 import {
@@ -48,6 +49,8 @@ It OVERWRITES the namespace.
 
   --report FILE        out/report.html when left out; none for no report
   --faults FILE        a fault plan for a simulated card: see ultima faults
+  --save FILE          the simulated card as it is at the end; the address key checkpoint=FILE goes
+                       on from there
   --perfetto FILE      out/trace.perfetto-trace when left out; none for no trace
   --json               the result as one JSON object on standard output
 
@@ -69,6 +72,7 @@ const options = {
   event: { type: 'string' },
   limit: { type: 'string' },
   faults: { type: 'string' },
+  save: { type: 'string' },
   report: { type: 'string', default: 'out/report.html' },
   perfetto: { type: 'string', default: 'out/trace.perfetto-trace' },
   json: { type: 'boolean', default: false },
@@ -85,6 +89,7 @@ interface Request {
   readonly read: ReadTraceOptions;
   readonly replay: ReplayOptions & { readonly mode: 'recorded' | 'depth'; readonly seed: number };
   readonly faultsPath: string | undefined;
+  readonly savePath: string | undefined;
   readonly reportPath: string | null;
   readonly perfettoPath: string | null;
   readonly isJson: boolean;
@@ -110,6 +115,7 @@ export async function run(words: readonly string[], terminal: Terminal): Promise
     const { inside } = card;
     const code = await replayOn(namespace, { request, trace, recorder, terminal, inside });
     await controller.close();
+    saveTo(request.savePath, card.inside);
     return code;
   } finally {
     await card.fn.close();
@@ -118,7 +124,7 @@ export async function run(words: readonly string[], terminal: Terminal): Promise
 
 /** One seed for the whole run, unless the address of a simulated card has one of its own. */
 function seeded({ card, replay }: Request): string {
-  if (!card.startsWith('sim:') || /[?&]seed=/.test(card)) return card;
+  if (!card.startsWith('sim:') || /[?&](seed|checkpoint)=/.test(card)) return card;
   return `${card}${card.includes('?') ? '&' : '?'}seed=${replay.seed}`;
 }
 
@@ -235,6 +241,7 @@ function understand(words: readonly string[]): Request {
   return {
     path,
     faultsPath: values.faults,
+    savePath: values.save,
     card: values.card,
     nsid: parseInteger('namespace-id', values['namespace-id'], { low: 1, high: 2 ** 32 - 2 }),
     read: {

@@ -73,7 +73,10 @@ export function saveWorld(world: World, cards: readonly SimCard[]): Uint8Array {
     const count = world.ordinalsOf('card');
     throw new RangeError(`a checkpoint holds all ${count} cards of the world, each of them once`);
   }
-  for (const card of ordered) demandSavable(card);
+  for (const card of ordered) {
+    demandSavable(card);
+    card.tidyUp();
+  }
   const header = Buffer.from(JSON.stringify(headerOf(world, ordered)), 'utf8');
   const constants = ordered.flatMap((card) => partsOf(card.profile));
   const body = new GraphWriter(constants).write([world, ...ordered]);
@@ -238,13 +241,17 @@ function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null;
+}
+
 const mostParts = 65_536;
 
 /** Name the first field in which two profiles differ. */
 function demandProfile(saved: unknown, expected: unknown, at = 'profile'): void {
-  if (isRecord(saved) && isRecord(expected)) {
+  if (isObject(saved) && isObject(expected)) {
     for (const field of Object.keys({ ...saved, ...expected })) {
-      demandProfile(saved[field], expected[field], `${at}.${field}`);
+      demandProfile(Reflect.get(saved, field), Reflect.get(expected, field), `${at}.${field}`);
     }
     return;
   }

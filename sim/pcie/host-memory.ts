@@ -273,6 +273,18 @@ export class HostMemory implements DeviceMemory {
     return this.baseIova + start;
   }
 
+  /** What lay in freed pages is nobody's any more: a checkpoint does not carry it. */
+  clearFreed(): void {
+    for (let page = 0; page < this.states.length; page++) {
+      if (this.states[page] !== PageState.freed) continue;
+      const at = page * pageBytes;
+      const segment = this.segments[Math.floor(at / segmentBytes)]!;
+      const start = at - segment.start;
+      const words = segment.words.subarray(start / 4, (start + pageBytes) / 4);
+      if (words.some((word) => word !== 0)) words.fill(0);
+    }
+  }
+
   segmentAt(iova: number): Segment {
     const segment = this.segments[Math.floor((iova - this.baseIova) / segmentBytes)];
     assert(segment !== undefined, 'no memory behind that device address');

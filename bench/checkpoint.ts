@@ -1,0 +1,64 @@
+import { NvmeController } from '../sdk/nvme/controller.js';
+import { KiB, MiB } from '../sdk/units.js';
+import { restoreCard, saveCard } from '../sim/checkpoint/checkpoint.js';
+import { openSimulated } from '../sim/open.js';
+import { Prng } from '../sim/prng.js';
+import { type Bench, cpuSecondsOf, type Figures, machine, median } from './figures.js';
+
+const card = 'sim:simple?bytes=256MiB&seed=1';
+const writtenBytes = 64 * MiB;
+const pieceBytes = 64 * KiB;
+const rewrites = 2_000;
+const runs = 7;
+
+/** A used drive, saved and made again: what a test pays to start from it. */
+export const bench: Bench = {
+  claim: 'a used drive is saved and restored in milliseconds, to the last byte',
+  run,
+};
+
+async function run(): Promise<Figures> {
+  const opened = openSimulated(card);
+  await use(NvmeController.open(opened.open()));
+  const bytes = saveCard(opened);
+  const saves: number[] = [];
+  const restores: number[] = [];
+  for (let i = 0; i < runs; i++) {
+    const [saveSeconds, saved] = await cpuSecondsOf(async () => saveCard(opened));
+    const [restoreSeconds, again] = await cpuSecondsOf(async () => restoreCard(saved));
+    const isSame = Buffer.compare(saveCard(again), bytes) === 0;
+    if (!isSame) throw new Error('a restored card differs from the one that was saved');
+    saves.push(saveSeconds * 1000);
+    restores.push(restoreSeconds * 1000);
+  }
+  return {
+    conditions: {
+      card,
+      writtenBytes,
+      rewrites: `${rewrites} of 4 KiB, random`,
+      runs: `median of ${runs}, processor time`,
+      ...machine(),
+    },
+    figures: {
+      saveMs: Number(median(saves).toFixed(1)),
+      restoreMs: Number(median(restores).toFixed(1)),
+      checkpointBytes: bytes.length,
+    },
+  };
+}
+
+async function use(opening: Promise<NvmeController>): Promise<void> {
+  const controller = await opening;
+  const namespace = await controller.namespace(1);
+  const prng = new Prng(1, 'checkpoint');
+  const piece = new Uint8Array(pieceBytes);
+  for (let at = 0; at < writtenBytes; at += pieceBytes) {
+    prng.fill(piece);
+    await namespace.write(at / namespace.blockBytes, piece);
+  }
+  const block = piece.subarray(0, 4 * KiB);
+  for (let i = 0; i < rewrites; i++) {
+    await namespace.write(prng.below(writtenBytes / (4 * KiB)) * 8, block);
+  }
+  await controller.close();
+}
