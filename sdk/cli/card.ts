@@ -49,7 +49,7 @@ export interface CardWishes {
   readonly savePath?: string | undefined;
 }
 
-/** Save a card that nobody drives any more. @throws UltimaError DEVICE_UNSUPPORTED for a real one */
+/** Save a card that nobody drives. @throws UltimaError DEVICE_UNSUPPORTED for a real one */
 export function saveTo(path: string | undefined, inside: CardInside | null): void {
   if (path === undefined) return;
   if (inside === null) {
