@@ -191,7 +191,9 @@ test('nothing of a card lies where a checkpoint cannot see it', () => {
       if (/^ {2}(static |readonly |private )*#\w/.test(line)) hidden.push(`${path}:${i + 1} #`);
       if (/^ {2}(private )?static (?!readonly|\w+\()/.test(line)) hidden.push(`${path}:${i + 1}`);
       // A closure over it would carry state past every field.
-      if (/^ {4}let /.test(line) && isInConstructor(path, i)) hidden.push(`${path}:${i + 1} let`);
+      const local = /^ {4}let (\w+)/.exec(line)?.[1];
+      if (local !== undefined && isCaptured(path, i, local))
+        hidden.push(`${path}:${i + 1} ${local}`);
     }
   }
   assert.equal(hidden, []);
@@ -221,15 +223,14 @@ function filesIn(folder: string): string[] {
     .map((name) => join(folder, name));
 }
 
-/** Whether the method that the line is in is a constructor. */
-function isInConstructor(path: string, line: number): boolean {
+/** Whether a variable of a constructor is named in a closure that it makes. */
+function isCaptured(path: string, line: number, name: string): boolean {
   const lines = readFileSync(path, 'utf8').split('\n');
-  for (let i = line; i >= 0; i--) {
-    if (/^ {2}\S.*[({]$/.test(lines[i]!) || /^ {2}\w.*\) \{$/.test(lines[i]!)) {
-      return lines[i]!.startsWith('  constructor(');
-    }
-  }
-  return false;
+  const start = lines.findLastIndex((text, i) => i < line && /^ {2}\w.*[({]$/.test(text));
+  if (!lines[start]?.startsWith('  constructor(')) return false;
+  const end = lines.findIndex((text, i) => i > line && text === '  }');
+  const inClosure = new RegExp(`=>.*\\b${name}\\b`);
+  return lines.slice(line, end).some((text) => inClosure.test(text));
 }
 
 test.run();
