@@ -42,4 +42,5 @@ export const address = {
   cmb: '0000:03:00.0',
   shared: '0000:04:00.0',
   virtual: '0000:05:00.0',
+  removable: '0000:06:00.0',
 } as const;

@@ -44,10 +44,11 @@ const measuring = { compare: compareCases } as const;
 // The firmware leaves its last message without an end of line.
 console.log();
 let failed = 0;
-for (const [name, cases] of Object.entries(groups)) {
-  if (asked.length === 0 || asked.includes(name)) failed += await runCases(name, cases);
-}
-for (const [name, cases] of Object.entries(measuring)) {
-  if (asked.includes(name)) failed += await runCases(name, cases);
+for (const [name, cases] of Object.entries({ ...groups, ...measuring })) {
+  const isChosen = asked.length === 0 ? name in groups : asked.includes(name);
+  if (!isChosen) continue;
+  const startMs = performance.now();
+  failed += await runCases(name, cases);
+  console.log(`     ${name}: ${Math.round((performance.now() - startMs) / 1000)} s`);
 }
 process.exitCode = failed === 0 ? 0 : 1;

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, ftruncateSync, openSync } from 'node:fs';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 
 export interface MachineOptions {
@@ -36,8 +37,9 @@ const controllers: readonly (readonly string[])[] = [
       'sriov_vi_flexible=2,max_ioqpairs=6,msix_qsize=8',
     'nvme-ns,drive=d5,bus=n4,nsid=1,shared=on',
   ],
+  ['nvme,id=n5,serial=removable,drive=d6,bus=rp5'],
 ];
-const diskCount = 6;
+const diskCount = 7;
 
 /** Boot the guest, run `inside.ts` in it, and hand over what it prints. @returns its exit code */
 export async function runMachine(options: MachineOptions): Promise<number> {
@@ -48,12 +50,26 @@ export async function runMachine(options: MachineOptions): Promise<number> {
   let exitCode = -1;
   readLines(qemu, (line) => {
     const end = /^EXIT:(\d+)/.exec(line);
+    const order = /^MONITOR (.*)/.exec(line)?.[1];
     if (end !== null) exitCode = Number(end[1]);
+    else if (order !== undefined) tellMonitor(join(options.directory, 'monitor'), order);
     else options.onLine(line);
   });
   await new Promise((resolve) => qemu.on('close', resolve));
   clearTimeout(timer);
   return exitCode;
+}
+
+/** What the guest asks of the hardware around it, for instance to pull a device out. */
+function tellMonitor(path: string, order: string): void {
+  const socket = connect(path, () => socket.write(`${order}\n`));
+  socket.on('error', (error) => console.log(`the monitor does not take '${order}': ${error}`));
+  // It greets, repeats what it was told, and prompts again when that is done.
+  let said = '';
+  socket.on('data', (bytes) => {
+    said += bytes.toString();
+    if (said.split('(qemu)').length > 2) socket.end();
+  });
 }
 
 function machineArguments(options: MachineOptions): string[] {

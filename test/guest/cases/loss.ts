@@ -13,7 +13,7 @@ import { withBound } from './function.js';
 
 const allOnes = 0xffff_ffff;
 const writers = 16;
-const limitMs = 20_000;
+const limitMs = 60_000;
 
 /** Devices that are taken away. */
 export const lossCases: readonly GuestCase[] = [
@@ -37,6 +37,10 @@ export const lossCases: readonly GuestCase[] = [
   {
     title: 'I/O of an owner that does not listen ends as removed when the kernel asks',
     run: () => withBoundToVfio(endRemoved),
+  },
+  {
+    title: 'a card that is pulled out under I/O is asked for, closed in order, and gone',
+    run: pullOut,
   },
 ];
 
@@ -130,6 +134,37 @@ async function withBoundToVfio(use: () => Promise<void>): Promise<void> {
     await use();
   } finally {
     unbind(address.plain, driver === 'vfio-pci' ? null : driver);
+  }
+}
+
+/** The last case of its controller: it does not come back. */
+async function pullOut(): Promise<void> {
+  const at = address.removable;
+  bind(at);
+  let asked = (): void => undefined;
+  const request = new Promise<void>((resolve) => {
+    asked = resolve;
+  });
+  const fn = await openFunction(at, { onRemovalRequest: asked });
+  try {
+    const controller = await NvmeController.open(fn);
+    let isAsked = false;
+    const writing = write(controller, () => isAsked);
+    await writing.first;
+    // The host's side of the console takes this line to QEMU.
+    console.log('MONITOR device_del n5');
+    await request;
+    isAsked = true;
+    assert.equal([...(await writing.ends)], ['completed']);
+    await controller.close();
+  } finally {
+    await fn.close();
+  }
+  const sysfs = new Sysfs();
+  const until = performance.now() + limitMs;
+  while (sysfs.hasFunction(at)) {
+    assert.ok(performance.now() < until, 'the function is still there');
+    await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }
 
