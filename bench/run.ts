@@ -8,7 +8,9 @@ const benches: Readonly<Record<string, () => Promise<{ readonly bench: Bench }>>
   replay: () => import('./replay.js'),
   'event-speed': () => import('./event-speed.js'),
   'guest-compare': () => import('./guest-compare.js'),
+  'mqsim-closed-form': () => import('./mqsim-closed-form.js'),
   'native-overhead': () => import('./native-overhead.js'),
+  waf: () => import('./waf.js'),
   'sim-speed': () => import('./sim-speed.js'),
 };
 

@@ -27,6 +27,8 @@ export class Blocks {
   readonly rowsBusy: Int32Array;
   /** A program failed here: its data is to be moved, then it is bad. */
   readonly isFailing: Uint8Array;
+  /** The slot that wrote it. */
+  readonly slots: Uint8Array;
   /** Units written to the medium when the block was opened and when it was closed. */
   readonly openedAt: Float64Array;
   readonly closedAt: Float64Array;
@@ -57,6 +59,7 @@ export class Blocks {
     this.rowsDone = new Int32Array(blocks);
     this.rowsBusy = new Int32Array(blocks);
     this.isFailing = new Uint8Array(blocks);
+    this.slots = new Uint8Array(blocks);
     this.openedAt = new Float64Array(blocks);
     this.closedAt = new Float64Array(blocks);
     this.freeCounts = new Int32Array(pools);
@@ -77,16 +80,18 @@ export class Blocks {
   /**
    * Take a free block.
    *
+   * @param slot        that will write it
    * @param isMostWorn  cold data goes to the most worn one, all other data to the least worn
    * @returns           -1 when the pool has none
    */
-  open(pool: number, isMostWorn: boolean, clock: number): number {
+  open(pool: number, slot: number, isMostWorn: boolean, clock: number): number {
     const block = this.takeFree(pool, isMostWorn);
     if (block === nothing) return nothing;
     assert(this.validUnits[block] === 0, 'a free block holds valid units');
     this.states[block] = BlockState.open;
     this.rowsDone[block] = 0;
     this.rowsBusy[block] = 0;
+    this.slots[block] = slot;
     this.openedAt[block] = clock;
     return block;
   }

@@ -7,7 +7,10 @@ export interface FtlProfile {
   readonly overProvisioningPermille: number;
   /** Host write streams, each with a block of its own open per pool: temperatures or handles. */
   readonly streams: number;
-  /** Relocated data has open blocks of its own; otherwise it shares those of stream 0. */
+  /**
+   * Relocated data of all streams has an open block of its own; otherwise each stays with its
+   * stream.
+   */
   readonly separatesRelocated: boolean;
   /** Data that is overwritten soon goes to stream 1 on its own, when the host names no stream. */
   readonly detectsHotData: boolean;

@@ -36,6 +36,7 @@ export class Layout {
   readonly mapUnits: number;
   // Slots: the open blocks that each pool can have.
   readonly slots: number;
+  /** Relocated data of every stream goes here; -1 when it goes back to the slot it came from. */
   readonly relocationSlot: number;
   /** -1 when there is none. */
   readonly wearSlot: number;
@@ -61,7 +62,7 @@ export class Layout {
     this.hostUnits = Math.floor((usable * (1000 - ftl.overProvisioningPermille)) / 1000);
     this.mapUnits = ftl.mapCacheBytes === 0 ? 0 : Math.ceil(this.hostUnits / mapEntriesPerUnit);
     let slots = ftl.streams;
-    this.relocationSlot = ftl.separatesRelocated ? slots++ : 0;
+    this.relocationSlot = ftl.separatesRelocated ? slots++ : -1;
     this.wearSlot = ftl.staticWearGap > 0 ? slots++ : -1;
     this.mapSlot = ftl.mapCacheBytes > 0 ? slots++ : -1;
     this.slots = slots;

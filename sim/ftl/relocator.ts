@@ -262,9 +262,13 @@ export class Relocator {
     this.advance(pool);
   }
 
+  /** Where the data of the block that moves goes. */
   private slotOf(pool: number): number {
-    const isWear = this.reasons[pool] === Reason.wear;
-    return isWear ? this.layout.wearSlot : this.layout.relocationSlot;
+    const { wearSlot, relocationSlot } = this.layout;
+    if (this.reasons[pool] === Reason.wear) return wearSlot;
+    if (relocationSlot >= 0) return relocationSlot;
+    const slot = this.blocks.slots[this.jobBlocks[pool]!]!;
+    return slot === wearSlot ? 0 : slot;
   }
 
   /** Read on in the block that moves, as far as there is room for what comes. */

@@ -55,8 +55,8 @@ export class RowWriter {
   private readonly counters: Counters;
   private readonly listener: RowListener;
   private readonly gcFreeBlocks: number;
-  /** Host and relocation fill the same rows. */
-  private readonly isShared: boolean;
+  /** All that a pool writes goes into one open block. */
+  private readonly isOneBlock: boolean;
 
   constructor(parts: RowWriterParts) {
     const { layout } = parts;
@@ -67,7 +67,7 @@ export class RowWriter {
     this.counters = parts.counters;
     this.listener = parts.listener;
     this.gcFreeBlocks = parts.ftl.gcFreeBlocks;
-    this.isShared = layout.relocationSlot === 0;
+    this.isOneBlock = layout.slots === 1;
     this.rows = new Rows(layout.unitsPerRow);
     const count = layout.pools * layout.slots;
     this.opened = new Int32Array(count);
@@ -93,13 +93,13 @@ export class RowWriter {
 
   /**
    * Whether the pool is down to the blocks that it keeps free: garbage is due, and the host waits
-   * for it. In a block that host and relocation share, the rest of it counts with the whole block
-   * that it was when garbage was last due.
+   * for it. In the one block that host and relocation share, the rest of it counts with the whole
+   * block that it was when garbage was last due.
    */
   isShort(pool: number): boolean {
     const { freeCounts, comingCounts } = this.blocks;
     const free = freeCounts[pool]! + comingCounts[pool]!;
-    if (!this.isShared) return free <= this.gcFreeBlocks;
+    if (!this.isOneBlock) return free <= this.gcFreeBlocks;
     const { unitsPerBlock } = this.layout;
     const room = free * unitsPerBlock + this.roomIn(pool, 0);
     return room <= (this.gcFreeBlocks + 1) * unitsPerBlock;
@@ -306,7 +306,7 @@ export class RowWriter {
       if (free <= this.gcFreeBlocks) return false;
       if (blocks.poolValidUnits[pool]! + layout.unitsPerBlock > blocks.quotaOf(pool)) return false;
     }
-    const block = blocks.open(pool, slot === layout.wearSlot, counters.mediaWriteUnits);
+    const block = blocks.open(pool, slot, slot === layout.wearSlot, counters.mediaWriteUnits);
     if (block === nobody) return false;
     const at = pool * layout.slots + slot;
     this.openBlocks[at] = block;

@@ -6,18 +6,6 @@ import { DriveRig } from './rig.js';
 
 const test = suite('flash drive');
 
-/** Fill the drive in order, then overwrite it `turns` times at random. */
-function age(rig: DriveRig, turns: number, seed: number): void {
-  const { drive } = rig;
-  const prng = new Prng(seed, 'ageing');
-  let unit = 0;
-  rig.notes = false;
-  rig.loop(drive.unitCount, 32, (token) => drive.write(unit++, 1, 0, token));
-  const count = drive.unitCount * turns;
-  rig.loop(count, 32, (token) => drive.write(prng.below(drive.unitCount), 1, 0, token));
-  rig.notes = true;
-}
-
 test('every request ends once, from inside an event, with its token', () => {
   const rig = new DriveRig();
   rig.drive.read(7, 1, 70);
@@ -53,7 +41,7 @@ test('a unit that was never written, trimmed, or waits in a row costs no flash t
 test('a full drive takes random overwrites without end, and everything adds up', () => {
   const seed = 11;
   const rig = new DriveRig({}, { overProvisioningPermille: 120 });
-  age(rig, 3, seed);
+  rig.age(3, new Prng(seed, 'ageing'));
   rig.demandSound();
   const { statistics, unitCount, map } = rig.drive;
   assert.is(statistics.hostWriteUnits, 4 * unitCount);
@@ -103,7 +91,7 @@ test('a flush pads, ends after all writes of before, and does not wait for later
 
 test('the parts of a latency add up to it exactly, under load', () => {
   const rig = new DriveRig({ pageBytes: 8192, retryLevels: 2, freshErrorsPerTbit: 9e9 });
-  age(rig, 1, 5);
+  rig.age(1, new Prng(5, 'ageing'));
   const { drive } = rig;
   const prng = new Prng(5, 'reads');
   const started = new Map<number, number>();
@@ -133,7 +121,7 @@ test('the parts of a latency add up to it exactly, under load', () => {
 test('equal seeds give equal runs, event for event', () => {
   const hash = (seed: number): string => {
     const rig = new DriveRig({ readSpreadPermille: 50 }, { victim: 'd-choices' }, seed);
-    age(rig, 1, 3);
+    rig.age(1, new Prng(3, 'ageing'));
     const { drive } = rig;
     rig.loop(500, 8, (token) => drive.read(token, 1, token));
     return rig.world.eventHash;
