@@ -28,8 +28,8 @@ export class DriveLoad implements DriveListener {
   }
 
   /**
-   * Keep `depth` requests in flight until `count` have ended. What only waits for its row to fill is
-   * flushed.
+   * Keep `depth` requests in flight until `count` have ended. What only waits for its row to fill
+   * is flushed.
    *
    * @param next  starts request number `token`
    * @throws when requests are in flight and nothing will ever happen
