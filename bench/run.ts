@@ -7,6 +7,7 @@ const benches: Readonly<Record<string, () => Promise<{ readonly bench: Bench }>>
   'driver-overhead': () => import('./driver-overhead.js'),
   replay: () => import('./replay.js'),
   'event-speed': () => import('./event-speed.js'),
+  fidelity: () => import('./fidelity.js'),
   'guest-compare': () => import('./guest-compare.js'),
   'mqsim-closed-form': () => import('./mqsim-closed-form.js'),
   'native-overhead': () => import('./native-overhead.js'),

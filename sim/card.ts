@@ -1,9 +1,13 @@
+import { assert } from '../sdk/assert.js';
 import type { FaultPlan } from '../sdk/faults/plan.js';
 import { doorbellBase } from '../sdk/spec/nvme/registers.js';
 import { Sriov } from '../sdk/spec/pcie/sriov.js';
 import { Checker } from './checker.js';
 import { FaultInjector, type FaultOutcome, type FaultTarget } from './faults/injector.js';
+import type { MakeDrive } from './inside/drive-kinds.js';
+import { makeInside, paceOf } from './inside/make-inside.js';
 import { AdminSet } from './nvme/admin/admin-set.js';
+import type { CardInside } from './nvme/card-inside.js';
 import { Controller } from './nvme/controller.js';
 import type { AdminExecutor, Executor } from './nvme/executor.js';
 import { makeIoSet } from './nvme/io/subsystem-controller.js';
@@ -44,6 +48,8 @@ export interface SimCardOptions {
   readonly faults?: FaultPlan;
   /** Who takes the place of a driver in this process, for the physical function. */
   readonly foreignHost?: ForeignHost;
+  /** Other drives than those of the profile: for tests of what is above them. */
+  readonly makeDrive?: MakeDrive;
   /** Other command sets than the card's own: for tests of the card itself. */
   readonly commandSets?: MakeCommandSets;
 }
@@ -59,6 +65,8 @@ export class SimCard implements FaultTarget {
   readonly checker: Checker;
   readonly subsystem: Subsystem;
   readonly link: LinkTiming;
+  /** Media and firmware cores. */
+  readonly inside: CardInside;
   /** The physical function, then the virtual ones that were ever enabled. */
   readonly functions: SimFunction[] = [];
   readonly controllers: Controller[] = [];
@@ -84,9 +92,17 @@ export class SimCard implements FaultTarget {
     this.file = options.file ?? null;
     this.foreignHost = options.foreignHost ?? null;
     this.commandSets = options.commandSets ?? makeCommandSets;
+    this.inside = makeInside({
+      world: this.world,
+      profile: options.profile,
+      name: `card ${this.ordinal}`,
+      pace: () => paceOf(this.subsystem, options.profile),
+      ...(options.makeDrive === undefined ? {} : { makeDrive: options.makeDrive }),
+    });
     this.subsystem = new Subsystem({
       world: this.world,
       profile: options.profile,
+      inside: this.inside,
       medium: (nsid) => this.makeMedium(nsid),
     });
     this.onPowerCut = this.world.register(() => this.powerCut());
@@ -125,6 +141,14 @@ export class SimCard implements FaultTarget {
     }
     fn.open();
     return fn;
+  }
+
+  /**
+   * The media as after one full write in order: reads cost what they cost on a drive in use, and
+   * writes meet garbage soon. Before the first command; the blocks still read as unwritten.
+   */
+  fill(): void {
+    this.subsystem.media.fill();
   }
 
   // Power and link. Each may be called at any moment, also between two events.
@@ -241,8 +265,17 @@ export class SimCard implements FaultTarget {
   /** Functions and files are given back. The content of file-backed namespaces stays. */
   async close(): Promise<void> {
     for (const fn of this.functions) await fn.close();
+    this.audit();
     this.settle();
     for (const namespace of this.subsystem.namespaces) namespace.medium.close();
+  }
+
+  /** Every command of the run has an end that is accounted for. */
+  audit(): void {
+    for (const controller of this.controllers) {
+      const violations = controller.auditViolations();
+      assert(violations.length === 0, 'commands of a run do not add up');
+    }
   }
 
   /** Nobody uses the card, and it has power: what its cache holds reaches the files. */
@@ -277,6 +310,7 @@ export class SimCard implements FaultTarget {
       checker,
       profile,
       controllerId: this.subsystem.secondaries.primaryId + index,
+      firmware: this.inside.makeFirmware(),
       onSubsystemReset: () => this.subsystemReset(),
     });
     const { admin, io } = this.commandSets({

@@ -33,6 +33,8 @@ export type { FtlProfile } from './ftl/ftl-profile.js';
 export { type DriveMedium, type DriveParts, makeDrive } from './ftl/make-drive.js';
 export type { FlashProfile, PageTypeProfile } from './nand/flash-profile.js';
 export type { InPlaceProfile } from './nand/in-place-profile.js';
+export type { CommandAudit } from './nvme/command-audit.js';
+export { LatencyBreakdown, latencyParts, splitLatency } from './nvme/latency-breakdown.js';
 export { type OpenOptions, openSimulated, parseAddress, type SimulatedAddress } from './open.js';
 export { SimFunction } from './pcie/function.js';
 export { RootPort } from './pcie/root-port.js';

@@ -119,18 +119,25 @@ function withNamespace(
   return defineProfile(profile, { namespaces, subsystem: { capacityBytes } });
 }
 
-/** Any number, text or flag of a group: 'media.readNs=1000'. */
+/** Any number, text or flag of a group: 'media.readNs=1000', 'inside.flash.channels=4'. */
 function withField(address: string, profile: Profile, key: string, value: string): Profile {
-  const [group = '', field = ''] = key.split('.');
-  const before: unknown = Reflect.get(profile, group);
-  const isGroup = typeof before === 'object' && before !== null && !Array.isArray(before);
-  if (!isGroup || !Object.hasOwn(before, field) || key.split('.').length !== 2) {
+  const path = key.split('.');
+  const changed = change(profile, path, value);
+  if (path.length < 2 || changed === undefined) {
     throw wrong(address, `'${key}' is no key; the keys are ${keys}`);
   }
-  const old: unknown = Reflect.get(before, field);
-  const changed: unknown = { ...profile, [group]: { ...before, [field]: convert(old, value) } };
   if (!isProfile(changed)) throw wrong(address, `'${pairText(key, value)}' makes no profile`);
   return checkProfile(changed);
+}
+
+/** @returns a copy with the field at the end of the path changed, undefined without such a field */
+function change(before: unknown, path: readonly string[], value: string): unknown {
+  const isGroup = typeof before === 'object' && before !== null && !Array.isArray(before);
+  const [name, ...rest] = path;
+  if (name === undefined) return isGroup ? undefined : convert(before, value);
+  if (!isGroup || !Object.hasOwn(before, name)) return undefined;
+  const inner = change(Reflect.get(before, name), rest, value);
+  return inner === undefined ? undefined : { ...before, [name]: inner };
 }
 
 function convert(old: unknown, value: string): unknown {

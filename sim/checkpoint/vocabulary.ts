@@ -1,3 +1,4 @@
+import { FilledContents, FilledPlaces, FillOrder } from '../ftl/fill-order.js';
 import { WriteCache } from '../nvme/cache.js';
 import { Command } from '../nvme/command.js';
 import { CompletionQueue } from '../nvme/completion-queue.js';
@@ -101,6 +102,9 @@ export const classes: readonly { readonly name: string; readonly prototype: obje
   PagePool,
   PageIndex,
   Prng,
+  FillOrder,
+  FilledPlaces,
+  FilledContents,
 ];
 
 function makeCompletionQueue(): CompletionQueue {

@@ -96,6 +96,22 @@ export class Blocks {
     return block;
   }
 
+  /** A block that was written once in order: the first free one. @returns -1 without one */
+  takeFilled(pool: number, validUnits: number): number {
+    const block = this.freeHeads[pool]!;
+    if (block === nothing) return nothing;
+    const next = this.next[block]!;
+    this.freeHeads[pool] = next;
+    if (next === nothing) this.freeTails[pool] = nothing;
+    this.freeCounts[pool] = this.freeCounts[pool]! - 1;
+    this.states[block] = BlockState.closed;
+    this.rowsDone[block] = this.layout.rowsPerBlock;
+    this.rowsBusy[block] = 0;
+    this.validUnits[block] = validUnits;
+    this.poolValidUnits[pool] = this.poolValidUnits[pool]! + validUnits;
+    return block;
+  }
+
   close(block: number, clock: number): void {
     assert(this.states[block] === BlockState.open, 'only an open block closes');
     this.states[block] = BlockState.closed;

@@ -125,6 +125,12 @@ export interface Drive {
   /** Program what is waiting, padded; ends when every write of before has ended. */
   flush(token: number): void;
 
+  /**
+   * As if every unit had been written once, in order, before the first request: at once, whatever
+   * the size. Statistics do not count it.
+   */
+  fill(): void;
+
   /** Forget everything (format). Requests in flight go on and end. */
   trimAll(): void;
 

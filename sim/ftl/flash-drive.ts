@@ -15,6 +15,7 @@ import {
   type DriveWear,
 } from './drive.js';
 import { Eraser } from './eraser.js';
+import { FillOrder } from './fill-order.js';
 import type { FtlProfile } from './ftl-profile.js';
 import { HostReads } from './host-reads.js';
 import { HostWrites } from './host-writes.js';
@@ -149,6 +150,11 @@ export class FlashDrive implements Drive {
     if (!this.writes.flush(token, this.world.nowNs)) return;
     // Its end is told by an event all the same.
     this.world.schedule(0, this.endEvent, -1);
+  }
+
+  fill(): void {
+    assert(this.map.mappedCount === 0, 'a drive that was written is not filled');
+    this.map.fill(new FillOrder(this.layout, this.blocks, this.layout.mappedUnits));
   }
 
   trimAll(): void {

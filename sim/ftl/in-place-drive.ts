@@ -96,6 +96,11 @@ export class InPlaceDrive implements Drive {
     this.endAt(request, Math.max(this.world.nowNs, this.lastWriteNs));
   }
 
+  /** Cells have no unmapped state. */
+  fill(): void {
+    assert(this.inFlight === 0, 'a drive that works is not filled');
+  }
+
   trimAll(): void {
     this.statistics.trimmedUnits += this.unitCount;
     this.lost.clear();

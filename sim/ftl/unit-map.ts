@@ -1,4 +1,5 @@
 import { BlockState, type Blocks } from './blocks.js';
+import { FilledContents, FilledPlaces, type FillOrder } from './fill-order.js';
 import type { Layout } from './layout.js';
 import { UnitTable } from './unit-table.js';
 
@@ -25,6 +26,13 @@ export class UnitMap {
     this.blocks = blocks;
     this.places = new UnitTable(layout.mappedUnits);
     this.contents = new UnitTable(layout.physicalUnits);
+  }
+
+  /** A drive that was never written has every unit where `order` says. */
+  fill(order: FillOrder): void {
+    this.places.fillWith(new FilledPlaces(order));
+    this.contents.fillWith(new FilledContents(order));
+    this.mappedCount = order.units;
   }
 
   /** Physical unit + 1, `unmappedUnit` or `lostUnit`. */

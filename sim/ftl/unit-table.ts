@@ -1,8 +1,15 @@
+import { assert } from '../../sdk/assert.js';
+
 const chunkBits = 18;
 const chunkEntries = 1 << chunkBits;
 const chunkMask = chunkEntries - 1;
 /** What no entry was ever set in. Nobody writes to it. */
 const untouched = new Int32Array(chunkEntries);
+
+/** What a table holds before anything is set in it. */
+export interface TableOrigin {
+  entryOf(index: number): number;
+}
 
 /**
  * A table of 32-bit integers that are 0 until they are set. Memory comes in chunks of 1 MiB with
@@ -10,6 +17,8 @@ const untouched = new Int32Array(chunkEntries);
  */
 export class UnitTable {
   readonly length: number;
+  /** What an entry is before it is set; null: 0. */
+  private origin: TableOrigin | null = null;
   /** Chunks that hold nothing are all the same one. */
   private readonly chunks: Int32Array[];
 
@@ -19,7 +28,15 @@ export class UnitTable {
   }
 
   get(index: number): number {
-    return this.chunks[index >>> chunkBits]![index & chunkMask]!;
+    const chunk = this.chunks[index >>> chunkBits]!;
+    if (chunk === untouched && this.origin !== null) return this.origin.entryOf(index);
+    return chunk[index & chunkMask]!;
+  }
+
+  /** Entries that are not set are what `origin` says. Nothing may be set yet. */
+  fillWith(origin: TableOrigin): void {
+    assert(this.bytes === 0, 'a table that is used is not filled');
+    this.origin = origin;
   }
 
   set(index: number, value: number): void {
@@ -30,6 +47,7 @@ export class UnitTable {
 
   /** The next index, from `index` on, in a chunk that was ever set; `length` when there is none. */
   skipUntouched(index: number): number {
+    if (this.origin !== null) return Math.min(index, this.length);
     let at = index;
     while (at < this.length && this.chunks[at >>> chunkBits] === untouched) {
       at = ((at >>> chunkBits) + 1) * chunkEntries;
@@ -38,6 +56,7 @@ export class UnitTable {
   }
 
   clear(): void {
+    this.origin = null;
     this.chunks.fill(untouched);
   }
 
@@ -51,6 +70,11 @@ export class UnitTable {
   private touch(number: number): Int32Array {
     const chunk = new Int32Array(chunkEntries);
     this.chunks[number] = chunk;
+    const { origin } = this;
+    if (origin === null) return chunk;
+    const first = number * chunkEntries;
+    const count = Math.min(chunkEntries, this.length - first);
+    for (let i = 0; i < count; i++) chunk[i] = origin.entryOf(first + i);
     return chunk;
   }
 }

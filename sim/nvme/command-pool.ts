@@ -1,10 +1,13 @@
 import { assert } from '../../sdk/assert.js';
 import { Command, FuseRole } from './command.js';
+import { CommandAudit } from './command-audit.js';
 import type { SubmissionQueue } from './submission-queue.js';
 
 /** Where a command is inside the controller. */
 export const CommandState = {
   free: 0,
+  /** It has just arrived, and nobody has seen it. */
+  fetched: 6,
   /** First half of a fused pair that waits for the second; its executor has not seen it. */
   held: 1,
   /** With its executor. */
@@ -29,6 +32,7 @@ export class CommandPool {
   readonly queues: (SubmissionQueue | null)[] = [];
   /** Events of the world that name the slot, by slot. */
   private readonly pendingEvents: Uint8Array;
+  readonly audit = new CommandAudit();
   private readonly free: Command[] = [];
   private readonly limit: number;
   private used = 0;
@@ -42,6 +46,15 @@ export class CommandPool {
   /** Slots that can be taken now. */
   get available(): number {
     return this.limit - this.used;
+  }
+
+  /** Commands that are inside now; what ended while an event names its slot is not. */
+  get held(): number {
+    let count = 0;
+    for (const { state } of this.commands) {
+      if (state !== CommandState.free && state !== CommandState.orphan) count++;
+    }
+    return count;
   }
 
   take(queue: SubmissionQueue): Command {

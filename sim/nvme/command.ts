@@ -113,6 +113,8 @@ export class Command {
   fetchedNs = 0;
   /** The firmware has it: `begin` runs. */
   decodedNs = 0;
+  /** The firmware has followed the data pointer. */
+  preparedNs = 0;
   /** First `delay` started (after its data arrived, for a write), last one ended. */
   mediaStartNs = 0;
   mediaEndNs = 0;
@@ -122,6 +124,15 @@ export class Command {
   postedNs = 0;
   /** The interrupt for it was sent; 0 when none was, or a coalesced one came later. */
   interruptNs = 0;
+
+  /** From the media model: 0, or the status that the command ends with. */
+  mediaStatus = 0;
+  // What the media time of the part of the command that ended last consists of, in ns.
+  bufferNs = 0;
+  mapNs = 0;
+  queueNs = 0;
+  arrayNs = 0;
+  transferNs = 0;
 
   /** Bytes moved by DMA and not yet charged to the link; the controller's own. */
   pendingToHostBytes = 0;

@@ -1,3 +1,4 @@
+import type { PowerStateFacts } from './admin/power-states.js';
 import { ErrorLog, type ErrorReport } from './error-log.js';
 import type { Namespace } from './namespace.js';
 import { Streams } from './streams.js';
@@ -34,6 +35,8 @@ export class ControllerRecord {
   wasEnabled = false;
   /** Virtual time from which on a power cut is safe: a shutdown has been completed. */
   safeFromNs = Number.POSITIVE_INFINITY;
+  /** The power state that the controller is in: set by the admin command set. */
+  powerState: (() => PowerStateFacts | null) | null = null;
   listener: ControllerListener | null = null;
   /** End the I/O commands to a namespace with a status: set by the I/O command set. */
   abortIo: ((namespace: Namespace, status: number) => void) | null = null;

@@ -14,6 +14,7 @@ import type { Profile } from '../profiles/profile.js';
 import type { World } from '../world.js';
 import { Arbiter } from './arbiter.js';
 import { ControllerMemoryBuffer } from './cmb.js';
+import type { CommandAudit } from './command-audit.js';
 import type { CommandJudge } from './command-fault.js';
 import { CommandPool } from './command-pool.js';
 import { ControllerCore } from './controller-core.js';
@@ -22,6 +23,7 @@ import { Dma } from './dma.js';
 import { Doorbells } from './doorbells.js';
 import type { AdminExecutor, ControllerServices, Executor } from './executor.js';
 import { Fetcher } from './fetcher.js';
+import { type FirmwareTiming, FixedFirmware } from './firmware-timing.js';
 import { InterruptSource } from './interrupt-source.js';
 import { type CommandObserver, Poster } from './poster.js';
 import { Queues, type QueueWatcher } from './queues.js';
@@ -37,6 +39,8 @@ export interface ControllerOptions {
   readonly checker: Checker;
   readonly profile: Profile;
   readonly controllerId: number;
+  /** Software that controllers share; times of the profile, of its own, when left out. */
+  readonly firmware?: FirmwareTiming;
   /** NSSR was written: reset every controller of the subsystem with `subsystemReset`. */
   readonly onSubsystemReset?: () => void;
 }
@@ -71,6 +75,7 @@ export class Controller implements Endpoint {
   private readonly fetcher: Fetcher;
   private readonly poster: Poster;
   private readonly core: ControllerCore;
+  private readonly pool: CommandPool;
   private readonly onSubsystemReset: () => void;
   private admin: AdminExecutor | null = null;
   private life: Life = 'off';
@@ -109,17 +114,17 @@ export class Controller implements Endpoint {
     const queues = this.queues;
     const arbiter = new Arbiter(shape.queuePairs + 1);
     const shadow = new ShadowDoorbells(dma, strideBytes);
-    const interrupts = new InterruptSource(world, link);
     const dataPointer = new DataPointer(dma, checker, shape.hasSgl);
     const doorbells = new Doorbells({ world, checker, queues, arbiter, shadow, strideBytes });
-    const { firmware } = profile;
-    const { fetchNs } = firmware;
-    const fetcher = new Fetcher({ world, link, pool, dma, arbiter, doorbells, fetchNs });
+    const firmware = options.firmware ?? new FixedFirmware(profile.firmware);
+    const interrupts = new InterruptSource(world, link, firmware);
+    const fetcher = new Fetcher({ world, link, pool, dma, arbiter, doorbells, firmware });
     const poster = new Poster({ world, link, pool, dma, doorbells, interrupts });
     const stages = { world, link, checker, pool, dma, dataPointer, fetcher, poster, firmware };
     this.core = new ControllerCore({ ...stages, queues, arbiter, doorbells, shadow, interrupts });
     this.core.onFatal = () => this.fail();
     this.services = this.core;
+    this.pool = pool;
     this.arbiter = arbiter;
     this.shadow = shadow;
     this.interrupts = interrupts;
@@ -151,6 +156,16 @@ export class Controller implements Endpoint {
   /** Completion entries posted since the card was made. */
   get completedCount(): number {
     return this.poster.postedCount;
+  }
+
+  /** Commands fetched, completed and dropped, and whether they add up. */
+  get audit(): CommandAudit {
+    return this.pool.audit;
+  }
+
+  /** What does not add up of the commands so far, in words. */
+  auditViolations(): string[] {
+    return this.pool.audit.violations(this.world.nowNs, this.pool.held);
   }
 
   /** Sees every command when its completion entry is in host memory; null turns it off. */

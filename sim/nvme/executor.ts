@@ -33,6 +33,8 @@ export interface ControllerError {
 export interface AdminExecutor extends Executor {
   /** Report an asynchronous event now, or when a request for it arrives. */
   postEvent(type: number, information: number, logPage: number): void;
+  /** The firmware has failed an assertion: keep what it knew for whoever reads the telemetry. */
+  crashed(code: number): void;
   /** The controller itself found an error, for the error log; status 0 ended no command. */
   logError(error: ControllerError): void;
   /** The firmware has stopped by itself: what it knows goes to the telemetry log first. */
@@ -96,6 +98,16 @@ export interface CommandServices {
   complete(command: Command, status: number, dw0?: number, dw1?: number): void;
   /** Call `finish` after `ns`, an integer from 0 on; DMA so far is charged to the link first. */
   delay(command: Command, ns: number): void;
+
+  /** DMA so far is charged to the link. @returns when it is over and the firmware is ready */
+  prepare(command: Command): number;
+  /**
+   * The command waits for something else than time: `resume` follows exactly once, also when the
+   * command has ended meanwhile.
+   */
+  hold(command: Command, mediaStartNs: number): void;
+  /** What a held command waited for has come: `finish` runs now, unless the command has ended. */
+  resume(command: Command): void;
 
   /**
    * Find the `length` bytes of the command's data (interleaved metadata included) through PRP or

@@ -3,9 +3,10 @@ import type { HostLink } from '../pcie/endpoint.js';
 import type { World } from '../world.js';
 import type { Arbiter } from './arbiter.js';
 import type { Command } from './command.js';
-import type { CommandPool } from './command-pool.js';
+import { type CommandPool, CommandState } from './command-pool.js';
 import type { Dma } from './dma.js';
 import type { Doorbells } from './doorbells.js';
+import type { FirmwareTiming } from './firmware-timing.js';
 import type { SubmissionQueue } from './submission-queue.js';
 
 /** The queue itself is accessed, for no command of it. */
@@ -29,8 +30,7 @@ export interface FetcherParts {
   readonly dma: Dma;
   readonly arbiter: Arbiter;
   readonly doorbells: Doorbells;
-  /** Doorbell to the start of the fetch. */
-  readonly fetchNs: number;
+  readonly firmware: FirmwareTiming;
 }
 
 /**
@@ -40,15 +40,13 @@ export interface FetcherParts {
  */
 export class Fetcher {
   listener: FetchListener | null = null;
-  /** When the firmware can take one more command; the decoder moves it on. */
-  firmwareFreeNs = 0;
   private readonly world: World;
   private readonly link: HostLink;
   private readonly pool: CommandPool;
   private readonly dma: Dma;
   private readonly arbiter: Arbiter;
   private readonly doorbells: Doorbells;
-  private readonly fetchNs: number;
+  private readonly firmware: FirmwareTiming;
   private readonly onArrival: number;
   private readonly onTurn: number;
   private isRunning = false;
@@ -69,14 +67,14 @@ export class Fetcher {
     this.dma = parts.dma;
     this.arbiter = parts.arbiter;
     this.doorbells = parts.doorbells;
-    this.fetchNs = parts.fetchNs;
+    this.firmware = parts.firmware;
     this.onArrival = parts.world.register((epoch) => this.arrived(epoch));
     this.onTurn = parts.world.register((epoch) => this.turn(epoch));
   }
 
   start(): void {
     this.isRunning = true;
-    this.firmwareFreeNs = this.world.nowNs;
+    this.firmware.start(this.world.nowNs);
   }
 
   /** Nothing of what is under way arrives any more. */
@@ -106,7 +104,7 @@ export class Fetcher {
     this.queue = queue;
     this.count = count;
     this.isBusy = true;
-    let delayNs = this.fetchNs;
+    let delayNs = this.firmware.fetch(this.world.nowNs);
     if (!this.dma.hasBuffer || !this.dma.isLocal(queue.memory.at(queue.head), commandBytes)) {
       delayNs += this.link.reserveRead(count * commandBytes);
     }
@@ -128,7 +126,7 @@ export class Fetcher {
     this.queue = null;
     if (!queue.isDeleted && !this.take(queue, epoch)) return;
     this.isBusy = false;
-    const spareNs = this.firmwareFreeNs - this.world.nowNs - this.lastFetchNs;
+    const spareNs = this.firmware.freeAtNs - this.world.nowNs - this.lastFetchNs;
     if (spareNs <= 0) {
       this.kick();
       return;
@@ -152,6 +150,8 @@ export class Fetcher {
       queue.inFlight++;
       command.doorbellNs = queue.publishedNs[index]!;
       command.fetchedNs = this.world.nowNs;
+      command.state = CommandState.fetched;
+      this.pool.audit.enter(command.fetchedNs);
       command.isAborted = queue.takeAborted(index);
       this.listener!.fetched(command, queue);
       if (epoch !== this.epoch) return false;

@@ -1,6 +1,7 @@
 import { CriticalWarning } from '../../sdk/spec/nvme/logs.js';
 import { secondNs } from '../../sdk/units.js';
 import type { World } from '../world.js';
+import type { MediaWear } from './io/media-model.js';
 
 /** Composite temperature limits in kelvin: a card without a heat sink. */
 export const warningKelvin = 343; // guess: 70 degrees Celsius
@@ -25,9 +26,10 @@ export class Health {
   mediaErrors = 0;
   powerCycles = 1;
   unsafeShutdowns = 0;
-  sparePercent = 100;
   /** Critical warnings that do not come from temperature or spare. */
   otherWarnings = 0;
+  /** 0 none, 1 light, 2 heavy: what a host's thermal management asks for. */
+  managedThrottle = 0;
   /** End of the last command: the start of the time without work. */
   lastActiveNs: number;
   private readonly world: World;
@@ -42,10 +44,16 @@ export class Health {
   private warningTotalNs = 0;
   private criticalTotalNs = 0;
   private listener: (() => void) | null = null;
+  private spareLimit = 100;
+  private readonly wear: () => MediaWear | null;
 
-  /** @param capacityBytes  of all media together */
-  constructor(world: World, capacityBytes: number) {
+  /**
+   * @param capacityBytes  of all media together
+   * @param wear  what the media know themselves; null when they do not wear
+   */
+  constructor(world: World, capacityBytes: number, wear: () => MediaWear | null = () => null) {
     this.world = world;
+    this.wear = wear;
     this.enduranceBytes = capacityBytes * rewritesInLife;
     this.poweredOnNs = world.nowNs;
     this.lastActiveNs = world.nowNs;
@@ -85,17 +93,38 @@ export class Health {
     this.lastActiveNs = nowNs;
   }
 
+  get commandsInFlight(): number {
+    return this.busy;
+  }
+
   get isBusy(): boolean {
     return this.busy > 0;
   }
 
   /** Of the life that the maker promises; it goes on beyond 100 and stops at 255. */
   get usedPercent(): number {
+    const known = this.wear();
+    if (known !== null) return Math.min(255, Math.floor(known.usedPercent));
     return Math.min(255, Math.floor((100 * this.writtenBytes) / this.enduranceBytes));
+  }
+
+  get sparePercent(): number {
+    return Math.min(this.spareLimit, Math.floor(this.wear()?.sparePercent ?? 100));
+  }
+
+  /** Written to the media, by whomever. */
+  get mediaWrittenBytes(): number {
+    return this.wear()?.mediaWrittenBytes ?? this.writtenBytes;
   }
 
   get temperatureKelvin(): number {
     return this.kelvin;
+  }
+
+  /** Level of throttling: the host's, or by the card's own limits. */
+  throttleLevel(limits: { readonly lightKelvin: number; readonly heavyKelvin: number }): number {
+    const own = this.kelvin >= limits.heavyKelvin ? 2 : this.kelvin >= limits.lightKelvin ? 1 : 0;
+    return Math.max(own, this.managedThrottle);
   }
 
   /** The heat is the environment's: a rig sets it. */
@@ -105,8 +134,18 @@ export class Health {
     this.listener?.();
   }
 
+  /** Thermal limits have changed, the temperature has not. */
+  throttleChanged(): void {
+    this.listener?.();
+  }
+
   setSpare(percent: number): void {
-    this.sparePercent = percent;
+    this.spareLimit = percent;
+    this.listener?.();
+  }
+
+  /** The media are not what they were. */
+  wearChanged(): void {
     this.listener?.();
   }
 
@@ -123,7 +162,8 @@ export class Health {
   /** Critical warning bits that hold for every controller; temperature thresholds are theirs. */
   get commonWarnings(): number {
     const spare = this.sparePercent < spareThresholdPercent ? CriticalWarning.spare : 0;
-    return this.otherWarnings | spare;
+    const readOnly = this.wear()?.isReadOnly === true ? CriticalWarning.readOnly : 0;
+    return this.otherWarnings | spare | readOnly;
   }
 
   get busyMinutes(): number {

@@ -1,6 +1,7 @@
 import type { HostLink } from '../pcie/endpoint.js';
 import type { World } from '../world.js';
 import type { InterruptCoalescing } from './executor.js';
+import type { FirmwareTiming } from './firmware-timing.js';
 
 /**
  * When the vector of a completion queue fires. Without coalescing: at each entry. With it: at the
@@ -11,7 +12,11 @@ import type { InterruptCoalescing } from './executor.js';
 export class InterruptSource {
   private readonly world: World;
   private readonly link: HostLink;
+  private readonly firmware: FirmwareTiming;
   private readonly onTimer: number;
+  private readonly onSend: number;
+  /** Counts resets: a message of before one is not sent. */
+  private epoch = 0;
   private threshold = 1;
   private timeNs = 0;
   private readonly isExempt: Uint8Array;
@@ -24,9 +29,11 @@ export class InterruptSource {
   private maskBits = 0;
   private heldBits = 0;
 
-  constructor(world: World, link: HostLink) {
+  constructor(world: World, link: HostLink, firmware: FirmwareTiming) {
     this.world = world;
     this.link = link;
+    this.firmware = firmware;
+    this.onSend = world.register((argument) => this.send(argument));
     this.onTimer = world.register((vector) => this.timeOver(vector));
     this.isExempt = new Uint8Array(link.vectorCount);
     this.waiting = new Int32Array(link.vectorCount);
@@ -36,6 +43,7 @@ export class InterruptSource {
 
   /** Controller reset: nothing waits, nothing is masked, features are at their defaults. */
   reset(): void {
+    this.epoch = (this.epoch + 1) % epochs;
     this.threshold = 1;
     this.timeNs = 0;
     this.isExempt.fill(0);
@@ -113,9 +121,20 @@ export class InterruptSource {
       this.heldBits |= 1 << vector;
       return;
     }
-    this.link.raise(vector);
+    const waitNs = this.firmware.interrupt(this.world.nowNs);
+    if (waitNs === 0) this.link.raise(vector);
+    else this.world.schedule(waitNs, this.onSend, this.epoch * vectorLimit + vector);
+  }
+
+  private send(argument: number): void {
+    const vector = argument % vectorLimit;
+    if (Math.floor(argument / vectorLimit) === this.epoch) this.link.raise(vector);
   }
 }
+
+/** Vector numbers of MSI-X, and resets that are told apart: both fit in a positive argument. */
+const vectorLimit = 2048;
+const epochs = 2 ** 20;
 
 /** INTMS has a bit for each of so many vectors. */
 const maskedVectors = 32;

@@ -3,7 +3,6 @@ import { Fuse, Psdt, Sqe } from '../../sdk/spec/nvme/command.js';
 import { doNotRetry, Status, withMore } from '../../sdk/spec/nvme/status.js';
 import type { Checker } from '../checker.js';
 import type { HostLink } from '../pcie/endpoint.js';
-import type { FirmwareProfile } from '../profiles/profile.js';
 import type { World } from '../world.js';
 import type { Command } from './command.js';
 import { CommandFault, type CommandJudge } from './command-fault.js';
@@ -12,6 +11,7 @@ import type { DataPointer } from './data-pointer.js';
 import type { Dma } from './dma.js';
 import type { AdminExecutor, CommandServices, Executor } from './executor.js';
 import type { Fetcher, FetchListener } from './fetcher.js';
+import type { FirmwareTiming } from './firmware-timing.js';
 import type { Poster } from './poster.js';
 import type { SubmissionQueue } from './submission-queue.js';
 
@@ -29,7 +29,7 @@ export interface PipelineParts {
   readonly dataPointer: DataPointer;
   readonly fetcher: Fetcher;
   readonly poster: Poster;
-  readonly firmware: FirmwareProfile;
+  readonly firmware: FirmwareTiming;
 }
 
 /**
@@ -38,8 +38,8 @@ export interface PipelineParts {
  *   fetched ─ decode ─ begin ─┬─ (delay ─ finish)* ─┬─ complete ─ data on the link ─ entry posted
  *                             └─────────────────────┘
  *
- * Decoding is one core: commands leave it one `decodeNs` after the other. `begin` runs when the
- * entry arrives; its effects in time are counted from `decodedNs`.
+ * The firmware says how long its stages take. `begin` runs when the entry arrives; its effects in
+ * time are counted from `preparedNs`: decoded, and the data pointer followed.
  */
 export class Pipeline implements CommandServices, FetchListener {
   onFatal: () => void = () => {};
@@ -55,7 +55,7 @@ export class Pipeline implements CommandServices, FetchListener {
   protected readonly dataPointer: DataPointer;
   protected readonly fetcher: Fetcher;
   protected readonly poster: Poster;
-  private readonly firmware: FirmwareProfile;
+  private readonly firmware: FirmwareTiming;
   private readonly onDelay: number;
 
   constructor(parts: PipelineParts) {
@@ -92,30 +92,48 @@ export class Pipeline implements CommandServices, FetchListener {
     command.status = status;
     command.dw0 = dw0;
     command.dw1 = dw1;
-    const readyNs = Math.max(nowNs, command.decodedNs);
+    const readyNs = Math.max(nowNs, command.preparedNs);
     if (command.mediaEndNs === 0) {
       command.mediaStartNs = readyNs;
       command.mediaEndNs = readyNs;
     }
     command.dataEndNs = Math.max(readyNs, nowNs + this.chargeLink(command));
-    const delayNs = this.firmware.completeNs + command.faultNs;
+    const delayNs = this.firmware.complete(nowNs) + command.faultNs;
     this.poster.send(command, command.dataEndNs - nowNs + delayNs);
   }
 
   delay(command: Command, ns: number): void {
     assert(command.state === state.executing, 'a command waits for one thing at a time');
-    const nowNs = this.world.nowNs;
-    const startNs = Math.max(nowNs + this.chargeLink(command), command.decodedNs);
+    const startNs = this.prepare(command);
     if (command.mediaStartNs === 0) command.mediaStartNs = startNs;
     command.state = state.delayed;
     this.pool.expectEvent(command.slot);
-    this.world.schedule(startNs - nowNs + ns, this.onDelay, command.slot);
+    this.world.schedule(startNs - this.world.nowNs + ns, this.onDelay, command.slot);
+  }
+
+  prepare(command: Command): number {
+    const { nowNs } = this.world;
+    return Math.max(nowNs + this.chargeLink(command), command.preparedNs);
+  }
+
+  hold(command: Command, mediaStartNs: number): void {
+    assert(command.state === state.executing, 'a command waits for one thing at a time');
+    if (command.mediaStartNs === 0) command.mediaStartNs = mediaStartNs;
+    command.state = state.delayed;
+    this.pool.expectEvent(command.slot);
+  }
+
+  resume(command: Command): void {
+    this.delayOver(command.slot);
   }
 
   mapData(command: Command, length: number): number {
     this.dma.name(command.queueId, command.cid);
     if (command.fault !== 0 && this.isFetchLost(command, length)) return Status.dataTransferError;
-    return this.dataPointer.map(command, length);
+    const status = this.dataPointer.map(command, length);
+    const startNs = Math.max(this.world.nowNs, command.preparedNs);
+    command.preparedNs = this.firmware.walk(startNs, Math.ceil(length / this.memoryPageBytes));
+    return status;
   }
 
   mapMetadata(command: Command, length: number): number {
@@ -210,6 +228,7 @@ export class Pipeline implements CommandServices, FetchListener {
       if (command.state === state.free || command.state === state.orphan) continue;
       command.partner = null;
       command.next = null;
+      this.pool.audit.drop(command.fetchedNs, this.world.nowNs);
       this.pool.release(command);
     }
   }
@@ -238,11 +257,8 @@ export class Pipeline implements CommandServices, FetchListener {
 
   private decode(command: Command, queue: SubmissionQueue): void {
     const words = command.words;
-    const nowNs = command.fetchedNs;
-    const fetcher = this.fetcher;
-    const startNs = Math.max(fetcher.firmwareFreeNs, nowNs);
-    fetcher.firmwareFreeNs = startNs + this.firmware.decodeNs;
-    command.decodedNs = fetcher.firmwareFreeNs;
+    command.decodedNs = this.firmware.decode(command.fetchedNs);
+    command.preparedNs = command.decodedNs;
     command.queueId = queue.queueId;
     command.cid = sqe.cid.get(words, 0);
     command.opcode = sqe.opc.get(words, 0);
@@ -256,6 +272,12 @@ export class Pipeline implements CommandServices, FetchListener {
     command.mediaStartNs = 0;
     command.mediaEndNs = 0;
     command.interruptNs = 0;
+    command.mediaStatus = 0;
+    command.bufferNs = 0;
+    command.mapNs = 0;
+    command.queueNs = 0;
+    command.arrayNs = 0;
+    command.transferNs = 0;
     command.pendingToHostBytes = 0;
     command.pendingFromHostBytes = 0;
     command.data.clear();

@@ -4,10 +4,12 @@ import { Status } from '../../sdk/spec/nvme/status.js';
 import { GiB } from '../../sdk/units.js';
 import type { NamespaceProfile, Profile } from '../profiles/profile.js';
 import type { World } from '../world.js';
+import type { PowerStateFacts } from './admin/power-states.js';
+import type { CardInside } from './card-inside.js';
 import { ControllerRecord } from './controller-record.js';
 import { FirmwareSlots, ResetStrength } from './firmware-slots.js';
 import { Health } from './health.js';
-import { MediaTiming } from './io/media-timing.js';
+import type { MediaModel } from './io/media-model.js';
 import type { Medium } from './medium.js';
 import {
   type AtomicUnits,
@@ -21,6 +23,8 @@ import { SecondaryControllers } from './secondary-controllers.js';
 export interface SubsystemOptions {
   readonly world: World;
   readonly profile: Profile;
+  /** Behind all controllers. */
+  readonly inside: CardInside;
   /** Makes the blocks of a namespace. */
   readonly medium: (nsid: number) => Medium;
   /** CNTLID of the primary controller; 0 when left out. */
@@ -53,9 +57,10 @@ export class Subsystem implements SanitizeTarget {
   readonly sanitizer: Sanitizer;
   readonly secondaries: SecondaryControllers;
   /** The media serve all controllers: what one asks for keeps the others waiting. */
-  readonly timing: MediaTiming;
+  readonly media: MediaModel;
   /** 0, or the status of every command that would touch the media: sanitize runs or has failed. */
   mediaStatus = 0;
+  private readonly inside: CardInside;
   private readonly medium: (nsid: number) => Medium;
   private readonly byNsid = new Map<number, Namespace>();
   private readonly records = new Map<number, ControllerRecord>();
@@ -71,9 +76,14 @@ export class Subsystem implements SanitizeTarget {
     this.world = world;
     this.profile = profile;
     this.medium = options.medium;
-    this.timing = new MediaTiming(profile.media, world.prng('media'));
-    this.health = new Health(world, profile.subsystem.capacityBytes);
-    this.health.onChange(() => this.tell((listener) => listener.healthChanged()));
+    this.inside = options.inside;
+    this.media = options.inside.media;
+    this.health = new Health(world, profile.subsystem.capacityBytes, () => this.media.wear());
+    this.health.onChange(() => {
+      this.inside.paceChanged();
+      this.tell((listener) => listener.healthChanged());
+    });
+    this.inside.onWear = () => this.health.wearChanged();
     const { firmwareSlots, virtualFunctions, queuePairs, vectors } = profile.controller;
     this.firmware = new FirmwareSlots(firmwareSlots, profile.identity.firmwareRevision);
     const gigabytes = profile.subsystem.capacityBytes / GiB;
@@ -184,6 +194,7 @@ export class Subsystem implements SanitizeTarget {
     this.madeNamespaces++;
     namespace.reservations.listen((host, notice) => this.tellHost(host, nsid, notice));
     this.byNsid.set(nsid, namespace);
+    this.media.place(namespace);
     return namespace;
   }
 
@@ -202,6 +213,7 @@ export class Subsystem implements SanitizeTarget {
   delete(namespace: Namespace): void {
     const attached = [...namespace.attached];
     namespace.attached.clear();
+    this.media.remove(namespace);
     namespace.erase();
     namespace.medium.close();
     namespace.reservations.listen(null);
@@ -231,6 +243,12 @@ export class Subsystem implements SanitizeTarget {
   beginFormat(namespace: Namespace, ns: number): void {
     namespace.isReady = false;
     this.formats.set(namespace.nsid, { startNs: this.world.nowNs, ns });
+  }
+
+  /** The time of a format is over: its blocks are forgotten, and it has another format. */
+  formatted(namespace: Namespace, format: NamespaceFormat): void {
+    this.media.forget(namespace);
+    namespace.format(format);
   }
 
   endFormat(namespace: Namespace): void {
@@ -272,6 +290,7 @@ export class Subsystem implements SanitizeTarget {
     }
     this.tell((listener) => listener.sanitizeStarted());
     for (const namespace of this.byNsid.values()) namespace.erase();
+    this.media.eraseAll();
   }
 
   /** Global Data Erased: no user data was written since sanitize has succeeded. */
@@ -294,6 +313,22 @@ export class Subsystem implements SanitizeTarget {
     else this.mediaStatus = this.sanitizer.hasFailed ? Status.sanitizeFailed : 0;
   }
 
+  // Behind the controllers.
+
+  /** The host, or the card's thermal management, asks for another pace. */
+  paceChanged(): void {
+    this.inside.paceChanged();
+  }
+
+  insideFacts(): Readonly<Record<string, number | string>> {
+    return this.inside.facts();
+  }
+
+  /** The power state of the primary controller, which is the card's. */
+  powerState(): PowerStateFacts | null {
+    return this.records.get(this.secondaries.primaryId)?.powerState?.() ?? null;
+  }
+
   // Power and resets of the whole subsystem.
 
   /** Power goes away now; call it after the controllers have been reset. */
@@ -307,13 +342,14 @@ export class Subsystem implements SanitizeTarget {
     }
     for (const namespace of this.byNsid.values()) namespace.medium.cutPower();
     this.health.powerLost(wasClean);
-    this.timing.clear();
+    this.media.powerLost();
     this.sanitizer.powerLost();
     this.tell((listener) => listener.powerLost());
   }
 
   powerRestored(): void {
     this.firmware.reset(ResetStrength.conventional);
+    this.media.powerRestored();
     this.health.powerRestored();
     this.sanitizer.powerRestored();
     for (const namespace of this.byNsid.values()) namespace.powerOn();

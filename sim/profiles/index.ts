@@ -1,11 +1,29 @@
 import { ErrorCode, UltimaError } from '../../sdk/errors.js';
+import { samsung970pro } from './970pro.js';
+import { samsung983zet } from './983zet.js';
+import { micron9100 } from './9100max.js';
+import { p3700 } from './p3700.js';
+import { p4800x } from './p4800x.js';
 import type { Profile } from './profile.js';
-import { checkProfile } from './rules.js';
+import { checkProfile, isProfile } from './rules.js';
 import { simple } from './simple.js';
+import { tlcEnterprise } from './tlc-enterprise.js';
 import { ultimaG2, ultimaG2Large } from './ultima-g2.js';
+import { znand } from './znand.js';
 
 /** The profiles that ship. */
-export const profiles: readonly Profile[] = [simple, ultimaG2, ultimaG2Large];
+export const profiles: readonly Profile[] = [
+  simple,
+  ultimaG2,
+  ultimaG2Large,
+  p4800x,
+  p3700,
+  micron9100,
+  samsung970pro,
+  samsung983zet,
+  znand,
+  tlcEnterprise,
+];
 
 /** @throws UltimaError PROFILE_UNKNOWN that lists the known ones */
 export function findProfile(name: string): Profile {
@@ -19,12 +37,13 @@ export function findProfile(name: string): Profile {
   );
 }
 
-/** The changes to a profile, one group deep: `{ media: { readNs: 5_000 } }`. */
-export type ProfileChanges = {
-  readonly [K in keyof Profile]?: Profile[K] extends string | readonly unknown[]
-    ? Profile[K]
-    : Partial<Profile[K]>;
-};
+/** Any part of a group; a list is given whole, and null takes a group away. */
+export type Changes<T> = T extends string | number | boolean | null | readonly unknown[]
+  ? T
+  : { readonly [K in keyof T]?: Changes<T[K]> };
+
+/** The changes to a profile: `{ media: { readNs: 5_000 } }`. */
+export type ProfileChanges = Changes<Profile>;
 
 /**
  * A profile of one's own: a known one with changes.
@@ -32,18 +51,20 @@ export type ProfileChanges = {
  * @throws UltimaError PROFILE_INVALID
  */
 export function defineProfile(base: Profile, changes: ProfileChanges): Profile {
-  return checkProfile({
-    name: changes.name ?? base.name,
-    summary: changes.summary ?? base.summary,
-    identity: { ...base.identity, ...changes.identity },
-    link: { ...base.link, ...changes.link },
-    host: { ...base.host, ...changes.host },
-    controller: { ...base.controller, ...changes.controller },
-    firmware: { ...base.firmware, ...changes.firmware },
-    media: { ...base.media, ...changes.media },
-    cache: { ...base.cache, ...changes.cache },
-    subsystem: { ...base.subsystem, ...changes.subsystem },
-    lbaFormats: changes.lbaFormats ?? base.lbaFormats,
-    namespaces: changes.namespaces ?? base.namespaces,
-  });
+  const merged = merge(base, changes);
+  return isProfile(merged) ? checkProfile(merged) : base;
+}
+
+/** Groups field by field, everything else as it is. */
+function merge(base: unknown, changes: unknown): unknown {
+  if (!isGroup(base) || !isGroup(changes)) return changes;
+  const merged: Record<string, unknown> = { ...base };
+  for (const [key, value] of Object.entries(changes)) {
+    if (value !== undefined) merged[key] = merge(merged[key], value);
+  }
+  return merged;
+}
+
+function isGroup(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -1,3 +1,5 @@
+import type { InsideProfile } from './inside.js';
+
 /**
  * What a simulated card is, as plain data. Every number of a profile carries its source or
  * `// guess`; `rules.ts` says which values are possible. A field exists when some model reads it.
@@ -10,7 +12,9 @@ export interface Profile {
   readonly host: HostProfile;
   readonly controller: ControllerProfile;
   readonly firmware: FirmwareProfile;
-  readonly media: MediaProfile;
+  /** Fixed service times instead of an inside; one of the two is null. */
+  readonly media: MediaProfile | null;
+  readonly inside: InsideProfile | null;
   readonly cache: CacheProfile;
   readonly subsystem: SubsystemProfile;
   /** Formats that a namespace can have; the first is index 0. */
@@ -128,7 +132,7 @@ export interface FirmwareProfile {
   readonly selfTestExtendedNs: number;
 }
 
-/** Fixed service times: the first medium; the inside of the card replaces it. */
+/** Fixed service times: for tests of behaviour and of speed. */
 export interface MediaProfile {
   /** Commands that the media serves at one time; more wait in line. */
   readonly parallelUnits: number;

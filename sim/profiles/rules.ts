@@ -1,65 +1,19 @@
-import { ErrorCode, UltimaError } from '../../sdk/errors.js';
-import { GiB, KiB, MiB, secondNs, TiB } from '../../sdk/units.js';
-import type { LbaFormatProfile, NamespaceProfile, Profile } from './profile.js';
+import { GiB, KiB, MiB, TiB } from '../../sdk/units.js';
+import { checkInside, insideRules } from './inside-rules.js';
+import type { LbaFormatProfile, MediaProfile, NamespaceProfile, Profile } from './profile.js';
 
-interface NumberRule {
-  readonly kind: 'number';
-  readonly min: number;
-  readonly max: number;
-  readonly isPowerOfTwo: boolean;
-}
-interface TextRule {
-  readonly kind: 'text';
-  readonly min: number;
-  readonly max: number;
-}
-interface FlagRule {
-  readonly kind: 'flag';
-}
-interface ListRule {
-  readonly kind: 'list';
-  readonly min: number;
-  readonly max: number;
-  readonly item: GroupRule;
-}
-interface GroupRule {
-  readonly [field: string]: Rule;
-}
-type Leaf = NumberRule | TextRule | FlagRule | ListRule;
-type Rule = Leaf | GroupRule;
-
-/** The rule that a field of this type must have: a new field without a rule does not compile. */
-type RuleOf<T> = T extends number
-  ? NumberRule
-  : T extends string
-    ? TextRule
-    : T extends boolean
-      ? FlagRule
-      : T extends readonly unknown[]
-        ? ListRule
-        : { readonly [K in keyof T]: RuleOf<T[K]> };
-
-const integer = (min: number, max: number): NumberRule => ({
-  kind: 'number',
-  min,
-  max,
-  isPowerOfTwo: false,
-});
-const powerOfTwo = (min: number, max: number): NumberRule => ({
-  kind: 'number',
-  min,
-  max,
-  isPowerOfTwo: true,
-});
-const text = (min: number, max: number): TextRule => ({ kind: 'text', min, max });
-const list = (min: number, max: number, item: GroupRule): ListRule => ({
-  kind: 'list',
-  min,
-  max,
-  item,
-});
-const flag: FlagRule = { kind: 'flag' };
-const timeNs = integer(0, 1000 * secondNs);
+import {
+  check,
+  flag,
+  integer,
+  list,
+  optional,
+  powerOfTwo,
+  type RuleOf,
+  refuse,
+  text,
+  timeNs,
+} from './rule.js';
 
 const lbaFormatRules = {
   dataBytes: powerOfTwo(512, 64 * KiB),
@@ -74,6 +28,18 @@ const namespaceRules = {
   isMetadataExtended: flag,
   isShared: flag,
 } satisfies RuleOf<NamespaceProfile>;
+
+const mediaRules = {
+  parallelUnits: integer(1, 65_536),
+  readNs: timeNs,
+  readNextNs: timeNs,
+  writeNs: timeNs,
+  writeNextNs: timeNs,
+  flushNs: timeNs,
+  flushNextNs: timeNs,
+  trimNs: timeNs,
+  jitterPermille: integer(0, 500),
+} satisfies RuleOf<MediaProfile>;
 
 const profileRules = {
   name: text(1, 40),
@@ -139,17 +105,8 @@ const profileRules = {
     selfTestShortNs: timeNs,
     selfTestExtendedNs: timeNs,
   },
-  media: {
-    parallelUnits: integer(1, 65_536),
-    readNs: timeNs,
-    readNextNs: timeNs,
-    writeNs: timeNs,
-    writeNextNs: timeNs,
-    flushNs: timeNs,
-    flushNextNs: timeNs,
-    trimNs: timeNs,
-    jitterPermille: integer(0, 500),
-  },
+  media: optional(mediaRules),
+  inside: optional(insideRules),
   cache: { isVolatile: flag, bytes: integer(0, 64 * GiB) },
   subsystem: {
     maxNamespaces: integer(1, 65_536),
@@ -178,6 +135,11 @@ export function isProfile(value: unknown): value is Profile {
 export function checkProfile(profile: Profile): Profile {
   check(profile, profileRules, '');
   const { controller, subsystem, namespaces, lbaFormats } = profile;
+  if ((profile.media === null) === (profile.inside === null)) {
+    const both = profile.media === null ? 'null' : 'a group';
+    refuse('inside', both, 'null when media is a group, a group when media is null');
+  }
+  checkInside(profile);
   if (controller.pageBytesMax < controller.pageBytesMin) {
     refuse('controller.pageBytesMax', controller.pageBytesMax, 'at least pageBytesMin');
   }
@@ -208,61 +170,4 @@ function checkFormat(namespace: NamespaceProfile, format: LbaFormatProfile, plac
   if (namespace.protectionType !== 0 && format.metadataBytes < 8) {
     refuse(`${place}.protectionType`, namespace.protectionType, '0 without 8 bytes of metadata');
   }
-}
-
-function check(value: unknown, rule: Rule, place: string): void {
-  if (isLeaf(rule)) {
-    checkLeaf(value, rule, place);
-    return;
-  }
-  if (typeof value !== 'object' || value === null) refuse(place, value, 'a group of fields');
-  for (const key of Object.keys(value)) {
-    if (!Object.hasOwn(rule, key)) refuse(join(place, key), '', 'no such field');
-  }
-  for (const [key, inner] of Object.entries(rule)) {
-    const field: unknown = Reflect.get(value, key);
-    check(field, inner, join(place, key));
-  }
-}
-
-function checkLeaf(value: unknown, rule: Leaf, at: string): void {
-  if (rule.kind === 'flag') {
-    if (typeof value !== 'boolean') refuse(at, value, 'true or false');
-    return;
-  }
-  const range = `${rule.min}..${rule.max}`;
-  if (rule.kind === 'number') {
-    const isIn = Number.isSafeInteger(value) && Number(value) >= rule.min;
-    if (!isIn || Number(value) > rule.max) refuse(at, value, `an integer ${range}`);
-    if (rule.isPowerOfTwo && !Number.isInteger(Math.log2(Number(value)))) {
-      refuse(at, value, `a power of two ${range}`);
-    }
-  } else if (rule.kind === 'text') {
-    const isText = typeof value === 'string' && /^[\x20-\x7e]*$/.test(value);
-    if (!isText || value.length < rule.min || value.length > rule.max) {
-      refuse(at, value, `${range} ASCII characters`);
-    }
-  } else {
-    const isList = Array.isArray(value) && value.length >= rule.min && value.length <= rule.max;
-    if (!isList) refuse(at, '', `a list of ${range} items`);
-    value.forEach((item: unknown, index) => {
-      check(item, rule.item, `${at}[${index}]`);
-    });
-  }
-}
-
-function isLeaf(rule: Rule): rule is Leaf {
-  return typeof rule.kind === 'string';
-}
-
-function join(place: string, key: string): string {
-  return place === '' ? key : `${place}.${key}`;
-}
-
-function refuse(field: string, value: unknown, range: string): never {
-  throw new UltimaError(
-    ErrorCode.profileInvalid,
-    `profile field ${field} = ${String(value)}: must be ${range}`,
-    { field, value: String(value), range },
-  );
 }

@@ -75,6 +75,7 @@ export const simple: Profile = checkProfile({
     selfTestShortNs: 100_000_000, // guess
     selfTestExtendedNs: 1_000_000_000, // guess
   },
+  inside: null,
   media: {
     parallelUnits: 256, // guess: never the limit at depth 32
     readNs: 10_000, // guess

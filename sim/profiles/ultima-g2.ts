@@ -47,6 +47,7 @@ export const ultimaG2: Profile = checkProfile({
     adminNs: 50_000, // guess
     formatNsPerGiB: 20_000_000, // guess
   },
+  inside: null,
   media: {
     parallelUnits: 72, // guess: see above
     readNs: 70_000, // guess: TLC page read, firmware apart

@@ -65,7 +65,7 @@ test('an address changes the size, the format, the seed, the file and any field'
   );
   assert.is(profile.namespaces[0]!.bytes, 16 * GiB);
   assert.is(profile.namespaces[0]!.lbaFormat, 2);
-  assert.is(profile.media.readNs, 5);
+  assert.is(profile.media?.readNs, 5);
   assert.is(profile.cache.isVolatile, false);
   assert.is(seed, 42);
   assert.is(file, '/tmp/a b');

@@ -20,6 +20,7 @@ import { type AdminEntry, adminEntries } from './handlers.js';
 import { HealthWatch } from './health-watch.js';
 import { KeepAliveTimer } from './keep-alive-timer.js';
 import { PowerManager } from './power-manager.js';
+import { powerStates } from './power-states.js';
 import { reservedDwordSet } from './reserved-words.js';
 import { SelfTestOperation } from './self-test-operation.js';
 import { TelemetryData, TelemetryReason } from './telemetry-data.js';
@@ -64,7 +65,7 @@ export class AdminSet implements AdminExecutor, ControllerListener {
       features: new FeatureStore(),
       watch: new HealthWatch(world, health, events),
       keepAlive: new KeepAliveTimer(world, () => this.keepAliveExpired()),
-      power: new PowerManager(world, health),
+      power: this.powerManager(),
       timestamp: new Timestamp(world),
       selfTest: new SelfTestOperation(world, () => health.powerOnHours),
       telemetry: new TelemetryData(),
@@ -139,11 +140,12 @@ export class AdminSet implements AdminExecutor, ControllerListener {
 
   shutdown(): number {
     const { profile, world } = this.context;
-    let ns = profile.firmware.shutdownNs;
+    let dirtyPages = 0;
     for (const namespace of this.subsystem.namespaces) {
-      ns += namespace.medium.dirtyPages * profile.media.flushNextNs;
+      dirtyPages += namespace.medium.dirtyPages;
       namespace.medium.flush();
     }
+    const ns = profile.firmware.shutdownNs + this.subsystem.media.shutdownNs(dirtyPages);
     this.record.safeFromNs = world.nowNs + ns;
     return ns;
   }
@@ -152,16 +154,17 @@ export class AdminSet implements AdminExecutor, ControllerListener {
     for (const namespace of this.subsystem.namespaces) namespace.medium.flush();
   }
 
+  crashed(code: number): void {
+    const inFlight = this.subsystem.health.commandsInFlight;
+    this.captureTrouble(TelemetryReason.firmwareAssert, { 'assert-code': code, inFlight });
+  }
+
   postEvent(type: number, information: number, logPage: number): void {
     this.context.events.post(type, information, logPage);
   }
 
   logError(error: ControllerError): void {
     this.record.logError(error);
-  }
-
-  crashed(code: number): void {
-    this.captureTrouble(TelemetryReason.firmwareAssert, { 'assert-code': code });
   }
 
   // What the subsystem tells.
@@ -274,6 +277,13 @@ export class AdminSet implements AdminExecutor, ControllerListener {
     this.record.logError({ status: Status.keepAliveTimerExpired });
     this.captureTrouble(TelemetryReason.keepAliveExpired);
     this.context.services.failController();
+  }
+
+  private powerManager(): PowerManager {
+    const { world, health } = this.subsystem;
+    const power = new PowerManager(world, health, () => this.subsystem.paceChanged());
+    this.record.powerState = () => powerStates[power.stateNow()] ?? null;
+    return power;
   }
 
   private captureTrouble(reason: number, more: Readonly<Record<string, number>> = {}): void {

@@ -76,7 +76,7 @@ export function finishFormat(context: AdminContext, command: Command): number {
   context.formats.delete(command.slot);
   for (const namespace of pending.namespaces) {
     if (context.subsystem.namespace(namespace.nsid) !== namespace) continue;
-    namespace.format(pending.format);
+    context.subsystem.formatted(namespace, pending.format);
     context.subsystem.endFormat(namespace);
   }
   return 0;

@@ -65,6 +65,7 @@ export class HealthWatch {
     this.lightKelvin = lightKelvin;
     this.heavyKelvin = heavyKelvin;
     this.look();
+    this.health.throttleChanged();
   }
 
   /** The critical warning byte as this controller reports it. */
@@ -98,6 +99,7 @@ export class HealthWatch {
     if (level === 1) this.lightCount++;
     if (level === 2) this.heavyCount++;
     this.level = level;
+    this.health.managedThrottle = level;
   }
 
   get lightSeconds(): number {

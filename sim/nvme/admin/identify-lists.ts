@@ -43,7 +43,7 @@ export function writeNvmSets(context: AdminContext, words: Uint32Array, from: nu
   lists.NvmSetList.count.set(words, 0, 1);
   lists.NvmSetEntry.nvmsetid.set(words, at, onlyGroup);
   lists.NvmSetEntry.endgid.set(words, at, onlyGroup);
-  lists.NvmSetEntry.rr4kt.set(words, at, Math.ceil(profile.media.readNs / 100));
+  lists.NvmSetEntry.rr4kt.set(words, at, Math.ceil(subsystem.media.typicalReadNs / 100));
   lists.NvmSetEntry.tnvmsetcap.setCount(words, at, BigInt(profile.subsystem.capacityBytes));
   lists.NvmSetEntry.unvmsetcap.setCount(words, at, BigInt(subsystem.unallocatedBytes));
 }

@@ -120,7 +120,7 @@ export function enduranceGroupLog(context: AdminContext, command: Command): Uint
   E.used.set(words, 0, health.usedPercent);
   E.dataUnitsRead.setCount(words, 0, billions(health.readBytes));
   E.dataUnitsWritten.setCount(words, 0, billions(health.writtenBytes));
-  E.mediaUnitsWritten.setCount(words, 0, billions(health.writtenBytes));
+  E.mediaUnitsWritten.setCount(words, 0, billions(health.mediaWrittenBytes));
   E.hostReads.setCount(words, 0, BigInt(health.readCommands));
   E.hostWrites.setCount(words, 0, BigInt(health.writeCommands));
   E.mediaErrors.setCount(words, 0, BigInt(health.mediaErrors));

@@ -14,8 +14,10 @@ export class PowerManager {
   private table: Uint32Array | null = null;
   private readonly world: World;
   private readonly health: Health;
+  private readonly onChange: () => void;
 
-  constructor(world: World, health: Health) {
+  constructor(world: World, health: Health, onChange: () => void = () => {}) {
+    this.onChange = onChange;
     this.world = world;
     this.health = health;
   }
@@ -23,12 +25,14 @@ export class PowerManager {
   set(state: number): void {
     this.asked = state;
     this.askedNs = this.world.nowNs;
+    this.onChange();
   }
 
   /** @param table the transition table, null when transitions are off */
   setTransitions(table: Uint32Array | null): void {
     this.table = table;
     this.askedNs = this.world.nowNs;
+    this.onChange();
   }
 
   /** Where the controller has come by idling. A command ends a non-operational state. */

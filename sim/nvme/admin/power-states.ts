@@ -8,16 +8,29 @@ export interface PowerStateFacts {
   readonly exitUs: number;
   /** Rank among the states for throughput and latency, 0 best. */
   readonly rank: number;
+  /** Clock of the cores in permille of the nominal one. */
+  readonly clockPermille: number;
 }
 
 /** Power states of the card, most powerful first: a 25 W slot. */
 export const powerStates: readonly PowerStateFacts[] = [
-  { centiwatts: 2_500, isOperational: true, entryUs: 0, exitUs: 0, rank: 0 }, // guess
-  { centiwatts: 1_500, isOperational: true, entryUs: 0, exitUs: 0, rank: 1 }, // guess
-  { centiwatts: 1_000, isOperational: true, entryUs: 0, exitUs: 0, rank: 2 }, // guess
-  { centiwatts: 300, isOperational: false, entryUs: 1_000, exitUs: 2_000, rank: 3 }, // guess
-  { centiwatts: 50, isOperational: false, entryUs: 5_000, exitUs: 50_000, rank: 4 }, // guess
+  operational({ centiwatts: 2_500, rank: 0, clockPermille: 1000 }), // guess
+  operational({ centiwatts: 1_500, rank: 1, clockPermille: 700 }), // guess
+  operational({ centiwatts: 1_000, rank: 2, clockPermille: 400 }), // guess
+  asleep({ centiwatts: 300, rank: 3, entryUs: 1_000, exitUs: 2_000 }), // guess
+  asleep({ centiwatts: 50, rank: 4, entryUs: 5_000, exitUs: 50_000 }), // guess
 ];
+
+type Operational = Pick<PowerStateFacts, 'centiwatts' | 'rank' | 'clockPermille'>;
+
+function operational(facts: Operational): PowerStateFacts {
+  return { ...facts, isOperational: true, entryUs: 0, exitUs: 0 };
+}
+
+function asleep(facts: Omit<PowerStateFacts, 'isOperational' | 'clockPermille'>): PowerStateFacts {
+  // What wakes the card up runs at once at the full clock.
+  return { ...facts, isOperational: false, clockPermille: 1000 };
+}
 
 /** Write the descriptor of a state at dword `at`. */
 export function writePowerState(words: Uint32Array, at: number, state: PowerStateFacts): void {

@@ -18,5 +18,6 @@ export function telemetryFacts(context: AdminContext): Record<string, number | s
     errors: context.record.errors.count,
     'sanitize-status': sanitizer.status,
     'unallocated-bytes': context.subsystem.unallocatedBytes,
+    ...context.subsystem.insideFacts(),
   };
 }

@@ -28,11 +28,15 @@ export class CompareOperation implements Operation {
     const { work } = this.parts;
     const status = this.fetch(command, namespace);
     if (status !== 0) work.fail(command, status, command.scratch0);
-    else work.serve(command, work.timing.readNs(command.scratch1 * namespace.dataBytes));
+    else work.media.read(work.services, command, namespace, command.scratch0, command.scratch1);
   }
 
   finish(command: Command, namespace: Namespace): void {
     const { work } = this.parts;
+    if (command.mediaStatus !== 0) {
+      work.failMedia(command, command.mediaStatus, command.scratch0);
+      return;
+    }
     const status = this.compare(command, namespace);
     if (status === 0) {
       work.controller.health.countRead(command.scratch1 * namespace.dataBytes);

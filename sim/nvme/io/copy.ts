@@ -34,12 +34,18 @@ export class CopyOperation implements Operation {
       work.fail(command, status, command.scratch0);
       return;
     }
-    const bytes = command.scratch2 * namespace.dataBytes;
-    work.serve(command, work.timing.readNs(bytes) + work.timing.writeNs(bytes));
+    // The ranges are read as if they followed the first: their number is what costs.
+    const from = command.scratch1 === 0 ? 0 : rangeOf(command, 0).lba;
+    const { scratch0: lba, scratch2: count } = command;
+    work.media.update(work.services, command, namespace, from, lba, count);
   }
 
   finish(command: Command, namespace: Namespace): void {
     const { work } = this.parts;
+    if (command.mediaStatus !== 0) {
+      work.failMedia(command, command.mediaStatus, command.scratch0);
+      return;
+    }
     const isForced = fields.fua.get(command.words, 0) === 1;
     let done = 0;
     for (let i = 0; i < command.scratch1; i++) {

@@ -28,7 +28,7 @@ export class DatasetManagementOperation implements Operation {
     const { work } = this.parts;
     const status = this.fetch(command, namespace);
     if (status !== 0) work.fail(command, status);
-    else work.serve(command, work.timing.trimNs(command.scratch0));
+    else work.media.manage(work.services, command, command.scratch0);
   }
 
   finish(command: Command, namespace: Namespace): void {
@@ -42,6 +42,7 @@ export class DatasetManagementOperation implements Operation {
         // A format may have made the namespace shorter since.
         if (count === 0 || lba > namespace.sizeBlocks - count) continue;
         status = namespace.medium.fill({ lba, count }, 'deallocated', false);
+        work.media.deallocate(namespace, lba, count);
       }
     }
     if (status === 0) work.succeed(command);

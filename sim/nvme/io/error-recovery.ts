@@ -28,8 +28,8 @@ export function isRetriedFirst(
   command.step = 1;
   const isLimited = fields.lr.get(command.words, 0) === 1;
   const attempts = isLimited ? limitedRetryCount : retryCount;
-  const retryNs = attempts * work.timing.readNs(namespace.dataBytes);
   const limit = namespace.errorRecoveryLimit;
-  work.serve(command, limit === 0 ? retryNs : Math.min(retryNs, limit * limitUnitNs));
+  const limitNs = limit === 0 ? Infinity : limit * limitUnitNs;
+  work.media.retry(work.services, command, attempts, limitNs);
   return true;
 }

@@ -29,7 +29,7 @@ export class FlushOperation {
       }
       dirtyPages += namespace.medium.dirtyPages;
     }
-    work.serve(command, work.timing.flushNs(dirtyPages));
+    work.media.flush(work.services, command, dirtyPages);
   }
 
   finish(command: Command): void {

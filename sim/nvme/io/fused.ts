@@ -43,9 +43,9 @@ export class FusedCompareAndWrite {
     } else if (status !== 0 || namespace === null) {
       this.endBoth(first, command, abortedFailedFused, status);
     } else {
-      const bytes = command.scratch1 * namespace.dataBytes;
-      const { timing } = this.work;
-      this.work.serve(command, timing.readNs(bytes) + timing.writeNs(bytes));
+      const { media, services } = this.work;
+      const { scratch0: lba, scratch1: count } = command;
+      media.update(services, command, namespace, lba, lba, count);
     }
   }
 
@@ -56,7 +56,7 @@ export class FusedCompareAndWrite {
       this.work.fail(command, abortedFailedFused);
       return;
     }
-    const verdict = this.compare.compare(first, namespace);
+    const verdict = command.mediaStatus || this.compare.compare(first, namespace);
     if (verdict !== 0) {
       this.endBoth(first, command, verdict, abortedFailedFused);
       return;

@@ -183,7 +183,9 @@ function gate(work: Work, namespace: Namespace, access: number): number {
     if (status !== 0) return status;
   }
   const { reservations } = namespace;
-  if (access === Access.write && namespace.isWriteProtected) return Status.namespaceWriteProtected;
+  if (access === Access.write && (namespace.isWriteProtected || work.media.isReadOnly)) {
+    return Status.namespaceWriteProtected;
+  }
   if (reservations.type === unreserved || access === Access.none) return 0;
   const isAllowed =
     access === Access.read

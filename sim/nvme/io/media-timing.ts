@@ -1,12 +1,18 @@
 import type { MediaProfile } from '../../profiles/profile.js';
 import { pageDataBytes } from '../../store/page-pool.js';
 import type { Chance } from '../cache.js';
+import type { Command } from '../command.js';
+import type { CommandServices } from '../executor.js';
+import type { Namespace } from '../namespace.js';
+import type { MediaModel, MediaWear } from './media-model.js';
 
 /**
  * Fixed service times on a number of parallel units: a command takes the first unit that is free,
  * or waits for the one that is free first.
  */
-export class MediaTiming {
+export class MediaTiming implements MediaModel {
+  readonly typicalReadNs: number;
+  readonly isReadOnly = false;
   private readonly media: MediaProfile;
   private readonly chance: Chance;
   private readonly freeAtNs: Float64Array;
@@ -14,28 +20,92 @@ export class MediaTiming {
 
   constructor(media: MediaProfile, chance: Chance) {
     this.media = media;
+    this.typicalReadNs = media.readNs;
     this.chance = chance;
     this.freeAtNs = new Float64Array(media.parallelUnits);
   }
 
-  readNs(bytes: number): number {
+  read(
+    services: CommandServices,
+    command: Command,
+    namespace: Namespace,
+    _lba: number,
+    count: number,
+  ): void {
+    this.serve(services, command, this.readNs(count * namespace.dataBytes));
+  }
+
+  write(
+    services: CommandServices,
+    command: Command,
+    namespace: Namespace,
+    _lba: number,
+    count: number,
+  ): void {
+    this.serve(services, command, this.writeNs(count * namespace.dataBytes));
+  }
+
+  update(
+    services: CommandServices,
+    command: Command,
+    namespace: Namespace,
+    _source: number,
+    _lba: number,
+    count: number,
+  ): void {
+    const bytes = count * namespace.dataBytes;
+    this.serve(services, command, this.readNs(bytes) + this.writeNs(bytes));
+  }
+
+  flush(services: CommandServices, command: Command, dirtyPages: number): void {
+    this.serve(services, command, this.media.flushNs + this.media.flushNextNs * dirtyPages);
+  }
+
+  manage(services: CommandServices, command: Command, pieces: number): void {
+    this.serve(services, command, this.media.trimNs * pieces);
+  }
+
+  retry(services: CommandServices, command: Command, attempts: number, limitNs: number): void {
+    this.serve(services, command, Math.min(attempts * this.media.readNs, limitNs));
+  }
+
+  // Fixed times have no state: nothing follows from what happens to blocks.
+
+  deallocate(): void {}
+  place(): void {}
+  forget(): void {}
+  remove(): void {}
+  fill(): void {}
+  eraseAll(): void {}
+  powerRestored(): void {}
+
+  wear(): MediaWear | null {
+    return null;
+  }
+
+  shutdownNs(dirtyPages: number): number {
+    return dirtyPages * this.media.flushNextNs;
+  }
+
+  /** Nothing is in service any more. After a reset the media end their work. */
+  powerLost(): void {
+    this.freeAtNs.fill(0);
+  }
+
+  private readNs(bytes: number): number {
     return this.media.readNs + this.media.readNextNs * furtherPages(bytes);
   }
 
-  writeNs(bytes: number): number {
+  private writeNs(bytes: number): number {
     return this.media.writeNs + this.media.writeNextNs * furtherPages(bytes);
   }
 
-  flushNs(dirtyPages: number): number {
-    return this.media.flushNs + this.media.flushNextNs * dirtyPages;
-  }
-
-  trimNs(ranges: number): number {
-    return this.media.trimNs * ranges;
+  private serve(services: CommandServices, command: Command, serviceNs: number): void {
+    services.delay(command, this.reserve(services.nowNs, serviceNs));
   }
 
   /** Reserve a unit for `serviceNs`. @returns ns from `nowNs` until the service is over */
-  reserve(nowNs: number, serviceNs: number): number {
+  private reserve(nowNs: number, serviceNs: number): number {
     const free = this.freeAtNs;
     const count = free.length;
     let unit = this.cursor;
@@ -46,11 +116,6 @@ export class MediaTiming {
     const start = Math.max(free[unit]!, nowNs);
     free[unit] = start + ns;
     return start + ns - nowNs;
-  }
-
-  /** Nothing is in service any more: the power went. After a reset the media end their work. */
-  clear(): void {
-    this.freeAtNs.fill(0);
   }
 
   /** A unit that is free now, else the one that is free first. */

@@ -51,7 +51,7 @@ export class ReadOperation implements Operation {
     command.scratch0 = lba;
     command.scratch1 = count;
     command.scratch2 = mode;
-    work.serve(command, work.timing.readNs(count * namespace.dataBytes));
+    work.media.read(work.services, command, namespace, lba, count);
   }
 
   finish(command: Command, namespace: Namespace): void {
@@ -59,6 +59,10 @@ export class ReadOperation implements Operation {
     const lba = command.scratch0;
     const count = command.scratch1;
     const mode = command.scratch2;
+    if (command.mediaStatus !== 0) {
+      work.failMedia(command, command.mediaStatus, lba);
+      return;
+    }
     const { medium } = namespace;
     const { pool } = medium;
     const perPage = pool.blocksPerPage;

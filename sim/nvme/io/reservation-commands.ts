@@ -40,7 +40,7 @@ abstract class ReservationOperation implements Operation {
       status = services.fromHost(command, parametersOf(command).bytes, 0, 0, length);
     }
     if (status !== 0) work.fail(command, status);
-    else work.serve(command, work.timing.trimNs(1));
+    else work.media.manage(work.services, command, 1);
   }
 
   finish(command: Command, namespace: Namespace): void {

@@ -39,7 +39,7 @@ export class ReservationReportOperation implements Operation {
       status = work.services.mapData(command, length);
     }
     if (status !== 0) work.fail(command, status);
-    else work.serve(command, work.timing.trimNs(1));
+    else work.media.manage(work.services, command, 1);
   }
 
   finish(command: Command, namespace: Namespace): void {

@@ -20,7 +20,7 @@ export function makeIoSet(parts: {
   const set = new IoSet({
     services,
     controller: new SubsystemController(subsystem, controllerId),
-    timing: subsystem.timing,
+    media: subsystem.media,
     chance,
   });
   subsystem.controller(controllerId).abortIo = (namespace, status) =>

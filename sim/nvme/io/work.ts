@@ -5,7 +5,7 @@ import type { Command } from '../command.js';
 import type { CommandServices } from '../executor.js';
 import type { Namespace } from '../namespace.js';
 import type { IoController } from './controller.js';
-import type { MediaTiming } from './media-timing.js';
+import type { MediaModel } from './media-model.js';
 
 /** What an operation does to the medium, for write protection and reservations. */
 export const Access = { none: 0, read: 1, write: 2, flush: 3 } as const;
@@ -15,7 +15,7 @@ export interface Operation {
   readonly access: number;
   /** The command is in; the namespace is there, ready and accessible. */
   begin(command: Command, namespace: Namespace): void;
-  /** The time asked for with `work.serve` or `work.wait` is over. */
+  /** The media are done with it, or the time asked for with `services.delay` is over. */
   finish(command: Command, namespace: Namespace): void;
 }
 
@@ -29,7 +29,7 @@ const firstSlots = 64;
 export class Work {
   readonly services: CommandServices;
   readonly controller: IoController;
-  readonly timing: MediaTiming;
+  readonly media: MediaModel;
   readonly chance: Chance;
   inFlight = 0;
   private readonly commands: (Command | null)[] = [];
@@ -41,7 +41,7 @@ export class Work {
   constructor(parts: WorkParts) {
     this.services = parts.services;
     this.controller = parts.controller;
-    this.timing = parts.timing;
+    this.media = parts.media;
     this.chance = parts.chance;
   }
 
@@ -98,12 +98,6 @@ export class Work {
   failMedia(command: Command, status: number, lba: number): void {
     this.controller.health.countMediaError();
     this.fail(command, status, lba);
-  }
-
-  /** Occupy the medium for a time, then `finish`. */
-  serve(command: Command, serviceNs: number): void {
-    const { services } = this;
-    services.delay(command, this.timing.reserve(services.nowNs, serviceNs));
   }
 
   /** The command now holds this chain of contents. */
@@ -169,7 +163,7 @@ export class Work {
 export interface WorkParts {
   readonly services: CommandServices;
   readonly controller: IoController;
-  readonly timing: MediaTiming;
+  readonly media: MediaModel;
   readonly chance: Chance;
 }
 

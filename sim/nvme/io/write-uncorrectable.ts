@@ -28,7 +28,7 @@ export class WriteUncorrectableOperation implements Operation {
     command.scratch1 = count;
     const status = transfer.checkRange(namespace, lba, count);
     if (status !== 0) work.fail(command, status, lba);
-    else work.serve(command, work.timing.trimNs(1));
+    else work.media.manage(work.services, command, 1);
   }
 
   finish(command: Command, namespace: Namespace): void {

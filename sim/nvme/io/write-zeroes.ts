@@ -37,7 +37,7 @@ export class WriteZeroesOperation implements Operation {
       status = Status.invalidProtectionInformation;
     }
     if (status !== 0) work.fail(command, status, lba);
-    else work.serve(command, work.timing.trimNs(1));
+    else work.media.manage(work.services, command, 1);
   }
 
   finish(command: Command, namespace: Namespace): void {
@@ -54,8 +54,13 @@ export class WriteZeroesOperation implements Operation {
     } else {
       status = namespace.medium.fill(range, isDeallocating ? 'deallocated' : 'zero', isForced);
     }
-    if (status === 0) work.succeed(command);
-    else work.failMedia(command, status, range.lba);
+    if (status !== 0) {
+      work.failMedia(command, status, range.lba);
+      return;
+    }
+    // Zeroes are kept in the map, not on the medium.
+    work.media.deallocate(namespace, range.lba, range.count);
+    work.succeed(command);
   }
 }
 

@@ -29,7 +29,9 @@ export class WriteOperation implements Operation {
       work.fail(command, status, command.scratch0);
       return;
     }
-    work.serve(command, work.timing.writeNs(command.scratch1 * namespace.dataBytes));
+    const isForced = fields.fua.get(command.words, 0) === 1;
+    const { scratch0: lba, scratch1: count } = command;
+    work.media.write(work.services, command, namespace, lba, count, isForced);
   }
 
   finish(command: Command, namespace: Namespace): void {

@@ -97,7 +97,7 @@ test('a checkpoint that was cut short or changed anywhere is refused', () => {
 test('a checkpoint of another profile is refused with the first field that differs', () => {
   const bytes = busy();
   const profile = restoreCard(bytes).profile;
-  const other = defineProfile(profile, { media: { readNs: profile.media.readNs + 1 } });
+  const other = defineProfile(profile, { media: { readNs: (profile.media?.readNs ?? 0) + 1 } });
   assert.is(
     refusal(() => restoreCard(bytes, profile)),
     'accepted',

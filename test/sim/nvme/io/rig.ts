@@ -131,7 +131,7 @@ export class Rig {
     this.set = new IoSet({
       services: this.services(),
       controller: this.controller(),
-      timing: new MediaTiming(simple.media, chance),
+      media: fixedTimes(chance),
       chance,
     });
   }
@@ -243,6 +243,13 @@ export class Rig {
       },
       delay: (command, ns) => {
         slotOf(command).dueNs = rig.nowNs + ns;
+      },
+      prepare: () => rig.nowNs,
+      hold: () => {
+        throw new Error('fixed times hold no command');
+      },
+      resume: () => {
+        throw new Error('nothing is held');
       },
       mapData: (command, length) => {
         if (slotOf(command).data.length < length) throw new Error('data buffer too short');
@@ -358,4 +365,9 @@ export function pattern(tag: number, length: number): Uint8Array {
   const bytes = new Uint8Array(length);
   for (let i = 0; i < length; i++) bytes[i] = (tag * 31 + (i >>> 9) * 7 + i) & 0xff;
   return bytes;
+}
+
+function fixedTimes(chance: Prng): MediaTiming {
+  if (simple.media === null) throw new Error('the simple profile has fixed times');
+  return new MediaTiming(simple.media, chance);
 }

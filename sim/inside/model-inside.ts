@@ -1,0 +1,68 @@
+import { FirmwareCores, type Pace } from '../firmware/firmware-cores.js';
+import type { CardInside } from '../nvme/card-inside.js';
+import type { FirmwareTiming } from '../nvme/firmware-timing.js';
+import type { InsideProfile } from '../profiles/inside.js';
+import type { Profile } from '../profiles/profile.js';
+import type { World } from '../world.js';
+import { describeDrive, type MakeDrive } from './drive-kinds.js';
+import { InsideMedia } from './inside-media.js';
+
+export interface ModelInsideParts {
+  readonly world: World;
+  readonly profile: Profile;
+  readonly inside: InsideProfile;
+  /** Of the card, in its world. */
+  readonly name: string;
+  readonly pace: () => Pace;
+  /** Other drives than those of the profile: for tests of what is above them. */
+  readonly makeDrive?: MakeDrive;
+}
+
+/** A card whose firmware, buffers and drives are modelled. */
+export class ModelInside implements CardInside {
+  readonly media: InsideMedia;
+  readonly firmware: FirmwareCores;
+  onWear: () => void = () => {};
+
+  constructor(parts: ModelInsideParts) {
+    const { world, profile, inside } = parts;
+    const { cores, stages } = inside;
+    this.firmware = new FirmwareCores({
+      cores,
+      stages,
+      firmware: profile.firmware,
+      pace: parts.pace,
+    });
+    const kind = describeDrive(inside);
+    this.media = new InsideMedia({
+      world,
+      profile: inside,
+      isVolatile: profile.cache.isVolatile,
+      allocationBytes: profile.subsystem.allocationBytes,
+      firmware: this.firmware,
+      ...kind,
+      makeDrive: parts.makeDrive ?? kind.makeDrive(world, parts.name),
+    });
+    this.media.onChange = () => this.onWear();
+  }
+
+  makeFirmware(): FirmwareTiming {
+    return this.firmware;
+  }
+
+  paceChanged(): void {
+    this.firmware.paceChanged();
+  }
+
+  facts(): Readonly<Record<string, number | string>> {
+    const { array, buffer } = this.media;
+    const drives = array.drives;
+    return {
+      ...this.firmware.facts(),
+      drives: drives.length,
+      'drive-requests': drives.reduce((sum, drive) => sum + drive.inFlight, 0),
+      'buffer-units': buffer?.used ?? 0,
+      'buffer-dirty-units': buffer?.dirty ?? 0,
+    };
+  }
+}

@@ -1,0 +1,18 @@
+import type { FirmwareTiming } from './firmware-timing.js';
+import type { MediaModel } from './io/media-model.js';
+
+/**
+ * What a card is behind its controllers: media and the cores of its firmware. Fixed times and a
+ * model of the inside both stand behind it; nothing above can tell which.
+ */
+export interface CardInside {
+  readonly media: MediaModel;
+  /** For one more controller. */
+  makeFirmware(): FirmwareTiming;
+  /** Temperature, thermal limits or a power state have changed. */
+  paceChanged(): void;
+  /** Wear, spare or the state of a drive has changed: the subsystem listens. */
+  onWear: () => void;
+  /** What a crash log says about it. */
+  facts(): Readonly<Record<string, number | string>>;
+}

@@ -1,0 +1,67 @@
+/**
+ * Conservation of commands, kept on every run: what was fetched has completed, was dropped by a
+ * reset or a deleted queue, or is in flight. And Little's law in its exact form: whenever nothing
+ * is in flight, the time integral of what was in flight is the sum of the times that each command
+ * spent inside. A command that is lost, or ends twice, breaks one of them.
+ */
+export class CommandAudit {
+  fetched = 0;
+  completed = 0;
+  dropped = 0;
+  /** Sum over commands of the time from fetch to completion entry, or to their drop. */
+  insideNs = 0;
+  /** Integral of the number in flight over time. */
+  private areaNs = 0;
+  private lastNs = 0;
+
+  get inFlight(): number {
+    return this.fetched - this.completed - this.dropped;
+  }
+
+  enter(nowNs: number): void {
+    this.settle(nowNs);
+    this.fetched++;
+  }
+
+  complete(enteredNs: number, nowNs: number): void {
+    this.settle(nowNs);
+    this.completed++;
+    this.insideNs += nowNs - enteredNs;
+  }
+
+  drop(enteredNs: number, nowNs: number): void {
+    this.settle(nowNs);
+    this.dropped++;
+    this.insideNs += nowNs - enteredNs;
+  }
+
+  /** Mean number in flight from the start of the run until now. */
+  meanInFlight(nowNs: number): number {
+    this.settle(nowNs);
+    return nowNs === 0 ? 0 : this.areaNs / nowNs;
+  }
+
+  /**
+   * @param held  commands that the controller really holds
+   * @returns what does not add up, in words; empty when all does
+   */
+  violations(nowNs: number, held: number): string[] {
+    this.settle(nowNs);
+    const found: string[] = [];
+    if (this.inFlight !== held) {
+      found.push(
+        `${this.fetched} commands fetched, ${this.completed} completed, ${this.dropped} dropped, ` +
+          `but ${held} are held`,
+      );
+    }
+    if (this.inFlight === 0 && this.areaNs !== this.insideNs) {
+      found.push(`commands spent ${this.insideNs} ns inside, ${this.areaNs} ns were counted`);
+    }
+    return found;
+  }
+
+  private settle(nowNs: number): void {
+    this.areaNs += (nowNs - this.lastNs) * (this.fetched - this.completed - this.dropped);
+    this.lastNs = nowNs;
+  }
+}

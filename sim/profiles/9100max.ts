@@ -1,0 +1,82 @@
+import { KiB, MiB } from '../../sdk/units.js';
+import { hardware, software } from './inside.js';
+import {
+  driveController,
+  driveFirmware,
+  driveFlash,
+  driveFtl,
+  driveHost,
+  driveIdentity,
+  driveLink,
+  driveThermal,
+  wholeDrive,
+} from './nvme-drive.js';
+import type { Profile } from './profile.js';
+import { checkProfile } from './rules.js';
+
+/**
+ * Micron 9100 MAX 2.4 TB: MLC of 16 nm behind a 16-channel controller, with a large reserve.
+ */
+export const micron9100: Profile = checkProfile({
+  name: '9100max',
+  summary: 'Micron 9100 MAX 2.4 TB: 16 nm MLC, power-loss protection',
+  identity: { ...driveIdentity, modelNumber: 'Profile 9100max', serialNumber: 'ULT9100MAX0001' },
+  link: driveLink,
+  host: driveHost,
+  controller: driveController,
+  firmware: driveFirmware,
+  media: null,
+  cache: {
+    isVolatile: false, // data sheet: power-loss protection
+    bytes: 0,
+  },
+  inside: {
+    cores: {
+      clockMegahertz: 500, // guess
+      frontCores: 2, // guess
+      backCores: 2, // guess
+      slotCycles: 100, // guess
+      ...driveThermal,
+    },
+    stages: {
+      fetch: software(300), // guess
+      decode: software(300), // guess
+      walk: software(100), // guess
+      lookup: hardware(8_000), // fitted: what the median at depth 1 leaves
+      cache: software(200), // guess
+      issue: hardware(500), // guess
+      complete: software(300), // guess
+      interrupt: software(200), // guess
+    },
+    buffer: {
+      writeBytes: 64 * MiB, // guess
+      readBytes: 0, // guess: none
+      copyNs: 1_000, // guess
+      drainPermille: 250, // guess
+      rowsPerDie: 2, // guess
+    },
+    drives: 1,
+    stripeBytes: 4 * KiB,
+    flash: {
+      ...driveFlash,
+      channels: 16, // data sheet of the controller
+      diesPerPackage: 8, // guess: dies of 32 GiB
+      planesPerDie: 2, // guess
+      blocksPerPlane: 1_700, // so that 2.4 TB and their reserve fit
+      pagesPerBlock: 1_024, // guess
+      pageBytes: 16 * KiB, // guess
+      pageTypes: [
+        { readNs: 68_000, programNs: 700_000 }, // fitted; program guess
+        { readNs: 76_000, programNs: 1_900_000 }, // fitted; program guess
+      ],
+      readSpreadPermille: 20, // fitted
+      busMegatransfers: 400, // guess
+    },
+    ftl: {
+      ...driveFtl,
+      overProvisioningPermille: 300, // data sheet: MAX is the version with the larger reserve
+    },
+    inPlace: null,
+  },
+  ...wholeDrive(2_400_000_000_000),
+});

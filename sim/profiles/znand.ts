@@ -1,0 +1,81 @@
+import { KiB, MiB } from '../../sdk/units.js';
+import { hardware, software } from './inside.js';
+import {
+  driveController,
+  driveFirmware,
+  driveFlash,
+  driveFtl,
+  driveHost,
+  driveIdentity,
+  driveLink,
+  driveThermal,
+  wholeDrive,
+} from './nvme-drive.js';
+import type { Profile } from './profile.js';
+import { checkProfile } from './rules.js';
+
+/**
+ * A drive of the Z-NAND class with a faster firmware than the first of them: what the cells allow.
+ */
+export const znand: Profile = checkProfile({
+  name: 'znand',
+  summary: 'A drive of the Z-NAND class, faster firmware',
+  identity: { ...driveIdentity, modelNumber: 'Profile znand', serialNumber: 'ULTZNAND000001' },
+  link: driveLink,
+  host: driveHost,
+  controller: driveController,
+  firmware: driveFirmware,
+  media: null,
+  cache: {
+    isVolatile: false, // data sheet: power-loss protection
+    bytes: 0,
+  },
+  inside: {
+    cores: {
+      clockMegahertz: 500, // guess
+      frontCores: 2, // guess
+      backCores: 2, // guess
+      slotCycles: 100, // guess
+      ...driveThermal,
+    },
+    stages: {
+      fetch: software(150), // guess
+      decode: software(150), // guess
+      walk: software(50), // guess
+      lookup: hardware(500), // guess
+      cache: software(100), // guess
+      issue: hardware(250), // guess
+      complete: software(150), // guess
+      interrupt: software(100), // guess
+    },
+    buffer: {
+      writeBytes: 32 * MiB, // guess
+      readBytes: 0, // guess
+      copyNs: 500, // guess
+      drainPermille: 250, // guess
+      rowsPerDie: 2, // guess
+    },
+    drives: 1,
+    stripeBytes: 4 * KiB,
+    flash: {
+      ...driveFlash,
+      channels: 8, // guess
+      diesPerPackage: 8, // guess: dies of 64 Gbit
+      planesPerDie: 2, // guess
+      blocksPerPlane: 2_300, // so that 480 GB and their reserve fit
+      pagesPerBlock: 512, // guess
+      pageBytes: 4 * KiB, // reviews: small pages, best at 4 KiB
+      pageTypes: [{ readNs: 3_000, programNs: 100_000 }], // Samsung's figures for Z-NAND
+      decodeNs: 1_000, // guess
+      readSpreadPermille: 50, // guess
+      busMegatransfers: 1_200, // guess
+      enduranceCycles: 50_000, // guess: SLC
+    },
+    ftl: {
+      ...driveFtl,
+      overProvisioningPermille: 180, // guess
+    },
+    inPlace: null,
+  },
+  ...wholeDrive(480_000_000_000),
+});
