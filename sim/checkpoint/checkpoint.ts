@@ -8,9 +8,9 @@ import type { Profile } from '../profiles/profile.js';
 import { checkProfile, isProfile } from '../profiles/rules.js';
 import { World } from '../world.js';
 import { ByteReader, checksum, decodeText, putWord, unusable, wordAt } from './bytes.js';
+import { sharedBy } from './constants.js';
 import { GraphReader } from './graph-reader.js';
 import { GraphWriter } from './graph-writer.js';
-import { partsOf } from './vocabulary.js';
 
 /**
  * A world with its cards, as bytes, at any moment between two events: clock and events to come,
@@ -77,9 +77,10 @@ export function saveWorld(world: World, cards: readonly SimCard[]): Uint8Array {
     demandSavable(card);
     card.tidyUp();
   }
-  const header = Buffer.from(JSON.stringify(headerOf(world, ordered)), 'utf8');
-  const constants = ordered.flatMap((card) => partsOf(card.profile));
-  const body = new GraphWriter(constants).write([world, ...ordered]);
+  const made = headerOf(world, ordered);
+  const shared = sharedBy(construct(made), construct(made));
+  const header = Buffer.from(JSON.stringify(made), 'utf8');
+  const body = new GraphWriter(shared).write([world, ...ordered]);
   const bytes = new Uint8Array(fixedBytes + header.length + body.length);
   bytes.set(magic);
   putWord(bytes, 8, checkpointVersion);
@@ -103,12 +104,12 @@ export function saveWorld(world: World, cards: readonly SimCard[]): Uint8Array {
 export function restoreWorld(bytes: Uint8Array, expected?: Profile): Restored {
   const { header, body } = open(bytes);
   if (expected !== undefined) demandProfile(header.cards[0]!.profile, expected);
-  const world = new World({ seed: header.seed });
-  const cards = construct(world, header);
-  const constants = cards.flatMap((card) => partsOf(card.profile));
-  const fresh = [world, ...cards];
+  const fresh = construct(header);
+  const shared = sharedBy(fresh, construct(header));
+  const { world, cards } = fresh;
+  const root = [world, ...cards];
   const { handlerCount } = world;
-  new GraphReader(new ByteReader(body), constants, fresh).read(fresh);
+  new GraphReader(new ByteReader(body), shared, root).read(root);
   if (world.handlerCount !== handlerCount) {
     const counts = `${world.handlerCount} in the checkpoint, ${handlerCount} in this version`;
     throw unusable('world.handlers', counts);
@@ -154,7 +155,8 @@ function headerOf(world: World, cards: readonly SimCard[]): Header {
 }
 
 /** Handlers have the numbers of their making: cards and functions are made in their old order. */
-function construct(world: World, header: Header): SimCard[] {
+function construct(header: Header): Restored {
+  const world = new World({ seed: header.seed });
   const ports = header.ports.map((options) => new RootPort(options));
   const steps = header.cards.flatMap(({ functionOrdinals }, card) =>
     functionOrdinals.map((ordinal, index) => ({ card, index, ordinal })),
@@ -174,7 +176,7 @@ function construct(world: World, header: Header): SimCard[] {
       throw unusable('header.cards', 'were not made in this order');
     }
   }
-  return cards;
+  return { world, cards };
 }
 
 function open(bytes: Uint8Array): { readonly header: Header; readonly body: Uint8Array } {

@@ -1,5 +1,6 @@
 import { assert } from '../../sdk/assert.js';
 import { type ByteReader, unusable } from './bytes.js';
+import { reachable } from './constants.js';
 import { readSparse } from './sparse.js';
 import { classes, classOf, fieldsOf, makers, Tag, viewKinds } from './vocabulary.js';
 
@@ -18,8 +19,8 @@ export class GraphReader {
   private readonly constants: readonly object[];
   private readonly objects: unknown[] = [];
   private readonly shapes: Shape[] = [];
-  /** Fresh objects that have become one of the written ones. */
-  private readonly used = new Set<object>();
+  /** Fresh objects that have become one of the written ones, or are nobody's to be filled. */
+  private readonly used: Set<object>;
   private readonly makers = new Map(makers.map((make) => [classOf(make()), make]));
   /** Prototypes of classes without a maker, from the fresh graph. */
   private readonly prototypes: ReadonlyMap<string, object | null>;
@@ -27,6 +28,7 @@ export class GraphReader {
   constructor(input: ByteReader, constants: readonly object[], fresh: unknown) {
     this.input = input;
     this.constants = constants;
+    this.used = new Set(constants);
     this.prototypes = prototypesIn(fresh, new Set(constants));
   }
 
@@ -71,7 +73,7 @@ export class GraphReader {
     switch (tag) {
       case Tag.again:
         return known(this.objects, input.count(), at);
-      case Tag.profile:
+      case Tag.shared:
         return known(this.constants, input.count(), at);
       case Tag.object:
         return this.object(fresh, at);
@@ -190,7 +192,7 @@ export class GraphReader {
     const kind = known(viewKinds, this.input.count(), at);
     const offset = this.input.count();
     const length = this.input.count();
-    const isOurs = fresh instanceof kind;
+    const isOurs = fresh instanceof kind && !this.used.has(fresh);
     const buffer = this.value(isOurs ? fresh.buffer : undefined, at);
     if (!(buffer instanceof ArrayBuffer)) throw unusable(at, 'is a view of no memory');
     const isSame = isOurs && fresh.buffer === buffer && fresh.byteOffset === offset;
@@ -242,24 +244,13 @@ function prototypesIn(
   const prototypes = new Map<string, object | null>(
     classes.map(({ name, prototype }) => [name, prototype]),
   );
-  const seen = new Set<object>();
-  const waiting: unknown[] = [root];
-  while (waiting.length > 0) {
-    const value = waiting.pop();
-    if (typeof value !== 'object' || value === null) continue;
-    if (seen.has(value) || skipped.has(value) || ArrayBuffer.isView(value)) continue;
-    seen.add(value);
-    if (Array.isArray(value) || value instanceof Set) waiting.push(...value);
-    else if (value instanceof Map) waiting.push(...value.keys(), ...value.values());
-    else {
-      const name = classOf(value);
-      const prototype: unknown = Object.getPrototypeOf(value);
-      if (typeof prototype === 'object' && prototype !== null && name !== '') {
-        const isFirst = (prototypes.get(name) ?? prototype) === prototype;
-        prototypes.set(name, isFirst ? prototype : null);
-      }
-      for (const field of fieldsOf(value)) waiting.push(Reflect.get(value, field));
-    }
+  for (const value of reachable(root)) {
+    const name = classOf(value);
+    if (name === '' || skipped.has(value)) continue;
+    const prototype: unknown = Object.getPrototypeOf(value);
+    if (typeof prototype !== 'object' || prototype === null) continue;
+    const isFirst = (prototypes.get(name) ?? prototype) === prototype;
+    prototypes.set(name, isFirst ? prototype : null);
   }
   return prototypes;
 }

@@ -74,7 +74,7 @@ export class GraphWriter {
     const constant = this.constants.get(value);
     const number = this.numbers.get(value);
     if (constant !== undefined) {
-      out.byte(Tag.profile);
+      out.byte(Tag.shared);
       out.count(constant);
     } else if (number !== undefined) {
       out.byte(Tag.again);

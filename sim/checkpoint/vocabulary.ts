@@ -29,8 +29,8 @@ export const Tag = {
   bigint: 8,
   /** An object that was written before, by its number. */
   again: 9,
-  /** A part of the profile, by its place in it. */
-  profile: 10,
+  /** What belongs to the program, by its place in what `sharedBy` finds. */
+  shared: 10,
   /** What the card itself makes anew: functions, and what belongs to a host. */
   kept: 11,
   object: 12,
@@ -131,15 +131,4 @@ export function fieldsOf(value: object): readonly string[] {
     if (Object.getOwnPropertyDescriptor(value, name)?.get === undefined) fields.push(name);
   }
   return fields;
-}
-
-/** Every object of a profile, in the order of its fields: constants that are not stored. */
-export function partsOf(profile: object): readonly object[] {
-  const parts: object[] = [profile];
-  for (const part of parts) {
-    for (const value of Object.values(part)) {
-      if (typeof value === 'object' && value !== null) parts.push(value);
-    }
-  }
-  return parts;
 }
