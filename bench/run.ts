@@ -12,6 +12,7 @@ const benches: Readonly<Record<string, () => Promise<{ readonly bench: Bench }>>
   'mqsim-closed-form': () => import('./mqsim-closed-form.js'),
   'native-overhead': () => import('./native-overhead.js'),
   waf: () => import('./waf.js'),
+  'vfio-user': () => import('./vfio-user.js'),
   'sim-speed': () => import('./sim-speed.js'),
 };
 

@@ -12,16 +12,20 @@ export function threadsOfProcess(): readonly string[] {
 /** The thread that runs JavaScript. */
 export const mainThread = `${process.pid}`;
 
-/** Nanoseconds that a thread was ready to run while other threads had the processor. */
-export function waitedNs(thread: string): number {
+/**
+ * Nanoseconds that a thread was ready to run while other threads had the processor.
+ *
+ * @param owner  its process, this one when left out
+ */
+export function waitedNs(thread: string, owner: number | 'self' = 'self'): number {
   // Time on a processor, time waiting for one, turns [Linux sched-stats].
-  const [, waited] = text(`/proc/self/task/${thread}/schedstat`).split(' ');
+  const [, waited] = text(`/proc/${owner}/task/${thread}/schedstat`).split(' ');
   return Number(waited ?? 0);
 }
 
-/** The processor that a thread runs on, or ran on last. */
-export function processorOf(thread: string): number {
-  const fields = text(`/proc/self/task/${thread}/stat`)
+/** The processor that a thread runs on, or ran on last. @param owner as for `waitedNs` */
+export function processorOf(thread: string, owner: number | 'self' = 'self'): number {
+  const fields = text(`/proc/${owner}/task/${thread}/stat`)
     .replace(/^.*\) /s, '')
     .split(' ');
   // Field 39, counted from 1 with the two before the bracket [Linux proc_pid_stat].

@@ -29,11 +29,16 @@ export interface ServeOptions {
   readonly faults?: FaultPlan | undefined;
 }
 
+export interface ServedStatus extends CardServerStatus {
+  /** Nanoseconds in which the card had something to do, of the real time. */
+  readonly busyNs: number;
+}
+
 /** A card that other processes can open. */
 export interface ServedCard {
   /** Of the socket. */
   readonly path: string;
-  status(): CardServerStatus;
+  status(): ServedStatus;
   /** Let its client go, remove the socket, and give everything back. Idempotent. */
   close(): Promise<void>;
 }
@@ -73,6 +78,7 @@ class CardLoop implements ServedCard {
   private timer: NodeJS.Timeout | null = null;
   private closing: Promise<void> | null = null;
   private pauseMs = 0;
+  private busyNs = 0;
 
   constructor(address: string, folder: string, options: ServeOptions) {
     const { timeScale, faults } = options;
@@ -90,8 +96,8 @@ class CardLoop implements ServedCard {
     this.wake();
   }
 
-  status(): CardServerStatus {
-    return this.server.status;
+  status(): ServedStatus {
+    return { ...this.server.status, busyNs: this.busyNs };
   }
 
   close(): Promise<void> {
@@ -154,8 +160,12 @@ class CardLoop implements ServedCard {
     let wasBusy = false;
     // After a pause one look is enough when it finds nothing.
     do {
-      if (this.server.turn(nowNs)) wasBusy = true;
+      const isBusy = this.server.turn(nowNs);
+      const startNs = nowNs;
       nowNs = realNs();
+      if (!isBusy) continue;
+      wasBusy = true;
+      this.busyNs += nowNs - startNs;
     } while (nowNs < endNs && (wasBusy || this.pauseMs === 0));
     this.pauseMs = this.pace.after(wasBusy, nowNs, {
       untilNextNs: this.server.untilNextNs(),

@@ -1,0 +1,17 @@
+import { serveCard } from '../sdk/serve.js';
+
+/**
+ * The served card of the benchmark, in a process of its own: `process.argv` has the address and the
+ * folder; each message is answered with the counters.
+ */
+const [address = '', folder = ''] = process.argv.slice(2);
+const card = await serveCard(address, folder, { timeScale: 'free' });
+
+process.on('message', () => {
+  const { completedCount, busyNs, dmaFaultCount, reportCount } = card.status();
+  process.send?.({ completedCount, busyNs, faults: dmaFaultCount + reportCount });
+});
+process.on('disconnect', () => {
+  void card.close();
+});
+process.send?.({ completedCount: 0, busyNs: 0, faults: 0 });

@@ -1,0 +1,280 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { PerformanceObserver, performance } from 'node:perf_hooks';
+import { fileURLToPath } from 'node:url';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { native } from '../native/index.js';
+import { NvmeController } from '../sdk/nvme/controller.js';
+import type { Namespace } from '../sdk/nvme/namespace.js';
+import { open } from '../sdk/open.js';
+import { blockBytes, DriverLoop } from './driver-loop.js';
+import { type Bench, type Figures, machine, median } from './figures.js';
+import { distance, mainThread, processorOf, waitedNs } from './threads.js';
+
+/** A card whose every stage takes no time; the walk of the loops needs 2^30 blocks. */
+const address =
+  'sim:simple?lbaFormat=2&bytes=4TiB&media.readNs=0&media.readNextNs=0&firmware.fetchNs=0' +
+  '&firmware.decodeNs=0&firmware.completeNs=0&firmware.readyNs=0';
+const depths = [1, 32, 128] as const;
+/** Few enough that a round fits between two turns of other processes. */
+const perRound = { 1: 1_000, 32: 4_000, 128: 4_000 } as const;
+const timedRequests = 1_000;
+const wantedRounds = 101;
+const fewestRounds = 11;
+const warmUpMs = 2_000;
+const limitMs = 6_000;
+/** A round counts as undisturbed when the two processes waited less than this share of it. */
+const calmShare = 0.02;
+const million = 1_000_000;
+
+/** Our driver against our card, each in a process of its own. */
+export const bench: Bench = {
+  claim: 'a served card and our driver, in two processes with shared memory between them',
+  run,
+};
+
+async function run(): Promise<Figures> {
+  if (!native.isAvailable) throw new Error(native.unavailableReason);
+  const server = await Server.start();
+  try {
+    return await measure(server);
+  } finally {
+    await server.stop();
+  }
+}
+
+async function measure(server: Server): Promise<Figures> {
+  const fn = await open(`vfio-user:${server.folder}`);
+  const controller = await NvmeController.open(fn, { queueEntries: 1024, eventRequests: 0 });
+  const openQueue = async (): Promise<Namespace> =>
+    controller.namespace(1, { queuePair: await controller.createQueuePair() });
+  const loops = new Map<number, DriverLoop>();
+  for (const depth of depths) loops.set(depth, new DriverLoop(await openQueue(), depth));
+  const single = new TimedLoop(await openQueue());
+  for (const loop of [...loops.values(), single]) warmUp(loop);
+  const runs = new Map<number, Run>();
+  for (const depth of depths) {
+    runs.set(depth, await roundsOf(server, loops.get(depth)!, perRound[depth]));
+  }
+  const latency = latencyOf(server, single);
+  const gcPerMillion_client = await collectionsPerMillion(loops.get(128)!);
+  const { faults } = await server.counters();
+  if (faults > 0) throw new Error(`${faults} faults at the server: the run is not valid`);
+  const processors = [processorOf(mainThread), server.processor] as const;
+  await controller.close();
+  const [one, some, deep] = depths.map((depth) => runs.get(depth)!);
+  return {
+    conditions: {
+      card: 'sim:simple, every stage without time, random reads of blocks that were never written',
+      moves: 'the card copies 4096 bytes per read into the memory of the client',
+      blockBytes,
+      queueEntries: 1024,
+      requestsPerRound: `${perRound[1]} at depth 1, ${perRound[128]} at 32 and 128`,
+      client: 'block requests, polling; its processor time with the polls that find nothing',
+      server: 'real time of the turns in which it had something to do',
+      time: 'median of the rounds in which neither process waited for a processor',
+      calmRounds: [one!, some!, deep!].map(({ calmCount }) => calmCount).join(', '),
+      triedRounds: [one!, some!, deep!].map(({ triedCount }) => triedCount).join(', '),
+      isDisturbed: [one!, some!, deep!].some(({ calmCount }) => calmCount < fewestRounds),
+      processors: `${processors.join(' and ')}, ${distance(...processors)}`,
+      ...machine(),
+    },
+    figures: {
+      iops_qd1: one!.iops,
+      iops_qd32: some!.iops,
+      iops_qd128: deep!.iops,
+      p50Us_qd1: latency.p50Us,
+      p99Us_qd1: latency.p99Us,
+      clientNsPerIo_qd128: deep!.clientNs,
+      serverNsPerIo_qd128: deep!.serverNs,
+      gcPerMillion_client,
+    },
+  };
+}
+
+interface Counters {
+  readonly completedCount: number;
+  readonly busyNs: number;
+  readonly faults: number;
+}
+
+/** The process with the card. */
+class Server {
+  readonly folder = mkdtempSync(join(tmpdir(), 'ultima-bench-'));
+  private readonly child: ChildProcess;
+
+  private constructor() {
+    const script = fileURLToPath(new URL('./vfio-user-server.js', import.meta.url));
+    this.child = fork(script, [address, this.folder]);
+  }
+
+  static async start(): Promise<Server> {
+    const server = new Server();
+    await once(server.child, 'message');
+    return server;
+  }
+
+  async counters(): Promise<Counters> {
+    const answer = once(this.child, 'message');
+    this.child.send('counters');
+    const [counters]: unknown[] = await answer;
+    if (isCounters(counters)) return counters;
+    throw new Error('the server says something else');
+  }
+
+  /** Time that it waited for a processor. */
+  get waitedNs(): number {
+    const { pid } = this.child;
+    return pid === undefined ? 0 : waitedNs(`${pid}`, pid);
+  }
+
+  get processor(): number {
+    const { pid } = this.child;
+    return pid === undefined ? -1 : processorOf(`${pid}`, pid);
+  }
+
+  async stop(): Promise<void> {
+    const ended = once(this.child, 'exit');
+    this.child.disconnect();
+    await ended;
+    rmSync(this.folder, { recursive: true });
+  }
+}
+
+function isCounters(value: unknown): value is Counters {
+  return typeof value === 'object' && value !== null && 'busyNs' in value;
+}
+
+/** Until everything is compiled, or the time is over on a machine that others use. */
+function warmUp(loop: { run(count: number): void }): void {
+  const untilMs = performance.now() + warmUpMs;
+  for (let i = 0; i < 300 && performance.now() < untilMs; i++) loop.run(1000);
+}
+
+interface Run {
+  readonly iops: number;
+  readonly clientNs: number;
+  readonly serverNs: number;
+  readonly calmCount: number;
+  readonly triedCount: number;
+}
+
+interface Round {
+  readonly wallNs: number;
+  readonly clientNs: number;
+  readonly serverNs: number;
+  readonly waitedShare: number;
+}
+
+async function roundsOf(server: Server, loop: DriverLoop, count: number): Promise<Run> {
+  const rounds: Round[] = [];
+  const untilMs = performance.now() + limitMs;
+  const isCalm = ({ waitedShare }: Round): boolean => waitedShare < calmShare;
+  while (rounds.filter(isCalm).length < wantedRounds && performance.now() < untilMs) {
+    rounds.push(await roundOf(server, loop, count));
+  }
+  const calm = rounds.filter(isCalm);
+  const byCalm = rounds.toSorted((a, b) => a.waitedShare - b.waitedShare);
+  const chosen = calm.length < fewestRounds ? byCalm.slice(0, fewestRounds) : calm;
+  return {
+    iops: Math.round(1e9 / median(chosen.map(({ wallNs }) => wallNs))),
+    clientNs: median(chosen.map(({ clientNs }) => clientNs)),
+    serverNs: median(chosen.map(({ serverNs }) => serverNs)),
+    calmCount: calm.length,
+    triedCount: rounds.length,
+  };
+}
+
+async function roundOf(server: Server, loop: DriverLoop, count: number): Promise<Round> {
+  const before = await server.counters();
+  // The question has woken the card; it works without a pause when the round begins.
+  loop.run(count / 10);
+  const waitedBefore = server.waitedNs + waitedNs(mainThread);
+  const cpuBefore = process.cpuUsage();
+  const startMs = performance.now();
+  loop.run(count);
+  const wallNs = (performance.now() - startMs) * 1e6;
+  const { user, system } = process.cpuUsage(cpuBefore);
+  const waited = server.waitedNs + waitedNs(mainThread) - waitedBefore;
+  const after = await server.counters();
+  const served = after.completedCount - before.completedCount;
+  return {
+    wallNs: wallNs / count,
+    clientNs: ((user + system) * 1000) / count,
+    serverNs: (after.busyNs - before.busyNs) / served,
+    waitedShare: waited / wallNs,
+  };
+}
+
+/** One request after the other, each with its own time. */
+class TimedLoop {
+  readonly timesMs: Float64Array;
+  private readonly loop: DriverLoop;
+
+  constructor(namespace: Namespace) {
+    this.loop = new DriverLoop(namespace, 1);
+    this.timesMs = new Float64Array(timedRequests);
+  }
+
+  run(count: number): void {
+    this.loop.run(count);
+  }
+
+  /** Fill `timesMs`. */
+  time(): void {
+    const { timesMs, loop } = this;
+    let startMs = performance.now();
+    for (let i = 0; i < timesMs.length; i++) {
+      loop.run(1);
+      const endMs = performance.now();
+      timesMs[i] = endMs - startMs;
+      startMs = endMs;
+    }
+  }
+}
+
+function latencyOf(server: Server, loop: TimedLoop): { p50Us: number; p99Us: number } {
+  const tries: { share: number; p50Us: number; p99Us: number }[] = [];
+  const untilMs = performance.now() + limitMs;
+  while (tries.filter(({ share }) => share < calmShare).length < wantedRounds) {
+    const waitedBefore = server.waitedNs + waitedNs(mainThread);
+    const startMs = performance.now();
+    loop.run(100);
+    loop.time();
+    const spentNs = (performance.now() - startMs) * 1e6;
+    const share = (server.waitedNs + waitedNs(mainThread) - waitedBefore) / spentNs;
+    const sorted = loop.timesMs.toSorted();
+    const at = (part: number): number => sorted[Math.floor(part * sorted.length)]! * 1000;
+    tries.push({ share, p50Us: at(0.5), p99Us: at(0.99) });
+    if (performance.now() > untilMs) break;
+  }
+  const calm = tries.toSorted((a, b) => a.share - b.share).slice(0, wantedRounds);
+  const chosen = calm.filter(({ share }, i) => i < fewestRounds || share < calmShare);
+  return {
+    p50Us: median(chosen.map(({ p50Us }) => p50Us)),
+    p99Us: median(chosen.map(({ p99Us }) => p99Us)),
+  };
+}
+
+/** Collections of the client, over a million requests or as many as there is time for. */
+async function collectionsPerMillion(loop: DriverLoop): Promise<number> {
+  let count = 0;
+  const observer = new PerformanceObserver((list) => {
+    count += list.getEntries().length;
+  });
+  setFlagsFromString('--expose-gc');
+  runInNewContext('gc')();
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  observer.observe({ entryTypes: ['gc'] });
+  const untilMs = performance.now() + limitMs;
+  let requests = 0;
+  for (; requests < million && performance.now() < untilMs; requests += 10_000) loop.run(10_000);
+  // Entries are delivered from the event loop.
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  observer.disconnect();
+  return (count * million) / requests;
+}
