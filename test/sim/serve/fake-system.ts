@@ -172,6 +172,11 @@ export class FakeSocket implements PeerSocket {
     if (this.isClosed) return;
     this.isClosed = true;
     for (const fd of this.takeDescriptors()) this.system.closeDescriptor(fd);
+    // What is still under way goes with the socket.
+    if (this.at > 0) this.arriving.shift();
+    for (const { fds } of this.arriving.splice(0)) {
+      for (const fd of fds) this.system.closeDescriptor(fd);
+    }
   }
 
   private keep(fds: readonly number[]): void {
