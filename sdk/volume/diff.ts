@@ -11,7 +11,7 @@ export interface ChangedRange {
   readonly isData: boolean;
 }
 
-/** One side of a comparison. */
+/** One side of a comparison: the root of a map, and its size. */
 interface Side {
   readonly root: number;
   readonly bytes: number;
@@ -35,60 +35,138 @@ export function* changedRanges(
   const roots = [from.root, to.root].filter((root) => root !== 0);
   for (const root of roots) nodes.refs[root]!++;
   try {
-    let open: { byteOffset: number; byteLength: number; isData: boolean } | null = null;
-    for (const cell of changedCells(core, from.root, to, startByte)) {
-      const isNext =
-        open !== null &&
-        open.isData === cell.isData &&
-        open.byteOffset + open.byteLength === cell.byteOffset;
-      if (open !== null && isNext) {
-        open.byteLength += cellBytes;
-        continue;
-      }
-      if (open !== null) yield open;
-      open = { byteOffset: cell.byteOffset, byteLength: cellBytes, isData: cell.isData };
+    const pending = new RangeList(startByte, to.bytes);
+    for (const group of changedGroups(core, from.root, to.root, startByte)) {
+      compareGroup(core, { from: from.root, to: to.root }, group, pending);
+      yield* pending.take(false);
     }
-    if (open !== null) yield open;
+    yield* pending.take(true);
   } finally {
     for (const root of roots) reaper.drop(root);
   }
 }
 
-function* changedCells(
+/** Ranges that have been found and not been told; the last one may still grow. */
+class RangeList {
+  private readonly startByte: number;
+  private readonly endByte: number;
+  private done: ChangedRange[] = [];
+  private offset = 0;
+  private length = 0;
+  private isData = false;
+
+  constructor(startByte: number, endByte: number) {
+    this.startByte = startByte;
+    this.endByte = endByte;
+  }
+
+  addCell(byteOffset: number, isData: boolean): void {
+    if (byteOffset < this.startByte || byteOffset >= this.endByte) return;
+    if (this.length > 0 && isData === this.isData && byteOffset === this.offset + this.length) {
+      this.length += cellBytes;
+      return;
+    }
+    this.close();
+    this.offset = byteOffset;
+    this.length = cellBytes;
+    this.isData = isData;
+  }
+
+  /** @param isLast nothing is going to be added */
+  take(isLast: boolean): ChangedRange[] {
+    if (isLast) this.close();
+    const { done } = this;
+    if (done.length > 0) this.done = [];
+    return done;
+  }
+
+  private close(): void {
+    if (this.length === 0) return;
+    const { offset, length, isData } = this;
+    this.done.push({ byteOffset: offset, byteLength: length, isData });
+    this.length = 0;
+  }
+}
+
+/** The entries of 64 extents on one side, wherever they lie. */
+class GroupView {
+  private words: Uint32Array = noWords;
+  private at = 0;
+  private step = 0;
+  private isCells = false;
+
+  look(core: PoolCore, root: number, first: number): void {
+    const { trees } = core;
+    this.step = 0;
+    this.words = noWords;
+    this.at = 0;
+    this.isCells = false;
+    if (!trees.locate(root, first)) return;
+    this.words = trees.words;
+    this.at = trees.at;
+    this.isCells = trees.isCells;
+    this.step = trees.isCells ? cellsPerUnit : 2;
+  }
+
+  /** The units of the cells of an extent. */
+  read(index: number, into: Uint32Array): void {
+    const { words } = this;
+    const at = this.at + index * this.step;
+    if (this.isCells) {
+      for (let cell = 0; cell < cellsPerUnit; cell++) into[cell] = words[at + cell]!;
+      return;
+    }
+    const unit = words[at]!;
+    const mask = words[at + 1]!;
+    for (let cell = 0; cell < cellsPerUnit; cell++) into[cell] = ((mask >>> cell) & 1) * unit;
+  }
+
+  /** Whether both sides have the same short entry: the usual case. */
+  isSame(other: GroupView, index: number): boolean {
+    if (this.isCells || other.isCells) return false;
+    const a = this.at + index * this.step;
+    const b = other.at + index * other.step;
+    return this.words[a] === other.words[b] && this.words[a + 1] === other.words[b + 1];
+  }
+}
+
+/** Where nothing is mapped: one entry that says so, for all extents. */
+const noWords = new Uint32Array(2);
+const fromUnits = new Uint32Array(cellsPerUnit);
+const toUnits = new Uint32Array(cellsPerUnit);
+const fromView = new GroupView();
+const toView = new GroupView();
+
+/** The 64 extents from this one on. */
+function compareGroup(
   core: PoolCore,
-  from: number,
-  to: Side,
-  startByte: number,
-): Generator<{ readonly byteOffset: number; readonly isData: boolean }> {
-  const units = { from: new Uint32Array(cellsPerUnit), to: new Uint32Array(cellsPerUnit) };
-  const end = Math.ceil(to.bytes / unitBytes);
-  for (const extent of changedExtents(core, from, to.root, Math.floor(startByte / unitBytes))) {
-    if (extent >= end) return;
-    read(core, from, extent, units.from);
-    read(core, to.root, extent, units.to);
+  roots: { readonly from: number; readonly to: number },
+  first: number,
+  found: RangeList,
+): void {
+  fromView.look(core, roots.from, first);
+  toView.look(core, roots.to, first);
+  for (let i = 0; i < extentsPerGroup; i++) {
+    if (fromView.isSame(toView, i)) continue;
+    fromView.read(i, fromUnits);
+    toView.read(i, toUnits);
     for (let cell = 0; cell < cellsPerUnit; cell++) {
-      if (units.from[cell] === units.to[cell]) continue;
-      const byteOffset = extent * unitBytes + cell * cellBytes;
-      if (byteOffset < startByte || byteOffset >= to.bytes) continue;
-      yield { byteOffset, isData: units.to[cell] !== 0 };
+      const unit = toUnits[cell]!;
+      if (fromUnits[cell] === unit) continue;
+      found.addCell((first + i) * unitBytes + cell * cellBytes, unit !== 0);
     }
   }
 }
 
-function read(core: PoolCore, root: number, extent: number, into: Uint32Array): void {
-  const { trees } = core;
-  if (!trees.locate(root, extent)) into.fill(0);
-  else for (let cell = 0; cell < cellsPerUnit; cell++) into[cell] = trees.unitOf(cell);
-}
-
-/** Extents below nodes that are not shared by both maps, ascending. */
-function* changedExtents(
+/** First extents of groups below nodes that are not shared by both maps, ascending. */
+function* changedGroups(
   core: PoolCore,
   from: number,
   to: number,
-  first: number,
+  startByte: number,
 ): Generator<number> {
   if (from === to) return;
+  const first = Math.floor(startByte / unitBytes);
   const { trees } = core;
   const childOf = (id: number, index: number): number => (id === 0 ? 0 : trees.child(id, index));
   for (let i = Math.floor(first / extentsPerLeaf / 1024); i < 1024; i++) {
@@ -101,9 +179,8 @@ function* changedExtents(
       const start = (i * 1024 + j) * extentsPerLeaf;
       if (leafA === leafB || start + extentsPerLeaf <= first) continue;
       for (let group = 0; group < groupsPerSplit; group++) {
-        const at = start + group * extentsPerGroup;
         if (groupNode(core, leafA, group) === groupNode(core, leafB, group)) continue;
-        for (let k = 0; k < extentsPerGroup; k++) if (at + k >= first) yield at + k;
+        yield start + group * extentsPerGroup;
       }
     }
   }

@@ -6,19 +6,20 @@ import { cellsPerUnit, directoryRow, unitBytes } from './format.js';
 import { NodeKind, nodeBytes, nodeWords } from './nodes.js';
 import { isSplit, pointerOf } from './trees.js';
 
-/**
- * Read every node of the directory and count what leads where. A node that cannot be read, or says
- * what cannot be, is emptied, and the volumes and snapshots that need it are damaged: read-only,
- * by name. The others know nothing of it.
- */
-export async function loadNodes(
-  core: PoolCore,
-  directory: Uint32Array,
-  isSystem: (unit: number) => boolean,
-): Promise<void> {
+/** Read every node of the directory. @returns those that cannot be read */
+export async function readNodes(core: PoolCore, directory: Uint32Array): Promise<Set<number>> {
   const bad = new Set<number>();
   await readAll(core, directory, bad);
-  const walk = new Walk(core, isSystem, bad);
+  return bad;
+}
+
+/**
+ * Count what leads where. A node that cannot be read, or says what cannot be, is emptied, and the
+ * volumes and snapshots that need it are damaged: read-only, by name. The others know nothing of
+ * it.
+ */
+export function countNames(core: PoolCore, system: Uint8Array, bad: Set<number>): void {
+  const walk = new Walk(core, system, bad);
   for (const object of core.catalog.objects.values()) {
     if (object.root === 0 || walk.enter(object.root, NodeKind.root)) continue;
     object.root = 0;
@@ -97,13 +98,13 @@ function place(core: PoolCore, id: number, words: Uint32Array, from: number): bo
 /** Counts pointers and names, from the roots down, each node once. */
 class Walk {
   private readonly core: PoolCore;
-  private readonly isSystem: (unit: number) => boolean;
+  private readonly system: Uint8Array;
   private readonly bad: Set<number>;
   private readonly stack: number[] = [];
 
-  constructor(core: PoolCore, isSystem: (unit: number) => boolean, bad: Set<number>) {
+  constructor(core: PoolCore, system: Uint8Array, bad: Set<number>) {
     this.core = core;
-    this.isSystem = isSystem;
+    this.system = system;
     this.bad = bad;
   }
 
@@ -155,13 +156,16 @@ class Walk {
 
   private countUnits(id: number, step: number): void {
     const { nodes, units } = this.core;
+    const { system } = this;
+    const { refs } = units;
     const words = nodes.wordsOf(id);
     const from = nodes.at(id);
     for (let i = from; i < from + nodeWords; i += step) {
       const unit = words[i]!;
       if (unit === 0) continue;
-      if (unit < units.unitCount && !this.isSystem(unit)) {
-        units.refs[unit]!++;
+      // Beyond the end it is undefined, which is not 0 either.
+      if (system[unit] === 0) {
+        refs[unit]!++;
       } else {
         words[i] = 0;
         if (step === 2) words[i + 1] = 0;

@@ -12,7 +12,7 @@ import {
   newestSuperblock,
   readLabel,
 } from './labels.js';
-import { loadNodes } from './load-nodes.js';
+import { countNames, readNodes } from './load-nodes.js';
 import { ControlIo, Port, Pump } from './port.js';
 import { batchAt, laterBatch, type ReplayTarget, type RingView, replayBatch } from './replay.js';
 
@@ -60,9 +60,11 @@ export async function loadPool(devices: readonly BlockDevice[]): Promise<LoadedP
   const image = await readImage(core, superblock);
   readCatalog(core, image);
   const directory = directoryOf(image);
-  await loadNodes(core, directory, isSystem(core));
-  const end = await replayJournal(core, superblock);
-  settleSpace(core);
+  const bad = await readNodes(core, directory);
+  const system = systemUnits(core);
+  countNames(core, system, bad);
+  const end = await replayJournal(core, superblock, system);
+  settleSpace(core, system);
   return { core, ...end };
 }
 
@@ -233,20 +235,20 @@ function directoryOf(image: Uint32Array): Uint32Array {
   return image.subarray(Image.layout.bytes / 4 + catalogWords);
 }
 
-/** Units that no map may name: labels, journal, image, slots. */
-function isSystem(core: PoolCore): (unit: number) => boolean {
-  const image = new Set(core.identity.imageUnits);
-  const firsts = new Set(core.ports.map(({ firstUnit }) => firstUnit));
-  return (unit) =>
-    unit <= core.identity.journalUnits ||
-    firsts.has(unit) ||
-    image.has(unit) ||
-    core.slots.isSlotUnit(unit);
+/** Units that no map may name: labels, journal, image, slots. A byte for each unit. */
+function systemUnits(core: PoolCore): Uint8Array {
+  const system = new Uint8Array(core.units.unitCount);
+  system.fill(1, 0, core.identity.journalUnits + 1);
+  for (const { firstUnit } of core.ports) system[firstUnit] = 1;
+  for (const unit of core.identity.imageUnits) system[unit] = 1;
+  core.slots.markUnits(system);
+  return system;
 }
 
 async function replayJournal(
   core: PoolCore,
   superblock: FoundSuperblock,
+  system: Uint8Array,
 ): Promise<Omit<LoadedPool, 'core'>> {
   const bytes = superblock.journalUnits * unitBytes;
   const ring: RingView = {
@@ -255,7 +257,7 @@ async function replayJournal(
     poolId: core.identity.poolId,
     session: superblock.session,
   };
-  const target = replayTarget(core);
+  const target = replayTarget(core, system);
   let seq = superblock.journalSeq;
   let block = superblock.journalBlock;
   let blocked = '';
@@ -287,7 +289,7 @@ async function replayJournal(
 }
 
 /** Replay releases at once: nothing is under way, and the journal is durable. */
-function replayTarget(core: PoolCore): ReplayTarget {
+function replayTarget(core: PoolCore, system: Uint8Array): ReplayTarget {
   const { trees, catalog, units, reaper } = core;
   const releases = {
     deferUnit: (unit: number) => {
@@ -301,17 +303,17 @@ function replayTarget(core: PoolCore): ReplayTarget {
     unitCount: units.unitCount,
     tree: (id) => catalog.objects.get(id),
     change: (change) => catalog.apply(change, releases),
-    isSystemUnit: isSystem(core),
+    isSystemUnit: (unit) => system[unit] === 1,
   };
 }
 
 /** What nothing names is free. */
-function settleSpace(core: PoolCore): void {
+function settleSpace(core: PoolCore, system: Uint8Array): void {
   const { units, slots, nodes, trees, deferred } = core;
   trees.releases = deferred;
-  const isTaken = isSystem(core);
+  const { refs } = units;
   for (let unit = 0; unit < units.unitCount; unit++) {
-    if (units.refs[unit] === 0 && !isTaken(unit)) units.free(unit);
+    if (refs[unit] === 0 && system[unit] === 0) units.free(unit);
   }
   slots.settle();
   nodes.sweep();

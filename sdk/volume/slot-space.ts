@@ -25,6 +25,11 @@ export class SlotSpace {
     return this.used.has(unit);
   }
 
+  /** Put a 1 for each unit of slots. */
+  markUnits(system: Uint8Array): void {
+    for (const unit of this.used.keys()) system[unit] = 1;
+  }
+
   /** @returns a slot, 0 when the pool has no unit left */
   allocate(): number {
     if (this.spare.length === 0) {

@@ -73,6 +73,11 @@ export class UnitSpace {
     return unit;
   }
 
+  /** Search from the start again, so that what became free lately is used first. */
+  rewind(): void {
+    this.cursor = 0;
+  }
+
   /** A unit that is known to be free is in use now. */
   take(unit: number): void {
     assert(this.isFree(unit), 'a unit is taken that is not free');

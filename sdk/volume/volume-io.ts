@@ -178,7 +178,7 @@ export class VolumeIo {
     const extent = (cursor / unitBytes) | 0;
     const within = cursor - extent * unitBytes;
     const left = op.end - cursor;
-    const most = left < unitBytes - within ? left : unitBytes - within;
+    const most = Math.min(left, unitBytes - within);
     let unit = 0;
     let length = most;
     if (trees.locate(object.root, extent)) {
@@ -225,7 +225,7 @@ export class VolumeIo {
     const extent = (cursor / unitBytes) | 0;
     const within = cursor - extent * unitBytes;
     const left = op.end - cursor;
-    const most = left < unitBytes - within ? left : unitBytes - within;
+    const most = Math.min(left, unitBytes - within);
     const whole = (within & 4095) === 0 ? most & ~4095 : 0;
     if (whole === 0) return this.partialPiece(op, extent, within);
     const mask = maskOf(within >>> 12, whole >>> 12);
@@ -315,7 +315,7 @@ export class VolumeIo {
     if (volume.lockedCells > 0 && this.locks.isLocked(volume, extent, mask)) return false;
     const toEnd = (cell + 1) * cellBytes - within;
     const left = op.end - op.cursor;
-    const length = left < toEnd ? left : toEnd;
+    const length = Math.min(left, toEnd);
     const piece = this.takePiece();
     if (piece === undefined) return false;
     piece.op = op;

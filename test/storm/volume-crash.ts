@@ -111,6 +111,9 @@ class Storm {
     let pool = await reopen();
     for (const [i, step] of this.steps.entries()) {
       const run = { pool, model: this.states[i]!, number: i + 1, reopen };
+      // Space that was given up is used again at once, where too early would show.
+      for (let turn = 0; turn < 4; turn++) pool.core.poll();
+      pool.core.units.rewind();
       await poolStep(run, step);
       pool = run.pool;
       device.log.push({ kind: 'mark', mark: i + 1 });
@@ -215,10 +218,17 @@ class Storm {
     return this.compareWithAny(pool, mark);
   }
 
+  /** Whether all before and with a step is durable; what found nothing to do is no such step. */
+  private isBarrierAt(index: number): boolean {
+    const step = this.steps[index]!;
+    if (isBarrier(step) && isPlain(step)) return true;
+    return this.states[index]!.catalog !== this.states[index + 1]!.catalog;
+  }
+
   /** Each sector is as the last durable state has it, or as any operation since has left it. */
   private async compareWithAny(pool: Pool, mark: number): Promise<string | null> {
     let first = mark;
-    while (first > 0 && !isBarrier(this.steps[first - 1]!)) first--;
+    while (first > 0 && !this.isBarrierAt(first - 1)) first--;
     const last = Math.min(mark + 1, this.steps.length);
     const step = this.steps[mark];
     const states = this.states.slice(first, step === undefined || isPlain(step) ? last + 1 : last);

@@ -27,7 +27,8 @@ export const stepKinds = [
   'checkpoint',
   'reopen',
 ] as const;
-export type StepKind = (typeof stepKinds)[number] | 'zero' | 'writeFua' | 'group';
+/** `race` is a write that is sent while a flush is under way. */
+export type StepKind = (typeof stepKinds)[number] | 'zero' | 'writeFua' | 'group' | 'race';
 
 /** Workloads of one, two and three operations: this many come first. */
 export const enumerated = stepKinds.length + stepKinds.length ** 2 + stepKinds.length ** 3;
@@ -67,6 +68,9 @@ const longKinds: readonly StepKind[] = [
   'writeFua',
   'group',
   'discard',
+  'discard',
+  'race',
+  'race',
 ];
 
 function longWorkload(prng: Prng): VolumeStep[] {
@@ -74,6 +78,10 @@ function longWorkload(prng: Prng): VolumeStep[] {
     const kind = longKinds[prng.below(longKinds.length)]!;
     // Half of them are whole cells, the others any sectors.
     const grain = prng.chance(0.5) ? 8 : 1;
+    if (kind === 'discard' && prng.chance(0.5)) {
+      // Whole extents, so that units become free.
+      return { kind, pick: prng.below(4), first: prng.below(4) * 128, count: 128 };
+    }
     const first = prng.below(512 / grain) * grain;
     const count = (1 + prng.below(kind === 'discard' ? 300 / grain : 40 / grain)) * grain;
     return { kind, pick: prng.below(1000), first, count };
@@ -82,7 +90,7 @@ function longWorkload(prng: Prng): VolumeStep[] {
 
 /** The operations after which everything before them is durable. */
 export function isBarrier({ kind }: VolumeStep): boolean {
-  return !['write', 'overwrite', 'discard', 'zero', 'writeFua'].includes(kind);
+  return !['write', 'overwrite', 'discard', 'zero', 'writeFua', 'race'].includes(kind);
 }
 
 /** Operations that leave the catalog alone. */
@@ -110,6 +118,7 @@ export function modelStep(model: VolumeModel, step: VolumeStep, number: number):
     case 'write':
     case 'overwrite':
     case 'writeFua':
+    case 'race':
       model.set(volume, first, count, number);
       break;
     case 'zero':
@@ -169,6 +178,12 @@ export async function poolStep(run: StepRun, step: VolumeStep): Promise<void> {
     case 'writeFua':
       await writeSectors(device, first, count, number, step.kind === 'writeFua');
       break;
+    case 'race': {
+      const flush = runPlain(device, BlockOp.flush, 0, 0);
+      await writeSectors(device, first, count, number);
+      await flush;
+      break;
+    }
     case 'zero':
       await runPlain(device, BlockOp.writeZeroes, first, count);
       break;

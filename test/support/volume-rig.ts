@@ -28,6 +28,8 @@ export async function runRequest(volume: Volume, wanted: RigRequest): Promise<Bl
   }
   volume.submit(request);
   if (isEnded) throw new Error('done ran inside submit');
+  // Others that are sent at the same time are under way, too.
+  await null;
   for (let i = 0; !isEnded; i++) {
     volume.poll();
     if (i > 100_000) throw new Error(`operation ${wanted.op} at ${wanted.lba} never ends`);

@@ -1,0 +1,425 @@
+import { PerformanceObserver } from 'node:perf_hooks';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import type { BlockDevice } from '../sdk/block/device.js';
+import { BlockOp, BlockRequest, BlockStatus } from '../sdk/block/request.js';
+import type { DmaRegion } from '../sdk/device.js';
+import { NvmeController } from '../sdk/nvme/controller.js';
+import { open } from '../sdk/open.js';
+import { TestPrng } from '../sdk/testing/prng.js';
+import { GiB, KiB, MiB, TiB } from '../sdk/units.js';
+import { Pool } from '../sdk/volume/pool.js';
+import type { Volume } from '../sdk/volume/volume.js';
+import { FlatDevice, NullDevice, noClock, realClock, SparseDevice } from './block-devices.js';
+import { type Bench, type Figures, machine, median } from './figures.js';
+
+const blockBytes = 4096;
+const depth = 32;
+const span = 256 * MiB;
+const warmUp = 200_000;
+const perRun = 200_000;
+const rounds = 9;
+const card = 'sim:ultima-g2?seed=1';
+
+export const bench: Bench = {
+  claim: 'what thin volumes and their snapshots cost, beside the device below them',
+  run,
+};
+
+async function run(): Promise<Figures> {
+  return {
+    conditions: {
+      blockBytes,
+      depth,
+      cpuNsPerIo: 'processor time, null device with a clock that costs nothing; device alone and',
+      added: 'volume alternate in each round; median of the differences',
+      ratios: 'p50 or p99 of single requests at depth 1 on a memory device, real time',
+      overheadPct: `IOPS lost at depth ${depth} on ${card}, virtual time`,
+      checksums: 'off',
+      snapshotCreateUs: 'with its commit, journal on a memory device; lower quartile',
+      rounds,
+      ...machine(),
+    },
+    figures: {
+      ...(await addedCost()),
+      ...(await cardOverhead()),
+      ...(await firstWrites()),
+      ...(await large()),
+    },
+  };
+}
+
+/** Random 4 KiB requests, always `depth` in flight. */
+class Loop {
+  private readonly device: BlockDevice;
+  private readonly op: BlockOp;
+  private readonly free: BlockRequest[] = [];
+  private readonly chance = new TestPrng(1);
+  private readonly blocks: number;
+  private ended = 0;
+
+  constructor(device: BlockDevice, op: BlockOp, inFlight = depth) {
+    this.device = device;
+    this.op = op;
+    this.blocks = span / device.blockBytes;
+    for (let i = 0; i < inFlight; i++) {
+      const request = new BlockRequest((done) => {
+        if (done.status !== BlockStatus.ok) throw new Error(`status ${done.status}`);
+        this.ended++;
+        this.free.push(done);
+      });
+      request.setData(device.memory.allocate(blockBytes), 0, blockBytes);
+      this.free.push(request);
+    }
+  }
+
+  run(count: number): void {
+    const { device, free } = this;
+    const perRequest = blockBytes / device.blockBytes;
+    let left = count;
+    this.ended = 0;
+    while (this.ended < count) {
+      while (left > 0 && free.length > 0) {
+        const request = free.pop()!;
+        request.op = this.op;
+        // A power of two, so that choosing costs next to nothing.
+        request.lba = (this.chance.word() & (this.blocks / perRequest - 1)) * perRequest;
+        request.blockCount = perRequest;
+        device.submit(request);
+        left--;
+      }
+      if (device.poll() === 0) device.clock.idle(device.clock.nowNs() + 1e6);
+    }
+  }
+}
+
+async function fill(volume: Volume, bytes: number): Promise<void> {
+  const region = volume.memory.allocate(64 * KiB);
+  const count = region.length / volume.blockBytes;
+  for (let lba = 0; lba < bytes / volume.blockBytes; lba += count) {
+    await one(volume, { op: BlockOp.write, lba, count, region });
+  }
+  await one(volume, { op: BlockOp.flush, lba: 0, count: 0, region });
+}
+
+interface One {
+  readonly op: BlockOp;
+  readonly lba: number;
+  readonly count: number;
+  readonly region: DmaRegion;
+}
+
+function oneNow(device: BlockDevice, { op, lba, count, region }: One): void {
+  let isEnded = false;
+  const request = new BlockRequest(() => {
+    isEnded = true;
+  });
+  request.op = op;
+  request.lba = lba;
+  request.blockCount = count;
+  if (op === BlockOp.read || op === BlockOp.write) {
+    request.setData(region, 0, count * device.blockBytes);
+  }
+  device.submit(request);
+  while (!isEnded) {
+    if (device.poll() === 0) device.clock.idle(device.clock.nowNs() + 1e6);
+  }
+  if (request.status !== BlockStatus.ok) throw new Error(`status ${request.status}`);
+}
+
+async function one(device: BlockDevice, wanted: One): Promise<void> {
+  oneNow(device, wanted);
+  await null;
+}
+
+async function poolOn(...devices: BlockDevice[]): Promise<Pool> {
+  const chance = new TestPrng(3);
+  return Pool.create(devices, {
+    overwrites: true,
+    random: (bytes) => {
+      for (let i = 0; i < bytes.length; i++) bytes[i] = chance.word();
+    },
+  });
+}
+
+function nsPerIo(loop: Loop): number {
+  const start = process.cpuUsage();
+  loop.run(perRun);
+  return (process.cpuUsage(start).user * 1000) / perRun;
+}
+
+async function collections(body: () => void): Promise<number> {
+  let count = 0;
+  const observer = new PerformanceObserver((list) => {
+    count += list.getEntries().length;
+  });
+  setFlagsFromString('--expose-gc');
+  runInNewContext('gc')();
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  observer.observe({ entryTypes: ['gc'] });
+  body();
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  observer.disconnect();
+  return count;
+}
+
+async function addedCost(): Promise<Record<string, number>> {
+  const options = { bytes: 4 * GiB, blockBytes, clock: noClock };
+  const raw = new NullDevice(options);
+  const under = new NullDevice(options);
+  const pool = await poolOn(under);
+  const volume = await pool.createVolume({ name: 'v', bytes: GiB });
+  await fill(volume, span);
+  const loops = [BlockOp.read, BlockOp.write].map((op) => ({
+    base: new Loop(raw, op),
+    over: new Loop(volume, op),
+  }));
+  const added: number[][] = [[], []];
+  const bases: number[][] = [[], []];
+  for (const { base, over } of loops) for (const loop of [base, over]) loop.run(warmUp);
+  for (let round = 0; round < rounds; round++) {
+    for (const [i, { base, over }] of loops.entries()) {
+      const baseNs = nsPerIo(base);
+      bases[i]!.push(baseNs);
+      added[i]!.push(nsPerIo(over) - baseNs);
+    }
+  }
+  const gcs = await collections(() => {
+    loops[0]!.over.run(500_000);
+    loops[1]!.over.run(500_000);
+  });
+  return {
+    cpuNsPerIo_added_read: Math.round(median(added[0]!)),
+    cpuNsPerIo_added_overwrite: Math.round(median(added[1]!)),
+    cpuNsPerIo_null_read: Math.round(median(bases[0]!)),
+    gcPerMillion: gcs,
+    readRatioNull_after_100_snapshots: await readRatio(pool, volume),
+    readRatio_after_100_snapshots: await readRatioOnMemory(),
+  };
+}
+
+/** The same where 4 KiB are moved, as the figures of others have it. */
+async function readRatioOnMemory(): Promise<number> {
+  const under = new FlatDevice({ bytes: 1536 * MiB, blockBytes, clock: noClock });
+  const pool = await poolOn(under);
+  const volume = await pool.createVolume({ name: 'v', bytes: GiB });
+  await fill(volume, span);
+  return readRatio(pool, volume);
+}
+
+/** Reads of a volume with 100 snapshots behind it beside reads of one without. */
+async function readRatio(pool: Pool, volume: Volume): Promise<number> {
+  const plain = await pool.createVolume({ name: 'plain', bytes: GiB });
+  await fill(plain, span);
+  const region = volume.memory.allocate(blockBytes);
+  const chance = new TestPrng(5);
+  for (let i = 0; i < 100; i++) {
+    await pool.takeSnapshot([{ volume: 'v', name: `s${i}` }]);
+    for (let j = 0; j < 100; j++) {
+      const lba = chance.below(span / blockBytes);
+      await one(volume, { op: BlockOp.write, lba, count: 1, region });
+    }
+  }
+  const loops = [plain, volume].map((one) => new Loop(one, BlockOp.read));
+  for (const loop of loops) loop.run(warmUp);
+  const ratios: number[] = [];
+  for (let round = 0; round < rounds; round++) {
+    const [a, b] = loops.map(nsPerIo);
+    ratios.push(b! / a!);
+  }
+  return rounded(median(ratios));
+}
+
+async function cardOverhead(): Promise<Record<string, number>> {
+  const figures: Record<string, number> = {};
+  for (const [name, op] of [
+    ['read', BlockOp.read],
+    ['overwrite', BlockOp.write],
+  ] as const) {
+    const raw = await cardIops(op, false);
+    const over = await cardIops(op, true);
+    figures[`iops_raw_${name}_qd32`] = Math.round(raw);
+    figures[`overheadPct_${name}_qd32`] = rounded(100 * (1 - over / raw));
+  }
+  return figures;
+}
+
+async function cardIops(op: BlockOp, isVolume: boolean): Promise<number> {
+  const controller = await NvmeController.open(await open(card));
+  const namespace = await controller.namespace(1);
+  let device: BlockDevice = namespace;
+  const size = 4096 / namespace.blockBytes;
+  if (isVolume) {
+    const pool = await poolOn(namespace);
+    device = await pool.createVolume({ name: 'v', bytes: GiB, blockBytes: 4096 });
+  }
+  const region = device.memory.allocate(64 * KiB);
+  const count = region.length / device.blockBytes;
+  for (let lba = 0; lba < span / device.blockBytes; lba += count) {
+    await one(device, { op: BlockOp.write, lba, count, region });
+  }
+  await one(device, { op: BlockOp.flush, lba: 0, count: 0, region });
+  if (size < 1) throw new Error('the card has larger blocks than a cell');
+  const loop = new Loop(device, op);
+  loop.run(2000);
+  const startNs = device.clock.nowNs();
+  const ios = 20_000;
+  loop.run(ios);
+  const iops = ios / ((device.clock.nowNs() - startNs) / 1e9);
+  await controller.close();
+  return iops;
+}
+
+function timesOf(count: number, work: (i: number) => void): number[] {
+  const times: number[] = [];
+  for (let i = 0; i < count; i++) {
+    const start = performance.now();
+    work(i);
+    times.push((performance.now() - start) * 1000);
+  }
+  return times.sort((a, b) => a - b);
+}
+
+/** On a memory device that moves the data. */
+async function firstWrites(): Promise<Record<string, number>> {
+  const under = new FlatDevice({ bytes: 1280 * MiB, blockBytes, clock: realClock });
+  const pool = await poolOn(under);
+  const volume = await pool.createVolume({ name: 'v', bytes: GiB });
+  await fill(volume, span);
+  const region = volume.memory.allocate(blockBytes);
+  const at = (lba: number): void => oneNow(volume, { op: BlockOp.write, lba, count: 1, region });
+  const extents = span / (64 * KiB);
+  const write = (i: number): void => at((i % extents) * 16 + 3);
+  const offset = span / blockBytes;
+  const fresh = (i: number): void => at(offset + i * 16);
+  const p = (times: readonly number[], share: number): number =>
+    times[Math.floor(times.length * share)]!;
+  const samples: { over: number[]; thin: number[]; shared: number[] }[] = [];
+  let reads = 0;
+  for (let round = 0; round < rounds; round++) {
+    const over = timesOf(4000, write);
+    const thin = timesOf(4000, fresh);
+    const discarded = { op: BlockOp.discard, lba: offset, count: 4000 * 16, region };
+    await one(volume, discarded);
+    await pool.takeSnapshot([{ volume: 'v', name: 's' }]);
+    const before = under.reads;
+    const shared = timesOf(4000, write);
+    reads += under.reads - before;
+    await pool.deleteSnapshot('v', 's');
+    await pool.settleSpace();
+    samples.push({ over, thin, shared });
+  }
+  const ratio = (kind: 'thin' | 'shared', share: number): number =>
+    rounded(median(samples.map((one) => p(one[kind], share) / p(one.over, share))));
+  return {
+    overwriteUs_p50: rounded(median(samples.map(({ over }) => p(over, 0.5)))),
+    thinFirstWriteRatio: ratio('thin', 0.99),
+    thinFirstWriteRatio_p50: ratio('thin', 0.5),
+    firstOverwriteAfterSnapshotRatio: ratio('shared', 0.5),
+    firstOverwriteDeviceReads: reads,
+  };
+}
+
+/** A volume whose every extent is mapped, without writing its data. */
+async function mapped(pool: Pool, name: string, bytes: number): Promise<void> {
+  const { object } = await pool.createVolume({ name, bytes });
+  const { core } = pool;
+  for (let extent = 0; extent < bytes / (64 * KiB); extent++) {
+    const unit = core.units.allocate();
+    if (unit === 0) throw new Error('the pool is too small');
+    core.trees.assign(object, extent, 0xffff, unit);
+  }
+  await pool.checkpoint();
+}
+
+async function large(): Promise<Record<string, number>> {
+  const figures: Record<string, number> = {};
+  const small = await poolOn(new SparseDevice({ bytes: 4 * GiB, blockBytes, clock: realClock }));
+  await mapped(small, 'v', GiB);
+  figures.snapshotCreateUs_1GiB = await snapshotUs(small);
+  const device = new SparseDevice({ bytes: 1.25 * TiB, blockBytes, clock: realClock });
+  const pool = await poolOn(device);
+  const used = process.memoryUsage();
+  await mapped(pool, 'v', TiB);
+  const { nodes, units } = pool.core;
+  figures.metadataBytesPerMappedTiB = (nodes.count + 0) * 4096 + nodes.end * 16;
+  figures.hostMemoryBytesPerMappedTiB =
+    nodes.chunks.length * 64 * 4096 + nodes.refs.length * 18 + units.unitCount * 4.2;
+  figures.rssMiB_1TiB = Math.round((process.memoryUsage().rss - used.rss) / MiB);
+  figures.snapshotCreateUs_1TiB_full = await snapshotUs(pool);
+  figures.snapshotCreateRatio = rounded(
+    figures.snapshotCreateUs_1TiB_full / figures.snapshotCreateUs_1GiB,
+  );
+  figures.restoreUs_1TiB = await restoreUs(pool);
+  figures.diffMsPer100kExtents = await diffMs(pool);
+  figures.openMs_1TiB_1000volumes = await openMs();
+  return figures;
+}
+
+/** The lower quartile: a few microseconds disappear in what else the machine does. */
+function quartile(times: readonly number[]): number {
+  return rounded(times.toSorted((a, b) => a - b)[Math.floor(times.length / 4)]!);
+}
+
+async function snapshotUs(pool: Pool): Promise<number> {
+  const times: number[] = [];
+  for (let round = 0; round < 5; round++) {
+    for (let i = 0; i < 40; i++) {
+      const start = performance.now();
+      await pool.takeSnapshot([{ volume: 'v', name: `s${round}-${i}` }]);
+      times.push((performance.now() - start) * 1000);
+    }
+    for (let i = 0; i < 40; i++) await pool.deleteSnapshot('v', `s${round}-${i}`);
+  }
+  return quartile(times);
+}
+
+async function restoreUs(pool: Pool): Promise<number> {
+  const times: number[] = [];
+  await pool.takeSnapshot([{ volume: 'v', name: 'to' }]);
+  for (let i = 0; i < 40; i++) {
+    const start = performance.now();
+    await pool.restore('v', 'to', `k${i}`);
+    times.push((performance.now() - start) * 1000);
+  }
+  return quartile(times);
+}
+
+/** 100,000 extents of the full terabyte change, spread over all of it. */
+async function diffMs(pool: Pool): Promise<number> {
+  const volume = pool.volume('v');
+  await pool.takeSnapshot([{ volume: 'v', name: 'from' }]);
+  const changed = 100_000;
+  const stride = Math.floor(TiB / (64 * KiB) / changed);
+  for (let i = 0; i < changed; i++) {
+    const { core } = pool;
+    core.trees.assign(volume.object, i * stride, 1, core.units.allocate());
+  }
+  await pool.takeSnapshot([{ volume: 'v', name: 'now' }]);
+  const start = performance.now();
+  let ranges = 0;
+  const from = { volume: 'v', snapshot: 'from' };
+  for (const _ of pool.changes(from, { volume: 'v', snapshot: 'now' })) ranges++;
+  const ms = performance.now() - start;
+  if (ranges !== changed) throw new Error(`${ranges} ranges of ${changed}`);
+  return rounded(ms);
+}
+
+async function openMs(): Promise<number> {
+  const device = new SparseDevice({ bytes: 1.25 * TiB, blockBytes, clock: realClock });
+  const pool = await poolOn(device);
+  for (let i = 0; i < 1000; i++) {
+    const { object } = await pool.createVolume({ name: `v${i}`, bytes: GiB });
+    for (let extent = 0; extent < GiB / (64 * KiB); extent++) {
+      pool.core.trees.assign(object, extent, 0xffff, pool.core.units.allocate());
+    }
+  }
+  await pool.close();
+  const start = performance.now();
+  await Pool.open([device]);
+  return Math.round(performance.now() - start);
+}
+
+function rounded(value: number): number {
+  return Math.round(value * 1000) / 1000;
+}
