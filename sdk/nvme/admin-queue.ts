@@ -5,6 +5,7 @@ import { commandDwords, Sqe } from '../spec/nvme/command.js';
 import { opcodeText } from '../spec/nvme/opcodes.js';
 import { Status, statusText } from '../spec/nvme/status.js';
 import { blockStatusOf } from './block-status.js';
+import { checkIntervalNs } from './options.js';
 import { type Steps, until } from './procedure.js';
 import type { QueuePair } from './queue-pair.js';
 import { SlotEnd, type SlotOwner, type SubmissionQueue } from './submission-queue.js';
@@ -62,6 +63,7 @@ export class AdminQueue implements SlotOwner {
   private readonly pending: (Pending | null)[];
   /** An admin command was not completed in time: the controller needs a reset. */
   private readonly stuck: (slot: number, waitedNs: number) => void;
+  private readonly isServed: () => boolean;
 
   constructor(parts: AdminQueueParts) {
     this.pair = parts.pair;
@@ -69,6 +71,7 @@ export class AdminQueue implements SlotOwner {
     this.memory = parts.memory;
     this.defaultTimeoutNs = parts.timeoutNs;
     this.stuck = parts.stuck;
+    this.isServed = parts.isServed;
     this.pending = new Array<Pending | null>(parts.pair.submission.slotCount).fill(null);
   }
 
@@ -139,11 +142,18 @@ export class AdminQueue implements SlotOwner {
     }, poll);
     if (slot === -1) throw this.noSlot(words, hasStarted);
     pair.submission.ring();
-    const isEnded = yield* until(() => {
+    let lookNs = pair.clock.nowNs() + checkIntervalNs;
+    let isServed = true;
+    const isOver = yield* until(() => {
       if (!pending.isEnded) pair.poll();
-      return pending.isEnded;
+      if (pending.isEnded) return true;
+      if (pair.clock.nowNs() < lookNs) return false;
+      lookNs = pair.clock.nowNs() + checkIntervalNs;
+      isServed = this.isServed();
+      return !isServed;
     }, poll);
-    if (!isEnded) {
+    if (!isServed) throw lost(words, SlotEnd.unknown);
+    if (!isOver) {
       this.stuck(slot, timeoutNs);
       throw timedOut(words, timeoutNs);
     }
@@ -194,6 +204,13 @@ export interface AdminQueueParts {
   readonly memory: DmaSpace;
   readonly timeoutNs: number;
   readonly stuck: (slot: number, waitedNs: number) => void;
+  /**
+   * Whether there is a controller that could answer at all. Looked at now and then, so that a
+   * command whose controller is gone, or was reset by something else, is not waited for.
+   *
+   * @throws UltimaError DEVICE_REMOVED
+   */
+  readonly isServed: () => boolean;
 }
 
 /** An entry of a command with its opcode, for a table's setters to fill in. */

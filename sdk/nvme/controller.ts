@@ -252,6 +252,10 @@ export class NvmeController {
       memory: core.fn.dma,
       timeoutNs: core.settings.adminTimeoutNs,
       stuck: (slot, waitedNs) => this.adminStuck(slot, waitedNs),
+      isServed: () => {
+        const csts = core.registers.presentStatus('waiting for an admin command');
+        return core.registers.isReady(csts) && !core.registers.isFatal(csts);
+      },
     });
     yield* enable(core, core.admin);
     yield* configure(core, core.admin);

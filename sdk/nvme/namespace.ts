@@ -240,6 +240,7 @@ export class Namespace implements BlockDevice {
 
   /** Give back memory of the namespace's own; `close` of the controller does it for all. */
   close(): void {
+    this.promised.close();
     this.blocks.close();
   }
 

@@ -79,6 +79,11 @@ export class PromisedIo {
     return true;
   }
 
+  /** Nothing is started any more: what waits to be has not been executed. */
+  close(): void {
+    for (const io of this.backlog.splice(0)) io.refuse();
+  }
+
   recycle(io: Io): void {
     this.pool.push(io);
   }
@@ -163,6 +168,13 @@ class Io implements Waiter {
     this.abort('deadline');
   }
 
+  /** End without having been started. */
+  refuse(): void {
+    this.request.status = BlockStatus.notExecuted;
+    this.request.detail = 0;
+    this.ended();
+  }
+
   /** Forget everything; nothing was submitted, or all of it has ended. */
   drop(): void {
     this.signal?.removeEventListener('abort', this.onAbort);
@@ -181,9 +193,7 @@ class Io implements Waiter {
     this.cause = cause;
     const { owner, request } = this;
     if (owner.dropWaiting(this)) {
-      request.status = BlockStatus.notExecuted;
-      request.detail = 0;
-      this.ended();
+      this.refuse();
       return;
     }
     if (owner.blocks.cancelWaiting(request)) return;

@@ -7,7 +7,7 @@ import type { Namespace } from '../../../sdk/nvme/namespace.js';
 import type { ControllerOptions } from '../../../sdk/nvme/options.js';
 import { Abort } from '../../../sdk/spec/nvme/admin-command.js';
 import { AdminOpcode, NvmOpcode } from '../../../sdk/spec/nvme/opcodes.js';
-import { Cap } from '../../../sdk/spec/nvme/registers.js';
+import { Cap, Csts, Register } from '../../../sdk/spec/nvme/registers.js';
 import { Status } from '../../../sdk/spec/nvme/status.js';
 import { suite } from '../../support/suite.js';
 import { FakeFunction, type Fetched } from './fake-function.js';
@@ -347,6 +347,71 @@ test('an admin command that is never answered is given up and the controller res
   // The memory of the lost command went back after the reset, not before.
   assert.equal(r.fn.dma.faults, []);
   await r.controller.close();
+  assert.is(r.fn.dma.regions.filter((one) => !one.isFreed).length, 0);
+});
+
+test('a function that goes during a reset is not waited for', async () => {
+  const r = await rig({ adminTimeoutNs: 60_000_000_000 });
+  r.fn.judge = (command) => {
+    if (command.opcode === AdminOpcode.identify) r.fn.isRemoved = true;
+    return 'drop';
+  };
+  const startNs = r.fn.nowNs;
+  const error = await r.controller.reset().catch((reason: unknown) => reason);
+  assert.is(error instanceof UltimaError && error.code, 'DEVICE_REMOVED');
+  assert.is(r.controller.state, 'removed');
+  assert.ok(r.fn.nowNs - startNs < 100_000_000, `${r.fn.nowNs - startNs} ns`);
+  await r.controller.close();
+});
+
+test('a function that goes during bring-up is not waited for', async () => {
+  const fn = new FakeFunction();
+  fn.judge = () => {
+    fn.isRemoved = true;
+    return 'drop';
+  };
+  const startNs = fn.nowNs;
+  const opening = NvmeController.open(fn, { ...shortTimes, adminTimeoutNs: 60_000_000_000 });
+  const error = await opening.catch((reason: unknown) => reason);
+  assert.is(error instanceof UltimaError && error.code, 'DEVICE_REMOVED');
+  assert.ok(fn.nowNs - startNs < 100_000_000);
+});
+
+test('a controller that is reset during its reset is reset again, without a time-out', async () => {
+  const r = await rig({ adminTimeoutNs: 60_000_000_000 });
+  let isFirst = true;
+  r.fn.judge = (command) => {
+    if (!isFirst || command.opcode !== AdminOpcode.identify) return 0;
+    isFirst = false;
+    r.fn.reset('function').catch(() => {});
+    return 'drop';
+  };
+  const startNs = r.fn.nowNs;
+  await r.controller.reset();
+  assert.is(r.controller.state, 'ready');
+  assert.ok(r.fn.nowNs - startNs < 1_000_000_000);
+  await r.controller.close();
+});
+
+test('requests that come while the controller is shut down are not executed', async () => {
+  const r = await rig();
+  const block = new Uint8Array(512);
+  const outcomes: Promise<unknown>[] = [];
+  r.fn.onRead = (offset, value) => {
+    if (offset !== Register.csts || Csts.shst.of(value) !== 2 || outcomes.length > 0) return value;
+    for (let lba = 0; lba < 100; lba++) {
+      const ended = r.namespace.write(lba, block).catch((error: unknown) => error);
+      outcomes.push(ended);
+    }
+    return value;
+  };
+  await r.controller.close();
+  const errors = await Promise.all(outcomes);
+  assert.is(errors.length, 100);
+  for (const error of errors) {
+    assert.ok(error instanceof UltimaError, String(error));
+    assert.is(error.facts['outcome'], 'not executed');
+  }
   assert.is(r.fn.dma.regions.filter((one) => !one.isFreed).length, 0);
 });
 
