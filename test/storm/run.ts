@@ -3,6 +3,7 @@ import { stormOfCard } from './card.js';
 import { stormOfCheckpoint } from './checkpoint.js';
 import { stormOfDriver } from './driver.js';
 import { stormOfFaults } from './faults.js';
+import { stormOfVfioUser } from './vfio-user.js';
 import { stormOfVolumeCrash } from './volume-crash.js';
 
 const campaigns = {
@@ -11,6 +12,7 @@ const campaigns = {
   driver: stormOfDriver,
   faults: stormOfFaults,
   'volume-crash': stormOfVolumeCrash,
+  'vfio-user': stormOfVfioUser,
 };
 
 process.exitCode = await main('storm', campaigns, process.argv.slice(2));
