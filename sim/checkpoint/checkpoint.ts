@@ -35,7 +35,8 @@ const fixedBytes = 28;
 const checkedFrom = 16;
 
 interface CardHeader {
-  readonly profile: Profile;
+  /** Place in the list of profiles: cards of one profile share it. */
+  readonly profile: number;
   /** As JSON, or null. */
   readonly faults: string | null;
   /** Place in the list of root ports, -1 for none. */
@@ -46,6 +47,7 @@ interface CardHeader {
 
 interface Header {
   readonly seed: number;
+  readonly profiles: readonly Profile[];
   readonly ports: readonly DirectionOptions[];
   readonly cards: readonly CardHeader[];
 }
@@ -78,9 +80,10 @@ export function saveWorld(world: World, cards: readonly SimCard[]): Uint8Array {
     card.tidyUp();
   }
   const made = headerOf(world, ordered);
-  const shared = sharedBy(construct(made), construct(made));
+  const like = construct(made);
+  const shared = sharedBy(rootOf(like), rootOf(construct(made)));
   const header = Buffer.from(JSON.stringify(made), 'utf8');
-  const body = new GraphWriter(shared).write([world, ...ordered]);
+  const body = new GraphWriter(rootOf(like), shared).write(rootOf({ world, cards: ordered }));
   const bytes = new Uint8Array(fixedBytes + header.length + body.length);
   bytes.set(magic);
   putWord(bytes, 8, checkpointVersion);
@@ -103,18 +106,18 @@ export function saveWorld(world: World, cards: readonly SimCard[]): Uint8Array {
  */
 export function restoreWorld(bytes: Uint8Array, expected?: Profile): Restored {
   const { header, body } = open(bytes);
-  if (expected !== undefined) demandProfile(header.cards[0]!.profile, expected);
+  if (expected !== undefined) demandProfile(header.profiles[header.cards[0]!.profile], expected);
   const fresh = construct(header);
-  const shared = sharedBy(fresh, construct(header));
-  const { world, cards } = fresh;
-  const root = [world, ...cards];
+  const root = rootOf(fresh);
+  const shared = sharedBy(root, rootOf(construct(header)));
+  const { world } = fresh;
   const { handlerCount } = world;
-  new GraphReader(new ByteReader(body), shared, root).read(root);
+  new GraphReader(new ByteReader(body), shared, root).read();
   if (world.handlerCount !== handlerCount) {
     const counts = `${world.handlerCount} in the checkpoint, ${handlerCount} in this version`;
     throw unusable('world.handlers', counts);
   }
-  return { world, cards };
+  return fresh;
 }
 
 /** The card of a checkpoint that holds one. */
@@ -129,6 +132,10 @@ export function forkCard(card: SimCard): SimCard {
   return restoreCard(saveCard(card));
 }
 
+function rootOf({ world, cards }: Restored): readonly object[] {
+  return [world, ...cards];
+}
+
 function demandSavable(card: SimCard): void {
   const why = card.unsavable;
   if (why === null) return;
@@ -138,14 +145,16 @@ function demandSavable(card: SimCard): void {
 
 function headerOf(world: World, cards: readonly SimCard[]): Header {
   const ports: RootPort[] = [];
+  const profiles = [...new Set(cards.map(({ profile }) => profile))];
   for (const { rootPort } of cards) {
     if (rootPort !== null && !ports.includes(rootPort)) ports.push(rootPort);
   }
   return {
     seed: world.seed,
+    profiles,
     ports: ports.map(({ options: { generation, lanes } }) => ({ generation, lanes })),
     cards: cards.map((card) => ({
-      profile: card.profile,
+      profile: profiles.indexOf(card.profile),
       faults: card.faults?.source ?? null,
       port: card.rootPort === null ? -1 : ports.indexOf(card.rootPort),
       functionOrdinals: card.functions.map(({ ordinal }) => ordinal),
@@ -166,7 +175,9 @@ function construct(header: Header): Restored {
     const saved = header.cards[card]!;
     const port = ports[saved.port];
     if (index === 0) {
-      const { profile, faults } = saved;
+      const { faults } = saved;
+      const profile = header.profiles[saved.profile];
+      if (profile === undefined) throw unusable('header.cards', 'name a profile that is not there');
       const plan = faults === null ? {} : { faults: checkFaultPlan(JSON.parse(faults)) };
       const made = { world, profile, ...plan, ...(port === undefined ? {} : { rootPort: port }) };
       cards[card] = new SimCard(made);
@@ -207,20 +218,21 @@ function checkHeader(text: string): Header {
   } catch {
     throw unusable('header', 'is no JSON');
   }
-  if (!isHeader(header)) throw unusable('header', 'lacks seed, ports or cards');
-  for (const { profile } of header.cards) checkProfile(profile);
+  if (!isHeader(header)) throw unusable('header', 'lacks seed, profiles, ports or cards');
+  for (const profile of header.profiles) checkProfile(profile);
   return header;
 }
 
 function isHeader(value: unknown): value is Header {
   if (!isRecord(value)) return false;
-  const { seed, ports, cards } = value;
-  if (!isCount(seed) || !Array.isArray(ports) || !Array.isArray(cards)) return false;
-  return cards.length > 0 && ports.every(isPort) && cards.every(isCard);
+  const { seed, profiles, ports, cards } = value;
+  if (!isCount(seed) || !Array.isArray(profiles) || !profiles.every(isProfile)) return false;
+  if (!Array.isArray(ports) || !ports.every(isPort)) return false;
+  return Array.isArray(cards) && cards.length > 0 && cards.every(isCard);
 }
 
 function isCard(value: unknown): value is CardHeader {
-  if (!isRecord(value) || !isProfile(value.profile)) return false;
+  if (!isRecord(value) || !isCount(value.profile)) return false;
   const { faults, port, functionOrdinals, nsids } = value;
   const hasPlan = faults === null || typeof faults === 'string';
   const isPlaced = typeof port === 'number' && Number.isInteger(port);

@@ -1,4 +1,5 @@
 import { assert } from '../../sdk/assert.js';
+import type { UltimaError } from '../../sdk/errors.js';
 import { type ByteReader, unusable } from './bytes.js';
 import { reachable } from './constants.js';
 import { readSparse } from './sparse.js';
@@ -10,35 +11,43 @@ interface Shape {
 }
 
 /**
- * Lays a written graph over a fresh one of the same construction: objects that stand at the same
- * place are filled in place, because handlers and other parts hold them; what came into being later
- * is made. Nothing is trusted: an unknown class, field or number is refused by name.
+ * Lays a written graph over a new world of the same construction: objects that stand at the same
+ * place are filled there, because handlers and other parts hold them; what came into being later is
+ * made. Nothing is trusted: an unknown class, field or number is refused by name.
  */
 export class GraphReader {
   private readonly input: ByteReader;
-  private readonly constants: readonly object[];
+  private readonly shared: readonly object[];
+  /** By number; those of the new world first. */
   private readonly objects: unknown[] = [];
   private readonly shapes: Shape[] = [];
-  /** Fresh objects that have become one of the written ones, or are nobody's to be filled. */
-  private readonly used: Set<object>;
   private readonly makers = new Map(makers.map((make) => [classOf(make()), make]));
-  /** Prototypes of classes without a maker, from the fresh graph. */
+  /** Prototypes of classes without a maker, from the new world. */
   private readonly prototypes: ReadonlyMap<string, object | null>;
 
-  constructor(input: ByteReader, constants: readonly object[], fresh: unknown) {
+  constructor(input: ByteReader, shared: readonly object[], fresh: unknown) {
     this.input = input;
-    this.constants = constants;
-    this.used = new Set(constants);
-    this.prototypes = prototypesIn(fresh, new Set(constants));
+    this.shared = shared;
+    const reached = [...reachable(fresh)];
+    const isShared = new Set(shared);
+    this.prototypes = prototypesIn(reached, isShared);
+    let at = 0;
+    for (let left = input.count(); left > 0; left--) {
+      at += input.count();
+      const one = known(reached, at++, 'body');
+      if (isShared.has(one)) throw unusable('body', 'fills what belongs to the program');
+      this.objects.push(one);
+    }
   }
 
   /** @throws UltimaError CHECKPOINT_INVALID */
-  read(fresh: unknown): void {
-    this.value(fresh, 'body');
+  read(): void {
+    this.value(undefined, 'body');
     if (!this.input.isAtEnd) throw unusable('body', 'goes on after its end');
   }
 
-  private value(fresh: unknown, at: string): unknown {
+  /** @param before  what the place holds now, for what is kept */
+  private value(before: unknown, at: string): unknown {
     const { input } = this;
     const tag = input.byte();
     switch (tag) {
@@ -61,61 +70,73 @@ export class GraphReader {
       case Tag.bigint:
         return bigintOf(input.text(), at);
       case Tag.kept:
-        if (fresh === undefined) throw unusable(at, 'holds a function that a new card has not');
-        return fresh;
+        if (before === undefined) throw unusable(at, 'holds a function that a new card has not');
+        return before;
       default:
-        return this.reference(tag, fresh, at);
+        return this.reference(tag, at);
     }
   }
 
-  private reference(tag: number, fresh: unknown, at: string): unknown {
-    const { input } = this;
+  private reference(tag: number, at: string): unknown {
+    const { input, objects } = this;
     switch (tag) {
       case Tag.again:
-        return known(this.objects, input.count(), at);
+        return known(objects, input.count(), at);
       case Tag.shared:
-        return known(this.constants, input.count(), at);
+        return known(this.shared, input.count(), at);
+      case Tag.standing: {
+        const standing = known(objects, input.count(), at);
+        return this.content(input.byte(), standing, at);
+      }
+      default:
+        return this.content(tag, null, at);
+    }
+  }
+
+  /** @param standing  the object to fill; null when it is to be made, with the next number */
+  private content(tag: number, standing: unknown, at: string): unknown {
+    switch (tag) {
       case Tag.object:
-        return this.object(fresh, at);
+        return this.object(standing, at);
       case Tag.array:
-        return this.array(fresh, at);
+        return this.array(standing, at);
       case Tag.map:
-        return this.map(fresh, at);
+        return this.map(standing, at);
       case Tag.set:
-        return this.set(fresh, at);
+        return this.set(standing, at);
       case Tag.memory:
-        return this.memory(fresh);
+        return this.memory(standing, at);
       case Tag.view:
-        return this.view(fresh, at);
+        return this.view(standing, at);
       default:
         throw unusable(at, `has a value of the unknown kind ${tag}`);
     }
   }
 
-  private object(fresh: unknown, at: string): object {
+  private object(standing: unknown, at: string): object {
     const { name, fields } = this.shape();
-    const target = this.targetOf(name, fresh, at);
-    this.objects.push(target);
-    const isMade = target !== fresh && !this.makers.has(name);
-    if (!isMade) sameFields(name, fieldsOf(target), fields);
+    const target = standing === null ? this.make(name, at) : standing;
+    if (typeof target !== 'object' || target === null || classOf(target) !== name) {
+      throw unusable(at, `is a ${name}, which stands somewhere else in this version`);
+    }
+    const isEmpty = standing === null && !this.makers.has(name);
+    if (!isEmpty) sameFields(name, fieldsOf(target), fields);
     for (const field of fields) {
       const before: unknown = Reflect.get(target, field);
       const value = this.value(before, `${name}.${field}`);
       if (value === before) continue;
-      const isSet = Reflect.set(target, field, value);
-      assert(isSet, 'a field of a card that cannot be set');
+      assert(Reflect.set(target, field, value), 'a field of a card that cannot be set');
     }
     return target;
   }
 
-  /** The fresh object when it is one of the class, and nobody else's; else a new one. */
-  private targetOf(name: string, fresh: unknown, at: string): object {
-    if (typeof fresh === 'object' && fresh !== null && !Array.isArray(fresh)) {
-      if (classOf(fresh) === name && !this.used.has(fresh)) {
-        this.used.add(fresh);
-        return fresh;
-      }
-    }
+  private make(name: string, at: string): object {
+    const made = this.makeEmpty(name, at);
+    this.objects.push(made);
+    return made;
+  }
+
+  private makeEmpty(name: string, at: string): object {
     if (name === '') return {};
     const make = this.makers.get(name);
     if (make !== undefined) return make();
@@ -140,22 +161,18 @@ export class GraphReader {
     return shape;
   }
 
-  private array(fresh: unknown, at: string): unknown[] {
-    const isOurs = Array.isArray(fresh) && !this.used.has(fresh);
-    const target: unknown[] = isOurs ? fresh : [];
-    this.used.add(target);
-    this.objects.push(target);
+  private array(standing: unknown, at: string): unknown[] {
+    const target: unknown = standing ?? this.numbered([]);
+    if (!Array.isArray(target)) throw misplaced(at);
     const length = this.input.count();
     for (let i = 0; i < length; i++) target[i] = this.value(target[i], `${at}[${i}]`);
     target.length = length;
     return target;
   }
 
-  private map(fresh: unknown, at: string): Map<unknown, unknown> {
-    const isOurs = fresh instanceof Map && !this.used.has(fresh);
-    const target: Map<unknown, unknown> = isOurs ? fresh : new Map();
-    this.used.add(target);
-    this.objects.push(target);
+  private map(standing: unknown, at: string): Map<unknown, unknown> {
+    const target: unknown = standing ?? this.numbered(new Map());
+    if (!(target instanceof Map)) throw misplaced(at);
     const entries: [unknown, unknown][] = [];
     for (let left = this.input.count(); left > 0; left--) {
       const key = this.value(undefined, `key of ${at}`);
@@ -166,11 +183,9 @@ export class GraphReader {
     return target;
   }
 
-  private set(fresh: unknown, at: string): Set<unknown> {
-    const isOurs = fresh instanceof Set && !this.used.has(fresh);
-    const target: Set<unknown> = isOurs ? fresh : new Set();
-    this.used.add(target);
-    this.objects.push(target);
+  private set(standing: unknown, at: string): Set<unknown> {
+    const target: unknown = standing ?? this.numbered(new Set());
+    if (!(target instanceof Set)) throw misplaced(at);
     const values: unknown[] = [];
     for (let left = this.input.count(); left > 0; left--) values.push(this.value(undefined, at));
     target.clear();
@@ -178,30 +193,41 @@ export class GraphReader {
     return target;
   }
 
-  private memory(fresh: unknown): ArrayBuffer {
-    const into = fresh instanceof ArrayBuffer && !this.used.has(fresh) ? fresh : null;
-    const place = this.objects.push(null) - 1;
-    const buffer = readSparse(this.input, into);
-    this.used.add(buffer);
-    this.objects[place] = buffer;
+  private memory(standing: unknown, at: string): ArrayBuffer {
+    if (standing !== null && !(standing instanceof ArrayBuffer)) throw misplaced(at);
+    const place = standing === null ? this.objects.push(null) - 1 : -1;
+    const buffer = readSparse(this.input, standing);
+    if (standing !== null && buffer !== standing) throw misplaced(at);
+    if (place >= 0) this.objects[place] = buffer;
     return buffer;
   }
 
-  private view(fresh: unknown, at: string): ArrayBufferView {
-    const place = this.objects.push(null) - 1;
+  private view(standing: unknown, at: string): ArrayBufferView {
+    const place = standing === null ? this.objects.push(null) - 1 : -1;
     const kind = known(viewKinds, this.input.count(), at);
     const offset = this.input.count();
     const length = this.input.count();
-    const isOurs = fresh instanceof kind && !this.used.has(fresh);
-    const buffer = this.value(isOurs ? fresh.buffer : undefined, at);
+    const buffer = this.value(undefined, at);
     if (!(buffer instanceof ArrayBuffer)) throw unusable(at, 'is a view of no memory');
-    const isSame = isOurs && fresh.buffer === buffer && fresh.byteOffset === offset;
-    const view =
-      isSame && fresh.byteLength === length ? fresh : viewOf(kind, buffer, [offset, length]);
+    if (standing !== null) {
+      if (!(standing instanceof kind) || standing.buffer !== buffer) throw misplaced(at);
+      if (standing.byteOffset !== offset || standing.byteLength !== length) throw misplaced(at);
+      return standing;
+    }
+    const view = viewOf(kind, buffer, [offset, length]);
     if (view === null) throw unusable(at, 'reaches beyond its memory');
     this.objects[place] = view;
     return view;
   }
+
+  private numbered<T>(made: T): T {
+    this.objects.push(made);
+    return made;
+  }
+}
+
+function misplaced(at: string): UltimaError {
+  return unusable(at, 'stands where this version has something else');
 }
 
 function viewOf(
@@ -236,17 +262,17 @@ function sameFields(name: string, own: readonly string[], saved: readonly string
   }
 }
 
-/** Every class of which an instance can be reached; null for a name that two classes have. */
+/** Every class of which there is an instance; null for a name that two classes have. */
 function prototypesIn(
-  root: unknown,
-  skipped: ReadonlySet<object>,
+  reached: readonly object[],
+  shared: ReadonlySet<object>,
 ): ReadonlyMap<string, object | null> {
   const prototypes = new Map<string, object | null>(
     classes.map(({ name, prototype }) => [name, prototype]),
   );
-  for (const value of reachable(root)) {
+  for (const value of reached) {
     const name = classOf(value);
-    if (name === '' || skipped.has(value)) continue;
+    if (name === '' || shared.has(value)) continue;
     const prototype: unknown = Object.getPrototypeOf(value);
     if (typeof prototype !== 'object' || prototype === null) continue;
     const isFirst = (prototypes.get(name) ?? prototype) === prototype;

@@ -1,29 +1,55 @@
 import { AssertionFailure } from '../../sdk/assert.js';
 import { ByteWriter } from './bytes.js';
+import { reachable } from './constants.js';
+import { partnersOf } from './partners.js';
 import { writeSparse } from './sparse.js';
 import { classOf, fieldsOf, notState, Tag, viewKinds } from './vocabulary.js';
 
 /**
  * Writes everything that is reachable from a root, each object once: its fields in their order, and
  * a number where an object comes again. So two objects that are one stay one, and rings of
- * references end.
+ * references end. Objects that a new world has at the same place have the first numbers.
  */
 export class GraphWriter {
   private readonly out = new ByteWriter();
   private readonly numbers = new Map<object, number>();
+  private readonly written = new Set<object>();
   private readonly shapes = new Map<string, number>();
-  private readonly constants: ReadonlyMap<object, number>;
+  private readonly shared: ReadonlyMap<object, number>;
+  private readonly fresh: unknown;
   private readonly trail: string[] = [];
 
-  /** @param constants  objects that whoever reads has as well, in the same order */
-  constructor(constants: readonly object[]) {
-    this.constants = new Map(constants.map((each, index) => [each, index]));
+  /**
+   * @param fresh   a new world of the same construction
+   * @param shared  `sharedBy` two new worlds of that construction
+   */
+  constructor(fresh: unknown, shared: readonly object[]) {
+    this.fresh = fresh;
+    this.shared = new Map(shared.map((each, index) => [each, index]));
   }
 
   /** @returns the body of a checkpoint */
   write(root: unknown): Uint8Array {
+    this.standing(root);
     this.value(root);
     return this.out.written;
+  }
+
+  /** Which objects of a new world, in the order in which they are reached, are filled. */
+  private standing(root: unknown): void {
+    const partners = partnersOf(this.fresh, root, new Set(this.shared.keys()));
+    this.out.count(partners.size);
+    let skipped = 0;
+    for (const one of reachable(this.fresh)) {
+      const partner = partners.get(one);
+      if (partner === undefined) {
+        skipped++;
+        continue;
+      }
+      this.out.count(skipped);
+      skipped = 0;
+      this.numbers.set(partner, this.numbers.size);
+    }
   }
 
   private value(value: unknown): void {
@@ -71,18 +97,23 @@ export class GraphWriter {
 
   private reference(value: object): void {
     const { out } = this;
-    const constant = this.constants.get(value);
+    const place = this.shared.get(value);
     const number = this.numbers.get(value);
-    if (constant !== undefined) {
+    if (place !== undefined) {
       out.byte(Tag.shared);
-      out.count(constant);
-    } else if (number !== undefined) {
-      out.byte(Tag.again);
+      out.count(place);
+      return;
+    }
+    if (number !== undefined) {
+      const isAgain = this.written.has(value);
+      out.byte(isAgain ? Tag.again : Tag.standing);
       out.count(number);
+      if (isAgain) return;
     } else {
       this.numbers.set(value, this.numbers.size);
-      this.content(value);
     }
+    this.written.add(value);
+    this.content(value);
   }
 
   private content(value: object): void {

@@ -1,6 +1,6 @@
 import { FilledContents, FilledPlaces, FillOrder } from '../ftl/fill-order.js';
 import { WriteCache } from '../nvme/cache.js';
-import { Command } from '../nvme/command.js';
+import { Command, SegmentList } from '../nvme/command.js';
 import { CompletionQueue } from '../nvme/completion-queue.js';
 import { Parameters } from '../nvme/io/parameters.js';
 import { Medium } from '../nvme/medium.js';
@@ -39,6 +39,8 @@ export const Tag = {
   set: 15,
   memory: 16,
   view: 17,
+  /** In front of the content of an object that a new card has at the same place: its number. */
+  standing: 18,
 } as const;
 
 /** Views that a card keeps state in, by number. */
@@ -68,12 +70,13 @@ export const notState: Readonly<Record<string, readonly string[]>> = {
 };
 
 /**
- * How to make the parts that come into being while a card runs. Parts that a new card has as well
- * are filled in place, so that whoever holds them keeps holding the right ones; plain objects,
- * arrays and memory need no entry.
+ * How to make the parts that come into being while a card runs. Parts that a new card has at the
+ * same place are filled there, so that whoever holds them keeps holding the right ones; plain
+ * objects, arrays and memory need no entry.
  */
 export const makers: readonly (() => object)[] = [
   () => new Command(0),
+  () => new SegmentList(),
   () => new Parameters(),
   () => new Segment(0, 0),
   () => {

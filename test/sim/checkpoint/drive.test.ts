@@ -40,15 +40,20 @@ function burst(rig: DriveRig, number: number): void {
 }
 
 function stateOf(rig: DriveRig, make: () => DriveRig): Uint8Array {
-  return new GraphWriter(sharedBy(make(), make())).write([rig.world, rig.drive]).slice();
+  const fresh = rootOf(make());
+  return new GraphWriter(fresh, sharedBy(fresh, rootOf(make()))).write(rootOf(rig)).slice();
 }
 
 function moved(rig: DriveRig, make: () => DriveRig): DriveRig {
   const fresh = make();
-  const root = [fresh.world, fresh.drive];
+  const root = rootOf(fresh);
   const bytes = new ByteReader(stateOf(rig, make));
-  new GraphReader(bytes, sharedBy(fresh, make()), root).read(root);
+  new GraphReader(bytes, sharedBy(root, rootOf(make())), root).read();
   return fresh;
+}
+
+function rootOf({ world, drive }: DriveRig): readonly object[] {
+  return [world, drive];
 }
 
 for (const { name, flash, ftl } of shapes) {

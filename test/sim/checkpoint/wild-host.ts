@@ -7,12 +7,14 @@ import { Prng } from '../../../sim/prng.js';
 import { type RawStep, rawAdmin, rawIo, sandboxBytes } from '../../fuzz/commands.js';
 import { CardHost } from '../../support/card-host.js';
 
-/** Cards whose parts differ: buffers, metadata, virtual functions, chance. */
+/** Cards whose parts differ: buffers, metadata, virtual functions, chance, media. */
 export const checkpointCards = [
   'sim:simple?bytes=1MiB&firmware.bootNs=1000',
   'sim:simple?bytes=1MiB&lbaFormat=3&firmware.bootNs=1000&cache.bytes=65536' +
     '&controller.virtualFunctions=2&controller.memoryBufferBytes=65536&media.jitterPermille=100',
   'sim:ultima-g2?bytes=1MiB&firmware.bootNs=1000',
+  'sim:p4800x?firmware.bootNs=1000',
+  'sim:znand?firmware.bootNs=1000',
 ] as const;
 
 const pairs = 2;
