@@ -1,5 +1,6 @@
 /** The public surface of the package. */
 export type { BlockDevice, BlockLimits } from './block/device.js';
+export { FileDevice, type FileDeviceOptions } from './block/file.js';
 export { MemoryDevice, type MemoryDeviceOptions, MemorySpace } from './block/memory.js';
 export {
   BlockOp,

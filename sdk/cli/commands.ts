@@ -67,6 +67,18 @@ export const commands = {
     summary: 'controller registers',
     load: () => import('./show-regs.js'),
   },
+  pool: {
+    summary: 'pools of thin volumes on files or cards',
+    load: () => import('./pool.js'),
+  },
+  volume: {
+    summary: 'thin volumes of a pool',
+    load: () => import('./volume.js'),
+  },
+  snapshot: {
+    summary: 'snapshots of volumes',
+    load: () => import('./snapshot.js'),
+  },
   doctor: {
     summary: 'what a real card needs here, and how it stands',
     load: () => import('./doctor.js'),

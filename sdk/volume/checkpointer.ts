@@ -39,7 +39,7 @@ export interface CheckpointOwner {
 
 export interface PoolIdentity {
   readonly poolId: Uint8Array;
-  readonly deviceIds: readonly Uint8Array[];
+  readonly deviceIds: Uint8Array[];
   session: number;
   generation: number;
   journalUnits: number;

@@ -49,7 +49,7 @@ export async function loadPool(devices: readonly BlockDevice[]): Promise<LoadedP
     ports,
     identity: {
       poolId: Uint8Array.from(Buffer.from(labels[0]!.poolId, 'hex')),
-      deviceIds: superblock.deviceIds,
+      deviceIds: [...superblock.deviceIds],
       session: superblock.session,
       generation: superblock.generation,
       journalUnits: superblock.journalUnits,

@@ -8,6 +8,7 @@ import type { PoolCore } from './core.js';
 import { createPool, type PoolOptions } from './create.js';
 import { type ChangedRange, changedRanges } from './diff.js';
 import type { Finding } from './findings.js';
+import { addDevice, destroyPool, type GrowOptions } from './grow.js';
 import { type LoadedPool, loadPool } from './load.js';
 import {
   checkNewVolume,
@@ -76,6 +77,7 @@ export class Pool {
   private blocked: string;
   /** What opening has found, for repair. */
   private readonly loaded: LoadedPool | null;
+  private isClosed = false;
   /** Changes of the catalog follow each other. */
   private last: Promise<unknown> = Promise.resolve();
 
@@ -111,6 +113,23 @@ export class Pool {
     return new Pool(core, loaded);
   }
 
+  /** Take the labels off devices, which are then no pool. @throws UltimaError POOL_INVALID */
+  static async destroy(devices: readonly BlockDevice[]): Promise<void> {
+    await destroyPool(devices);
+  }
+
+  /**
+   * Take one more device into the pool. **Destroys what it holds.**
+   *
+   * @throws UltimaError DEVICE_UNSUPPORTED; VOLUME_BUSY for a device that is not blank
+   */
+  async addDevice(device: BlockDevice, options: GrowOptions): Promise<void> {
+    await this.inTurn(() => {
+      if (this.core.isFailed) throw this.readOnly();
+      return addDevice(this.core, device, options);
+    });
+  }
+
   get id(): Uint8Array {
     return this.core.identity.poolId;
   }
@@ -125,9 +144,15 @@ export class Pool {
     return this.core.findings;
   }
 
-  /** Everything that was acknowledged is durable, and opening again has nothing to replay. */
+  /**
+   * Everything that was acknowledged is durable, and opening again has nothing to replay. The
+   * devices stay open. Idempotent.
+   */
   async close(): Promise<void> {
     const { core } = this;
+    if (this.isClosed) return;
+    this.isClosed = true;
+    await this.last;
     await core.pump.until(() => core.io.isIdle);
     if (!core.isFailed) {
       await this.commit();

@@ -35,6 +35,7 @@ export const importRules: readonly Rule[] = [
   { area: 'sdk/faults', may: [...ground, 'sdk/spec'] },
   { area: 'sdk/block', may: [...ground, 'sdk/device'] },
   { area: 'sdk/nvme', may: [...ground, 'sdk/spec', 'sdk/device', 'sdk/block'] },
+  { area: 'sdk/block/file', may: [...ground, 'sdk/device', 'sdk/block'], node: ['fs'] },
   { area: 'sdk/volume', may: [...ground, 'sdk/spec', 'sdk/device', 'sdk/block'] },
   { area: 'sdk/observe', may: ground, node: ['fs', 'path'] },
   {

@@ -84,4 +84,41 @@ test('a device with blocks larger than a cell is refused', async () => {
   assert.is(await codeOf(poolOn(disk)), 'DEVICE_UNSUPPORTED');
 });
 
+test('a pool grows by a device while it is in use, and holds more after it', async () => {
+  const disks = [device(2 * MiB), device(2 * MiB)];
+  const pool = await poolOn(disks[0]!);
+  const volume = await pool.createVolume({ name: 'a', bytes: 6 * MiB });
+  const before = pool.space().freeBytes;
+  const random = (bytes: Uint8Array): void => {
+    bytes.fill(9);
+  };
+  await pool.addDevice(disks[1]!, { random });
+  assert.is(pool.space().freeBytes - before, 31 * 65_536);
+  await writeSectors(volume, 0, 5 * 1024, 5);
+  await pool.close();
+  const again = await Pool.open(disks);
+  assert.equal(await again.check(), []);
+  const versions = await readVersions(again.volume('a'));
+  assert.ok(versions.slice(0, 5 * 1024).every((version) => version === 5));
+  assert.is(await codeOf(again.addDevice(disks[1]!, { random })), 'RangeError');
+});
+
+test('growing that was cut short leaves the pool as it was, and can be done again', async () => {
+  const disks = [device(2 * MiB), device(2 * MiB)];
+  const pool = await poolOn(disks[0]!);
+  await pool.createVolume({ name: 'a', bytes: MiB });
+  await pool.close();
+  const old = disks[0]!.image.slice();
+  const random = (bytes: Uint8Array): void => {
+    bytes.fill(9);
+  };
+  await (await Pool.open([disks[0]!])).addDevice(disks[1]!, { random });
+  // Power is cut when the new device is labelled, before any superblock names it.
+  disks[0]!.image.set(old);
+  assert.is(await codeOf(Pool.open(disks)), 'POOL_INVALID');
+  const again = await Pool.open([disks[0]!]);
+  await again.addDevice(disks[1]!, { random });
+  assert.equal(await again.check(), []);
+});
+
 test.run();

@@ -1,0 +1,161 @@
+import { randomFillSync } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { MonotonicClock } from '../../native/vfio/clock.js';
+import type { BlockDevice } from '../block/device.js';
+import { FileDevice } from '../block/file.js';
+import { NvmeController } from '../nvme/controller.js';
+import { open } from '../open.js';
+import { Pool } from '../volume/pool.js';
+import type { ObjectName } from '../volume/pool-names.js';
+import { nearest, parseChoice, usageError } from './arguments.js';
+import { bytesText } from './replay-text.js';
+import type { Terminal } from './terminal.js';
+
+/** What every verb gives: one object for programs, lines for people. */
+export interface VerbResult {
+  readonly json: object;
+  readonly lines: readonly string[];
+  /** Exit code; 0 when left out. */
+  readonly code?: number;
+}
+
+export interface OpenedDevices {
+  readonly devices: readonly BlockDevice[];
+  close(): Promise<void>;
+}
+
+/**
+ * Open the devices of a pool: files by their paths, cards by their addresses (namespace 1).
+ *
+ * @param createBytes  make files that are not there, of this size
+ */
+export async function openDevices(
+  names: readonly string[],
+  createBytes?: number,
+): Promise<OpenedDevices> {
+  if (names.length === 0) {
+    throw usageError('on which devices? give paths of files or addresses of cards');
+  }
+  const devices: BlockDevice[] = [];
+  const closers: (() => Promise<void>)[] = [];
+  const close = async (): Promise<void> => {
+    for (const closer of closers.reverse()) await closer();
+  };
+  try {
+    for (const name of names) {
+      if (/^[a-z-]+:/.test(name)) {
+        const controller = await NvmeController.open(await open(name));
+        closers.push(() => controller.close());
+        devices.push(await controller.namespace(1));
+      } else {
+        const isNew = createBytes !== undefined && !existsSync(name);
+        const clock = new MonotonicClock();
+        const file = new FileDevice({ path: name, clock, ...(isNew ? { createBytes } : {}) });
+        closers.push(async () => file.close());
+        devices.push(file);
+      }
+    }
+    return { devices, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** Random identities for pools and devices. */
+export function random(bytes: Uint8Array): void {
+  randomFillSync(bytes);
+}
+
+/** Open the pool on devices, use it, close it, whatever happens in between. */
+export async function withPool<T>(
+  names: readonly string[],
+  access: 'read' | 'write',
+  use: (pool: Pool) => Promise<T>,
+): Promise<T> {
+  const opened = await openDevices(names);
+  try {
+    const pool = await Pool.open(opened.devices, { isReadOnly: access === 'read' });
+    const result = await use(pool);
+    await pool.close();
+    return result;
+  } finally {
+    await opened.close();
+  }
+}
+
+export const poolOptions = {
+  pool: { type: 'string', short: 'p', multiple: true },
+  'output-format': { type: 'string', short: 'o' },
+} as const;
+
+/** `--pool`, once for each device or with commas. */
+export function poolOf(pool: readonly string[] | undefined): string[] {
+  const names = (pool ?? []).flatMap((one) => one.split(',')).filter((name) => name !== '');
+  if (names.length === 0) {
+    throw usageError('in which pool? --pool DEVICE[,DEVICE] names the devices that it lies on');
+  }
+  return names;
+}
+
+/** `volume` or `volume@snapshot`. */
+export function parseObjectName(text: string): ObjectName {
+  const [volume, snapshot, ...rest] = text.split('@');
+  if (volume === undefined || volume === '' || snapshot === '' || rest.length > 0) {
+    throw usageError(`'${text}' names neither a volume nor, as VOLUME@SNAPSHOT, a snapshot`);
+  }
+  return snapshot === undefined ? { volume } : { volume, snapshot };
+}
+
+/** A snapshot's two names. @throws UltimaError USAGE for a volume alone */
+export function parseSnapshotName(text: string): { volume: string; snapshot: string } {
+  const { volume, snapshot } = parseObjectName(text);
+  if (snapshot !== undefined) return { volume, snapshot };
+  throw usageError(`'${text}' is no snapshot; write VOLUME@SNAPSHOT`);
+}
+
+type Verb = (words: readonly string[]) => Promise<VerbResult>;
+
+/** Run `ultima NOUN VERB …`. */
+export async function runVerb(
+  noun: string,
+  verbs: Readonly<Record<string, Verb>>,
+  words: readonly string[],
+  terminal: Terminal,
+): Promise<number> {
+  const [name, ...rest] = words;
+  const known = Object.keys(verbs);
+  const verb = Object.entries(verbs).find(([one]) => one === name)?.[1];
+  if (name === undefined || verb === undefined) {
+    const meant = name === undefined ? undefined : nearest(name, known);
+    const hint = meant === undefined ? `one of: ${known.join(', ')}` : `did you mean '${meant}'?`;
+    throw usageError(`ultima ${noun} ${name ?? 'VERB'}: ${hint}`);
+  }
+  const format = formatOf(rest);
+  const { json, lines, code } = await verb(rest);
+  if (format === 'json') terminal.out(`${JSON.stringify(json, null, 2)}\n`);
+  else if (lines.length > 0) terminal.out(`${lines.join('\n')}\n`);
+  return code ?? 0;
+}
+
+/** Looked at before anything is done: a wrong format must not follow a deletion. */
+function formatOf(words: readonly string[]): 'normal' | 'json' {
+  const at = words.findIndex((word) => word === '-o' || word === '--output-format');
+  const joined = words.find((word) => word.startsWith('--output-format='));
+  const text = at >= 0 ? (words[at + 1] ?? '') : (joined?.slice('--output-format='.length) ?? null);
+  return text === null ? 'normal' : parseChoice('output-format', text, ['normal', 'json']);
+}
+
+/** Columns as wide as what is in them. */
+export function table(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
+  const all = [head, ...rows];
+  const widths = head.map((_, i) => Math.max(...all.map((row) => row[i]!.length)));
+  return all.map((row) =>
+    row
+      .map((text, i) => text.padEnd(widths[i]!))
+      .join('  ')
+      .trimEnd(),
+  );
+}
+
+export { bytesText };

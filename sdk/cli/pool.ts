@@ -1,0 +1,178 @@
+import type { Finding } from '../volume/findings.js';
+import { Pool } from '../volume/pool.js';
+import { parseSize, parseWords, usageError } from './arguments.js';
+import {
+  bytesText,
+  openDevices,
+  poolOptions,
+  random,
+  runVerb,
+  table,
+  type VerbResult,
+  withPool,
+} from './pool-access.js';
+import type { Terminal } from './terminal.js';
+
+export const usage = `
+ultima pool VERB DEVICE... [options]
+
+A pool of thin volumes on one or more devices. A DEVICE is a file, a block device of the system, or
+the address of a card (its namespace 1), for instance 'sim:ultima-g2?file=card.img'.
+
+  create DEVICE...     make a pool; DESTROYS what the devices hold
+      --bytes SIZE       make files that are not there, of this size
+      --journal SIZE     64k to 16m when left out, by the size of the first device
+      --overwrite        take devices that are not blank
+  describe DEVICE...   identity, space, volumes, and what is wrong
+  list DEVICE...       the same in one line for each volume
+  check DEVICE...      read all metadata and compare it; exit code 1 when something is wrong
+      --repair           write anew what is wrong
+  grow DEVICE...       take one more device into the pool
+      --add DEVICE       which; --bytes and --overwrite as above
+  delete DEVICE...     take the labels off: the pool is gone
+      --yes              without this nothing is done
+
+  -o, --output-format WORD normal, json
+`;
+
+const options = {
+  ...poolOptions,
+  bytes: { type: 'string' },
+  journal: { type: 'string' },
+  overwrite: { type: 'boolean', default: false },
+  repair: { type: 'boolean', default: false },
+  add: { type: 'string' },
+  yes: { type: 'boolean', default: false },
+} as const;
+
+export function run(words: readonly string[], terminal: Terminal): Promise<number> {
+  const verbs = { create, describe, list, check, grow, delete: destroy };
+  return runVerb('pool', verbs, words, terminal);
+}
+
+function parse(words: readonly string[]) {
+  const { values, positionals } = parseWords(words, options);
+  return { values, devices: [...positionals, ...(values.pool ?? [])] };
+}
+
+async function create(words: readonly string[]): Promise<VerbResult> {
+  const { values, devices } = parse(words);
+  const bytes = values.bytes === undefined ? undefined : parseSize('bytes', values.bytes);
+  const journal = values.journal === undefined ? undefined : parseSize('journal', values.journal);
+  const opened = await openDevices(devices, bytes);
+  try {
+    const pool = await Pool.create(opened.devices, {
+      random,
+      overwrites: values.overwrite,
+      ...(journal === undefined ? {} : { journalBytes: journal }),
+    });
+    await pool.close();
+    return described(pool, devices);
+  } finally {
+    await opened.close();
+  }
+}
+
+function described(pool: Pool, devices: readonly string[]): VerbResult {
+  const space = pool.space();
+  const json = {
+    pool: Buffer.from(pool.id).toString('hex'),
+    devices,
+    space,
+    volumes: pool.volumes().length,
+    snapshots: pool.volumes().reduce((sum, { name }) => sum + pool.snapshots(name).length, 0),
+    readOnly: pool.core.failure,
+    findings: pool.findings,
+  };
+  const lines = [
+    `pool       ${json.pool}`,
+    `devices    ${devices.join(' ')}`,
+    `space      ${bytesText(space.totalBytes)}: ${bytesText(space.freeBytes)} free, ` +
+      `${bytesText(space.dataBytes)} data, ${bytesText(space.metadataBytes)} metadata`,
+    `holds      ${json.volumes} volumes, ${json.snapshots} snapshots`,
+    ...findingLines(pool.findings),
+  ];
+  return { json, lines };
+}
+
+function findingLines(findings: readonly Finding[]): string[] {
+  return findings.map(({ kind, what, text, costs }) => {
+    const price = costs.length === 0 ? '' : ` (costs ${costs.join(', ')})`;
+    return `${kind.padEnd(10)} ${what}: ${text}${price}`;
+  });
+}
+
+function describe(words: readonly string[]): Promise<VerbResult> {
+  const { devices } = parse(words);
+  return withPool(devices, 'read', async (pool) => described(pool, devices));
+}
+
+function list(words: readonly string[]): Promise<VerbResult> {
+  const { devices } = parse(words);
+  return withPool(devices, 'read', async (pool) => {
+    const volumes = pool.volumes().map(({ name, bytes }) => ({
+      name,
+      bytes,
+      snapshots: pool.snapshots(name).length,
+      usedBytes: pool.spaceOf({ volume: name }).usedBytes,
+    }));
+    const rows = volumes.map(({ name, bytes, snapshots, usedBytes }) => [
+      name,
+      bytesText(bytes),
+      bytesText(usedBytes),
+      String(snapshots),
+    ]);
+    return { json: { volumes }, lines: table(['volume', 'size', 'used', 'snapshots'], rows) };
+  });
+}
+
+async function check(words: readonly string[]): Promise<VerbResult> {
+  const { values, devices } = parse(words);
+  return withPool(devices, values.repair ? 'write' : 'read', async (pool) => {
+    const opening = [...pool.findings];
+    const before = [...opening, ...(await pool.check())];
+    if (!values.repair) {
+      const lines = before.length === 0 ? ['the pool is sound'] : findingLines(before);
+      return { json: { findings: before }, lines, code: before.length === 0 ? 0 : 1 };
+    }
+    if (before.length > 0) await pool.repair();
+    const after = await pool.check();
+    const lines = [
+      ...findingLines(before),
+      after.length === 0 ? 'the pool is sound now' : 'what is left:',
+      ...findingLines(after),
+    ];
+    return { json: { findings: before, left: after }, lines, code: after.length === 0 ? 0 : 1 };
+  });
+}
+
+async function grow(words: readonly string[]): Promise<VerbResult> {
+  const { values, devices } = parse(words);
+  if (values.add === undefined) throw usageError('which device? --add DEVICE');
+  const { add } = values;
+  const bytes = values.bytes === undefined ? undefined : parseSize('bytes', values.bytes);
+  return withPool(devices, 'write', async (pool) => {
+    const added = await openDevices([add], bytes);
+    try {
+      await pool.addDevice(added.devices[0]!, { random, overwrites: values.overwrite });
+      await pool.checkpoint();
+      return described(pool, [...devices, add]);
+    } finally {
+      // Closing writes to all devices, this one included.
+      await pool.close();
+      await added.close();
+    }
+  });
+}
+
+async function destroy(words: readonly string[]): Promise<VerbResult> {
+  const { values, devices } = parse(words);
+  if (!values.yes) throw usageError('this deletes the pool and all of its volumes; say --yes');
+  const opened = await openDevices(devices);
+  try {
+    await Pool.destroy(opened.devices);
+    return { json: { deleted: devices }, lines: [`the pool on ${devices.join(' ')} is gone`] };
+  } finally {
+    await opened.close();
+  }
+}

@@ -1,0 +1,157 @@
+import type { Pool } from '../volume/pool.js';
+import { parseWords, usageError } from './arguments.js';
+import {
+  bytesText,
+  parseObjectName,
+  parseSnapshotName,
+  poolOf,
+  poolOptions,
+  runVerb,
+  table,
+  type VerbResult,
+  withPool,
+} from './pool-access.js';
+import type { Terminal } from './terminal.js';
+
+export const usage = `
+ultima snapshot VERB NAME... --pool DEVICE[,DEVICE] [options]
+
+Snapshots of volumes, named VOLUME@SNAPSHOT.
+
+  create NAME...           of several volumes: all at one instant
+  list VOLUME              the snapshots of a volume with the space that they take
+  describe NAME            one snapshot
+  restore NAME --keep NAME take the volume back; what it held stays as the snapshot --keep
+  clone NAME VOLUME        a writable volume that starts as the snapshot
+  diff [FROM] TO           ranges that changed from one snapshot or volume to another, ascending;
+                           without FROM all that is allocated
+  delete NAME...           in any order; space becomes free in the background
+
+  -p, --pool DEVICE        the devices of the pool, with commas or once for each
+  -o, --output-format WORD normal, json
+`;
+
+const options = { ...poolOptions, keep: { type: 'string' } } as const;
+
+export function run(words: readonly string[], terminal: Terminal): Promise<number> {
+  const verbs = { create, list, describe, restore, clone, diff, delete: destroy };
+  return runVerb('snapshot', verbs, words, terminal);
+}
+
+function parse(words: readonly string[], range: { readonly least: number; readonly most: number }) {
+  const { values, positionals } = parseWords(words, options);
+  if (positionals.length < range.least || positionals.length > range.most) {
+    throw usageError(`names are missing or too many: '${positionals.join(' ')}'`);
+  }
+  return { values, names: positionals, devices: poolOf(values.pool) };
+}
+
+const one = { least: 1, most: 1 } as const;
+const any = { least: 1, most: Number.POSITIVE_INFINITY } as const;
+
+function rowOf(pool: Pool, volume: string, snapshot: string) {
+  const { object } = pool.snapshot(volume, snapshot);
+  return {
+    volume,
+    name: snapshot,
+    id: object.id,
+    groupId: object.groupId,
+    bytes: object.bytes,
+    createdMs: object.createdMs,
+    damage: object.damage,
+    ...pool.spaceOf({ volume, snapshot }),
+  };
+}
+
+async function create(words: readonly string[]): Promise<VerbResult> {
+  const { names, devices } = parse(words, any);
+  const members = names
+    .map(parseSnapshotName)
+    .map(({ volume, snapshot }) => ({ volume, name: snapshot }));
+  return withPool(devices, 'write', async (pool) => {
+    const { pauseNs } = await pool.takeSnapshot(members, { createdMs: Date.now() });
+    const snapshots = members.map(({ volume, name }) => rowOf(pool, volume, name));
+    const pause = `writes were held back for ${Math.ceil(pauseNs / 1000)} us`;
+    return { json: { pauseNs, snapshots }, lines: [`${names.join(' ')}: ${pause}`] };
+  });
+}
+
+function list(words: readonly string[]): Promise<VerbResult> {
+  const { names, devices } = parse(words, one);
+  const [volume] = names;
+  return withPool(devices, 'read', async (pool) => {
+    const snapshots = pool.snapshots(volume!).map(({ name }) => rowOf(pool, volume!, name));
+    const rows = snapshots.map((row) => [
+      row.name,
+      bytesText(row.bytes),
+      bytesText(row.usedBytes),
+      bytesText(row.exclusiveBytes),
+      row.createdMs === 0 ? '-' : new Date(row.createdMs).toISOString(),
+    ]);
+    const head = ['snapshot', 'size', 'used', 'its own', 'created'];
+    return { json: { snapshots }, lines: table(head, rows) };
+  });
+}
+
+function describe(words: readonly string[]): Promise<VerbResult> {
+  const { names, devices } = parse(words, one);
+  const { volume, snapshot } = parseSnapshotName(names[0]!);
+  return withPool(devices, 'read', async (pool) => {
+    const row = rowOf(pool, volume, snapshot);
+    const lines = [
+      `snapshot   ${volume}@${snapshot}`,
+      `size       ${bytesText(row.bytes)}`,
+      `space      ${bytesText(row.usedBytes)}: ${bytesText(row.exclusiveBytes)} its own, ` +
+        `${bytesText(row.sharedBytes)} shared`,
+    ];
+    return { json: row, lines };
+  });
+}
+
+function restore(words: readonly string[]): Promise<VerbResult> {
+  const { values, names, devices } = parse(words, one);
+  const { volume, snapshot } = parseSnapshotName(names[0]!);
+  const { keep } = values;
+  if (keep === undefined) {
+    throw usageError('what the volume holds now stays as a snapshot; --keep gives it a name');
+  }
+  return withPool(devices, 'write', async (pool) => {
+    await pool.restore(volume, snapshot, keep);
+    const lines = [`${volume} is as ${snapshot} has it; ${volume}@${keep} has what it was`];
+    return { json: { volume, restored: snapshot, kept: keep }, lines };
+  });
+}
+
+function clone(words: readonly string[]): Promise<VerbResult> {
+  const { names, devices } = parse(words, { least: 2, most: 2 });
+  const source = parseSnapshotName(names[0]!);
+  return withPool(devices, 'write', async (pool) => {
+    await pool.clone(source, names[1]!);
+    const lines = [`volume ${names[1]} starts as ${names[0]}`];
+    return { json: { volume: names[1], source: names[0] }, lines };
+  });
+}
+
+function diff(words: readonly string[]): Promise<VerbResult> {
+  const { names, devices } = parse(words, { least: 1, most: 2 });
+  const to = parseObjectName(names.at(-1)!);
+  const from = names.length === 2 ? parseObjectName(names[0]!) : null;
+  return withPool(devices, 'read', async (pool) => {
+    const ranges = [...pool.changes(from, to)];
+    const rows = ranges.map(({ byteOffset, byteLength, isData }) => [
+      String(byteOffset),
+      String(byteLength),
+      isData ? 'data' : 'zero',
+    ]);
+    return { json: { ranges }, lines: table(['offset', 'bytes', 'now'], rows) };
+  });
+}
+
+function destroy(words: readonly string[]): Promise<VerbResult> {
+  const { names, devices } = parse(words, any);
+  const parsed = names.map(parseSnapshotName);
+  return withPool(devices, 'write', async (pool) => {
+    for (const { volume, snapshot } of parsed) await pool.deleteSnapshot(volume, snapshot);
+    return { json: { deleted: names }, lines: [`gone: ${names.join(' ')}`] };
+  });
+}

@@ -1,0 +1,180 @@
+import type { Pool } from '../volume/pool.js';
+import { parseInteger, parseSize, parseWords, usageError } from './arguments.js';
+import {
+  bytesText,
+  parseObjectName,
+  poolOf,
+  poolOptions,
+  runVerb,
+  table,
+  type VerbResult,
+  withPool,
+} from './pool-access.js';
+import type { Terminal } from './terminal.js';
+
+export const usage = `
+ultima volume VERB [NAME] --pool DEVICE[,DEVICE] [options]
+
+Thin volumes of a pool.
+
+  create NAME --bytes SIZE   up to 16t; takes space as it is written
+      --block-bytes N          4096 (default) or 512
+      --attribute KEY=VALUE    as often as wanted
+  list                       all volumes with the space that they take
+  describe NAME              one volume
+  rename NAME --to NAME      under another name
+  grow NAME --bytes SIZE     make it larger
+  clone SOURCE NAME          a writable copy of a volume, or of VOLUME@SNAPSHOT, at once
+  delete NAME                its space becomes free in the background
+      --with-snapshots         its snapshots go, too
+
+  -p, --pool DEVICE          the devices of the pool, with commas or once for each
+  -o, --output-format WORD   normal, json
+`;
+
+const options = {
+  ...poolOptions,
+  bytes: { type: 'string' },
+  'block-bytes': { type: 'string', default: '4096' },
+  attribute: { type: 'string', multiple: true },
+  to: { type: 'string' },
+  'with-snapshots': { type: 'boolean', default: false },
+} as const;
+
+export function run(words: readonly string[], terminal: Terminal): Promise<number> {
+  const verbs = { create, list, describe, rename, grow, clone, delete: destroy };
+  return runVerb('volume', verbs, words, terminal);
+}
+
+function parse(words: readonly string[], names: number) {
+  const { values, positionals } = parseWords(words, options);
+  if (positionals.length !== names) {
+    const wanted = names === 0 ? 'no name' : names === 1 ? 'one name' : `${names} names`;
+    throw usageError(`this takes ${wanted}, not '${positionals.join(' ')}'`);
+  }
+  return { values, names: positionals, devices: poolOf(values.pool) };
+}
+
+function sizeOf(bytes: string | undefined): number {
+  if (bytes === undefined) throw usageError('how large? --bytes SIZE');
+  return parseSize('bytes', bytes);
+}
+
+function described(pool: Pool, name: string): VerbResult {
+  const row = rowOf(pool, name);
+  const lines = [
+    `volume     ${name}`,
+    `size       ${bytesText(row.bytes)} in blocks of ${row.blockBytes} bytes`,
+    `space      ${bytesText(row.usedBytes)}: ${bytesText(row.exclusiveBytes)} its own, ` +
+      `${bytesText(row.sharedBytes)} shared`,
+    `snapshots  ${
+      pool
+        .snapshots(name)
+        .map((snapshot) => snapshot.name)
+        .join(' ') || 'none'
+    }`,
+    ...Object.entries(row.attributes).map(([key, value]) => `attribute  ${key}=${value}`),
+    ...(row.damage === '' ? [] : [`damage     ${row.damage}; read-only`]),
+  ];
+  return { json: row, lines };
+}
+
+function rowOf(pool: Pool, name: string) {
+  const { object } = pool.volume(name);
+  return {
+    name,
+    id: object.id,
+    bytes: object.bytes,
+    blockBytes: object.blockBytes,
+    originId: object.originId,
+    snapshots: pool.snapshots(name).map((snapshot) => snapshot.name),
+    attributes: object.attributes,
+    createdMs: object.createdMs,
+    damage: object.damage,
+    ...pool.spaceOf({ volume: name }),
+  };
+}
+
+async function create(words: readonly string[]): Promise<VerbResult> {
+  const { values, names, devices } = parse(words, 1);
+  const bytes = sizeOf(values.bytes);
+  const blockBytes = parseInteger('block-bytes', values['block-bytes'], { low: 512, high: 4096 });
+  if (blockBytes !== 512 && blockBytes !== 4096) {
+    throw usageError(`--block-bytes is ${blockBytes}; it must be 512 or 4096`);
+  }
+  const attributes = attributesOf(values.attribute ?? []);
+  return withPool(devices, 'write', async (pool) => {
+    const [name] = names;
+    const createdMs = Date.now();
+    await pool.createVolume({ name: name!, bytes, blockBytes, attributes, createdMs });
+    return described(pool, name!);
+  });
+}
+
+function attributesOf(pairs: readonly string[]): Record<string, string> {
+  const attributes: Record<string, string> = {};
+  for (const pair of pairs) {
+    const at = pair.indexOf('=');
+    if (at < 1) throw usageError(`--attribute is ${pair}; it must be KEY=VALUE`);
+    attributes[pair.slice(0, at)] = pair.slice(at + 1);
+  }
+  return attributes;
+}
+
+function list(words: readonly string[]): Promise<VerbResult> {
+  const { devices } = parse(words, 0);
+  return withPool(devices, 'read', async (pool) => {
+    const volumes = pool.volumes().map(({ name }) => rowOf(pool, name));
+    const rows = volumes.map((row) => [
+      row.name,
+      bytesText(row.bytes),
+      bytesText(row.usedBytes),
+      bytesText(row.exclusiveBytes),
+      String(row.snapshots.length),
+      row.damage === '' ? 'good' : 'damaged',
+    ]);
+    const head = ['volume', 'size', 'used', 'its own', 'snapshots', 'state'];
+    return { json: { volumes }, lines: table(head, rows) };
+  });
+}
+
+function describe(words: readonly string[]): Promise<VerbResult> {
+  const { names, devices } = parse(words, 1);
+  return withPool(devices, 'read', async (pool) => described(pool, names[0]!));
+}
+
+function rename(words: readonly string[]): Promise<VerbResult> {
+  const { values, names, devices } = parse(words, 1);
+  const { to } = values;
+  if (to === undefined) throw usageError('under which name? --to NAME');
+  return withPool(devices, 'write', async (pool) => {
+    await pool.renameVolume(names[0]!, to);
+    return described(pool, to);
+  });
+}
+
+function grow(words: readonly string[]): Promise<VerbResult> {
+  const { values, names, devices } = parse(words, 1);
+  const bytes = sizeOf(values.bytes);
+  return withPool(devices, 'write', async (pool) => {
+    await pool.growVolume(names[0]!, bytes);
+    return described(pool, names[0]!);
+  });
+}
+
+function clone(words: readonly string[]): Promise<VerbResult> {
+  const { names, devices } = parse(words, 2);
+  const source = parseObjectName(names[0]!);
+  return withPool(devices, 'write', async (pool) => {
+    await pool.clone(source, names[1]!);
+    return described(pool, names[1]!);
+  });
+}
+
+function destroy(words: readonly string[]): Promise<VerbResult> {
+  const { values, names, devices } = parse(words, 1);
+  return withPool(devices, 'write', async (pool) => {
+    await pool.deleteVolume(names[0]!, { withSnapshots: values['with-snapshots'] });
+    return { json: { deleted: names[0] }, lines: [`volume ${names[0]} is gone`] };
+  });
+}

@@ -1,0 +1,63 @@
+import { mkdtempSync, readFileSync, rmSync, truncateSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import * as assert from 'uvu/assert';
+import { FileDevice } from '../../../sdk/block/file.js';
+import { BlockOp, BlockRequest, BlockStatus, blockFlagFua } from '../../../sdk/block/request.js';
+import { stillClock } from '../../support/crash-device.js';
+import { suite } from '../../support/suite.js';
+
+const test = suite('file block device');
+const folder = mkdtempSync(join(tmpdir(), 'ultima-file-'));
+const path = join(folder, 'disk.img');
+test.after(() => rmSync(folder, { recursive: true }));
+
+function run(device: FileDevice, op: BlockOp, lba: number, fill: number, flags = 0) {
+  let ends = 0;
+  const request = new BlockRequest(() => ends++);
+  const region = device.memory.allocate(1024);
+  region.bytes.fill(fill);
+  request.op = op;
+  request.lba = lba;
+  request.flags = flags;
+  request.blockCount = op === BlockOp.flush ? 0 : 2;
+  if (op === BlockOp.read || op === BlockOp.write) {
+    request.addSegment(region, 0, 300);
+    request.addSegment(region, 300, 724);
+  }
+  device.submit(request);
+  assert.is(ends, 0);
+  device.poll();
+  assert.is(ends, 1);
+  return { status: request.status, bytes: region.bytes };
+}
+
+test('what is written lies in the file, at its place', () => {
+  const device = new FileDevice({ path, clock: stillClock, createBytes: 64 * 512 });
+  assert.is(run(device, BlockOp.write, 3, 7, blockFlagFua).status, BlockStatus.ok);
+  assert.is(run(device, BlockOp.flush, 0, 0).status, BlockStatus.ok);
+  const file = readFileSync(path);
+  assert.is(file.length, 64 * 512);
+  assert.equal([file[3 * 512 - 1], file[3 * 512], file[5 * 512 - 1], file[5 * 512]], [0, 7, 7, 0]);
+  run(device, BlockOp.writeZeroes, 4, 0);
+  const { bytes } = run(device, BlockOp.read, 3, 9);
+  assert.equal([bytes[0], bytes[511], bytes[512], bytes[1023]], [7, 7, 0, 0]);
+  device.close();
+});
+
+test('a file is not made twice, and a missing or empty one is named', () => {
+  const create = () => new FileDevice({ path, clock: stillClock, createBytes: 512 });
+  assert.throws(create, /disk.img/);
+  const missing = join(folder, 'none.img');
+  assert.throws(() => new FileDevice({ path: missing, clock: stillClock }), /none.img/);
+});
+
+test('requests beyond the end are refused; a file that has shrunk gives a status', () => {
+  const device = new FileDevice({ path, clock: stillClock });
+  assert.throws(() => run(device, BlockOp.read, 63, 0), /blocks 63/);
+  truncateSync(path, 10 * 512);
+  assert.is(run(device, BlockOp.read, 20, 0).status, BlockStatus.mediaError);
+  device.close();
+});
+
+test.run();

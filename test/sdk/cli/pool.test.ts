@@ -1,0 +1,117 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import * as assert from 'uvu/assert';
+import { commands } from '../../../sdk/cli/commands.js';
+import type { Terminal } from '../../../sdk/cli/terminal.js';
+import { suite } from '../../support/suite.js';
+
+const test = suite('ultima pool, volume and snapshot');
+const folder = mkdtempSync(join(tmpdir(), 'ultima-pool-'));
+const disk = join(folder, 'disk.img');
+const more = join(folder, 'more.img');
+test.after(() => rmSync(folder, { recursive: true }));
+
+interface Said {
+  readonly code: number;
+  readonly text: string;
+}
+
+/** Run a command in this process. @throws what it throws */
+async function run(line: string): Promise<Said> {
+  const [name, ...words] = line.split(' ');
+  let text = '';
+  const terminal: Terminal = {
+    out: (data) => {
+      text += String(data);
+    },
+    say: () => {},
+    progress: () => {},
+    isInteractive: false,
+    columns: 80,
+  };
+  const entry = name === 'pool' ? commands.pool : name === 'volume' ? commands.volume : null;
+  const module = await (entry ?? commands.snapshot).load();
+  return { code: await module.run(words, terminal), text };
+}
+
+async function json(line: string): Promise<Record<string, unknown>> {
+  const { text } = await run(`${line} -o json`);
+  const value: unknown = JSON.parse(text);
+  assert.ok(typeof value === 'object' && value !== null);
+  return Object.fromEntries(Object.entries(value ?? {}));
+}
+
+test('a pool, a volume, a snapshot and a clone are made, and are there the next time', async () => {
+  await run(`pool create ${disk} --bytes 32m`);
+  const made = await json(`volume create a --bytes 1t --attribute owner=db --pool ${disk}`);
+  assert.is(made.bytes, 2 ** 40);
+  assert.equal(made.attributes, { owner: 'db' });
+  await run(`snapshot create a@s1 -p ${disk}`);
+  await run(`volume clone a@s1 b -p ${disk}`);
+  const { volumes } = await json(`volume list -p ${disk}`);
+  assert.ok(Array.isArray(volumes));
+  assert.equal(
+    volumes.map((row: { name: string; snapshots: string[] }) => [row.name, row.snapshots]),
+    [
+      ['a', ['s1']],
+      ['b', []],
+    ],
+  );
+  assert.match((await run(`snapshot list a -p ${disk}`)).text, /^snapshot .*\ns1 /);
+});
+
+test('a pool grows by a file, which it then needs', async () => {
+  const before = await json(`pool describe ${disk}`);
+  await run(`pool grow ${disk} --add ${more} --bytes 16m`);
+  const after = await json(`pool describe ${disk} ${more}`);
+  assert.is(after.pool, before.pool);
+  await run(`pool describe ${disk}`).then(
+    () => assert.unreachable(),
+    (error: unknown) => assert.match(String(error), /device 1 of 2 of the pool is missing/),
+  );
+});
+
+test('snapshots are restored, compared and deleted; check finds the pool sound', async () => {
+  const pool = `-p ${more},${disk}`;
+  await run(`snapshot restore a@s1 --keep before ${pool}`);
+  assert.equal((await json(`snapshot diff a@s1 a ${pool}`)).ranges, []);
+  await run(`snapshot delete a@s1 a@before ${pool}`);
+  await run(`volume rename b --to c ${pool}`);
+  await run(`volume grow c --bytes 2t ${pool}`);
+  assert.is((await json(`volume describe c ${pool}`)).bytes, 2 ** 41);
+  await run(`volume delete c ${pool}`);
+  const { code, text } = await run(`pool check ${disk} ${more}`);
+  assert.is(code, 0);
+  assert.is(text, 'the pool is sound\n');
+});
+
+test('what makes no sense is said before anything is done', async () => {
+  const wrong: readonly [string, RegExp][] = [
+    [`pool create ${disk} --bytes 32m`, /is part of a pool/],
+    [`pool delete ${disk} ${more}`, /say --yes/],
+    ['pool creat x', /did you mean 'create'/],
+    ['volume create x --bytes 1g', /in which pool/],
+    [`volume create x -p ${disk}`, /how large/],
+    [`volume create x --bytes 1g --block-bytes 1024 -p ${disk}`, /512 or 4096/],
+    [`snapshot create x -p ${disk}`, /VOLUME@SNAPSHOT/],
+    [`volume delete a -o yaml -p ${disk},${more}`, /must be one of: normal, json/],
+  ];
+  for (const [line, message] of wrong) {
+    await run(line).then(
+      () => assert.unreachable(line),
+      (error: unknown) => assert.match(String(error), message),
+    );
+  }
+  assert.match((await run(`volume list -p ${disk},${more}`)).text, /\na /);
+});
+
+test('a deleted pool is none', async () => {
+  await run(`pool delete ${disk} ${more} --yes`);
+  await run(`pool describe ${disk}`).then(
+    () => assert.unreachable(),
+    (error: unknown) => assert.match(String(error), /carries no pool/),
+  );
+});
+
+test.run();
