@@ -3,6 +3,13 @@ export type { BlockDevice, BlockLimits } from './block/device.js';
 export { FileDevice, type FileDeviceOptions } from './block/file.js';
 export { MemoryDevice, type MemoryDeviceOptions, MemorySpace } from './block/memory.js';
 export {
+  type DeviceRange,
+  discardBlocks,
+  flushBlocks,
+  readBlocks,
+  writeBlocks,
+} from './block/promised.js';
+export {
   BlockOp,
   BlockRequest,
   BlockStatus,

@@ -43,6 +43,7 @@ test('there are programs and commands to try', () => {
 const printed = [
   /^true \d+ ns of card time\n$/,
   /^[\d.]+ [\d.]+ 0\n$/,
+  /^1 1 4096 bytes at 28672\n$/,
   /^10000 commands, 0 wrong reads, p99 \d+ ns\n$/,
 ];
 

@@ -27,8 +27,8 @@ const mostInFlight = 256;
 
 /**
  * A file, or a block device of the operating system, as a block device. Requests are carried out
- * one after the other inside `poll`, which waits for the system: for tools, not for speed. Its cache
- * is the system's page cache; flush and FUA are `fdatasync`.
+ * one after the other inside `poll`, which waits for the system: for tools, not for speed. Its
+ * cache is the system's page cache; flush and FUA are `fdatasync`.
  */
 export class FileDevice implements BlockDevice {
   readonly blockBytes: number;

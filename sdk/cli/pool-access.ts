@@ -1,5 +1,6 @@
 import { randomFillSync } from 'node:crypto';
-import { existsSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { MonotonicClock } from '../../native/vfio/clock.js';
 import type { BlockDevice } from '../block/device.js';
 import { FileDevice } from '../block/file.js';
@@ -49,6 +50,7 @@ export async function openDevices(
         devices.push(await controller.namespace(1));
       } else {
         const isNew = createBytes !== undefined && !existsSync(name);
+        if (isNew) mkdirSync(dirname(name), { recursive: true });
         const clock = new MonotonicClock();
         const file = new FileDevice({ path: name, clock, ...(isNew ? { createBytes } : {}) });
         closers.push(async () => file.close());

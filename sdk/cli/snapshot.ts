@@ -47,7 +47,7 @@ function parse(words: readonly string[], range: { readonly least: number; readon
 }
 
 const one = { least: 1, most: 1 } as const;
-const any = { least: 1, most: Number.POSITIVE_INFINITY } as const;
+const several = { least: 1, most: Number.POSITIVE_INFINITY } as const;
 
 function rowOf(pool: Pool, volume: string, snapshot: string) {
   const { object } = pool.snapshot(volume, snapshot);
@@ -64,7 +64,7 @@ function rowOf(pool: Pool, volume: string, snapshot: string) {
 }
 
 async function create(words: readonly string[]): Promise<VerbResult> {
-  const { names, devices } = parse(words, any);
+  const { names, devices } = parse(words, several);
   const members = names
     .map(parseSnapshotName)
     .map(({ volume, snapshot }) => ({ volume, name: snapshot }));
@@ -148,7 +148,7 @@ function diff(words: readonly string[]): Promise<VerbResult> {
 }
 
 function destroy(words: readonly string[]): Promise<VerbResult> {
-  const { names, devices } = parse(words, any);
+  const { names, devices } = parse(words, several);
   const parsed = names.map(parseSnapshotName);
   return withPool(devices, 'write', async (pool) => {
     for (const { volume, snapshot } of parsed) await pool.deleteSnapshot(volume, snapshot);

@@ -8,7 +8,7 @@ import { runCheckpoint } from './session.js';
 
 export interface PoolOptions {
   /** Fills an array with random bytes, for the identities of the pool and its devices. */
-  readonly random: (bytes: Uint8Array) => void;
+  readonly random: (bytes: Uint8Array) => unknown;
   /** Size of the journal; a 64th of the first device, 64 KiB to 16 MiB, when left out. */
   readonly journalBytes?: number;
   /** Take devices that hold something; false when left out. */

@@ -9,7 +9,7 @@ import { ControlIo, checkDevice, Port, Pump } from './port.js';
 import { runCheckpoint } from './session.js';
 
 export interface GrowOptions {
-  readonly random: (bytes: Uint8Array) => void;
+  readonly random: (bytes: Uint8Array) => unknown;
   readonly overwrites?: boolean;
 }
 

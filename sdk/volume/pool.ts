@@ -1,5 +1,4 @@
 import type { BlockDevice } from '../block/device.js';
-import { BlockStatus } from '../block/request.js';
 import { ErrorCode, UltimaError } from '../errors.js';
 import { msNs } from '../units.js';
 import type { CatalogChange, CatalogObject } from './catalog.js';
@@ -10,6 +9,7 @@ import { type ChangedRange, changedRanges } from './diff.js';
 import type { Finding } from './findings.js';
 import { addDevice, destroyPool, type GrowOptions } from './grow.js';
 import { type LoadedPool, loadPool } from './load.js';
+import { PoolChanges } from './pool-changes.js';
 import {
   checkNewVolume,
   type GroupMember,
@@ -78,14 +78,14 @@ export class Pool {
   /** What opening has found, for repair. */
   private readonly loaded: LoadedPool | null;
   private isClosed = false;
-  /** Changes of the catalog follow each other. */
-  private last: Promise<unknown> = Promise.resolve();
+  private readonly work: PoolChanges;
 
   private constructor(core: PoolCore, loaded: LoadedPool | null) {
     this.core = core;
     this.loaded = loaded;
     this.blocked = core.failure;
     this.names = new PoolNames(core.catalog);
+    this.work = new PoolChanges(core);
   }
 
   /**
@@ -124,8 +124,8 @@ export class Pool {
    * @throws UltimaError DEVICE_UNSUPPORTED; VOLUME_BUSY for a device that is not blank
    */
   async addDevice(device: BlockDevice, options: GrowOptions): Promise<void> {
-    await this.inTurn(() => {
-      if (this.core.isFailed) throw this.readOnly();
+    await this.work.inTurn(() => {
+      if (this.core.isFailed) throw this.work.readOnly();
       return addDevice(this.core, device, options);
     });
   }
@@ -152,7 +152,7 @@ export class Pool {
     const { core } = this;
     if (this.isClosed) return;
     this.isClosed = true;
-    await this.last;
+    await this.work.last;
     await core.pump.until(() => core.io.isIdle);
     if (!core.isFailed) {
       await this.commit();
@@ -182,10 +182,10 @@ export class Pool {
   /** @throws UltimaError NAME_TAKEN, POOL_FULL; RangeError for a size or name that cannot be */
   async createVolume(wanted: NewVolume): Promise<Volume> {
     checkNewVolume(wanted);
-    return this.inTurn(async () => {
+    return this.work.inTurn(async () => {
       this.names.demandFree(wanted.name);
       const object = this.names.newVolume(wanted);
-      await this.change({ op: 'create', object });
+      await this.work.change({ op: 'create', object });
       return this.deviceOf(this.core.catalog.objects.get(object.id)!);
     });
   }
@@ -199,7 +199,7 @@ export class Pool {
     name: string,
     options: { readonly withSnapshots?: boolean } = {},
   ): Promise<void> {
-    await this.inTurn(async () => {
+    await this.work.inTurn(async () => {
       const object = this.names.volume(name);
       const snapshots = this.core.catalog.snapshotsOf(object.id);
       if (snapshots.length > 0 && options.withSnapshots !== true) {
@@ -215,32 +215,32 @@ export class Pool {
 
   /** @throws UltimaError NOT_FOUND, NAME_TAKEN; RangeError for a name that cannot be */
   async renameVolume(name: string, to: string): Promise<void> {
-    await this.inTurn(async () => {
+    await this.work.inTurn(async () => {
       const { id } = this.names.volume(name);
       this.names.demandFree(to);
-      await this.change({ op: 'change', id, to: { name: to } });
+      await this.work.change({ op: 'change', id, to: { name: to } });
     });
   }
 
   /** Make a volume larger; what is new reads as zeroes. @throws RangeError for a smaller size */
   async growVolume(name: string, bytes: number): Promise<void> {
     checkNewVolume({ name, bytes });
-    await this.inTurn(async () => {
+    await this.work.inTurn(async () => {
       const object = this.names.volume(name);
       if (bytes < object.bytes) {
         const has = `volume ${name} has ${object.bytes} bytes`;
         throw new RangeError(`${has}; it cannot shrink to ${bytes}`);
       }
-      await this.change({ op: 'change', id: object.id, to: { bytes } });
+      await this.work.change({ op: 'change', id: object.id, to: { bytes } });
     });
   }
 
   /** Replace the attributes of a volume. */
   async setAttributes(name: string, attributes: Readonly<Record<string, string>>): Promise<void> {
     checkNewVolume({ name, bytes: this.names.volume(name).bytes, attributes });
-    await this.inTurn(async () => {
+    await this.work.inTurn(async () => {
       const { id } = this.names.volume(name);
-      await this.change({ op: 'change', id, to: { attributes } });
+      await this.work.change({ op: 'change', id, to: { attributes } });
     });
   }
 
@@ -255,18 +255,18 @@ export class Pool {
     members: readonly GroupMember[],
     options: SnapshotOptions = {},
   ): Promise<SnapshotResult> {
-    return this.inTurn(async () => {
+    return this.work.inTurn(async () => {
       const made = this.names.newSnapshots(members, options.createdMs ?? 0);
       const { objects } = this.core.catalog;
       const volumes = made.map(({ of }) => this.deviceOf(objects.get(of)!));
       const most = options.mostPauseNs ?? defaultPauseNs;
-      const pauseNs = await this.changeGated({ op: 'snapshot', made }, volumes, most);
+      const pauseNs = await this.work.changeGated({ op: 'snapshot', made }, volumes, most);
       return { pauseNs, snapshots: made.map(({ object }) => objects.get(object.id)!) };
     });
   }
 
   async deleteSnapshot(volume: string, name: string): Promise<void> {
-    await this.inTurn(() => this.deleteObjects([this.names.snapshot(volume, name)]));
+    await this.work.inTurn(() => this.deleteObjects([this.names.snapshot(volume, name)]));
   }
 
   /**
@@ -276,28 +276,33 @@ export class Pool {
    * @throws UltimaError NOT_FOUND, NAME_TAKEN
    */
   async restore(volume: string, snapshot: string, kept: string): Promise<SnapshotResult> {
-    return this.inTurn(async () => {
+    return this.work.inTurn(async () => {
       const from = this.names.snapshot(volume, snapshot).id;
       const object = this.names.volume(volume);
       const [made] = this.names.newSnapshots([{ volume, name: kept }], 0);
       const device = this.deviceOf(object);
       const change: CatalogChange = { op: 'restore', id: object.id, from, kept: made!.object };
-      const pauseNs = await this.changeGated(change, [device], Number.POSITIVE_INFINITY, () => {
-        device.isReadOnly = object.damage !== '';
-      });
+      const pauseNs = await this.work.changeGated(
+        change,
+        [device],
+        Number.POSITIVE_INFINITY,
+        () => {
+          device.isReadOnly = object.damage !== '';
+        },
+      );
       return { pauseNs, snapshots: [this.core.catalog.objects.get(made!.object.id)!] };
     });
   }
 
   /** A writable volume that starts with the content of a volume or, if named, of its snapshot. */
   async clone(source: ObjectName, name: string): Promise<Volume> {
-    return this.inTurn(async () => {
+    return this.work.inTurn(async () => {
       const from = this.names.object(source);
       this.names.demandFree(name);
       const object = this.names.newClone(from, name);
       const gated = from.kind === 'volume' ? [this.deviceOf(from)] : [];
       const change: CatalogChange = { op: 'copy', from: from.id, object };
-      await this.changeGated(change, gated, Number.POSITIVE_INFINITY);
+      await this.work.changeGated(change, gated, Number.POSITIVE_INFINITY);
       return this.deviceOf(this.core.catalog.objects.get(object.id)!);
     });
   }
@@ -331,31 +336,19 @@ export class Pool {
   }
 
   /** Make durable everything that has completed, of all volumes. */
-  async commit(): Promise<void> {
-    const { core } = this;
-    let status: BlockStatus | null = null;
-    core.committer.join({
-      committed: (ended) => {
-        status = ended;
-      },
-    });
-    await core.pump.until(() => status !== null);
-    if (status !== BlockStatus.ok) throw this.readOnly();
+  commit(): Promise<void> {
+    return this.work.commit();
   }
 
   /** Write the metadata out now, so that opening has nothing to replay. */
   async checkpoint(): Promise<void> {
     await runCheckpoint(this.core);
-    if (this.core.isFailed) throw this.readOnly();
+    if (this.core.isFailed) throw this.work.readOnly();
   }
 
   /** Wait until what was deleted is free, and no checkpoint runs. */
-  async settleSpace(): Promise<void> {
-    const { core } = this;
-    await core.pump.until(() => {
-      if (core.deferred.pending > 0) core.committer.want();
-      return (!core.awaitsSpace && !core.checkpointer.isRunning) || core.isFailed;
-    });
+  settleSpace(): Promise<void> {
+    return this.work.settleSpace();
   }
 
   /**
@@ -383,10 +376,10 @@ export class Pool {
       this.blocked = core.failure;
       for (const volume of this.open.values()) volume.isReadOnly = isReadOnly(volume.object);
     }
-    if (core.isFailed) throw this.readOnly();
+    if (core.isFailed) throw this.work.readOnly();
     await this.settleSpace();
     await repairPool(core);
-    if (core.isFailed) throw this.readOnly();
+    if (core.isFailed) throw this.work.readOnly();
   }
 
   private deviceOf(object: CatalogObject): Volume {
@@ -402,106 +395,11 @@ export class Pool {
   private async deleteObjects(objects: readonly CatalogObject[]): Promise<void> {
     const devices = objects.map((object) => this.deviceOf(object));
     const change: CatalogChange = { op: 'delete', ids: objects.map(({ id }) => id) };
-    await this.changeGated(change, devices, Number.POSITIVE_INFINITY, () => {
+    await this.work.changeGated(change, devices, Number.POSITIVE_INFINITY, () => {
       for (const device of devices) {
         device.isGone = true;
         this.open.delete(device.object.id);
       }
     });
   }
-
-  /** Hold writes back, wait for those under way, change, go on. @returns how long that took */
-  private async changeGated(
-    change: CatalogChange,
-    volumes: readonly Volume[],
-    mostPauseNs: number,
-    atInstant: () => void = () => {},
-  ): Promise<number> {
-    const { core } = this;
-    await this.makeRoom(change);
-    const { clock } = core.ports[0]!.device;
-    const startNs = clock.nowNs();
-    for (const volume of volumes) volume.isGated = true;
-    let pauseNs = 0;
-    try {
-      const isDrained = (): boolean => volumes.every(({ changing }) => changing === 0);
-      const isLate = (): boolean => clock.nowNs() - startNs > mostPauseNs;
-      await core.pump.until(() => isDrained() || isLate() || core.isFailed);
-      if (!isDrained()) {
-        const facts = { waitedNs: clock.nowNs() - startNs, mostPauseNs };
-        const message = 'writes under way did not end in time; nothing has changed';
-        throw new UltimaError(ErrorCode.commandTimeout, message, facts);
-      }
-      await this.applyWithRoom(change);
-      atInstant();
-    } finally {
-      for (const volume of volumes) core.io.openGate(volume);
-      pauseNs = clock.nowNs() - startNs;
-    }
-    await this.commit();
-    return pauseNs;
-  }
-
-  private async change(change: CatalogChange): Promise<void> {
-    await this.applyWithRoom(change);
-    await this.commit();
-  }
-
-  private async applyWithRoom(change: CatalogChange): Promise<void> {
-    const { length } = encode(change);
-    // Data may take the room while this task waits for its turn.
-    do await this.makeRoom(change);
-    while (!this.core.journal.hasRoom(length));
-    this.apply(change);
-  }
-
-  private inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const result = this.last.then(work);
-    this.last = result.catch(() => {});
-    return result;
-  }
-
-  private async makeRoom(change: CatalogChange): Promise<void> {
-    const { core } = this;
-    const { length } = encode(change);
-    if (core.isFailed) throw this.readOnly();
-    if (length > core.journal.mostCatalogBytes) {
-      throw new RangeError(
-        `${length} bytes of names and attributes in one change; ` +
-          `the journal of this pool takes ${core.journal.mostCatalogBytes}`,
-      );
-    }
-    await core.pump.until(() => {
-      if (core.isFailed || core.journal.hasRoom(length)) return true;
-      core.committer.want();
-      return false;
-    });
-    if (change.op !== 'delete' && !core.canChangeMaps) {
-      await this.settleSpace();
-      if (!core.canChangeMaps) {
-        const facts = { freeUnits: core.units.freeCount };
-        throw new UltimaError(ErrorCode.poolFull, 'the pool has no space left', facts);
-      }
-    }
-  }
-
-  /** At one instant: in memory, and in the journal's buffer. */
-  private apply(change: CatalogChange): void {
-    const { core } = this;
-    if (core.isFailed) throw this.readOnly();
-    const fault = core.catalog.apply(change, core.deferred);
-    if (fault !== null) throw new UltimaError(ErrorCode.nameTaken, fault, {});
-    core.journal.appendCatalog(encode(change));
-  }
-
-  private readOnly(): UltimaError {
-    const { failure } = this.core;
-    return new UltimaError(ErrorCode.poolReadOnly, `the pool is read-only: ${failure}`, {
-      failure,
-    });
-  }
-}
-
-function encode(change: CatalogChange): Uint8Array {
-  return new TextEncoder().encode(JSON.stringify(change));
 }
