@@ -40,6 +40,21 @@ export {
   type FaultPlanSpec,
   type FaultSpec,
 } from './faults/plan.js';
+export {
+  DifferenceFlag,
+  type NbdDifference,
+  type NbdMetadata,
+  type NbdRange,
+  type NbdRanges,
+} from './nbd/metadata.js';
+export type { NbdExport } from './nbd/served-export.js';
+export {
+  NbdServer,
+  type NbdServerOptions,
+  type NbdServerStatus,
+  type NbdTls,
+} from './nbd/server.js';
+export { exportOfVolume, type VolumeExportOptions } from './nbd/volume-export.js';
 export { Admin } from './nvme/admin.js';
 export type { CommandResult, DmaSlice } from './nvme/admin-queue.js';
 export type { ControllerIdentity, Health } from './nvme/admin-results.js';

@@ -80,7 +80,7 @@ for (const [i, program] of blocks('ts').entries()) {
 function commands(): string[][] {
   return blocks('sh')
     .flatMap((block) => block.split('\n'))
-    .filter((line) => line.startsWith('npx ultima ') && !/vfio|doctor|bind/.test(line))
+    .filter((line) => line.startsWith('npx ultima ') && !/vfio|doctor|bind|--nbd/.test(line))
     .map((line) => line.slice('npx ultima '.length).split(' '));
 }
 

@@ -129,6 +129,13 @@ test('what cannot be served is said before anything is made', async () => {
     [['card', 'sim:simple'], /--vfio-user DIR says where/],
     [['card', 'sim:simple', '--vfio-user', '/nowhere', '--time-scale', '0'], /--time-scale is 0/],
     [['card', 'sim:simple', '--vfio-user', '/nowhere', '--status', 'x'], /--status is x/],
+    [['device'], /one device at a time/],
+    [['device', 'memory:1KiB', 'memory:1KiB', '--nbd', 'tcp:x'], /one device at a time/],
+    [['device', 'memory:1KiB'], /--nbd PLACE says where/],
+    [['device', 'memory:1KB', '--nbd', 'tcp:x'], /must be a multiple of 512/],
+    [['device', 'memory:1KiB', '--nbd', 'x'], /'x' is no place to listen/],
+    [['device', 'memory:1KiB', '--nbd', 'tcp:x', '--tls-required'], /needs --tls DIR/],
+    [['volume', 'db', '--nbd', 'tcp:x'], /--pool once for each device/],
   ];
   for (const [words, text] of wrong) {
     const child = spawn(process.execPath, [main, 'serve', ...words]);

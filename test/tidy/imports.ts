@@ -19,6 +19,7 @@ const sdkBelowCli: readonly string[] = [
   'sdk/block',
   'sdk/nvme',
   'sdk/volume',
+  'sdk/nbd',
   'sdk/observe',
   'sdk/trace',
   'sdk/open',
@@ -37,6 +38,12 @@ export const importRules: readonly Rule[] = [
   { area: 'sdk/nvme', may: [...ground, 'sdk/spec', 'sdk/device', 'sdk/block'] },
   { area: 'sdk/block/file', may: [...ground, 'sdk/device', 'sdk/block'], node: ['fs'] },
   { area: 'sdk/volume', may: [...ground, 'sdk/spec', 'sdk/device', 'sdk/block'] },
+  // Sockets, and the loop that serves them.
+  {
+    area: 'sdk/nbd',
+    may: [...ground, 'sdk/spec', 'sdk/device', 'sdk/block', 'sdk/volume'],
+    node: ['fs', 'net', 'path', 'tls'],
+  },
   { area: 'sdk/observe', may: ground, node: ['fs', 'path'] },
   {
     area: 'sdk/trace',

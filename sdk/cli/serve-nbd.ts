@@ -1,0 +1,155 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { ErrorCode, UltimaError } from '../errors.js';
+import type { NbdExport } from '../nbd/served-export.js';
+import { NbdServer, type NbdTls } from '../nbd/server.js';
+import { exportOfVolume } from '../nbd/volume-export.js';
+import { Pool } from '../volume/pool.js';
+import { parseWords, usageError } from './arguments.js';
+import { openDevice, openDevices } from './block-device.js';
+import { secondsOf, signalled } from './serving.js';
+import type { Terminal } from './terminal.js';
+
+const options = {
+  nbd: { type: 'string', multiple: true },
+  pool: { type: 'string', multiple: true },
+  name: { type: 'string' },
+  'namespace-id': { type: 'string', short: 'n' },
+  'read-only': { type: 'boolean' },
+  tls: { type: 'string' },
+  'tls-required': { type: 'boolean' },
+  status: { type: 'string' },
+} as const;
+
+interface ServeWords {
+  readonly nbd?: string[];
+  readonly tls?: string;
+  readonly 'tls-required'?: boolean;
+  readonly status?: string;
+}
+
+/** `ultima serve device` */
+export async function serveDevices(words: readonly string[], terminal: Terminal): Promise<number> {
+  const { values, positionals } = parseWords(words, options);
+  const [address, ...others] = positionals;
+  if (address === undefined || others.length > 0) {
+    throw usageError("one device at a time: 'ultima serve device sim:ultima-g2 --nbd unix:PATH'");
+  }
+  const settings = settingsOf(values);
+  const opened = await openDevice(address, values['namespace-id']);
+  const { device, close } = opened;
+  const isReadOnly = values['read-only'] === true;
+  const name = values.name ?? address;
+  return serve([{ name, description: address, device, isReadOnly }], settings, { terminal, close });
+}
+
+/** `ultima serve volume` */
+export async function serveVolumes(words: readonly string[], terminal: Terminal): Promise<number> {
+  const { values, positionals: names } = parseWords(words, options);
+  const addresses = values.pool ?? [];
+  if (names.length === 0 || addresses.length === 0) {
+    throw usageError(
+      "say which volume: 'ultima serve volume NAME --pool DEVICE --nbd unix:PATH', " +
+        '--pool once for each device of the pool',
+    );
+  }
+  const settings = settingsOf(values);
+  const isReadOnly = values['read-only'] === true;
+  const devices = await openDevices(addresses);
+  const closeDevices = async (): Promise<void> => {
+    for (const { close } of devices) await close();
+  };
+  let pool: Pool;
+  let exports: NbdExport[];
+  try {
+    pool = await Pool.open(devices.map(({ device }) => device));
+    exports = names.map((name) => exportOfVolume(pool, name, { isReadOnly }));
+  } catch (error) {
+    await closeDevices();
+    throw error;
+  }
+  const close = async (): Promise<void> => {
+    await pool.close();
+    await closeDevices();
+  };
+  return serve(exports, settings, { terminal, close });
+}
+
+interface Settings {
+  readonly places: readonly string[];
+  readonly tls: NbdTls | undefined;
+  readonly statusMs: number | null;
+}
+
+/** Whatever can be wrong with the words, before anything is opened. */
+function settingsOf(values: ServeWords): Settings {
+  const places = values.nbd ?? [];
+  if (places.length === 0) {
+    throw usageError('--nbd PLACE says where to listen: unix:PATH or tcp:HOST:PORT');
+  }
+  const isRequired = values['tls-required'] === true;
+  if (isRequired && values.tls === undefined) {
+    throw usageError('--tls-required needs --tls DIR with the certificates');
+  }
+  const tls = values.tls === undefined ? undefined : tlsOf(values.tls, isRequired);
+  return { places, tls, statusMs: secondsOf(values.status) };
+}
+
+interface Surroundings {
+  readonly terminal: Terminal;
+  readonly close: () => Promise<void>;
+}
+
+async function serve(
+  exports: readonly NbdExport[],
+  { places, tls, statusMs }: Settings,
+  { terminal, close }: Surroundings,
+): Promise<number> {
+  let server: NbdServer;
+  try {
+    server = await NbdServer.start({ exports, listen: places, ...(tls && { tls }) });
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  for (const uri of server.uris) {
+    for (const { name } of exports) terminal.say(`ultima: ${name} is served at ${uri}`);
+  }
+  const show = (): void => {
+    const { connections, requests, violations, lastViolation } = server.status;
+    const last = lastViolation === '' ? '' : ` (the last one: ${lastViolation})`;
+    terminal.say(`${connections} connections, ${requests} requests, ${violations} cut off${last}`);
+  };
+  const timer = statusMs === null ? null : setInterval(show, statusMs);
+  const signal = await signalled();
+  if (timer !== null) clearInterval(timer);
+  await server.close();
+  await close();
+  terminal.say(`ultima: ${signal}: everything is durable and closed`);
+  return 0;
+}
+
+/** The names that QEMU and libnbd use for such files. */
+function tlsOf(folder: string, isRequired: boolean): NbdTls {
+  const certificate = read(folder, 'server-cert.pem');
+  const key = read(folder, 'server-key.pem');
+  let authority: string | undefined;
+  try {
+    authority = readFileSync(join(folder, 'ca-cert.pem'), 'utf8');
+  } catch {
+    // Without it clients need no certificate.
+    authority = undefined;
+  }
+  return { certificate, key, isRequired, ...(authority === undefined ? {} : { authority }) };
+}
+
+function read(folder: string, name: string): string {
+  const path = join(folder, name);
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    const message = `--tls ${folder}: ${name} cannot be read: ${reason}`;
+    throw new UltimaError(ErrorCode.fileInvalid, message, { path }, error);
+  }
+}

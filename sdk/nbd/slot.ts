@@ -1,0 +1,118 @@
+import { BlockRequest } from '../block/request.js';
+import type { DmaRegion, DmaSpace } from '../device.js';
+import { RequestHeader } from '../spec/nbd/transmission.js';
+import { KiB } from '../units.js';
+import type { NbdFault } from './faults.js';
+
+// Looked up once: the tables lie behind imports.
+const Header = RequestHeader;
+
+/** The largest piece of a request that goes to the device at once. */
+export const largestPart = 256 * KiB;
+/** Sizes of the memory of a slot. */
+const classes: readonly number[] = [4 * KiB, 64 * KiB, largestPart];
+
+/** What happens when the device has carried out a part of a slot's request. */
+export interface SlotOwner {
+  ended(slot: Slot): void;
+}
+
+/** How far the answer to a read has come. */
+export const Stage = { head: 0, data: 1, padding: 2, tail: 3 } as const;
+
+export type Stage = (typeof Stage)[keyof typeof Stage];
+
+/**
+ * One request of a client, from its header to the last byte of its answer. Made once and used for
+ * ever; its memory grows to what it was needed for.
+ */
+export class Slot {
+  readonly request: BlockRequest;
+  owner: SlotOwner | null = null;
+  /** In a list of slots. */
+  next: Slot | null = null;
+  command = 0;
+  flags = 0;
+  cookieHigh = 0;
+  cookieLow = 0;
+  /** Bytes of the export. */
+  offset = 0;
+  length = 0;
+  /** Bytes that are done with, the piece that is being worked on, and what is filled in of it. */
+  cursor = 0;
+  part = 0;
+  filled = 0;
+  /** Data that the client has still to send. */
+  remaining = 0;
+  fault: NbdFault | null = null;
+  /** With the device. */
+  isBusy = false;
+  needsFlush = false;
+  stage: Stage = Stage.head;
+  region: DmaRegion | null = null;
+  private readonly memory: DmaSpace;
+
+  /** @param done  runs when the device is done with a part */
+  constructor(memory: DmaSpace, done: (slot: Slot) => void) {
+    this.memory = memory;
+    this.request = new BlockRequest(() => done(this));
+  }
+
+  start(header: Uint8Array): void {
+    this.command = Header.command.get(header, 0);
+    this.flags = Header.flags.get(header, 0);
+    this.cookieHigh = Header.cookieHigh.get(header, 0);
+    this.cookieLow = Header.cookieLow.get(header, 0);
+    this.offset = Header.offset.get(header, 0);
+    this.length = Header.length.get(header, 0);
+    this.cursor = 0;
+    this.part = 0;
+    this.filled = 0;
+    this.remaining = 0;
+    this.fault = null;
+    this.needsFlush = false;
+    this.stage = Stage.head;
+  }
+
+  /** Memory for a part. @throws UltimaError DMA_EXHAUSTED, DMA_MAP_FAILED */
+  grow(bytes: number): DmaRegion {
+    const { region } = this;
+    if (region !== null && region.length >= bytes) return region;
+    const size = classes.find((each) => each >= bytes)!;
+    this.region = null;
+    if (region !== null) this.memory.free(region);
+    this.region = this.memory.allocate(size);
+    return this.region;
+  }
+
+  free(): void {
+    if (this.region !== null) this.memory.free(this.region);
+    this.region = null;
+  }
+}
+
+/** Slots in a row, first in, first out. A slot is in one list at a time. */
+export class SlotList {
+  private head: Slot | null = null;
+  private tail: Slot | null = null;
+
+  get isEmpty(): boolean {
+    return this.head === null;
+  }
+
+  push(slot: Slot): void {
+    slot.next = null;
+    if (this.tail === null) this.head = slot;
+    else this.tail.next = slot;
+    this.tail = slot;
+  }
+
+  shift(): Slot | null {
+    const slot = this.head;
+    if (slot === null) return null;
+    this.head = slot.next;
+    if (this.head === null) this.tail = null;
+    slot.next = null;
+    return slot;
+  }
+}

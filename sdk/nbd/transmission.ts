@@ -1,0 +1,331 @@
+import { assert } from '../assert.js';
+import { BlockOp, BlockStatus, blockFlagFua } from '../block/request.js';
+import { UltimaError } from '../errors.js';
+import {
+  CommandFlag,
+  leastPayloadLimit,
+  NbdCommand,
+  RequestHeader,
+  requestMagic,
+} from '../spec/nbd/transmission.js';
+import { Answers } from './answers.js';
+import { faultOf, faults, type NbdFault } from './faults.js';
+import type { MetadataContext } from './metadata.js';
+import { copy, type Outbox } from './outbox.js';
+import type { ServedExport } from './served-export.js';
+import type { Slot, SlotOwner } from './slot.js';
+
+// Looked up once: the tables lie behind imports.
+const Header = RequestHeader;
+const headerBytes = RequestHeader.layout.bytes;
+const command = NbdCommand;
+
+/** Requests of one connection that are looked after at the same time; more of them wait. */
+export const mostRequests = 64;
+
+/** Largest read or write. */
+export const mostPayloadBytes = leastPayloadLimit;
+
+export interface TransmissionParts {
+  readonly served: ServedExport;
+  readonly outbox: Outbox;
+  readonly isStructured: boolean;
+  readonly contexts: readonly MetadataContext[];
+}
+
+/**
+ * The second phase of a connection: requests and answers, the data path.
+ *
+ * What always holds
+ *   - Nothing that a client sends is believed: every number is checked before anything is done.
+ *     What cannot be understood any more (`violation`) ends this connection and nothing else.
+ *   - A connection holds at most `mostRequests` slots, and a slot at most one part of a request in
+ *     memory. When they are all in use, or answers are not read, no more input is taken.
+ *   - A write is carried out part by part as its data arrives: a client that goes away in the
+ *     middle of it leaves the parts written that had arrived whole.
+ */
+export class Transmission implements SlotOwner {
+  /** Why the connection must end now; '' while all is well. */
+  violation = '';
+  /** The client has said goodbye: no more input. */
+  isDisconnecting = false;
+  /** Requests ever. */
+  requestCount = 0;
+  private readonly served: ServedExport;
+  private readonly isStructured: boolean;
+  private readonly contextCount: number;
+  private readonly answers: Answers;
+  private readonly header = new Uint8Array(headerBytes);
+  private headerFill = 0;
+  private usedSlots = 0;
+  /** The write whose data is arriving. */
+  private payload: Slot | null = null;
+  private isAbandoned = false;
+
+  constructor(parts: TransmissionParts) {
+    const { served, outbox, isStructured, contexts } = parts;
+    this.served = served;
+    this.isStructured = isStructured;
+    this.contextCount = contexts.length;
+    this.answers = new Answers({
+      outbox,
+      isStructured,
+      contexts,
+      readPart: (slot) => this.readPart(slot),
+      release: (slot) => this.release(slot),
+    });
+  }
+
+  /** Nothing is under way, and everything is answered. */
+  get isIdle(): boolean {
+    return this.usedSlots === 0;
+  }
+
+  /** Take input from `at` to `end`. @returns where the input starts that cannot be taken yet */
+  take(bytes: Uint8Array, at: number, end: number): number {
+    while (at < end && this.violation === '' && !this.isDisconnecting) {
+      if (this.payload !== null) {
+        const used = this.takePayload(this.payload, bytes, at, end);
+        if (used === 0) return at;
+        at += used;
+        continue;
+      }
+      if (this.headerFill === 0 && this.usedSlots === mostRequests) return at;
+      const part = Math.min(end - at, headerBytes - this.headerFill);
+      copy(bytes, at, this.header, this.headerFill, part);
+      this.headerFill += part;
+      at += part;
+      if (this.headerFill === headerBytes) {
+        this.headerFill = 0;
+        this.begin();
+      }
+    }
+    return at;
+  }
+
+  /** There may be room for answers again. */
+  turn(): void {
+    this.answers.turn();
+    if (this.answers.violation !== '') this.violation = this.answers.violation;
+  }
+
+  /** The device is done with a part. */
+  ended(slot: Slot): void {
+    const status = slot.request.status;
+    if (status !== BlockStatus.ok && slot.fault === null) slot.fault = faultOf(status);
+    if (this.isAbandoned) {
+      this.release(slot);
+      return;
+    }
+    if (slot.command === command.read) this.answers.readEnded(slot);
+    else if (slot.command === command.write) this.writeEnded(slot);
+    else this.otherEnded(slot);
+  }
+
+  /** Nothing more comes from the client: what has not wholly arrived is dropped. */
+  stopInput(): void {
+    this.isDisconnecting = true;
+    const { payload } = this;
+    this.payload = null;
+    if (payload === null) return;
+    payload.remaining = 0;
+    payload.fault ??= faults.cutShort;
+    if (!payload.isBusy) this.answers.give(payload);
+  }
+
+  /** The client is gone: nobody reads answers. What the device has comes to its end. */
+  abandon(): void {
+    if (this.isAbandoned) return;
+    this.stopInput();
+    this.isAbandoned = true;
+    this.answers.abandon();
+  }
+
+  private begin(): void {
+    const { header } = this;
+    if (Header.magic.get(header, 0) !== requestMagic) {
+      this.violation = 'a request without its magic number';
+      return;
+    }
+    const what = Header.command.get(header, 0);
+    if (what === command.disconnect) {
+      this.isDisconnecting = true;
+      return;
+    }
+    const length = Header.length.get(header, 0);
+    if (what === command.write && length > mostPayloadBytes) {
+      this.violation = 'a write of more than the maximum block size';
+      return;
+    }
+    this.requestCount++;
+    const slot = this.served.take();
+    this.usedSlots++;
+    slot.owner = this;
+    slot.start(header);
+    slot.fault = this.check(slot);
+    if (what === command.write && length > 0) {
+      slot.remaining = length;
+      this.payload = slot;
+      if (slot.fault === null) this.openPart(slot);
+    } else if (slot.fault !== null) this.answers.give(slot);
+    else this.carryOut(slot);
+  }
+
+  /** What is wrong with a request; null for nothing. */
+  private check(slot: Slot): NbdFault | null {
+    const { served } = this;
+    const { length } = slot;
+    const what = slot.command;
+    if (what > command.blockStatus || what === command.cache) return faults.command;
+    if ((slot.flags & ~this.flagsOf(what)) !== 0) return faults.flags;
+    if (what === command.flush) {
+      return slot.offset === 0 && length === 0 ? null : faults.flushRange;
+    }
+    const isChange = what !== command.read && what !== command.blockStatus;
+    if (isChange && served.isReadOnly) return faults.readOnly;
+    if (what === command.trim && !served.device.limits.canDiscard) return faults.command;
+    if (length === 0) return faults.empty;
+    // Exact below 2^53, and larger numbers are beyond the end anyway.
+    if (slot.offset + length > served.bytes) {
+      const isWrite = what === command.write || what === command.writeZeroes;
+      return isWrite ? faults.writeBeyond : faults.beyond;
+    }
+    const block = served.blockBytes;
+    if (slot.offset % block !== 0 || length % block !== 0) return faults.alignment;
+    if (what === command.read && length > mostPayloadBytes) return faults.length;
+    if (what === command.blockStatus && this.contextCount === 0) return faults.noContext;
+    const wantsFast = (slot.flags & CommandFlag.fastZero) !== 0;
+    return wantsFast && this.mustWriteZeroes(slot) ? faults.slowZero : null;
+  }
+
+  private flagsOf(what: number): number {
+    const flag = CommandFlag;
+    if (what === command.read) return flag.fua | (this.isStructured ? flag.dontFragment : 0);
+    if (what === command.writeZeroes) return flag.fua | flag.noHole | flag.fastZero;
+    return what === command.blockStatus ? flag.fua | flag.oneExtent : flag.fua;
+  }
+
+  /** Zeroes that take up space, and devices that only know writes. */
+  private mustWriteZeroes(slot: Slot): boolean {
+    return (slot.flags & CommandFlag.noHole) !== 0 || !this.served.device.limits.canWriteZeroes;
+  }
+
+  private carryOut(slot: Slot): void {
+    const { request } = slot;
+    request.segmentCount = 0;
+    switch (slot.command) {
+      case command.read:
+        this.readPart(slot);
+        return;
+      case command.blockStatus:
+        this.answers.give(slot);
+        return;
+      case command.flush:
+        this.submit(slot, BlockOp.flush, 0, 0);
+        return;
+      case command.trim:
+        slot.needsFlush = (slot.flags & CommandFlag.fua) !== 0;
+        this.submit(slot, BlockOp.discard, slot.offset, slot.length);
+        return;
+      default:
+        if (this.mustWriteZeroes(slot)) this.writeZeroPart(slot);
+        else {
+          slot.needsFlush = (slot.flags & CommandFlag.fua) !== 0;
+          this.submit(slot, BlockOp.writeZeroes, slot.offset, slot.length);
+        }
+    }
+  }
+
+  private submit(slot: Slot, op: BlockOp, offset: number, length: number): void {
+    const { request } = slot;
+    const { blockBytes } = this.served;
+    request.op = op;
+    request.flags = 0;
+    request.lba = offset / blockBytes;
+    request.blockCount = length / blockBytes;
+    if (op === BlockOp.write && (slot.flags & CommandFlag.fua) !== 0) request.flags = blockFlagFua;
+    if (op === BlockOp.read || op === BlockOp.write) request.setData(slot.region!, 0, length);
+    this.served.submit(slot);
+  }
+
+  /** Memory for the next part of a request. @returns false, with a fault, when there is none */
+  private openPart(slot: Slot): boolean {
+    slot.part = Math.min(this.served.partBytes, slot.length - slot.cursor);
+    slot.filled = 0;
+    try {
+      slot.grow(slot.part);
+      return true;
+    } catch (error) {
+      if (!(error instanceof UltimaError)) throw error;
+      slot.fault = faults.memory;
+      return false;
+    }
+  }
+
+  private readPart(slot: Slot): void {
+    if (this.openPart(slot)) {
+      this.submit(slot, BlockOp.read, slot.offset + slot.cursor, slot.part);
+    } else this.answers.readEnded(slot);
+  }
+
+  private writeZeroPart(slot: Slot): void {
+    if (!this.openPart(slot)) {
+      this.answers.give(slot);
+      return;
+    }
+    slot.region!.bytes.fill(0, 0, slot.part);
+    this.submit(slot, BlockOp.write, slot.offset + slot.cursor, slot.part);
+  }
+
+  /** @returns bytes of data taken; 0 while the part before is with the device */
+  private takePayload(slot: Slot, bytes: Uint8Array, at: number, end: number): number {
+    if (slot.isBusy) return 0;
+    if (slot.fault !== null) {
+      const dropped = Math.min(end - at, slot.remaining);
+      slot.remaining -= dropped;
+      if (slot.remaining === 0) {
+        this.payload = null;
+        this.answers.give(slot);
+      }
+      return dropped;
+    }
+    const count = Math.min(end - at, slot.part - slot.filled);
+    copy(bytes, at, slot.region!.bytes, slot.filled, count);
+    slot.filled += count;
+    slot.remaining -= count;
+    if (slot.filled === slot.part) {
+      if (slot.remaining === 0) this.payload = null;
+      this.submit(slot, BlockOp.write, slot.offset + slot.cursor, slot.part);
+    }
+    return count;
+  }
+
+  private writeEnded(slot: Slot): void {
+    slot.cursor += slot.part;
+    if (slot.remaining > 0) {
+      if (slot.fault === null) this.openPart(slot);
+    } else this.answers.give(slot);
+  }
+
+  private otherEnded(slot: Slot): void {
+    if (slot.fault === null && slot.request.op === BlockOp.write) {
+      slot.cursor += slot.part;
+      if (slot.cursor < slot.length) {
+        this.writeZeroPart(slot);
+        return;
+      }
+    }
+    if (slot.fault === null && slot.needsFlush) {
+      slot.needsFlush = false;
+      this.submit(slot, BlockOp.flush, 0, 0);
+      return;
+    }
+    this.answers.give(slot);
+  }
+
+  private release(slot: Slot): void {
+    assert(!slot.isBusy, 'the device has it');
+    this.usedSlots--;
+    this.served.give(slot);
+  }
+}

@@ -1,0 +1,281 @@
+import { MemoryDevice } from '../../sdk/block/memory.js';
+import {
+  BlockOp,
+  type BlockRequest,
+  type BlockStatus,
+  blockFlagFua,
+} from '../../sdk/block/request.js';
+import { NbdConnection } from '../../sdk/nbd/connection.js';
+import type { TlsUse } from '../../sdk/nbd/negotiation.js';
+import { ChunkPool, type NbdTransport } from '../../sdk/nbd/outbox.js';
+import { type NbdExport, ServedExport } from '../../sdk/nbd/served-export.js';
+import { stillClock } from './crash-device.js';
+
+const opNames: readonly string[] = ['', 'read', 'write', 'flush', 'discard', 'writeZeroes'];
+
+/** A memory device that writes down what it is asked, fails where it is told to, and can wait. */
+export class WatchedDevice extends MemoryDevice {
+  /** 'write 8+1 fua', in the order of submission. */
+  readonly log: string[] = [];
+  /** Block → status of every request that touches it. */
+  readonly failing = new Map<number, BlockStatus>();
+  isHeld = false;
+
+  constructor(blockCount: number, blockBytes = 512, maxInFlight = 256) {
+    super({ blockBytes, blockCount, clock: stillClock, maxInFlight });
+  }
+
+  override submit(request: BlockRequest): void {
+    super.submit(request);
+    const { op, lba, blockCount, flags } = request;
+    const place = op === BlockOp.flush ? '' : ` ${lba}+${blockCount}`;
+    this.log.push(`${opNames[op]}${place}${flags === blockFlagFua ? ' fua' : ''}`);
+    for (const [block, status] of this.failing) {
+      if (block >= lba && block < lba + blockCount) request.status = status;
+    }
+  }
+
+  override poll(): number {
+    return this.isHeld ? 0 : super.poll();
+  }
+}
+
+/** What the server says, in one piece, and what it does to the connection. */
+export class RigTransport implements NbdTransport {
+  connection: NbdConnection | null = null;
+  /** All that was sent and not looked at. */
+  private pieces: Buffer[] = [];
+  private underWay: Uint8Array[] = [];
+  isReading = true;
+  isTls = false;
+  ending: '' | 'end' | 'destroy' = '';
+  /** The client does not read: what is sent stays under way. */
+  isStuck = false;
+
+  send(bytes: Uint8Array): void {
+    this.underWay.push(bytes);
+  }
+
+  setReading(isWanted: boolean): void {
+    this.isReading = isWanted;
+  }
+
+  startTls(): void {
+    this.isTls = true;
+  }
+
+  end(): void {
+    this.ending = 'end';
+  }
+
+  destroy(): void {
+    this.ending = 'destroy';
+  }
+
+  /** Let the client have what is under way. @returns whether there was something */
+  deliver(): boolean {
+    if (this.isStuck || this.underWay.length === 0) return false;
+    for (const bytes of this.underWay.splice(0)) {
+      this.pieces.push(Buffer.from(bytes));
+      this.connection!.sent();
+    }
+    return true;
+  }
+
+  take(): Buffer {
+    const all = Buffer.concat(this.pieces);
+    this.pieces = [];
+    return all;
+  }
+}
+
+export interface RigOptions {
+  readonly exports?: readonly NbdExport[];
+  readonly tls?: TlsUse;
+}
+
+/** One server without sockets, and connections to it whose bytes are in the test's hands. */
+export class NbdRig {
+  readonly device: WatchedDevice;
+  readonly served: readonly ServedExport[];
+  private readonly tls: TlsUse;
+  private readonly chunks = new ChunkPool();
+  private readonly transports: RigTransport[] = [];
+
+  constructor(device: WatchedDevice, options: RigOptions = {}) {
+    this.device = device;
+    const exports = options.exports ?? [{ name: 'disk', description: 'a disk', device }];
+    this.served = exports.map((each) => new ServedExport(each));
+    this.tls = options.tls ?? 'off';
+  }
+
+  connect(): RigClient {
+    const transport = new RigTransport();
+    const { served, tls, chunks } = this;
+    const connection = new NbdConnection({
+      transport,
+      exports: served,
+      tls,
+      chunks,
+      wake: () => {},
+    });
+    transport.connection = connection;
+    this.transports.push(transport);
+    return new RigClient(this, connection, transport);
+  }
+
+  /** Let devices and connections go on until nothing moves any more. */
+  settle(): void {
+    for (let isMoving = true; isMoving; ) {
+      isMoving = false;
+      for (const served of this.served) if (served.poll() > 0) isMoving = true;
+      for (const { connection } of this.transports) connection!.turn();
+      for (const transport of this.transports) if (transport.deliver()) isMoving = true;
+    }
+  }
+}
+
+export class RigClient {
+  readonly rig: NbdRig;
+  readonly connection: NbdConnection;
+  readonly transport: RigTransport;
+
+  constructor(rig: NbdRig, connection: NbdConnection, transport: RigTransport) {
+    this.rig = rig;
+    this.connection = connection;
+    this.transport = transport;
+  }
+
+  /** Send bytes, given as hexadecimal with blanks or as they are. @returns the answer */
+  say(...parts: readonly (string | Uint8Array)[]): Buffer {
+    const bytes = parts.map((part) => (typeof part === 'string' ? fromHex(part) : part));
+    this.connection.receive(Buffer.concat(bytes));
+    this.rig.settle();
+    return this.transport.take();
+  }
+
+  /** The answer to something else than bytes. */
+  heard(): Buffer {
+    this.rig.settle();
+    return this.transport.take();
+  }
+
+  /** Into the transmission phase, the short way. @returns the transmission flags */
+  go(options: { readonly isStructured?: boolean; readonly name?: string } = {}): number {
+    this.heard();
+    this.say('00000003');
+    if (options.isStructured !== false) this.say(option(8));
+    const name = options.name ?? 'disk';
+    const answer = this.say(option(7, u32(name.length), Buffer.from(name), u16(0)));
+    return answer.readUInt16BE(20 + 10);
+  }
+}
+
+export function fromHex(text: string): Buffer {
+  return Buffer.from(text.replace(/\s/g, ''), 'hex');
+}
+
+export function u16(value: number): Buffer {
+  const bytes = Buffer.alloc(2);
+  bytes.writeUInt16BE(value);
+  return bytes;
+}
+
+export function u32(value: number): Buffer {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32BE(value);
+  return bytes;
+}
+
+export function u64(value: number): Buffer {
+  const bytes = Buffer.alloc(8);
+  bytes.writeBigUInt64BE(BigInt(value));
+  return bytes;
+}
+
+/** An option with its data, written from the text of the protocol and not from our tables. */
+export function option(code: number, ...data: readonly Uint8Array[]): Buffer {
+  const body = Buffer.concat(data);
+  return Buffer.concat([fromHex('49484156454f5054'), u32(code), u32(body.length), body]);
+}
+
+export interface RequestWords {
+  readonly command: number;
+  readonly flags?: number;
+  readonly cookie?: number;
+  readonly offset?: number;
+  readonly length?: number;
+}
+
+/** A request, likewise. */
+export function request(words: RequestWords): Buffer {
+  const { command, flags = 0, cookie = 1, offset = 0, length = 0 } = words;
+  return Buffer.concat([
+    fromHex('25609513'),
+    u16(flags),
+    u16(command),
+    u64(cookie),
+    u64(offset),
+    u32(length),
+  ]);
+}
+
+export interface HeardChunk {
+  readonly cookie: number;
+  readonly isDone: boolean;
+  /** -1 for a simple reply, whose error stands in `error`. */
+  readonly type: number;
+  readonly error: number;
+  readonly payload: Buffer;
+}
+
+/** The messages of the server after structured replies were agreed on. */
+export function chunksOf(bytes: Buffer): HeardChunk[] {
+  const chunks: HeardChunk[] = [];
+  for (let at = 0; at < bytes.length; ) {
+    const magic = bytes.readUInt32BE(at);
+    if (magic === 0x67446698) {
+      const cookie = Number(bytes.readBigUInt64BE(at + 8));
+      const error = bytes.readUInt32BE(at + 4);
+      chunks.push({ cookie, isDone: true, type: -1, error, payload: Buffer.alloc(0) });
+      at += 16;
+      continue;
+    }
+    if (magic !== 0x668e33ef) throw new Error(`no message at byte ${at}: ${magic.toString(16)}`);
+    const length = bytes.readUInt32BE(at + 16);
+    const payload = bytes.subarray(at + 20, at + 20 + length);
+    if (payload.length < length) throw new Error(`a chunk of ${length} bytes is cut short`);
+    const type = bytes.readUInt16BE(at + 6);
+    chunks.push({
+      cookie: Number(bytes.readBigUInt64BE(at + 8)),
+      isDone: (bytes.readUInt16BE(at + 4) & 1) === 1,
+      type,
+      error: type >= 0x8000 ? payload.readUInt32BE(0) : 0,
+      payload,
+    });
+    at += 20 + length;
+  }
+  return chunks;
+}
+
+export interface HeardReply {
+  readonly option: number;
+  readonly type: number;
+  readonly data: Buffer;
+}
+
+/** The replies to options. */
+export function repliesOf(bytes: Buffer): HeardReply[] {
+  const replies: HeardReply[] = [];
+  for (let at = 0; at < bytes.length; ) {
+    if (bytes.readBigUInt64BE(at) !== 0x3e889045565a9n) throw new Error(`no reply at byte ${at}`);
+    const length = bytes.readUInt32BE(at + 16);
+    replies.push({
+      option: bytes.readUInt32BE(at + 8),
+      type: bytes.readUInt32BE(at + 12),
+      data: bytes.subarray(at + 20, at + 20 + length),
+    });
+    at += 20 + length;
+  }
+  return replies;
+}
