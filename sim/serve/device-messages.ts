@@ -47,7 +47,9 @@ export const getRegionInfo: Handler = (message, place) => {
   if (!isMappable) return { payload: bytesOf(words) };
   RegionInfo.isMappable.set(words, 0, 1);
   RegionInfo.hasCapabilities.set(words, 0, 1);
-  // A peer that asked for too little sees in argsz how much to ask for.
+  // A peer that asked for too little sees in argsz how much to ask for; QEMU wants the offset then,
+  // too.
+  RegionInfo.capabilityOffset.set(words, 0, RegionInfo.layout.bytes);
   if (isWhole) addSparseArea(words, area);
   return { payload: bytesOf(words), fds: [area.memory.fd] };
 };
@@ -55,7 +57,6 @@ export const getRegionInfo: Handler = (message, place) => {
 const sparseBytes = SparseMmap.layout.bytes + SparseArea.layout.bytes;
 
 function addSparseArea(words: Uint32Array, area: MappableArea): void {
-  RegionInfo.capabilityOffset.set(words, 0, RegionInfo.layout.bytes);
   const at = RegionInfo.layout.bytes / 4;
   CapabilityHeader.id.set(words, at, RegionCapability.sparseMmap);
   CapabilityHeader.version.set(words, at, 1);
