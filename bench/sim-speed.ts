@@ -6,6 +6,7 @@ import { KiB, MiB } from '../sdk/units.js';
 import { openSimulated } from '../sim/open.js';
 import { Prng } from '../sim/prng.js';
 import { type Bench, type Figures, machine } from './figures.js';
+import { insideFigures } from './inside-speed.js';
 
 const card = 'sim:simple';
 const depth = 32;
@@ -39,6 +40,7 @@ async function run(): Promise<Figures> {
   }
   opened.checker.demandNone();
   await controller.close();
+  const inside = await insideFigures();
   const [yardstick, sum] = nsPerYardstick();
   return {
     conditions: {
@@ -50,10 +52,12 @@ async function run(): Promise<Figures> {
       yardstick: `xorshift32 step (13, 17, 5), ends at ${sum}`,
       simulatedMeanNs: Math.round(median(latencies)),
       eventHash: opened.world.eventHash,
+      ...inside.conditions,
       ...machine(),
     },
     figures: {
       requestsPerCpuSecond_rr_qd32: Math.round(median(rates)),
+      ...inside.figures,
       peakRssMiB: Math.round(process.resourceUsage().maxRSS / KiB),
       nsPerYardstick: Number(yardstick.toFixed(3)),
     },

@@ -24,7 +24,7 @@ import type { EndpointBar } from './pcie/windows.js';
 import type { Profile } from './profiles/profile.js';
 import { FileStore } from './store/file-store.js';
 import { pageDataBytes } from './store/page-pool.js';
-import { MemoryStore } from './store/page-store.js';
+import { MemoryStore, NoStore } from './store/page-store.js';
 import { World } from './world.js';
 
 /** The command sets of one controller, made and wired to it. */
@@ -44,6 +44,8 @@ export interface SimCardOptions {
   readonly seed?: number;
   /** Keep namespaces in files: the first in this one, the n-th in the same with '.ns<n>'. */
   readonly file?: string;
+  /** False: what is written is forgotten and reads as zeroes, only its time counts. */
+  readonly carriesData?: boolean;
   /** What goes wrong, and when. */
   readonly faults?: FaultPlan;
   /** Who takes the place of a driver in this process, for the physical function. */
@@ -75,6 +77,7 @@ export class SimCard implements FaultTarget {
   /** Null without a fault plan. */
   readonly faults: FaultPlan | null;
   private readonly file: string | null;
+  private readonly carriesData: boolean;
   private readonly injector: FaultInjector | null;
   private readonly onPowerCut: number;
   private readonly foreignHost: ForeignHost | null;
@@ -90,6 +93,7 @@ export class SimCard implements FaultTarget {
     this.faults = options.faults ?? null;
     this.link = new LinkTiming(this.world, options.profile.link, this.rootPort);
     this.file = options.file ?? null;
+    this.carriesData = options.carriesData ?? true;
     this.foreignHost = options.foreignHost ?? null;
     this.commandSets = options.commandSets ?? makeCommandSets;
     this.inside = makeInside({
@@ -365,6 +369,7 @@ export class SimCard implements FaultTarget {
       },
       chance: this.world.prng(`card ${this.ordinal} namespace ${nsid}`),
       openStore: (pool, isFresh) => {
+        if (!this.carriesData) return new NoStore(pool);
         if (file === null) return new MemoryStore(pool);
         return new FileStore(pool, { path: file, pageCount: bytes / pageDataBytes, isFresh });
       },

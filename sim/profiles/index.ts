@@ -2,6 +2,7 @@ import { ErrorCode, UltimaError } from '../../sdk/errors.js';
 import { samsung970pro } from './970pro.js';
 import { samsung983zet } from './983zet.js';
 import { micron9100 } from './9100max.js';
+import { mqsimDefault } from './mqsim-default.js';
 import { p3700 } from './p3700.js';
 import { p4800x } from './p4800x.js';
 import type { Profile } from './profile.js';
@@ -23,6 +24,7 @@ export const profiles: readonly Profile[] = [
   samsung983zet,
   znand,
   tlcEnterprise,
+  mqsimDefault,
 ];
 
 /** @throws UltimaError PROFILE_UNKNOWN that lists the known ones */

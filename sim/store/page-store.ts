@@ -59,3 +59,36 @@ export class MemoryStore implements PageStore {
     this.index.clear();
   }
 }
+
+/**
+ * Nothing is kept: every page reads as never written. For studies of time alone, where the content
+ * of a big drive would fill the memory.
+ */
+export class NoStore implements PageStore {
+  private readonly pool: PagePool;
+
+  constructor(pool: PagePool) {
+    this.pool = pool;
+  }
+
+  find(): number {
+    return blankPage;
+  }
+
+  put(_page: number, content: number, _mask: number): boolean {
+    if (content !== blankPage) this.pool.release(content);
+    return true;
+  }
+
+  pagesIn(): number[] {
+    return [];
+  }
+
+  sync(): boolean {
+    return true;
+  }
+
+  close(): void {
+    // There is nothing to give back.
+  }
+}
