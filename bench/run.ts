@@ -14,6 +14,7 @@ const benches: Readonly<Record<string, () => Promise<{ readonly bench: Bench }>>
   waf: () => import('./waf.js'),
   'vfio-user': () => import('./vfio-user.js'),
   'sim-speed': () => import('./sim-speed.js'),
+  'ultima-g2': () => import('./ultima-g2.js'),
   volume: () => import('./volume.js'),
 };
 

@@ -2,10 +2,12 @@ import { ErrorCode, UltimaError } from '../../sdk/errors.js';
 import { samsung970pro } from './970pro.js';
 import { samsung983zet } from './983zet.js';
 import { micron9100 } from './9100max.js';
+import { merge } from './merge.js';
 import { mqsimDefault } from './mqsim-default.js';
 import { p3700 } from './p3700.js';
 import { p4800x } from './p4800x.js';
 import type { Profile } from './profile.js';
+import { readProfile } from './profile-file.js';
 import { checkProfile, isProfile } from './rules.js';
 import { simple } from './simple.js';
 import { tlcEnterprise } from './tlc-enterprise.js';
@@ -27,8 +29,17 @@ export const profiles: readonly Profile[] = [
   mqsimDefault,
 ];
 
-/** @throws UltimaError PROFILE_UNKNOWN that lists the known ones */
+/**
+ * A shipped profile by its name, or one's own by the path of its file, which ends in '.json'.
+ *
+ * @throws UltimaError PROFILE_UNKNOWN that lists the known ones, FILE_INVALID, PROFILE_INVALID
+ */
 export function findProfile(name: string): Profile {
+  if (name.endsWith('.json')) return readProfile(name, findShipped);
+  return findShipped(name);
+}
+
+function findShipped(name: string): Profile {
   const profile = profiles.find((candidate) => candidate.name === name);
   if (profile !== undefined) return profile;
   const known = profiles.map((candidate) => candidate.name).join(', ');
@@ -55,18 +66,4 @@ export type ProfileChanges = Changes<Profile>;
 export function defineProfile(base: Profile, changes: ProfileChanges): Profile {
   const merged = merge(base, changes);
   return isProfile(merged) ? checkProfile(merged) : base;
-}
-
-/** Groups field by field, everything else as it is. */
-function merge(base: unknown, changes: unknown): unknown {
-  if (!isGroup(base) || !isGroup(changes)) return changes;
-  const merged: Record<string, unknown> = { ...base };
-  for (const [key, value] of Object.entries(changes)) {
-    if (value !== undefined) merged[key] = merge(merged[key], value);
-  }
-  return merged;
-}
-
-function isGroup(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -62,6 +62,8 @@ export const importRules: readonly Rule[] = [
   { area: 'sdk/cli', may: [...sdkBelowCli, 'sdk/testing', 'sdk/serve', 'native'], node: anyOfNode },
   { area: 'sdk/index', may: sdkBelowCli },
   { area: 'sim', may: [...ground, 'sdk/spec', 'sdk/device', 'sdk/faults'] },
+  // A user's own profile is a file.
+  { area: 'sim/profiles/profile-file', may: [...ground, 'sim'], node: ['fs'] },
   { area: 'sim/store', may: [...ground, 'sdk/spec', 'sdk/device', 'sim'], node: ['fs'] },
   { area: 'native', may: [...ground, 'sdk/device', 'sdk/spec'], node: anyOfNode },
   { area: 'bench', may: ['sdk', 'sim', 'native', 'test/support', 'test/guest'], node: anyOfNode },
