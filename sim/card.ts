@@ -3,7 +3,8 @@ import type { FaultPlan } from '../sdk/faults/plan.js';
 import { doorbellBase } from '../sdk/spec/nvme/registers.js';
 import { Sriov } from '../sdk/spec/pcie/sriov.js';
 import { Checker } from './checker.js';
-import { FaultInjector, type FaultOutcome, type FaultTarget } from './faults/injector.js';
+import { CardFaults, demandPlaces } from './faults/card-faults.js';
+import { FaultInjector, type FaultOutcome } from './faults/injector.js';
 import type { MakeDrive } from './inside/drive-kinds.js';
 import { makeInside, paceOf } from './inside/make-inside.js';
 import { AdminSet } from './nvme/admin/admin-set.js';
@@ -61,7 +62,7 @@ export interface SimCardOptions {
  * with theirs, and the subsystem that they share. `open` gives what a driver wants; the rest is for
  * rigs that pull cables.
  */
-export class SimCard implements FaultTarget {
+export class SimCard {
   readonly world: World;
   readonly profile: Profile;
   readonly checker: Checker;
@@ -82,6 +83,7 @@ export class SimCard implements FaultTarget {
   private readonly onPowerCut: number;
   private readonly foreignHost: ForeignHost | null;
   private readonly commandSets: MakeCommandSets;
+  private readonly hasForeignDrives: boolean;
   private isPowered = true;
 
   constructor(options: SimCardOptions) {
@@ -96,6 +98,7 @@ export class SimCard implements FaultTarget {
     this.carriesData = options.carriesData ?? true;
     this.foreignHost = options.foreignHost ?? null;
     this.commandSets = options.commandSets ?? makeCommandSets;
+    this.hasForeignDrives = options.makeDrive !== undefined;
     this.inside = makeInside({
       world: this.world,
       profile: options.profile,
@@ -112,8 +115,11 @@ export class SimCard implements FaultTarget {
     this.onPowerCut = this.world.register(() => this.powerCut());
     const { world, ordinal } = this;
     const plan = options.faults;
+    if (plan !== undefined) demandPlaces(plan, this);
     this.injector =
-      plan === undefined ? null : new FaultInjector({ world, target: this, plan, ordinal });
+      plan === undefined
+        ? null
+        : new FaultInjector({ world, target: new CardFaults(this), plan, ordinal });
     this.addFunction(0);
     const physical = this.function.registers;
     physical.onWrite(sriov, Sriov.vfEnable, () => this.followVirtualFunctions());
@@ -208,40 +214,9 @@ export class SimCard implements FaultTarget {
     this.link.reset();
   }
 
-  // What a fault plan does besides.
-
   /** What became of each fault of the plan so far. */
   get faultOutcomes(): readonly FaultOutcome[] {
     return this.injector?.outcomes ?? [];
-  }
-
-  failController(functionIndex: number, code: number | null): void {
-    this.controllers[functionIndex]?.crash(code);
-  }
-
-  loseBlocks(nsid: number, lba: number, blockCount: number): boolean {
-    const namespace = this.subsystem.namespace(nsid);
-    if (namespace === undefined || lba >= namespace.sizeBlocks) return false;
-    const count = Math.min(blockCount, namespace.sizeBlocks - lba);
-    return namespace.medium.fill({ lba, count }, 'bad', true) === 0;
-  }
-
-  flipBit(nsid: number, lba: number, bit: number): boolean {
-    const namespace = this.subsystem.namespace(nsid);
-    if (namespace === undefined || lba >= namespace.sizeBlocks) return false;
-    return namespace.medium.flipBit(lba, bit);
-  }
-
-  get temperatureKelvin(): number {
-    return this.subsystem.health.temperatureKelvin;
-  }
-
-  set temperatureKelvin(kelvin: number) {
-    this.subsystem.health.setTemperature(kelvin);
-  }
-
-  spuriousInterrupt(functionIndex: number, vector: number): void {
-    this.functions[functionIndex]?.raise(vector);
   }
 
   // What a checkpoint asks.
@@ -250,7 +225,8 @@ export class SimCard implements FaultTarget {
   get unsavable(): string | null {
     if (this.file !== null) return `keeps its namespaces in ${this.file}`;
     if (this.foreignHost !== null) return 'serves a host outside the simulation';
-    return this.commandSets === makeCommandSets ? null : 'has command sets of a test';
+    const isOwn = this.commandSets === makeCommandSets && !this.hasForeignDrives;
+    return isOwn ? null : 'has command sets or drives of a test';
   }
 
   /** Before it is saved: nothing of what follows can be seen from outside. */

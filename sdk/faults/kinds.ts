@@ -20,6 +20,8 @@ export type FaultScope = 'any moment' | 'a command';
 
 export interface FaultKindRule {
   readonly scope: FaultScope;
+  /** It strikes a drive: the profile must model one. */
+  readonly needsDrive?: boolean;
   readonly text: string;
   readonly survives: string;
   readonly fields: Readonly<Partial<Record<FaultFieldName, FaultField>>>;
@@ -52,6 +54,8 @@ const flag = (text: string): FaultField => ({
   text,
 });
 
+const die = (): FaultField => number(0, 65_535, 'of the drive', 0);
+const operations = (text: string): FaultField => number(1, 1_000_000, text, 1);
 const block = number(0, largestBlock, 'block; that of the command when left out', notGiven);
 
 /** Identifiers of a completion entry that can go wrong. */
@@ -62,8 +66,10 @@ export type FaultFieldName =
   | 'bit'
   | 'blockCount'
   | 'code'
+  | 'die'
   | 'field'
   | 'forNs'
+  | 'operations'
   | 'ignoresAbort'
   | 'isProtected'
   | 'kelvin'
@@ -135,6 +141,34 @@ export const faultKinds = {
       kelvin: number(200, 500, 'composite temperature', 360),
       forNs: time('until it is as cool as before; it stays hot when left out', notGiven),
     },
+  },
+  'program failure': {
+    scope: 'any moment',
+    needsDrive: true,
+    text: 'the next programs of a die fail: the block is retired, its data moved',
+    survives: 'everything; spare blocks are used up',
+    fields: { die: die(), operations: operations('programs that fail') },
+  },
+  'erase failure': {
+    scope: 'any moment',
+    needsDrive: true,
+    text: 'the next erases of a die fail: each block is retired',
+    survives: 'everything; spare blocks are used up',
+    fields: { die: die(), operations: operations('erases that fail') },
+  },
+  'growing bad blocks': {
+    scope: 'any moment',
+    needsDrive: true,
+    text: 'on every die of a drive the next erases fail',
+    survives: 'everything, until no spare is left: then the drive is read only',
+    fields: { operations: operations('blocks of each die that go bad') },
+  },
+  'slow die': {
+    scope: 'any moment',
+    needsDrive: true,
+    text: 'a die answers late, once: what is in line for it waits',
+    survives: 'everything',
+    fields: { die: die(), addNs: time('until it answers') },
   },
   'spurious interrupt': {
     scope: 'any moment',

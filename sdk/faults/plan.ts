@@ -41,6 +41,8 @@ export interface FaultPlace {
   readonly function?: number;
   /** Namespace of block faults, 1 when left out. */
   readonly namespace?: number;
+  /** Drive of faults of its flash, 0 when left out. */
+  readonly drive?: number;
 }
 
 /** A fault as people write it. The fields that a kind has stand in `faultKinds`. */
@@ -54,12 +56,14 @@ export interface FaultSpec {
   readonly bit?: number;
   readonly blockCount?: number;
   readonly code?: number;
+  readonly die?: number;
   readonly field?: string;
   readonly forNs?: number;
   readonly ignoresAbort?: boolean;
   readonly isProtected?: boolean;
   readonly kelvin?: number;
   readonly lba?: number;
+  readonly operations?: number;
   readonly restoreAfterNs?: number;
   readonly upAfterNs?: number;
   readonly vector?: number;
@@ -94,6 +98,7 @@ export interface Fault {
   readonly card: number;
   readonly functionIndex: number;
   readonly namespace: number;
+  readonly drive: number;
   readonly count: number;
   readonly values: ReadonlyMap<FaultFieldName, number>;
 }
@@ -116,7 +121,7 @@ export function checkFaultPlan(plan: unknown): FaultPlan {
   knownOnly(top, ['seed', 'faults'], 'the plan');
   const seed = numberAt(top, 'seed', wholeNumber(1), 'seed');
   const list: unknown = top['faults'];
-  if (!Array.isArray(list)) throw invalid('faults', `${shown(list)}: a list of faults`);
+  if (!Array.isArray(list)) throw invalidPlan('faults', `${shown(list)}: a list of faults`);
   const faults = list.map((fault: unknown, i) => checkFault(fault, `faults[${i}]`));
   return { seed, faults, source: JSON.stringify(plan) };
 }
@@ -138,7 +143,7 @@ function checkFault(value: unknown, at: string): Fault {
   const given = objectAt(value, at);
   const kind: unknown = given['kind'];
   if (typeof kind !== 'string' || !isFaultKind(kind)) {
-    throw invalid(`${at}.kind`, `${shown(kind)}: one of ${faultKindNames.join(', ')}`);
+    throw invalidPlan(`${at}.kind`, `${shown(kind)}: one of ${faultKindNames.join(', ')}`);
   }
   const rule = ruleOf(kind);
   const own = Object.entries(rule.fields);
@@ -150,14 +155,15 @@ function checkFault(value: unknown, at: string): Fault {
   }
   const when = checkMoment(given['when'], `${at}.when`);
   if (rule.scope === 'a command' && when.moment !== 'command') {
-    throw invalid(`${at}.when`, `${shown(given['when'])}: ${kind} strikes a command only`);
+    throw invalidPlan(`${at}.when`, `${shown(given['when'])}: ${kind} strikes a command only`);
   }
   const needsBlock = values.get('lba') === notGiven && when.moment !== 'command';
-  if (needsBlock) throw invalid(`${at}.lba`, 'missing: without a command nobody says which block');
+  if (needsBlock)
+    throw invalidPlan(`${at}.lba`, 'missing: without a command nobody says which block');
   const where = checkPlace(given['where'], `${at}.where`);
   const count = numberAt(given, 'count', wholeNumber(1, 1), `${at}.count`);
   if (count > 1 && when.moment !== 'command') {
-    throw invalid(`${at}.count`, `${count}: only faults at commands strike more than once`);
+    throw invalidPlan(`${at}.count`, `${count}: only faults at commands strike more than once`);
   }
   return { kind, ...when, ...where, count, values };
 }
@@ -167,12 +173,14 @@ const fieldNames: readonly FaultFieldName[] = [
   'bit',
   'blockCount',
   'code',
+  'die',
   'field',
   'forNs',
   'ignoresAbort',
   'isProtected',
   'kelvin',
   'lba',
+  'operations',
   'restoreAfterNs',
   'upAfterNs',
   'vector',
@@ -196,7 +204,7 @@ function checkMoment(value: unknown, at: string): Pick<Fault, 'moment' | 'at' | 
   knownOnly(given, moments, at);
   const [which, ...others] = moments.filter((name) => given[name] !== undefined);
   if (which === undefined || others.length > 0) {
-    throw invalid(at, `${shown(value)}: exactly one of ${moments.join(', ')}`);
+    throw invalidPlan(at, `${shown(value)}: exactly one of ${moments.join(', ')}`);
   }
   if (which === 'command') {
     return { moment: 'command', at: 0, match: checkMatch(given[which], `${at}.command`) };
@@ -212,7 +220,7 @@ function checkMatch(value: unknown, at: string): CheckedMatch {
   knownOnly(given, names, at);
   const probability: unknown = given['probability'] ?? 1;
   if (typeof probability !== 'number' || !(probability > 0 && probability <= 1)) {
-    throw invalid(`${at}.probability`, `${shown(probability)}: above 0, up to 1`);
+    throw invalidPlan(`${at}.probability`, `${shown(probability)}: above 0, up to 1`);
   }
   return {
     ...opcodeAt(given['opcode'], `${at}.opcode`),
@@ -234,18 +242,19 @@ function opcodeAt(name: unknown, at: string): Pick<CheckedMatch, 'opcode' | 'isA
     if (known === name) return { opcode, isAdmin: true };
   }
   const all = [...Object.keys(NvmOpcode), ...Object.keys(AdminOpcode)].join(', ');
-  throw invalid(at, `${shown(name)}: one of ${all}`);
+  throw invalidPlan(at, `${shown(name)}: one of ${all}`);
 }
 
 function checkPlace(
   value: unknown,
   at: string,
-): Pick<Fault, 'card' | 'functionIndex' | 'namespace'> {
+): Pick<Fault, 'card' | 'functionIndex' | 'namespace' | 'drive'> {
   const given = value === undefined ? {} : objectAt(value, at);
-  knownOnly(given, ['card', 'function', 'namespace'], at);
+  knownOnly(given, ['card', 'function', 'namespace', 'drive'], at);
   return {
     card: numberAt(given, 'card', wholeNumber(notGiven, 0, 65_535), `${at}.card`),
     functionIndex: numberAt(given, 'function', wholeNumber(0, 0, 65_535), `${at}.function`),
+    drive: numberAt(given, 'drive', wholeNumber(0, 0, 65_535), `${at}.drive`),
     namespace: numberAt(given, 'namespace', wholeNumber(1, 1, 1024), `${at}.namespace`),
   };
 }
@@ -253,7 +262,7 @@ function checkPlace(
 function numberAt(given: Fields, name: string, field: FaultField, at: string): number {
   const value = given[name];
   if (value === undefined) {
-    if (field.fallback === undefined) throw invalid(at, `missing: ${rangeText(field)}`);
+    if (field.fallback === undefined) throw invalidPlan(at, `missing: ${rangeText(field)}`);
     return field.fallback;
   }
   if (field.words !== undefined) {
@@ -262,7 +271,7 @@ function numberAt(given: Fields, name: string, field: FaultField, at: string): n
   } else if (typeof value === 'number' && Number.isSafeInteger(value)) {
     if (value >= field.min && value <= field.max) return value;
   }
-  throw invalid(at, `${shown(value)}: ${rangeText(field)}`);
+  throw invalidPlan(at, `${shown(value)}: ${rangeText(field)}`);
 }
 
 function rangeText(field: FaultField): string {
@@ -272,7 +281,7 @@ function rangeText(field: FaultField): string {
 
 function objectAt(value: unknown, at: string): Fields {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw invalid(at, `${shown(value)}: an object with fields`);
+    throw invalidPlan(at, `${shown(value)}: an object with fields`);
   }
   return Object.fromEntries(Object.entries(value));
 }
@@ -280,7 +289,7 @@ function objectAt(value: unknown, at: string): Fields {
 function knownOnly(given: Fields, names: readonly string[], at: string): void {
   for (const name of Object.keys(given)) {
     if (names.includes(name)) continue;
-    throw invalid(`${at}.${name}`, `no such field; the fields here are ${names.join(', ')}`);
+    throw invalidPlan(`${at}.${name}`, `no such field; the fields here are ${names.join(', ')}`);
   }
 }
 
@@ -288,6 +297,7 @@ function shown(value: unknown): string {
   return value === undefined ? 'missing' : JSON.stringify(value).slice(0, 80);
 }
 
-function invalid(field: string, what: string): UltimaError {
+/** A field of a plan that cannot be, with what it may be. */
+export function invalidPlan(field: string, what: string): UltimaError {
   return new UltimaError(ErrorCode.faultPlanInvalid, `fault plan: ${field} ${what}`, { field });
 }

@@ -22,7 +22,16 @@ export interface FaultTarget {
   /** @returns whether the block is there and written */
   flipBit(nsid: number, lba: number, bit: number): boolean;
   temperatureKelvin: number;
+  /** @returns whether there is such a die */
+  failDie(place: DiePlace, operation: 'program' | 'erase', count: number): boolean;
+  stallDie(place: DiePlace, ns: number): boolean;
+  dieCount(drive: number): number;
   spuriousInterrupt(functionIndex: number, vector: number): void;
+}
+
+export interface DiePlace {
+  readonly drive: number;
+  readonly die: number;
 }
 
 /** What became of one fault of the plan. */
@@ -202,8 +211,33 @@ export class FaultInjector {
       case 'spurious interrupt':
         target.spuriousInterrupt(fault.functionIndex, faultValue(fault, 'vector'));
         return true;
+      case 'program failure':
+      case 'erase failure':
+      case 'growing bad blocks':
+      case 'slow die':
+        return this.hitDrive(fault);
       default:
         return this.spoilBlocks(fault, notGiven);
+    }
+  }
+
+  private hitDrive(fault: Fault): boolean {
+    const { target } = this;
+    const { drive } = fault;
+    const place = { drive, die: faultValue(fault, 'die') };
+    const count = faultValue(fault, 'operations');
+    switch (fault.kind) {
+      case 'slow die':
+        return target.stallDie(place, faultValue(fault, 'addNs'));
+      case 'program failure':
+        return target.failDie(place, 'program', count);
+      case 'erase failure':
+        return target.failDie(place, 'erase', count);
+      default: {
+        const dies = target.dieCount(drive);
+        for (let die = 0; die < dies; die++) target.failDie({ drive, die }, 'erase', count);
+        return dies > 0;
+      }
     }
   }
 

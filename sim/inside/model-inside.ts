@@ -1,4 +1,5 @@
 import { FirmwareCores, type Pace } from '../firmware/firmware-cores.js';
+import type { Drive } from '../ftl/drive.js';
 import type { CardInside } from '../nvme/card-inside.js';
 import type { FirmwareTiming } from '../nvme/firmware-timing.js';
 import type { InsideProfile } from '../profiles/inside.js';
@@ -46,6 +47,10 @@ export class ModelInside implements CardInside {
     this.media.onChange = () => this.onWear();
   }
 
+  get drives(): readonly Drive[] {
+    return this.media.array.drives;
+  }
+
   makeFirmware(): FirmwareTiming {
     return this.firmware;
   }
@@ -55,8 +60,8 @@ export class ModelInside implements CardInside {
   }
 
   facts(): Readonly<Record<string, number | string>> {
-    const { array, buffer } = this.media;
-    const drives = array.drives;
+    const { buffer } = this.media;
+    const { drives } = this;
     return {
       ...this.firmware.facts(),
       drives: drives.length,

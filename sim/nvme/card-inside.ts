@@ -1,3 +1,4 @@
+import type { Drive } from '../ftl/drive.js';
 import type { FirmwareTiming } from './firmware-timing.js';
 import type { MediaModel } from './io/media-model.js';
 
@@ -7,6 +8,8 @@ import type { MediaModel } from './io/media-model.js';
  */
 export interface CardInside {
   readonly media: MediaModel;
+  /** What the media are made of; none with fixed times. */
+  readonly drives: readonly Drive[];
   /** For one more controller. */
   makeFirmware(): FirmwareTiming;
   /** Temperature, thermal limits or a power state have changed. */

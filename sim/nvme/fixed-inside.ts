@@ -7,6 +7,7 @@ import { MediaTiming } from './io/media-timing.js';
 /** A card without an inside: fixed service times, a decoder per controller. */
 export class FixedInside implements CardInside {
   readonly media: MediaTiming;
+  readonly drives = [];
   onWear: () => void = () => {};
   private readonly firmware: FirmwareProfile;
 

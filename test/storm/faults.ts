@@ -77,6 +77,12 @@ function fieldsOf(kind: FaultKind, prng: Prng): Partial<FaultSpec> {
       return { addNs: prng.below(80_000_000) };
     case 'stuck command':
       return { ignoresAbort: prng.chance(0.3) };
+    case 'slow die':
+      return { addNs: prng.below(80_000_000) };
+    case 'program failure':
+    case 'erase failure':
+    case 'growing bad blocks':
+      return { operations: 1 + prng.below(3) };
     case 'corrupted completion':
       return { field: corruptFields[prng.below(corruptFields.length)]! };
     case 'spurious interrupt':

@@ -5,9 +5,10 @@ import { NvmeController } from '../../../sdk/nvme/controller.js';
 import type { ControllerEvent } from '../../../sdk/nvme/events.js';
 import { LogPage } from '../../../sdk/spec/nvme/logs.js';
 import { MediaStatus, Status, statusKind } from '../../../sdk/spec/nvme/status.js';
-import type { SimCard } from '../../../sim/card.js';
+import { SimCard } from '../../../sim/card.js';
 import { openSimulated } from '../../../sim/open.js';
 import { suite } from '../../support/suite.js';
+import { unbuffered } from './unbuffered.js';
 
 /** What one fault does, seen by a driver: the status, the register, the block. */
 const test = suite('effects of faults');
@@ -248,6 +249,68 @@ test('a fault waits for its event or its time, and for the card that it names', 
   assert.is(outcomes.length, 2);
   assert.is(outcomes[0]![0], 1);
   assert.equal(outcomes[1], [1, 123_456]);
+});
+
+test('failed programs and erases cost blocks and no data', async () => {
+  const faults = checkFaultPlan({
+    faults: [
+      { kind: 'program failure', operations: 2, when: { atNs: 0 } },
+      { kind: 'slow die', die: 1, addNs: 3 * ms, when: { atNs: 0 } },
+    ],
+  });
+  const card = new SimCard({ profile: unbuffered, faults });
+  const controller = await NvmeController.open(card.open());
+  const namespace = await controller.namespace(1);
+  const bytes = new Uint8Array(2 * 1024 * 1024);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = (i * 31 + (i >>> 12)) & 0xff;
+  for (let round = 0; round < 4; round++) {
+    await namespace.write((round * bytes.length) / namespace.blockBytes, bytes);
+  }
+  await namespace.flush();
+  const back = new Uint8Array(bytes.length);
+  for (let round = 0; round < 4; round++) {
+    await namespace.read((round * bytes.length) / namespace.blockBytes, back);
+    assert.is(Buffer.compare(back, bytes), 0);
+  }
+  const [drive] = card.inside.drives;
+  assert.is(drive!.statistics.programFailures, 2);
+  assert.equal(
+    card.faultOutcomes.map(({ struck }) => struck),
+    [1, 1],
+  );
+  await controller.close();
+});
+
+for (const [what, fault, field, allowed] of [
+  ['a drive that the card models not', { kind: 'erase failure' }, 'faults[0].kind', /models no/],
+  [
+    'a function that the card has not',
+    { kind: 'controller fatal status', where: { function: 300 } },
+    'faults[0].where.function',
+    /300: this card has 0\.\./,
+  ],
+] as const) {
+  test(`${what} is refused before the run`, () => {
+    const plan = checkFaultPlan({ faults: [{ ...fault, when: { atNs: 1 } }] });
+    let error: unknown = null;
+    try {
+      openSimulated('sim:simple?bytes=1MiB', { faults: plan });
+    } catch (reason) {
+      error = reason;
+    }
+    assert.instance(error, UltimaError);
+    assert.is(error instanceof UltimaError && error.facts.field, field);
+    assert.match(String(error), allowed);
+  });
+}
+
+test('a die beyond the drive is refused with the dies that there are', () => {
+  const faults = [{ kind: 'slow die', die: 60_000, addNs: 1, when: { atNs: 1 } }];
+  const plan = checkFaultPlan({ faults });
+  assert.throws(
+    () => new SimCard({ profile: unbuffered, faults: plan }),
+    /faults\[0\]\.die 60000: .*0\.\./,
+  );
 });
 
 test.run();

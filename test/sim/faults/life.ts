@@ -1,18 +1,19 @@
 import { UltimaError } from '../../../sdk/errors.js';
-import type { FaultKind } from '../../../sdk/faults/kinds.js';
+import { type FaultKind, ruleOf } from '../../../sdk/faults/kinds.js';
 import { checkFaultPlan, type FaultPlanSpec } from '../../../sdk/faults/plan.js';
 import { NvmeController } from '../../../sdk/nvme/controller.js';
 import type { Namespace } from '../../../sdk/nvme/namespace.js';
 import type { ControllerOptions } from '../../../sdk/nvme/options.js';
 import { secondNs } from '../../../sdk/units.js';
-import type { SimCard } from '../../../sim/card.js';
+import { SimCard } from '../../../sim/card.js';
 import { openSimulated } from '../../../sim/open.js';
+import { unbuffered } from './unbuffered.js';
 
 /**
  * A short life of a driver: open, write, flush, read, reset, read again, close. A `Ledger` says
  * what each block may hold, so that a read that is wrong is seen whatever went wrong before it.
  */
-const address =
+const fixedTimes =
   'sim:simple?bytes=1MiB&lbaFormat=2&firmware.bootNs=1000&cache.bytes=1048576' +
   '&controller.queuePairs=2&controller.queueEntries=16&controller.readyTimeout500Ms=1';
 
@@ -53,7 +54,11 @@ export interface Life {
 const takesPower: readonly FaultKind[] = ['power cut', 'surprise removal'];
 
 export async function live(plan: FaultPlanSpec): Promise<Life> {
-  const card = openSimulated(address, { faults: checkFaultPlan(plan) });
+  const hasDrives = plan.faults.some(({ kind }) => ruleOf(kind).needsDrive === true);
+  const faults = checkFaultPlan(plan);
+  const card = hasDrives
+    ? new SimCard({ profile: unbuffered, faults })
+    : openSimulated(fixedTimes, { faults });
   const life = new DriverLife(card, plan);
   const code = await life.run();
   return { card, code, ends: life.ends, wrong: life.wrong };
