@@ -101,6 +101,7 @@ export function resultJson({ request, trace, result, splits }: ReplaySubject): o
     firstMismatches: result.firstMismatches,
     failed: result.failed,
     firstFailures: result.firstFailures,
+    snapshots: result.snapshots,
     heldBack: result.heldBack,
     splitRecords: plan.splitRecords,
     roundedRecords: plan.roundedRecords,

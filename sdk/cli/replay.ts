@@ -23,6 +23,7 @@ import {
   splitLines,
   traceText,
 } from './replay-text.js';
+import { ReplayVolume } from './replay-volume.js';
 import type { Terminal } from './terminal.js';
 
 export const usage = `
@@ -39,6 +40,8 @@ It OVERWRITES the namespace.
   --speed X            as recorded, but X times faster
   --seed N             of a simulated card, and in every block written; 1 when left out
   --contents WORD      what unwritten blocks hold: zeroes (default), or any (then not compared)
+  --volume             run on a thin volume of a pool that is made on the card
+  --snapshots N        with --volume: take so many while it runs and verify each; 4 when left out
   --no-read-back       leave out the read-back at the end
 
   --format NAME        blkparse, fio3, fio2, msr, alibaba, tencent, disksim, mqsim, vscsi1, vscsi2;
@@ -66,6 +69,8 @@ const options = {
   speed: { type: 'string', default: '1' },
   seed: { type: 'string', default: '1' },
   contents: { type: 'string', default: 'zeroes' },
+  volume: { type: 'boolean', default: false },
+  snapshots: { type: 'string', default: '4' },
   'no-read-back': { type: 'boolean', default: false },
   format: { type: 'string' },
   device: { type: 'string' },
@@ -79,6 +84,7 @@ const options = {
 } as const;
 
 const maxDepth = 65_535;
+const mostSnapshots = 1000;
 const shownMisuse = 16;
 const keptAtLeast = 4096;
 
@@ -92,6 +98,8 @@ interface Request {
   readonly savePath: string | undefined;
   readonly reportPath: string | null;
   readonly perfettoPath: string | null;
+  readonly hasVolume: boolean;
+  readonly snapshots: number;
   readonly isJson: boolean;
 }
 
@@ -145,11 +153,14 @@ async function replayOn(namespace: Namespace, run: Run): Promise<number> {
   );
   terminal.say(`mode   ${modeText(request)}; seed ${request.replay.seed}`);
   const startedMs = performance.now();
-  const result = await replayTrace(namespace, trace, {
+  const target = request.hasVolume ? await ReplayVolume.make(namespace, request.replay.seed) : null;
+  const result = await replayTrace(target?.volume ?? namespace, trace, {
     ...request.replay,
     recorder,
+    ...(target === null ? {} : { snapshots: target.snapshots(request.snapshots) }),
     onProgress: progressTo(terminal),
   });
+  const poolFaults = (await target?.finish()) ?? [];
   const wallNs = (performance.now() - startedMs) * 1e6;
   const splits = splitsOf(recorder, result);
   const kept = recorder.log.capacity < result.requests ? recorder.log.capacity : 0;
@@ -160,6 +171,7 @@ async function replayOn(namespace: Namespace, run: Run): Promise<number> {
       `${grouped(result.requests)} requests in ${secondsText(result.durationNs)} of the card's ` +
         `time (${secondsText(wallNs)} here)`,
       ...resultLines(result),
+      ...(target?.lines(result, poolFaults) ?? []),
       ...insideLines(inside),
       '',
       ...latencyLines(result),
@@ -170,8 +182,11 @@ async function replayOn(namespace: Namespace, run: Run): Promise<number> {
   }
   sayFaults(inside, terminal);
   writeFiles(run, () => reportOf(subject));
-  if (result.mismatches + result.failed === 0) return 0;
-  const wrong = `${result.mismatches} wrong blocks, ${result.failed} failed requests`;
+  const misses = result.snapshots?.mismatches ?? 0;
+  if (result.mismatches + result.failed + misses + poolFaults.length === 0) return 0;
+  const wrong =
+    `${result.mismatches} wrong blocks, ${result.failed} failed requests, ` +
+    `${misses} wrong blocks of snapshots, ${poolFaults.length} findings in the pool`;
   terminal.say(`\nultima: VERIFY_FAILED: ${wrong}`);
   for (const line of mismatchLines(result)) terminal.say(line);
   return 1;
@@ -262,6 +277,8 @@ function understand(words: readonly string[]): Request {
     },
     reportPath: values.report === 'none' ? null : values.report,
     perfettoPath: values.perfetto === 'none' ? null : values.perfetto,
+    hasVolume: values.volume,
+    snapshots: parseInteger('snapshots', values.snapshots, { low: 0, high: mostSnapshots }),
     isJson: values.json,
   };
 }

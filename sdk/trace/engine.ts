@@ -7,6 +7,7 @@ import { Histogram } from '../observe/histogram.js';
 import { Timeline } from '../observe/timeline.js';
 import type { Plan } from './plan.js';
 import { type BlockRun, Shadow } from './shadow.js';
+import type { SnapshotSource } from './snapshots.js';
 import type { Stamp } from './stamp.js';
 import { stampBlocks } from './stamp.js';
 import type { ReadBack } from './verify.js';
@@ -125,6 +126,16 @@ export class ReplayEngine {
     this.reads = new Timeline(this.startNs, firstStepNs);
     this.writes = new Timeline(this.startNs, firstStepNs);
     this.progressNs = this.startNs;
+  }
+
+  /** What a snapshot that is taken now must hold. */
+  get snapshotSource(): SnapshotSource {
+    return {
+      stamp: this.stamp,
+      initial: this.options.initial,
+      maxBlocks: this.plan.maxBlocks,
+      freeze: () => this.shadow.freeze(),
+    };
   }
 
   get isDone(): boolean {

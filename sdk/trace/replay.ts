@@ -8,6 +8,7 @@ import type { Failure, ReplayRecorder } from './engine.js';
 import { ReplayEngine } from './engine.js';
 import type { Plan } from './plan.js';
 import { planReplay } from './plan.js';
+import { type ReplaySnapshots, type SnapshotsResult, SnapshotTaker } from './snapshots.js';
 import type { Trace } from './trace.js';
 import type { Mismatch } from './verify.js';
 
@@ -29,6 +30,8 @@ export interface ReplayOptions {
   /** Read everything back at the end (default true). */
   readonly readsBack?: boolean;
   readonly recorder?: ReplayRecorder;
+  /** Snapshots of the device to take meanwhile; each is verified at the end. */
+  readonly snapshots?: ReplaySnapshots;
   onProgress?(progress: ReplayProgress): void;
 }
 
@@ -70,6 +73,8 @@ export interface ReplayResult {
   readonly firstMismatches: readonly Mismatch[];
   readonly failed: number;
   readonly firstFailures: readonly Failure[];
+  /** Of the snapshots that were taken; null when none were wanted. */
+  readonly snapshots: SnapshotsResult | null;
 }
 
 /** Requests between two looks at other tasks of the thread. */
@@ -116,9 +121,14 @@ export async function replayTrace(
     deadlineNs: options.deadlineNs ?? defaultDeadlineNs,
     ...(recorder === undefined ? {} : { recorder }),
   });
+  const taker =
+    options.snapshots === undefined
+      ? null
+      : new SnapshotTaker(options.snapshots, engine.snapshotSource, plan.count);
   engine.start();
   while (!engine.isDone) {
     const goesOn = engine.run(sliceRequests);
+    taker?.turn(engine.ended);
     tell(options, 'replay', engine, plan);
     await (goesOn ? otherTasks() : device.clock.turn(engine.wakeNs));
   }
@@ -126,8 +136,9 @@ export async function replayTrace(
     while (!engine.readBack()) await device.clock.turn(engine.wakeNs);
     tell(options, 'read-back', engine, plan);
   }
+  const snapshots = taker === null ? null : await taker.finish();
   engine.close();
-  return resultOf(engine, plan, device.blockBytes);
+  return { ...resultOf(engine, plan, device.blockBytes), snapshots };
 }
 
 function tell(
@@ -145,7 +156,11 @@ function tell(
   });
 }
 
-function resultOf(engine: ReplayEngine, plan: Plan, blockBytes: number): ReplayResult {
+function resultOf(
+  engine: ReplayEngine,
+  plan: Plan,
+  blockBytes: number,
+): Omit<ReplayResult, 'snapshots'> {
   const { verifier } = engine;
   const all = new Histogram();
   for (const histogram of engine.latency) all.merge(histogram);

@@ -95,6 +95,23 @@ export class Shadow {
     }
   }
 
+  /**
+   * The model at this instant: what has ended is there, and of what is under way nothing. Zeroes
+   * are accepted where a change that leaves zeroes is under way.
+   */
+  freeze(): Shadow {
+    const copy = new Shadow();
+    for (const [index, chunk] of this.chunks) {
+      const frozen = new Chunk();
+      frozen.floor.set(chunk.floor);
+      frozen.issued.set(chunk.floor);
+      frozen.cleared.set(chunk.cleared);
+      frozen.discarded.set(chunk.discarded);
+      copy.chunks.set(index, frozen);
+    }
+    return copy;
+  }
+
   issued(lba: number): number {
     return this.chunks.get(chunkOf(lba))?.issued[lba % chunkBlocks] ?? 0;
   }

@@ -14,6 +14,8 @@ import { VolumeIo } from './volume-io.js';
 
 /** Nodes taken apart with each poll: about 5 us. */
 const reapedPerPoll = 4;
+/** Rounds of one poll: a flush, the journal behind it, and what waited for them. */
+const mostTurns = 4;
 /** Changed nodes at which a checkpoint starts: 16 MiB to write. */
 const mostDirtyNodes = 4096;
 /** Units that only what frees space may use up. */
@@ -53,6 +55,7 @@ export class PoolCore {
   journal: Journal;
   /** Requests of users that ended, ever. */
   ended = 0;
+  private attempts: (() => boolean)[] = [];
   private readonly releaseUnit: (unit: number) => void;
   private readonly dropNode: (id: number) => void;
 
@@ -79,6 +82,11 @@ export class PoolCore {
     return this.failure !== '';
   }
 
+  /** Try now and with every poll, until it says that it is done. */
+  atInstant(attempt: () => boolean): void {
+    if (!attempt()) this.attempts.push(attempt);
+  }
+
   /** Start the journal behind what recovery has read. */
   startJournal(seq: number, block: number): void {
     this.journal = this.openJournal(seq, block, false);
@@ -87,7 +95,15 @@ export class PoolCore {
   /** @returns requests of users that ended */
   poll(): number {
     const before = this.ended;
+    this.turn();
+    // What was submitted on the way goes to the devices now, not when somebody polls again.
+    for (let i = 0; i < mostTurns && this.isSilent(); i++) this.turn();
+    return this.ended - before;
+  }
+
+  private turn(): void {
     for (let i = 0; i < this.ports.length; i++) this.ports[i]!.poll();
+    if (this.attempts.length > 0) this.attempts = this.attempts.filter((attempt) => !attempt());
     this.io.turn();
     this.units.turn();
     if (!this.reaper.isIdle) this.reaper.step(reapedPerPoll, this.releaseUnit);
@@ -95,7 +111,11 @@ export class PoolCore {
     if (this.needsCheckpoint()) this.checkpointer.start();
     this.committer.turn();
     this.checkpointer.turn();
-    return this.ended - before;
+  }
+
+  private isSilent(): boolean {
+    for (let i = 0; i < this.ports.length; i++) if (this.ports[i]!.isSilent) return true;
+    return false;
   }
 
   settle(seq: number): void {

@@ -34,7 +34,12 @@ export class PoolChanges {
     });
   }
 
-  /** Hold writes back, wait for those under way, change, go on. @returns how long that took */
+  /**
+   * Hold writes back, wait for those under way, change, go on. The instant is found inside `poll`,
+   * whoever polls: the pause is as long as the longest write, and does not hang on this task.
+   *
+   * @returns how long writes were held back
+   */
   async changeGated(
     change: CatalogChange,
     volumes: readonly Volume[],
@@ -43,25 +48,35 @@ export class PoolChanges {
   ): Promise<number> {
     const { core } = this;
     await this.makeRoom(change);
+    const { length } = encode(change);
     const { clock } = core.ports[0]!.device;
     const startNs = clock.nowNs();
     for (const volume of volumes) volume.isGated = true;
-    let pauseNs = 0;
-    try {
-      const isDrained = (): boolean => volumes.every(({ changing }) => changing === 0);
-      const isLate = (): boolean => clock.nowNs() - startNs > mostPauseNs;
-      await core.pump.until(() => isDrained() || isLate() || core.isFailed);
-      if (!isDrained()) {
-        const facts = { waitedNs: clock.nowNs() - startNs, mostPauseNs };
-        const message = 'writes under way did not end in time; nothing has changed';
-        throw new UltimaError(ErrorCode.commandTimeout, message, facts);
+    let fault: unknown = null;
+    let pauseNs = -1;
+    const attempt = (): boolean => {
+      const waitedNs = clock.nowNs() - startNs;
+      const isDrained = volumes.every(({ changing }) => changing === 0);
+      if (isDrained && !core.isFailed && !core.journal.hasRoom(length)) {
+        core.committer.want();
+        return false;
       }
-      await this.applyWithRoom(change);
-      atInstant();
-    } finally {
+      if (!isDrained && !core.isFailed && waitedNs <= mostPauseNs) return false;
+      try {
+        if (core.isFailed) throw this.readOnly();
+        if (!isDrained) throw lateError(waitedNs, mostPauseNs);
+        this.apply(change);
+        atInstant();
+      } catch (error) {
+        fault = error;
+      }
       for (const volume of volumes) core.io.openGate(volume);
-      pauseNs = clock.nowNs() - startNs;
-    }
+      pauseNs = waitedNs;
+      return true;
+    };
+    core.atInstant(attempt);
+    await core.pump.until(() => pauseNs >= 0);
+    if (fault !== null) throw fault;
     await this.commit();
     return pauseNs;
   }
@@ -128,4 +143,9 @@ export class PoolChanges {
 
 function encode(change: CatalogChange): Uint8Array {
   return new TextEncoder().encode(JSON.stringify(change));
+}
+
+function lateError(waitedNs: number, mostPauseNs: number): UltimaError {
+  const message = 'writes under way did not end in time; nothing has changed';
+  return new UltimaError(ErrorCode.commandTimeout, message, { waitedNs, mostPauseNs });
 }

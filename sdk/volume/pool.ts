@@ -30,6 +30,8 @@ export interface PoolOpenOptions {
 export interface SnapshotOptions {
   /** Milliseconds since 1970, to be listed; nothing depends on it. */
   readonly createdMs?: number;
+  /** Called at the instant that the snapshots show; for those who keep a model of their own. */
+  readonly atInstant?: () => void;
   /** How long writes may be held back until those under way have ended; 20 ms when left out. */
   readonly mostPauseNs?: number;
 }
@@ -260,7 +262,12 @@ export class Pool {
       const { objects } = this.core.catalog;
       const volumes = made.map(({ of }) => this.deviceOf(objects.get(of)!));
       const most = options.mostPauseNs ?? defaultPauseNs;
-      const pauseNs = await this.work.changeGated({ op: 'snapshot', made }, volumes, most);
+      const pauseNs = await this.work.changeGated(
+        { op: 'snapshot', made },
+        volumes,
+        most,
+        options.atInstant,
+      );
       return { pauseNs, snapshots: made.map(({ object }) => objects.get(object.id)!) };
     });
   }

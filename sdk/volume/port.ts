@@ -20,6 +20,8 @@ export class Port {
   ended = 0;
   /** Completed writes may be in the device's volatile cache. */
   needsFlush = false;
+  /** Something was submitted that the device has not been told of: its doorbell rings in `poll`. */
+  isSilent = false;
   private readonly blockBytes: number;
   private readonly waiting = new Ring<BlockRequest>(256);
 
@@ -31,15 +33,18 @@ export class Port {
   }
 
   submit(request: BlockRequest): void {
+    this.isSilent = true;
     if (this.waiting.count === 0 && this.device.canSubmit()) this.device.submit(request);
     else this.waiting.push(request);
   }
 
   poll(): number {
+    this.isSilent = false;
     const count = this.device.poll();
     this.ended += count;
     while (this.waiting.count > 0 && this.device.canSubmit()) {
       this.device.submit(this.waiting.shift()!);
+      this.isSilent = true;
     }
     return count;
   }

@@ -74,6 +74,18 @@ test('a replay as recorded prints its figures, verifies every byte and ends with
   assert.match(out, /p99\.99/);
 });
 
+test('on a volume, snapshots are taken while it runs, and each is as it must be', async () => {
+  const words = ['--volume', '--snapshots', '3', '--mode', 'depth', ...noFiles];
+  const { code, out } = await replay(trace, '--card', card, ...words);
+  assert.is(code, 0);
+  assert.match(
+    out,
+    /snapshots {2}3 while it ran, writes held back .*: [\d.]+ kB compared, each as/,
+  );
+  assert.match(out, /pool {7}[\d.]+ kB data, [\d.]+ MB metadata, sound/);
+  assert.match(out, /no misuse of the card by the driver/);
+});
+
 test('with --json, standard output is one object and the split adds up to the latency', async () => {
   const { out } = await replay(trace, '--card', card, '--json', ...noFiles);
   const result: unknown = JSON.parse(out);
