@@ -55,7 +55,9 @@ export class ServerProcess {
         this.said.push(line);
         if (line.includes('is served at')) resolve();
       });
-      lines.once('close', () => reject(new Error(`no server: ${this.said.slice(-3).join(' / ')}`)));
+      lines.once('close', () =>
+        reject(new Error(`no server: ${this.said.slice(-12).join(' / ')}`)),
+      );
     });
   }
 
