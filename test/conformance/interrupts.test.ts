@@ -27,6 +27,14 @@ const shortNs = 20 * msNs;
 const fires = (rig: Rig, vector: number, limitNs = longNs): Promise<boolean> =>
   rig.fn.interrupts.wait(vector, rig.fn.clock.nowNs() + limitNs);
 
+/** Whether an entry is in the queue, however long the controller needs for it. */
+async function arrives(rig: Rig, pair: QueueFixture): Promise<boolean> {
+  const { clock } = rig.fn;
+  const untilNs = clock.nowNs() + longNs;
+  while (!pair.cq.hasNew() && clock.nowNs() < untilNs) await clock.turn(untilNs);
+  return pair.cq.hasNew();
+}
+
 async function post(rig: Rig, pair: QueueFixture, count = 1): Promise<void> {
   const ns = await rig.namespace();
   for (let i = 0; i < count; i++) pair.post(ns.read({ lba: i }, ns.buffer(1)));
@@ -87,8 +95,8 @@ statement(
     const pair = await armed(rig, 1);
     rig.fn.interrupts.mask(1);
     await post(rig, pair);
+    assert.ok(await arrives(rig, pair));
     assert.not.ok(await fires(rig, 1, shortNs));
-    assert.ok(pair.cq.hasNew());
     rig.fn.interrupts.unmask(1);
     assert.ok(await fires(rig, 1));
   },
@@ -146,7 +154,7 @@ statement(
     rig.needs(!isFixed, 'a change of interrupt coalescing');
     rig.succeeded(set);
     await post(rig, pair, 3);
-    assert.ok(await fires(rig, 1, shortNs), 'at the latest after the aggregation time');
+    assert.ok(await fires(rig, 1, 25 * shortNs), 'after the aggregation time');
     assert.ok(pair.cq.hasNew());
   },
 );
@@ -155,8 +163,10 @@ statement('an interrupt does not need the head doorbell to come first', cite, as
   const pair = await armed(rig, 1);
   await post(rig, pair, 2);
   assert.ok(await fires(rig, 1));
-  await rig.controller.elapse(msNs);
-  assert.ok(pair.cq.take() !== undefined && pair.cq.take() !== undefined);
+  for (let i = 0; i < 2; i++) {
+    assert.ok(await arrives(rig, pair));
+    assert.ok(pair.cq.take() !== undefined);
+  }
 });
 
 statement.run();
