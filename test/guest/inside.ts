@@ -8,6 +8,7 @@ import { kernelCases } from './cases/kernel.js';
 import { lossCases } from './cases/loss.js';
 import { memoryCases } from './cases/memory.js';
 import { processCases } from './cases/process.js';
+import { servedCases } from './cases/served.js';
 import { toolCases } from './cases/tools.js';
 import { virtualCases } from './cases/virtual.js';
 import { workersCases } from './cases/workers.js';
@@ -38,13 +39,13 @@ const groups = {
   ],
 } as const;
 
-/** Groups that measure: only when they are asked for. */
-const measuring = { compare: compareCases } as const;
+/** Groups that measure, or need another machine: only when they are asked for. */
+const special = { compare: compareCases, served: servedCases } as const;
 
 // The firmware leaves its last message without an end of line.
 console.log();
 let failed = 0;
-for (const [name, cases] of Object.entries({ ...groups, ...measuring })) {
+for (const [name, cases] of Object.entries({ ...groups, ...special })) {
   const isChosen = asked.length === 0 ? name in groups : asked.includes(name);
   if (!isChosen) continue;
   const startMs = performance.now();

@@ -10,6 +10,17 @@ export interface MachineOptions {
   readonly what: readonly string[];
   readonly limitMs: number;
   readonly onLine: (line: string) => void;
+  /** Instead of QEMU's controllers, a card that somebody serves over vfio-user. */
+  readonly served?: ServedMachine;
+}
+
+export interface ServedMachine {
+  /** A QEMU that has vfio-user-pci: 10.1 or newer. */
+  readonly qemu: string;
+  /** Socket of the card. */
+  readonly socket: string;
+  /** The card goes, with its server. */
+  readonly vanish: () => void;
 }
 
 const diskBytes = 256 * 1024 * 1024;
@@ -43,15 +54,17 @@ const diskCount = 7;
 
 /** Boot the guest, run `inside.ts` in it, and hand over what it prints. @returns its exit code */
 export async function runMachine(options: MachineOptions): Promise<number> {
-  const qemu = spawn('qemu-system-x86_64', machineArguments(options), {
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+  const { served } = options;
+  const program = served?.qemu ?? 'qemu-system-x86_64';
+  const words = served === undefined ? machineArguments(options) : servedArguments(options, served);
+  const qemu = spawn(program, words, { stdio: ['ignore', 'pipe', 'pipe'] });
   const timer = setTimeout(() => qemu.kill('SIGKILL'), options.limitMs);
   let exitCode = -1;
   readLines(qemu, (line) => {
     const end = /^EXIT:(\d+)/.exec(line);
     const order = /^MONITOR (.*)/.exec(line)?.[1];
     if (end !== null) exitCode = Number(end[1]);
+    else if (line === 'VANISH') served?.vanish();
     else if (order !== undefined) tellMonitor(join(options.directory, 'monitor'), order);
     else options.onLine(line);
   });
@@ -72,21 +85,41 @@ function tellMonitor(path: string, order: string): void {
   });
 }
 
-function machineArguments(options: MachineOptions): string[] {
-  const { directory, what } = options;
+/** What every guest has: the kernel, the host's root, a monitor. */
+function commonArguments({ directory, what }: MachineOptions, kernelWords: string): string[] {
   const kernelLine =
-    'console=ttyS0 intel_iommu=on iommu=pt panic=-1 quiet tsc=unstable ' +
+    `console=ttyS0 ${kernelWords} panic=-1 quiet tsc=unstable ` +
     `ultima.node=${process.execPath} ultima.what=${what.join(',')}`;
-  const args = [
-    ...['-M', 'q35,kernel-irqchip=split', '-accel', 'tcg,thread=multi', '-cpu', 'max'],
-    ...['-smp', '2', '-m', '3G', '-nodefaults', '-nographic', '-no-reboot', '-serial', 'stdio'],
-    ...['-device', 'intel-iommu,intremap=on,caching-mode=on'],
+  return [
+    ...['-accel', 'tcg,thread=multi', '-cpu', 'max', '-smp', '2', '-m', '3G'],
+    ...['-nodefaults', '-nographic', '-no-reboot', '-serial', 'stdio'],
     ...['-kernel', join(directory, 'vmlinuz'), '-initrd', join(directory, 'ird.gz')],
     ...['-append', kernelLine],
     ...['-fsdev', 'local,id=h,path=/,security_model=none,readonly=on,multidevs=remap'],
     ...['-device', 'virtio-9p-pci,fsdev=h,mount_tag=host'],
-    ...['-netdev', 'user,id=net0,restrict=on', '-device', 'virtio-net-pci,netdev=net0'],
     ...['-monitor', `unix:${join(directory, 'monitor')},server,nowait`],
+  ];
+}
+
+/** Memory that the server can map, and its card behind a root port. */
+function servedArguments(options: MachineOptions, { socket }: ServedMachine): string[] {
+  const card = { driver: 'vfio-user-pci', id: 'card', bus: 'rp0' };
+  return [
+    ...['-M', 'q35,memory-backend=mem'],
+    ...['-object', 'memory-backend-memfd,id=mem,size=3G,share=on'],
+    ...commonArguments(options, ''),
+    ...['-device', 'pcie-root-port,id=rp0,slot=1,chassis=1'],
+    ...['-device', JSON.stringify({ ...card, socket: { path: socket, type: 'unix' } })],
+  ];
+}
+
+function machineArguments(options: MachineOptions): string[] {
+  const { directory } = options;
+  const args = [
+    ...['-M', 'q35,kernel-irqchip=split'],
+    ...commonArguments(options, 'intel_iommu=on iommu=pt'),
+    ...['-device', 'intel-iommu,intremap=on,caching-mode=on'],
+    ...['-netdev', 'user,id=net0,restrict=on', '-device', 'virtio-net-pci,netdev=net0'],
   ];
   for (let i = 0; i < diskCount; i++) {
     const path = join(directory, `disk${i}.img`);

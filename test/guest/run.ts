@@ -1,12 +1,17 @@
 import { accessSync, constants } from 'node:fs';
-import { runMachine } from './machine.js';
+import { runMachine, type ServedMachine } from './machine.js';
 import { guestDirectory, whyNotGuest } from './prepare.js';
+import { clientOf, withServed } from './served.js';
 
 /**
  * `npm run test:guest -- [group …]`: boot a Debian guest with several NVMe controllers and run the
- * cases of `inside.ts` on them, over the addon and VFIO. Ends with one line of counts.
+ * cases of `inside.ts` on them, over the addon and VFIO. The group `served` boots a second one
+ * whose disk is a simulated card that this process serves over vfio-user; `ULTIMA_QEMU` names the
+ * QEMU that can use it. Ends with one line of counts.
  */
 const directory = guestDirectory;
+/** The group of cases that needs another machine. */
+const servedGroup = 'served';
 /** What the guest said last, when it fails before its first case. */
 const keptLines = 40;
 /** Two free cores need a few minutes; a machine that others use as well may need ten. */
@@ -22,15 +27,49 @@ if (obstacle !== null) {
   process.exitCode = await run(process.argv.slice(2));
 }
 
+interface Counts {
+  PASS: number;
+  FAIL: number;
+  SKIP: number;
+}
+
 async function run(groups: readonly string[]): Promise<number> {
   accessSync(directory, constants.W_OK);
-  const counts = { PASS: 0, FAIL: 0, SKIP: 0 };
+  const counts: Counts = { PASS: 0, FAIL: 0, SKIP: 0 };
+  const ordinary = groups.filter((group) => group !== servedGroup);
+  const isServed = groups.length === 0 || ordinary.length < groups.length;
+  if (groups.length === 0 || ordinary.length > 0) await boot(counts, ordinary);
+  if (isServed) await bootServed(counts);
+  const skipped = counts.SKIP > 0 ? `, ${counts.SKIP} skipped` : '';
+  console.log(`${counts.PASS} passed, ${counts.FAIL} failed${skipped}`);
+  return counts.FAIL === 0 ? 0 : 1;
+}
+
+/** The same guest on a card that this process serves, where there is a QEMU for it. */
+async function bootServed(counts: Counts): Promise<void> {
+  const client = clientOf(process.env['ULTIMA_QEMU']);
+  if (typeof client === 'string') {
+    console.log(`SKIP ${servedGroup}: ${client}`);
+    counts.SKIP++;
+    return;
+  }
+  await withServed(client.qemu, (served) => boot(counts, [servedGroup], served));
+}
+
+async function boot(
+  counts: Counts,
+  groups: readonly string[],
+  served?: ServedMachine,
+): Promise<void> {
   let hasStarted = false;
   const before: string[] = [];
+  const passed = counts.PASS + counts.FAIL;
+  const failed = counts.FAIL;
   const code = await runMachine({
     directory,
     what: groups,
     limitMs,
+    ...(served === undefined ? {} : { served }),
     onLine: (raw) => {
       // The firmware leaves its last message without an end of line.
       const line = raw.replace(/^.*?(?=(?:PASS|FAIL|SKIP) \w+: )/, '');
@@ -38,25 +77,23 @@ async function run(groups: readonly string[]): Promise<number> {
       // Indented lines are of a case that is not over yet.
       hasStarted ||= word !== undefined || /^ {5}\S/.test(line);
       if (word === 'PASS' || word === 'FAIL' || word === 'SKIP') counts[word]++;
-      // What QEMU says of each copy that it fails.
-      const isNoise = /^qemu-system-x86_64: aio failed/.test(line);
+      // What QEMU says of each copy that it fails, and of each access to a card that is gone.
+      const isNoise = /^qemu-system-x86_64: (?:aio failed|vfio_)/.test(line);
       if (isNoise) return;
       if (hasStarted) console.log(line);
       else before.push(line);
     },
   });
   if (code < 0) {
+    for (const line of before.slice(-keptLines)) console.log(line);
     console.log(`the guest did not end by itself within ${limitMs / 1000} s`);
     counts.FAIL++;
-  } else if (code !== 0 && counts.FAIL === 0) {
+  } else if (code !== 0 && counts.FAIL === failed) {
     for (const line of before.slice(-keptLines)) console.log(line);
     console.log(`the guest ended with code ${code}`);
     counts.FAIL++;
-  } else if (counts.PASS + counts.FAIL === 0) {
+  } else if (counts.PASS + counts.FAIL === passed) {
     console.log('the guest ran no case');
     counts.FAIL++;
   }
-  const skipped = counts.SKIP > 0 ? `, ${counts.SKIP} skipped` : '';
-  console.log(`${counts.PASS} passed, ${counts.FAIL} failed${skipped}`);
-  return counts.FAIL === 0 ? 0 : 1;
 }
