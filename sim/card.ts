@@ -174,7 +174,7 @@ export class SimCard {
       for (const namespace of this.subsystem.namespaces) namespace.medium.flush();
     }
     for (const fn of this.functions) fn.powerOff();
-    this.subsystem.powerLost();
+    this.subsystem.powerLost(options.isProtected === true);
     this.link.reset();
   }
 

@@ -228,8 +228,9 @@ export class InsideMedia implements MediaModel, ArrayListener {
     this.array.fill();
   }
 
-  powerLost(): void {
+  powerLost(isProtected: boolean): void {
     const { jobs } = this;
+    const isSafe = isProtected || !this.isVolatile;
     for (let job = 0; job < jobs.size; job++) {
       const state = jobs.states[job];
       if (state === JobState.free || state === JobState.dead) continue;
@@ -239,8 +240,8 @@ export class InsideMedia implements MediaModel, ArrayListener {
     }
     this.admission?.clear();
     this.flushes?.clear();
-    this.array.powerCut(!this.isVolatile);
-    this.buffer?.powerLost(!this.isVolatile);
+    this.array.powerCut(isSafe);
+    this.buffer?.powerLost(isSafe);
     this.drain?.powerLost();
     this.cache.clear();
     this.firmware.powerLost();

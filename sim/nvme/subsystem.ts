@@ -332,7 +332,7 @@ export class Subsystem implements SanitizeTarget {
   // Power and resets of the whole subsystem.
 
   /** Power goes away now; call it after the controllers have been reset. */
-  powerLost(): void {
+  powerLost(isProtected = false): void {
     let wasClean = true;
     for (const record of this.records.values()) {
       if (record.wasEnabled && this.world.nowNs < record.safeFromNs) wasClean = false;
@@ -342,7 +342,7 @@ export class Subsystem implements SanitizeTarget {
     }
     for (const namespace of this.byNsid.values()) namespace.medium.cutPower();
     this.health.powerLost(wasClean);
-    this.media.powerLost();
+    this.media.powerLost(isProtected);
     this.sanitizer.powerLost();
     this.tell((listener) => listener.powerLost());
   }

@@ -82,7 +82,11 @@ export interface MediaModel {
 
   /** Beside the firmware's own time: what a shutdown must still make durable. */
   shutdownNs(dirtyPages: number): number;
-  /** The power went, after each controller was reset. */
-  powerLost(): void;
+  /**
+   * The power went, after each controller was reset.
+   *
+   * @param isProtected  capacitors last until everything is safe, whatever the profile says
+   */
+  powerLost(isProtected: boolean): void;
   powerRestored(): void;
 }
