@@ -1,5 +1,6 @@
 import type { Clock, DmaOptions, DmaRegion, DmaSpace } from '../device.js';
 import { ErrorCode, UltimaError } from '../errors.js';
+import { checkRequest } from './check.js';
 import type { BlockDevice, BlockLimits } from './device.js';
 import { BlockOp, type BlockRequest, BlockStatus, blockFlagFua, maxSegments } from './request.js';
 
@@ -88,7 +89,7 @@ export class MemoryDevice implements BlockDevice {
   }
 
   submit(request: BlockRequest): void {
-    this.check(request);
+    checkRequest(request, this);
     if (!this.canSubmit()) {
       const limit = this.limits.maxInFlight;
       throw new UltimaError(ErrorCode.queueFull, `${limit} requests are in flight`, { limit });
@@ -124,31 +125,6 @@ export class MemoryDevice implements BlockDevice {
       else this.blocks.set(lba, old);
     }
     this.durable.clear();
-  }
-
-  private check(request: BlockRequest): void {
-    const { op, lba, blockCount, segmentCount } = request;
-    if (op === BlockOp.flush) return;
-    const isInside = lba >= 0 && blockCount >= 1 && lba + blockCount <= this.blockCount;
-    if (!isInside || !Number.isSafeInteger(lba) || !Number.isSafeInteger(blockCount)) {
-      throw new RangeError(`blocks ${lba} + ${blockCount} of a device of ${this.blockCount}`);
-    }
-    let sum = 0;
-    for (let i = 0; i < segmentCount; i++) {
-      const region = request.regions[i];
-      if (region == null || region.isFreed || region.space !== this.memory) {
-        throw new TypeError('a segment lies in freed or foreign memory');
-      }
-      const end = request.offsets[i]! + request.lengths[i]!;
-      if (request.offsets[i]! < 0 || request.lengths[i]! < 1 || end > region.length) {
-        throw new RangeError('a segment lies outside its region');
-      }
-      sum += request.lengths[i]!;
-    }
-    const hasData = op === BlockOp.read || op === BlockOp.write;
-    if (sum !== (hasData ? blockCount * this.blockBytes : 0)) {
-      throw new RangeError('the segments do not sum up to the blocks');
-    }
   }
 
   private carryOut(request: BlockRequest): void {

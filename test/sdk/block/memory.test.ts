@@ -62,7 +62,7 @@ test('a device without a volatile cache loses nothing', () => {
 
 test('requests beyond the end or on freed memory are refused', () => {
   const memory = device(false);
-  assert.throws(() => run(memory, BlockOp.read, 999), /blocks 999/);
+  assert.throws(() => run(memory, BlockOp.read, 999), /at 999/);
   const request = new BlockRequest(() => {});
   request.blockCount = 2;
   request.setData(memory.memory.allocate(1024), 0, 1024);
