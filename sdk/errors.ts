@@ -27,6 +27,7 @@ export const ErrorCode = {
   poolReadOnly: 'POOL_READ_ONLY',
   profileInvalid: 'PROFILE_INVALID',
   profileUnknown: 'PROFILE_UNKNOWN',
+  qosOvercommitted: 'QOS_OVERCOMMITTED',
   queueDeleted: 'QUEUE_DELETED',
   queueFull: 'QUEUE_FULL',
   usage: 'USAGE',

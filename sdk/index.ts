@@ -1,4 +1,6 @@
 /** The public surface of the package. */
+
+export { checkRequest } from './block/check.js';
 export type { BlockDevice, BlockLimits } from './block/device.js';
 export { FileDevice, type FileDeviceOptions } from './block/file.js';
 export { MemoryDevice, type MemoryDeviceOptions, MemorySpace } from './block/memory.js';
@@ -83,6 +85,16 @@ export { PerfettoTrace, type SliceOptions } from './observe/perfetto.js';
 export { type Report, renderReport, writeReport } from './observe/report.js';
 export { Timeline, type TimelinePoint } from './observe/timeline.js';
 export { type FaultRecord, type OpenCard, type OpenOptions, open, openCard } from './open.js';
+export {
+  Admission,
+  type AdmissionOptions,
+  type Asked,
+  type CapacityPoint,
+} from './qos/admission.js';
+export { CostModel, type CostWeights } from './qos/cost.js';
+export { type GateCounts, type QosDevice, QosGate, type QosGateOptions } from './qos/gate.js';
+export { Scheduler, type SchedulerOptions, type Share } from './qos/scheduler.js';
+export { bestEffort, builtInTiers, shareOf, type Tier, TierTable } from './qos/tiers.js';
 export { type EmitOptions, emitFio3, emitMqsim } from './trace/emit.js';
 export type { ReplayRecorder } from './trace/engine.js';
 export { parseTrace, type ReadTraceOptions, readTrace, traceFormats } from './trace/read.js';

@@ -18,6 +18,7 @@ const sdkBelowCli: readonly string[] = [
   'sdk/faults',
   'sdk/block',
   'sdk/nvme',
+  'sdk/qos',
   'sdk/volume',
   'sdk/nbd',
   'sdk/observe',
@@ -37,6 +38,7 @@ export const importRules: readonly Rule[] = [
   { area: 'sdk/block', may: [...ground, 'sdk/device'] },
   { area: 'sdk/nvme', may: [...ground, 'sdk/spec', 'sdk/device', 'sdk/block'] },
   { area: 'sdk/block/file', may: [...ground, 'sdk/device', 'sdk/block'], node: ['fs'] },
+  { area: 'sdk/qos', may: [...ground, 'sdk/device', 'sdk/block'] },
   { area: 'sdk/volume', may: [...ground, 'sdk/spec', 'sdk/device', 'sdk/block'] },
   // Sockets, and the loop that serves them.
   {

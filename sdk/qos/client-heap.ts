@@ -1,0 +1,115 @@
+import { assert } from '../assert.js';
+
+const fanOutShift = 2;
+const fanOut = 1 << fanOutShift;
+const absent = -1;
+
+/**
+ * Clients ordered by a number, least first: a heap with four children per node, whose members can
+ * be found, moved and taken out. Keys lie in the order of the heap, so that the four children of a
+ * node are one cache line. Nothing is allocated after construction.
+ */
+export class ClientHeap {
+  count = 0;
+  private readonly keys: Float64Array;
+  private readonly clients: Int32Array;
+  /** Place of each client, -1 for one that is not in. */
+  private readonly places: Int32Array;
+
+  /** @param clientCount  clients are 0..clientCount - 1 */
+  constructor(clientCount: number) {
+    this.keys = new Float64Array(clientCount);
+    this.clients = new Int32Array(clientCount);
+    this.places = new Int32Array(clientCount).fill(absent);
+  }
+
+  /** The client with the least key, -1 when the heap is empty. */
+  get first(): number {
+    return this.count === 0 ? absent : this.clients[0]!;
+  }
+
+  /** Its key, Infinity when the heap is empty. */
+  get firstKey(): number {
+    return this.count === 0 ? Number.POSITIVE_INFINITY : this.keys[0]!;
+  }
+
+  has(client: number): boolean {
+    return this.places[client]! !== absent;
+  }
+
+  insert(client: number, key: number): void {
+    assert(this.places[client] === absent, 'a client is in a heap once');
+    this.rise(this.count++, client, key);
+  }
+
+  /** Take a client out, if it is in. */
+  remove(client: number): void {
+    const place = this.places[client]!;
+    if (place === absent) return;
+    this.places[client] = absent;
+    this.count--;
+    if (place === this.count) return;
+    const last = this.clients[this.count]!;
+    const key = this.keys[this.count]!;
+    if (place > 0 && key < this.keys[(place - 1) >> fanOutShift]!) this.rise(place, last, key);
+    else this.sink(place, last, key);
+  }
+
+  /** A member's key has grown, or stayed. */
+  grow(client: number, key: number): void {
+    this.sink(this.places[client]!, client, key);
+  }
+
+  /** A member's key is another. */
+  move(client: number, key: number): void {
+    const place = this.places[client]!;
+    if (key < this.keys[place]!) this.rise(place, client, key);
+    else this.sink(place, client, key);
+  }
+
+  /** From a place up: parents that come later move down, the client takes the hole. */
+  private rise(from: number, client: number, key: number): void {
+    const { keys, clients, places } = this;
+    let hole = from;
+    while (hole > 0) {
+      const parent = (hole - 1) >> fanOutShift;
+      const parentKey = keys[parent]!;
+      if (parentKey <= key) break;
+      const moved = clients[parent]!;
+      keys[hole] = parentKey;
+      clients[hole] = moved;
+      places[moved] = hole;
+      hole = parent;
+    }
+    keys[hole] = key;
+    clients[hole] = client;
+    places[client] = hole;
+  }
+
+  /** From a place down: the least child moves up as long as it comes earlier. */
+  private sink(from: number, client: number, key: number): void {
+    const { keys, clients, places, count } = this;
+    let hole = from;
+    for (let child = (hole << fanOutShift) + 1; child < count; child = (hole << fanOutShift) + 1) {
+      let least = child;
+      let leastKey = keys[child]!;
+      const end = Math.min(child + fanOut, count);
+      for (let other = child + 1; other < end; other++) {
+        const otherKey = keys[other]!;
+        if (otherKey < leastKey) {
+          least = other;
+          leastKey = otherKey;
+        }
+      }
+      if (leastKey >= key) break;
+      const moved = clients[least]!;
+      keys[hole] = leastKey;
+      clients[hole] = moved;
+      places[moved] = hole;
+      hole = least;
+    }
+    keys[hole] = key;
+    clients[hole] = client;
+    places[client] = hole;
+  }
+}

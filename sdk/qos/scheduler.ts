@@ -1,0 +1,375 @@
+import { assert } from '../assert.js';
+import { msNs, secondNs } from '../units.js';
+import { ClientHeap } from './client-heap.js';
+import { LimitWheel } from './limit-wheel.js';
+
+/**
+ * What a client is promised, in cost units: one unit is what a 4 KiB read costs.
+ *
+ * What always holds, for every span of time d:
+ *
+ *   reserved service   ≤ reservation × d + reservationBurst + the largest cost
+ *   all service        ≤ limit × d + limitBurst + the largest cost
+ *   nothing waits for a device that is free, but for clients that are all over their limits
+ *   what is left after the reservations is shared by weight, also just after a client came, went or
+ *   was changed
+ */
+export interface Share {
+  /** Units per second that the client gets whatever others do; 0 for none. */
+  readonly reservation: number;
+  /** Units per second that it never exceeds; Infinity for none. At least the reservation. */
+  readonly limit: number;
+  /** Its part of what is left over, above 0. */
+  readonly weight: number;
+  /** Units that it may be behind its reservation and catch up at once; at least 1. */
+  readonly reservationBurst?: number;
+  /** Units that it may save below its limit; at least 1. */
+  readonly limitBurst?: number;
+}
+
+/** How long a reserved client may run ahead of its weight, as time at its reserved rate. */
+const leadNs = 50 * msNs;
+/** Time at the reserved rate that a client may be behind; what a burst of a steady client needs. */
+const burstNs = 1.6 * msNs;
+/** A device that is busy with a large request of somebody else cannot serve for so long. */
+const leastBurst = 32;
+const nothing = -1;
+
+export interface SchedulerOptions {
+  /** Clients are 0..clientCount - 1. */
+  readonly clientCount: number;
+  /** Requests are 0..requestCount - 1; each waits once at a time. */
+  readonly requestCount: number;
+}
+
+/**
+ * Who is served next: reservations first, by the clock of each; then by weight; nobody above its
+ * limit. After mClock (Gulati and others, OSDI 2010), with differences that each mend a flaw:
+ *
+ * - a request's cost multiplies what it advances its client's clocks by;
+ * - clocks advance when a request is served, by its own cost, not when it becomes the head;
+ * - who runs above its limit leaves the reservations as well;
+ * - virtual time moves in both phases, and a client that wakes starts there, not in its past; a
+ *   reserved client runs ahead of it by 50 ms of its reservation at most;
+ * - a client may be behind its reservation by some credit, and catches up at once.
+ *
+ * A client is over its limit as long as its limit clock is ahead of the time. Nothing is allocated
+ * after construction, and a request costs O(log clients).
+ */
+export class Scheduler {
+  /** What `pull` took: the request, its client, and whether it is served by reservation. */
+  request = nothing;
+  client = nothing;
+  isReserved = false;
+  /** Requests that wait. */
+  waitingCount = 0;
+  /** When to pull again after `pull` returned false; Infinity for not before the next `push`. */
+  wakeNs = Number.POSITIVE_INFINITY;
+
+  private virtual = 0;
+  private readonly clientCount: number;
+  private readonly requestCount: number;
+  /** Backlogged clients by virtual start; those of them with a reservation by its clock. */
+  private readonly byStart: ClientHeap;
+  private readonly byReservation: ClientHeap;
+  /** Backlogged clients over their limit, until its clock. */
+  private readonly forbidden: LimitWheel;
+
+  private readonly reservationClock: Float64Array;
+  private readonly limitClock: Float64Array;
+  private readonly start: Float64Array;
+  /** Nanoseconds per unit, 0 for no reservation or no limit. */
+  private readonly reservationStep: Float64Array;
+  private readonly limitStep: Float64Array;
+  private readonly weightStep: Float64Array;
+  /** Nanoseconds that a clock may be behind. */
+  private readonly reservationCredit: Float64Array;
+  private readonly limitCredit: Float64Array;
+  /** Most that `start` may be ahead of virtual time, besides one request; Infinity for no end. */
+  private readonly lead: Float64Array;
+  private readonly isMember: Uint8Array;
+
+  private readonly head: Int32Array;
+  private readonly tail: Int32Array;
+  private readonly next: Int32Array;
+  private readonly cost: Float64Array;
+
+  constructor(options: SchedulerOptions) {
+    const { clientCount, requestCount } = options;
+    this.clientCount = clientCount;
+    this.requestCount = requestCount;
+    this.byStart = new ClientHeap(clientCount);
+    this.byReservation = new ClientHeap(clientCount);
+    this.forbidden = new LimitWheel(clientCount);
+    this.reservationClock = new Float64Array(clientCount);
+    this.limitClock = new Float64Array(clientCount);
+    this.start = new Float64Array(clientCount);
+    this.reservationStep = new Float64Array(clientCount);
+    this.limitStep = new Float64Array(clientCount);
+    this.weightStep = new Float64Array(clientCount);
+    this.reservationCredit = new Float64Array(clientCount);
+    this.limitCredit = new Float64Array(clientCount);
+    this.lead = new Float64Array(clientCount);
+    this.isMember = new Uint8Array(clientCount);
+    this.head = new Int32Array(clientCount).fill(nothing);
+    this.tail = new Int32Array(clientCount).fill(nothing);
+    this.next = new Int32Array(requestCount).fill(nothing);
+    this.cost = new Float64Array(requestCount);
+  }
+
+  /**
+   * Take a client in. It starts with its full credit.
+   *
+   * @throws RangeError for a client that is in, or a share that cannot be
+   */
+  add(client: number, share: Share, nowNs: number): void {
+    this.checkClient(client, false);
+    checkShare(share);
+    this.isMember[client] = 1;
+    this.setSteps(client, share);
+    this.reservationClock[client] = nowNs - this.reservationCredit[client]!;
+    this.limitClock[client] = nowNs - this.limitCredit[client]!;
+    this.start[client] = this.virtual;
+  }
+
+  /**
+   * Give a client another share, now. What waits goes on waiting; what it had in advance or in
+   * arrears stays, in units.
+   *
+   * @throws RangeError, before anything changed
+   */
+  change(client: number, share: Share, nowNs: number): void {
+    this.checkClient(client, true);
+    checkShare(share);
+    const old = {
+      reservation: this.reservationStep[client]!,
+      limit: this.limitStep[client]!,
+      weight: this.weightStep[client]!,
+    };
+    this.setSteps(client, share);
+    const rescaled = (clock: number, oldStep: number, step: number): number =>
+      oldStep === 0 || step === 0 ? nowNs : nowNs + (clock - nowNs) * (step / oldStep);
+    const reservationStep = this.reservationStep[client]!;
+    const limitStep = this.limitStep[client]!;
+    this.reservationClock[client] = rescaled(
+      this.reservationClock[client]!,
+      old.reservation,
+      reservationStep,
+    );
+    this.limitClock[client] = rescaled(this.limitClock[client]!, old.limit, limitStep);
+    // Reserved service put it ahead of its weight; without a reservation that is forgotten.
+    const isFreed = old.reservation > 0 && reservationStep === 0;
+    const ahead = isFreed ? 0 : Math.max(0, this.start[client]! - this.virtual);
+    const scaledAhead = ahead * (this.weightStep[client]! / old.weight);
+    this.start[client] = this.virtual + Math.min(scaledAhead, this.lead[client]!);
+    if (this.head[client] === nothing) return;
+    this.leaveAll(client);
+    this.enter(client);
+  }
+
+  /**
+   * Let a client go.
+   *
+   * @throws RangeError while requests of it wait
+   */
+  remove(client: number): void {
+    this.checkClient(client, true);
+    if (this.head[client] !== nothing) {
+      throw new RangeError(`client ${client} has requests that wait; pull or cancel them first`);
+    }
+    this.isMember[client] = 0;
+  }
+
+  /**
+   * A request of a client waits from now on, behind its earlier ones.
+   *
+   * @param request  0..requestCount - 1, one that does not wait
+   * @param cost     units, above 0
+   */
+  push(client: number, request: number, cost: number, nowNs: number): void {
+    assert(this.isMember[client] === 1, 'a request of a client that is not there');
+    assert(request >= 0 && request < this.requestCount, 'a request beyond the table');
+    assert(cost > 0, 'a request costs something');
+    this.cost[request] = cost;
+    this.next[request] = nothing;
+    this.waitingCount++;
+    const last = this.tail[client]!;
+    this.tail[client] = request;
+    if (last !== nothing) {
+      this.next[last] = request;
+      return;
+    }
+    this.head[client] = request;
+    if (this.reservationStep[client]! > 0) {
+      const earliest = nowNs - this.reservationCredit[client]!;
+      if (this.reservationClock[client]! < earliest) this.reservationClock[client] = earliest;
+    }
+    this.enter(client);
+  }
+
+  /**
+   * Choose what is served next and take it out into `request`, `client` and `isReserved`.
+   *
+   * @returns false when nothing waits, or all that waits is over its limit until `wakeNs`
+   */
+  pull(nowNs: number): boolean {
+    const { byStart, byReservation, forbidden, limitClock } = this;
+    for (let at = forbidden.take(nowNs); at !== nothing; at = forbidden.take(nowNs)) this.enter(at);
+    let client = byStart.first;
+    while (client !== nothing && limitClock[client]! > nowNs) {
+      this.forbid(client);
+      client = byStart.first;
+    }
+    if (client === nothing) {
+      this.wakeNs = forbidden.firstNs;
+      return false;
+    }
+    if (byStart.firstKey > this.virtual) this.virtual = byStart.firstKey;
+    let isReserved = false;
+    while (byReservation.firstKey <= nowNs) {
+      const reserved = byReservation.first;
+      if (limitClock[reserved]! <= nowNs) {
+        client = reserved;
+        isReserved = true;
+        break;
+      }
+      byReservation.remove(reserved);
+      if (byStart.has(reserved)) this.forbid(reserved);
+    }
+    this.client = client;
+    this.isReserved = isReserved;
+    this.serve(client, nowNs);
+    return true;
+  }
+
+  /**
+   * The same as a push and the pull that takes it out at once, for the usual case of the data path:
+   * nobody waits and the client is within its limit.
+   *
+   * @returns false when that is not so; nothing has changed then
+   */
+  passes(client: number, cost: number, nowNs: number): boolean {
+    if (this.waitingCount > 0 || this.limitClock[client]! > nowNs) return false;
+    const from = this.start[client]!;
+    if (from > this.virtual) this.virtual = from;
+    const credited = nowNs - this.reservationCredit[client]!;
+    const clock = Math.max(this.reservationClock[client]!, credited);
+    this.isReserved = this.reservationStep[client]! > 0 && clock <= nowNs;
+    this.advance(client, cost, nowNs);
+    return true;
+  }
+
+  /** Requests of a client that wait. */
+  waitingOf(client: number): number {
+    let count = 0;
+    for (let at = this.head[client]!; at !== nothing; at = this.next[at]!) count++;
+    return count;
+  }
+
+  /** A request of a client is served: its clocks advance by what it costs. */
+  private advance(client: number, cost: number, nowNs: number): void {
+    const { start, limitClock, reservationClock } = this;
+    const weighted = cost * this.weightStep[client]!;
+    const from = Math.max(start[client]!, this.virtual) + weighted;
+    start[client] = Math.min(from, this.virtual + weighted + this.lead[client]!);
+    const limitStep = this.limitStep[client]!;
+    if (limitStep > 0) {
+      const earliest = nowNs - this.limitCredit[client]!;
+      limitClock[client] = Math.max(limitClock[client]!, earliest) + cost * limitStep;
+    }
+    if (!this.isReserved) return;
+    const earliest = nowNs - this.reservationCredit[client]!;
+    const clock = Math.max(reservationClock[client]!, earliest);
+    reservationClock[client] = clock + cost * this.reservationStep[client]!;
+  }
+
+  /** Take the head of a client. */
+  private serve(client: number, nowNs: number): void {
+    const request = this.head[client]!;
+    this.request = request;
+    this.waitingCount--;
+    this.advance(client, this.cost[request]!, nowNs);
+    const next = this.next[request]!;
+    this.head[client] = next;
+    if (next === nothing) {
+      this.tail[client] = nothing;
+      this.byStart.remove(client);
+      this.byReservation.remove(client);
+      return;
+    }
+    if (this.limitClock[client]! > nowNs) this.forbid(client);
+    else this.byStart.move(client, this.start[client]!);
+    if (this.isReserved) this.byReservation.grow(client, this.reservationClock[client]!);
+  }
+
+  /** A client has something to be served: it takes part. */
+  private enter(client: number): void {
+    if (this.start[client]! < this.virtual) this.start[client] = this.virtual;
+    this.byStart.insert(client, this.start[client]!);
+    if (this.reservationStep[client]! > 0 && !this.byReservation.has(client)) {
+      this.byReservation.insert(client, this.reservationClock[client]!);
+    }
+  }
+
+  private leaveAll(client: number): void {
+    this.byStart.remove(client);
+    this.byReservation.remove(client);
+    this.forbidden.remove(client);
+  }
+
+  /**
+   * It is over its limit: it waits for its limit clock. It leaves the reservations only when it
+   * comes first there, which it mostly does not before its limit allows it again.
+   */
+  private forbid(client: number): void {
+    this.byStart.remove(client);
+    this.forbidden.insert(client, this.limitClock[client]!);
+  }
+
+  private setSteps(client: number, share: Share): void {
+    const { reservation, limit, weight } = share;
+    const burst =
+      share.reservationBurst ?? Math.max(leastBurst, (reservation * burstNs) / secondNs);
+    const limitBurst = share.limitBurst ?? Math.max(burst, leastBurst);
+    const reservationStep = reservation > 0 ? secondNs / reservation : 0;
+    const limitStep = limit < Number.POSITIVE_INFINITY ? secondNs / limit : 0;
+    this.reservationStep[client] = reservationStep;
+    this.limitStep[client] = limitStep;
+    this.weightStep[client] = 1 / weight;
+    this.reservationCredit[client] = burst * reservationStep;
+    this.limitCredit[client] = limitBurst * limitStep;
+    this.lead[client] =
+      reservation > 0 ? (reservation * leadNs) / secondNs / weight : Number.POSITIVE_INFINITY;
+  }
+
+  private checkClient(client: number, isMember: boolean): void {
+    const isClient = Number.isInteger(client) && client >= 0 && client < this.clientCount;
+    if (!isClient) {
+      throw new RangeError(`client ${client} of a scheduler of 0..${this.clientCount - 1}`);
+    }
+    if ((this.isMember[client] === 1) === isMember) return;
+    throw new RangeError(`client ${client} is ${isMember ? 'not there' : 'already there'}`);
+  }
+}
+
+/** @throws RangeError that names the value and the limit */
+export function checkShare(share: Share): void {
+  const { reservation, limit, weight } = share;
+  const isRate = (rate: number): boolean => rate > 0 && rate <= 1e9;
+  if (!(reservation === 0 || isRate(reservation))) {
+    throw new RangeError(`a reservation of ${reservation} units per second: 0, or up to 1e9`);
+  }
+  if (!(limit === Number.POSITIVE_INFINITY || isRate(limit))) {
+    throw new RangeError(`a limit of ${limit} units per second: above 0 up to 1e9, or Infinity`);
+  }
+  if (reservation > limit) {
+    throw new RangeError(`a reservation of ${reservation} above the limit of ${limit}`);
+  }
+  if (!(weight >= 1e-3 && weight <= 1e6)) {
+    throw new RangeError(`a weight of ${weight}: 0.001..1,000,000`);
+  }
+  for (const burst of [share.reservationBurst, share.limitBurst]) {
+    if (burst === undefined || (burst >= 1 && burst <= 1e9)) continue;
+    throw new RangeError(`a burst of ${burst} units: 1..1e9`);
+  }
+}

@@ -1,0 +1,149 @@
+import * as assert from 'uvu/assert';
+import type { BlockDevice } from '../../../sdk/block/device.js';
+import { MemoryDevice } from '../../../sdk/block/memory.js';
+import { BlockOp, BlockRequest, BlockStatus } from '../../../sdk/block/request.js';
+import type { DmaRegion } from '../../../sdk/device.js';
+import { QosGate, type QosGateOptions } from '../../../sdk/qos/gate.js';
+import type { Share } from '../../../sdk/qos/scheduler.js';
+import { suite } from '../../support/suite.js';
+
+const test = suite('qos gate');
+const page = 4096;
+const plain: Share = { reservation: 0, limit: Number.POSITIVE_INFINITY, weight: 1 };
+
+/** A device in memory under a gate, and a clock that the test moves. */
+function makeGate(options: QosGateOptions = {}) {
+  const time = { nowNs: 0 };
+  const clock = { nowNs: () => time.nowNs, idle() {}, turn: async () => {} };
+  const device = new MemoryDevice({ blockBytes: page, blockCount: 1024, clock });
+  return { time, device, gate: new QosGate(device, options) };
+}
+
+function requestOn(
+  device: BlockDevice,
+  op: BlockOp,
+  lba: number,
+  ended: BlockRequest[],
+): BlockRequest {
+  const request = new BlockRequest((one) => void ended.push(one));
+  request.op = op;
+  request.lba = lba;
+  request.blockCount = 1;
+  request.setData(device.memory.allocate(page), 0, page);
+  return request;
+}
+
+const memoryOf = (request: BlockRequest): DmaRegion => request.region!;
+
+test('what is written through one share is read through another', () => {
+  const { gate } = makeGate();
+  const [a, b] = [gate.open(plain), gate.open(plain)];
+  const ended: BlockRequest[] = [];
+  const write = requestOn(a, BlockOp.write, 7, ended);
+  memoryOf(write).bytes.fill(0x5a);
+  a.submit(write);
+  assert.is(ended.length, 0);
+  assert.is(a.poll(), 1);
+  const read = requestOn(b, BlockOp.read, 7, ended);
+  b.submit(read);
+  assert.is(b.poll(), 1);
+  assert.equal(ended, [write, read]);
+  assert.ok(memoryOf(read).bytes.every((byte) => byte === 0x5a));
+  assert.is(read.status, BlockStatus.ok);
+  assert.equal(a.counts, { servedUnits: 1, reservedUnits: 0, requests: 1 });
+});
+
+test('the device below never has more than its depth, and all is served in turn', () => {
+  const { gate, device } = makeGate({ depthUnits: 4 });
+  const shares = [gate.open({ ...plain, weight: 3 }), gate.open(plain)];
+  const ended: BlockRequest[] = [];
+  let mostInFlight = 0;
+  const submit = device.submit.bind(device);
+  let submitted = 0;
+  device.submit = (request) => {
+    mostInFlight = Math.max(mostInFlight, ++submitted - ended.length);
+    submit(request);
+  };
+  const requests = shares.flatMap((share, which) =>
+    Array.from({ length: 40 }, () => {
+      const request = requestOn(share, BlockOp.read, 0, ended);
+      request.tag = which;
+      return request;
+    }),
+  );
+  for (const request of requests) shares[request.tag]!.submit(request);
+  let first = 0;
+  while (ended.length < 80) {
+    shares[0]!.poll();
+    if (ended.length <= 44) first = ended.filter((request) => request.tag === 0).length;
+  }
+  assert.is(mostInFlight, 4);
+  // 3:1 of 40, after the four that passed before anybody waited.
+  assert.ok(first >= 32 && first <= 35, `${first} of 44`);
+});
+
+test('a limit holds in time, and the gate says when it opens again', () => {
+  const { gate, time } = makeGate();
+  const share = gate.open({ ...plain, limit: 1_000, limitBurst: 1 });
+  const ended: BlockRequest[] = [];
+  for (let i = 0; i < 10; i++) share.submit(requestOn(share, BlockOp.read, i, ended));
+  share.poll();
+  const atNs: number[] = [];
+  while (ended.length < 10) {
+    assert.ok(gate.wakeNs > time.nowNs, 'not before its time');
+    time.nowNs = gate.wakeNs;
+    share.poll();
+    share.poll();
+    atNs.push(time.nowNs);
+  }
+  assert.is(gate.wakeNs, Number.POSITIVE_INFINITY);
+  assert.is(ended.length, 10);
+  // Two at once (one of credit, one of its own), then one per millisecond.
+  assert.ok(Math.abs(atNs.at(-1)! - 8e6) <= 1e6, `${atNs}`);
+});
+
+test('what cannot be is refused before anything changed, and the share goes on', () => {
+  const { gate } = makeGate();
+  const share = gate.open(plain);
+  const ended: BlockRequest[] = [];
+  const bad = requestOn(share, BlockOp.read, 1024, ended);
+  const { done } = bad;
+  assert.throws(() => share.submit(bad), /1 blocks at 1024/);
+  assert.is(bad.done, done);
+  bad.lba = 1;
+  share.submit(bad);
+  share.poll();
+  assert.equal(ended, [bad]);
+  assert.is(bad.done, done);
+});
+
+test('memory that is freed while its request waits fails that request alone', () => {
+  const { gate } = makeGate({ depthUnits: 1 });
+  const share = gate.open(plain);
+  const ended: BlockRequest[] = [];
+  const requests = [1, 2, 3].map((lba) => requestOn(share, BlockOp.read, lba, ended));
+  for (const request of requests) share.submit(request);
+  share.memory.free(memoryOf(requests[1]!));
+  for (let i = 0; i < 6; i++) share.poll();
+  assert.equal(
+    ended.map((request) => request.status),
+    [BlockStatus.ok, BlockStatus.notExecuted, BlockStatus.ok],
+  );
+});
+
+test('shares are as many as there are places, and a closed one takes nothing', () => {
+  const { gate } = makeGate({ clientCount: 2, depthUnits: 1 });
+  const [a, b] = [gate.open(plain), gate.open(plain)];
+  assert.throws(() => gate.open(plain), /2 shares are open/);
+  const ended: BlockRequest[] = [];
+  a.submit(requestOn(a, BlockOp.read, 1, ended));
+  b.submit(requestOn(b, BlockOp.read, 1, ended));
+  assert.throws(() => b.close(), /requests that wait/);
+  while (ended.length < 2) b.poll();
+  b.close();
+  assert.throws(() => b.submit(requestOn(b, BlockOp.read, 1, ended)), /was given back/);
+  gate.open(plain);
+  assert.throws(() => new QosGate(a, { depthUnits: 0 }), /depthUnits is 0/);
+});
+
+test.run();
