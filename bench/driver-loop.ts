@@ -1,5 +1,5 @@
+import type { BlockDevice } from '../sdk/block/device.js';
 import { BlockOp, BlockRequest } from '../sdk/block/request.js';
-import type { Namespace } from '../sdk/nvme/namespace.js';
 
 export const blockBytes = 4096;
 
@@ -19,20 +19,20 @@ export class Walk {
 
 /** The driver as users drive it: block requests, submitted from their callbacks, and polling. */
 export class DriverLoop {
-  private readonly namespace: Namespace;
+  private readonly device: BlockDevice;
   private readonly walk = new Walk();
   private readonly requests: BlockRequest[] = [];
   private left = 0;
   private ended = 0;
 
-  constructor(namespace: Namespace, depth: number) {
-    this.namespace = namespace;
+  constructor(device: BlockDevice, depth: number) {
+    this.device = device;
     const done = (request: BlockRequest): void => this.done(request);
     for (let i = 0; i < depth; i++) {
       const request = new BlockRequest(done);
       request.op = BlockOp.read;
       request.blockCount = 1;
-      request.setData(namespace.memory.allocate(blockBytes), 0, blockBytes);
+      request.setData(device.memory.allocate(blockBytes), 0, blockBytes);
       this.requests.push(request);
     }
   }
@@ -41,12 +41,12 @@ export class DriverLoop {
     this.left = count - this.requests.length;
     this.ended = 0;
     for (const request of this.requests) this.submit(request);
-    while (this.ended < count) this.namespace.poll();
+    while (this.ended < count) this.device.poll();
   }
 
   private submit(request: BlockRequest): void {
     request.lba = this.walk.next();
-    this.namespace.submit(request);
+    this.device.submit(request);
   }
 
   private done(request: BlockRequest): void {

@@ -5,6 +5,8 @@ import type { Bench, Figures } from './figures.js';
 const benches: Readonly<Record<string, () => Promise<{ readonly bench: Bench }>>> = {
   checkpoint: () => import('./checkpoint.js'),
   'driver-overhead': () => import('./driver-overhead.js'),
+  qos: () => import('./qos.js'),
+  'qos-wall': () => import('./qos-wall.js'),
   replay: () => import('./replay.js'),
   'event-speed': () => import('./event-speed.js'),
   fidelity: () => import('./fidelity.js'),

@@ -1,0 +1,93 @@
+import { type Bench, type Figures, machine } from './figures.js';
+import * as guarantee from './qos/guarantees.js';
+import {
+  FifoPolicy,
+  OurPolicy,
+  TextbookPolicy,
+  TokenBucketPolicy,
+  WeightedRoundRobinPolicy,
+} from './qos/policies.js';
+import { probeShares, runProbe, unloadedP99Us } from './qos/probe.js';
+
+/** What each client is promised is kept, beside whatever its neighbours do. */
+export const bench: Bench = {
+  claim: 'guaranteed IOPS and latency beside 62 saturating neighbours, in virtual time',
+  run,
+};
+
+async function run(): Promise<Figures> {
+  const figures: Record<string, number> = {};
+  const ours = runProbe(new OurPolicy(probeShares));
+  const unloadedUs = unloadedP99Us(new OurPolicy(probeShares));
+  figures['S1_reservationMetPct_worst100ms'] = ours.worstMetPct;
+  figures['S2_overLimitPct'] = guarantee.overLimitPct();
+  figures['S3_p99Ratio'] = ours.p99Us / unloadedUs;
+  figures['S4_weightErrorPct'] = guarantee.weightErrorPct();
+  figures['S4_jain'] = ours.jainOfNeighbours;
+  for (const count of [2, 100, 10_000]) {
+    figures[`S4_jain_${count}`] = guarantee.jainOfEquals(count);
+  }
+  figures['S5_settleMs'] = guarantee.settleMs();
+  figures['S6_workConservingPct'] = guarantee.workConservingPct();
+  figures['S7_costShareErrorPct'] = guarantee.costShareErrorPct();
+  figures['S8_skewedMetPct'] = guarantee.skewedMetPct();
+  figures['S9_lostChanges'] = guarantee.lostByChanges();
+  figures['S10_overcommitRefused'] = guarantee.overcommitRefused();
+  figures['S10_reservationMetPct_slowed'] = guarantee.slowedMetPct();
+  for (const count of [10, 100, 1_000, 10_000]) {
+    figures[`S11_nsPerOp_${count}`] = guarantee.nsPerOperation(count, 2);
+    figures[`S11_nsPerOp_limited_${count}`] = guarantee.nsPerOperation(count, 0.8);
+  }
+  neighbours(figures);
+  beside(figures);
+  return {
+    conditions: {
+      device: '8 workers of 80 us, 30 % up and down: 100,000 units per second',
+      tenants:
+        'one reserves 20,000 (weight 4) and gets 18,000 Poisson arrivals per second; ' +
+        'one reserves 5,000 (weight 2) at depth 32; 62 best effort at depth 32',
+      time: 'virtual, 5 s, the first 0.5 s dropped; S11 is processor time',
+      s11: 'push and pull; all with reservation, limit, weight; limit 2 times a fair share, or 0.8',
+      tokenBucket: 'each neighbour limited to its part of what is not reserved',
+      seed: 1,
+      ...machine(),
+    },
+    figures,
+  };
+}
+
+/** Neighbours that write, are large, or both: the reserved tenants must not notice. */
+function neighbours(figures: Record<string, number>): void {
+  const costs = {
+    write: () => 10,
+    '256KiB': () => 64,
+    mixed: (count: number) => (count % 10 < 7 ? 1 : 10),
+  };
+  for (const [name, neighbourCost] of Object.entries(costs)) {
+    const probe = runProbe(new OurPolicy(probeShares), { neighbourCost, neighbourDepth: 8 });
+    figures[`S1_reservationMetPct_worst100ms_${name}`] = probe.worstMetPct;
+    figures[`S3_p99Us_${name}`] = probe.p99Us;
+  }
+}
+
+/** The same probe under what others do. */
+function beside(figures: Record<string, number>): void {
+  const part = (100_000 - 25_000) / 62;
+  const policies = {
+    fifo: new FifoPolicy(),
+    wrr: new WeightedRoundRobinPolicy(probeShares.map((share) => share.weight)),
+    tokenBucket: new TokenBucketPolicy(
+      probeShares.map((share) => (share.reservation > 0 ? Number.POSITIVE_INFINITY : part)),
+    ),
+    textbook: new TextbookPolicy(probeShares),
+    ours: new OurPolicy(probeShares),
+  };
+  for (const [name, policy] of Object.entries(policies)) {
+    const probe = runProbe(policy);
+    figures[`p99Us_${name}`] = probe.p99Us;
+    figures[`p999Us_${name}`] = probe.p999Us;
+    figures[`worstMetPct_${name}`] = probe.worstMetPct;
+    figures[`secondIops_${name}`] = probe.secondUnits;
+    figures[`usedPct_${name}`] = probe.usedPct;
+  }
+}
