@@ -46,6 +46,8 @@ export class Relocator {
   /** Reads in flight and units that they will bring. */
   private readonly reads: Int32Array;
   private readonly coming: Int32Array;
+  /** 1 when something of the block went into a row. */
+  private readonly hasMoved: Uint8Array;
   /** Blocks that wait until the rows with their data are programmed: a chain per pool. */
   private readonly waiting: Int32Array;
   private readonly next: Int32Array;
@@ -85,6 +87,7 @@ export class Relocator {
     this.pages = new Int32Array(layout.pools);
     this.reads = new Int32Array(layout.pools);
     this.coming = new Int32Array(layout.pools);
+    this.hasMoved = new Uint8Array(layout.pools);
     this.waiting = new Int32Array(layout.pools).fill(nothing);
     this.next = new Int32Array(layout.blocks);
     this.waitSlots = new Uint8Array(layout.blocks);
@@ -259,6 +262,7 @@ export class Relocator {
     this.reasons[pool] = reason;
     this.jobBlocks[pool] = block;
     this.pages[pool] = 0;
+    this.hasMoved[pool] = 0;
     this.advance(pool);
   }
 
@@ -344,6 +348,7 @@ export class Relocator {
       const row = writer.rowFor(pool, slot, Right.relocation);
       // It stays where it is, and `end` comes back for it.
       if (row === noRow) return;
+      this.hasMoved[pool] = 1;
       writer.put(row, unit, nothing);
       if (reason === Reason.garbage) counters.gcUnits++;
       else if (reason === Reason.wear) counters.wearUnits++;
@@ -365,7 +370,7 @@ export class Relocator {
     this.blocks.comingCounts[pool] = this.blocks.comingCounts[pool]! + 1;
     this.waitSlots[block] = slot;
     this.waitRows[block] = this.writer.opened[pool * this.layout.slots + slot]!;
-    if (this.isSafe(pool, block)) {
+    if (this.hasMoved[pool] === 0 || this.isSafe(pool, block)) {
       this.erase(pool, block);
     } else {
       this.next[block] = this.waiting[pool]!;
