@@ -58,7 +58,7 @@ function auditBlocks({ layout, blocks }: AuditParts): string[] {
     if (blocks.countFreeList(pool) !== free) faults.push(`pool ${pool}: its free list is another`);
     const poolSpare = blocks.countIn(pool, BlockState.spare);
     const poolBad = blocks.countIn(pool, BlockState.bad);
-    const usable = layout.blocksPerPool - poolSpare - poolBad;
+    const usable = layout.blocksPerPool - poolSpare - poolBad - blocks.countFailing(pool);
     if (usable !== blocks.usableCounts[pool]) faults.push(`pool ${pool}: ${usable} blocks usable`);
     bad += poolBad;
     spare += poolSpare;

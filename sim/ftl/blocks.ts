@@ -147,20 +147,36 @@ export class Blocks {
     this.freeTails.fill(nothing);
   }
 
-  /** It is bad from now on; a spare block of its pool, when there is one, becomes free. */
-  retire(block: number): void {
+  /** It will be bad soon; a spare block of its pool, when there is one, becomes free at once. */
+  replace(block: number): void {
     const pool = this.poolOf(block);
-    assert(this.validUnits[block] === 0, 'a block that goes bad holds valid units');
-    this.states[block] = BlockState.bad;
-    this.badCount++;
-    if (this.spareCounts[pool] === 0) {
-      this.usableCounts[pool] = this.usableCounts[pool]! - 1;
-      return;
-    }
+    this.usableCounts[pool] = this.usableCounts[pool]! - 1;
+    if (this.spareCounts[pool] === 0) return;
     this.spareCounts[pool] = this.spareCounts[pool]! - 1;
     this.spareCount--;
+    this.usableCounts[pool] = this.usableCounts[pool]! + 1;
     const first = pool * this.layout.blocksPerPool;
     this.addFree(this.states.indexOf(BlockState.spare, first));
+  }
+
+  /** It is bad from now on. */
+  retire(block: number): void {
+    assert(this.validUnits[block] === 0, 'a block that goes bad holds valid units');
+    if (this.isFailing[block] === 0) this.replace(block);
+    this.isFailing[block] = 1;
+    this.states[block] = BlockState.bad;
+    this.badCount++;
+  }
+
+  /** A spare block turns out to be bad. */
+  dropSpare(block: number): void {
+    const pool = this.poolOf(block);
+    assert(this.states[block] === BlockState.spare, 'only a spare block is dropped');
+    this.spareCounts[pool] = this.spareCounts[pool]! - 1;
+    this.spareCount--;
+    this.isFailing[block] = 1;
+    this.states[block] = BlockState.bad;
+    this.badCount++;
   }
 
   /** Blocks of a pool that wait in a state. For checks. */
@@ -169,6 +185,16 @@ export class Blocks {
     let count = 0;
     for (let i = 0; i < this.layout.blocksPerPool; i++) {
       if (this.states[first + i] === state) count++;
+    }
+    return count;
+  }
+
+  /** Blocks of a pool that are failing and not bad yet. For checks. */
+  countFailing(pool: number): number {
+    const first = pool * this.layout.blocksPerPool;
+    let count = 0;
+    for (let block = first; block < first + this.layout.blocksPerPool; block++) {
+      if (this.isFailing[block] === 1 && this.states[block] !== BlockState.bad) count++;
     }
     return count;
   }
@@ -186,20 +212,22 @@ export class Blocks {
     return Math.max(0, blocks) * this.layout.unitsPerBlock;
   }
 
+  /** Good blocks beyond those that are always in use are spare, whatever the factory left. */
   private fillPool(pool: number, spares: number): void {
     const { blocksPerPool } = this.layout;
     const first = pool * blocksPerPool;
     for (let block = first; block < first + blocksPerPool; block++) {
       if (this.wear.isBadFromFactory()) {
         this.states[block] = BlockState.bad;
+        this.isFailing[block] = 1;
         this.badCount++;
-      } else if (this.spareCounts[pool]! < spares) {
+      } else if (this.usableCounts[pool]! < blocksPerPool - spares) {
+        this.usableCounts[pool] = this.usableCounts[pool]! + 1;
+        this.addFree(block);
+      } else {
         this.states[block] = BlockState.spare;
         this.spareCounts[pool] = this.spareCounts[pool]! + 1;
         this.spareCount++;
-      } else {
-        this.usableCounts[pool] = this.usableCounts[pool]! + 1;
-        this.addFree(block);
       }
     }
   }

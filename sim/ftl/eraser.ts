@@ -12,6 +12,8 @@ export class Eraser {
   private readonly counters: Counters;
   private readonly ended: () => void;
   private readonly nextBlocks: Int32Array;
+  /** Blocks whose erase failed. */
+  private readonly failed: Uint8Array;
   private left = 0;
 
   constructor(parts: EraserParts) {
@@ -20,6 +22,7 @@ export class Eraser {
     this.flash = parts.flash;
     this.counters = parts.counters;
     this.ended = parts.ended;
+    this.failed = new Uint8Array(parts.layout.blocks);
     this.nextBlocks = new Int32Array(parts.layout.pools);
   }
 
@@ -44,9 +47,10 @@ export class Eraser {
     const { blocks } = this;
     this.counters.erases++;
     this.left--;
-    if (failed) {
-      this.counters.eraseFailures++;
-      blocks.isFailing[block] = 1;
+    if (failed) this.counters.eraseFailures++;
+    // One whose program failed before is not used again either.
+    if (failed || blocks.isFailing[block] === 1) {
+      this.failed[block] = 1;
     } else if (blocks.states[block] !== BlockState.spare) {
       blocks.addFree(block);
     }
@@ -55,9 +59,17 @@ export class Eraser {
       return;
     }
     for (let at = 0; at < this.layout.blocks; at++) {
-      if (blocks.isFailing[at] === 1 && blocks.states[at] !== BlockState.bad) blocks.retire(at);
+      if (this.failed[at] === 1) this.retire(at);
     }
+    this.failed.fill(0);
     this.ended();
+  }
+
+  private retire(block: number): void {
+    const { blocks } = this;
+    // A spare one was never in use: there is just one spare less.
+    if (blocks.states[block] === BlockState.spare) blocks.dropSpare(block);
+    else blocks.retire(block);
   }
 
   private goOn(pool: number): void {

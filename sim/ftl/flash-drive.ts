@@ -14,6 +14,7 @@ import {
   DriveStatus,
   type DriveWear,
 } from './drive.js';
+import { describeWear } from './drive-wear.js';
 import { Eraser } from './eraser.js';
 import { FillOrder } from './fill-order.js';
 import type { FtlProfile } from './ftl-profile.js';
@@ -54,7 +55,7 @@ export class FlashDrive implements Drive {
   readonly flash: FlashArray;
   readonly cells: CellWear;
   private readonly ftl: FtlProfile;
-  private readonly flashProfile: FlashProfile;
+  readonly profile: FlashProfile;
   private readonly world: World;
   private readonly listener: DriveListener;
   private readonly requests = new Requests();
@@ -64,19 +65,27 @@ export class FlashDrive implements Drive {
   private readonly writes: HostWrites;
   private readonly cache: MapCache | null;
   private readonly endEvent: number;
+  /** Pools that have something to consider. */
+  private readonly duePools: Int32Array;
+  private readonly isDue: Uint8Array;
+  private dueCount = 0;
+  private isRoomGained = false;
+  /** Calls into the drive that are under way: hosts call from inside `driveDone`. */
+  private depth = 0;
   private journaled = 0;
   private patrolCountdown = patrolRequests;
   private patrolBlock = 0;
   /** The program whose end is being told. */
   private programOp = -1;
   private readonly factoryBad: number;
+  readonly factorySpares: number;
   private readonly eraser: Eraser;
   private eraseToken = 0;
 
   constructor(parts: FlashDriveParts) {
     const { flash, ftl, world, name } = parts;
     this.ftl = ftl;
-    this.flashProfile = flash;
+    this.profile = flash;
     this.world = world;
     this.listener = parts.listener;
     const layout = new Layout(flash, ftl);
@@ -84,6 +93,7 @@ export class FlashDrive implements Drive {
     this.cells = new CellWear(flash, layout.blocks, world.prng(`${name} cells`));
     this.blocks = new Blocks(layout, this.cells, ftl.spareBlocks, ftl.hasDynamicWearLevelling);
     this.factoryBad = this.blocks.badCount;
+    this.factorySpares = this.blocks.spareCount;
     this.map = new UnitMap(layout, this.blocks);
     const { blocks, map, cells, requests, breakdown, statistics: counters } = this;
     const dies = world.prng(`${name} dies`);
@@ -101,6 +111,8 @@ export class FlashDrive implements Drive {
     this.reads = new HostReads(second);
     this.eraser = new Eraser({ ...first, ended: () => this.erasedAll() });
     this.unitCount = layout.hostUnits;
+    this.duePools = new Int32Array(layout.pools);
+    this.isDue = new Uint8Array(layout.pools);
     this.rowUnits = layout.unitsPerRow;
     this.streamCount = ftl.streams;
     this.dieCount = layout.dies;
@@ -113,8 +125,9 @@ export class FlashDrive implements Drive {
     const request = requests.take(token, unit, count, this.world.nowNs);
     requests.isRead[request] = 1;
     this.inFlight++;
-    this.reads.start(request);
+    if (!this.reads.start(request)) this.writes.wait(request);
     this.patrol();
+    this.leave();
   }
 
   write(unit: number, count: number, stream: number, token: number): void {
@@ -132,6 +145,7 @@ export class FlashDrive implements Drive {
     }
     this.writes.start(request);
     this.patrol();
+    this.leave();
   }
 
   trim(unit: number, count: number): void {
@@ -180,6 +194,9 @@ export class FlashDrive implements Drive {
     this.writer.cutPower(isProtected);
     this.requests.clear();
     this.relocator.clear();
+    this.isDue.fill(0);
+    this.dueCount = 0;
+    this.isRoomGained = false;
     this.writes.clear();
     this.cache?.clear();
     this.inFlight = 0;
@@ -197,33 +214,7 @@ export class FlashDrive implements Drive {
   }
 
   wear(): DriveWear {
-    const { blocks, layout, statistics } = this;
-    const { eraseCounts } = this.cells;
-    let min = Infinity;
-    let max = 0;
-    let sum = 0;
-    let count = 0;
-    for (let block = 0; block < layout.blocks; block++) {
-      const state = blocks.states[block];
-      if (state === BlockState.bad || state === BlockState.spare) continue;
-      min = Math.min(min, eraseCounts[block]!);
-      max = Math.max(max, eraseCounts[block]!);
-      sum += eraseCounts[block]!;
-      count++;
-    }
-    const mean = count === 0 ? 0 : sum / count;
-    const spares = this.ftl.spareBlocks * layout.pools;
-    const { hostWriteUnits, mediaWriteUnits } = statistics;
-    return {
-      state: this.state,
-      sparePercent: spares === 0 ? 100 : Math.floor((100 * blocks.spareCount) / spares),
-      usedPercent: Math.floor((100 * mean) / this.flashProfile.enduranceCycles),
-      minErases: count === 0 ? 0 : min,
-      maxErases: max,
-      meanErases: mean,
-      badBlocks: blocks.badCount,
-      writeAmplification: hostWriteUnits === 0 ? 1 : mediaWriteUnits / hostWriteUnits,
-    };
+    return describeWear(this);
   }
 
   failPrograms(die: number, count: number): void {
@@ -252,6 +243,7 @@ export class FlashDrive implements Drive {
   // What the parts tell.
 
   flashDone(op: number): void {
+    this.depth++;
     const { ops } = this.flash;
     const kind = ops.kind[op];
     const owner = ops.owner[op]!;
@@ -270,6 +262,8 @@ export class FlashDrive implements Drive {
     }
     this.statistics.retries = this.flash.retries;
     this.statistics.suspends = this.flash.suspends;
+    this.depth--;
+    this.leave();
   }
 
   unitProgrammed(request: number): void {
@@ -287,7 +281,17 @@ export class FlashDrive implements Drive {
 
   blockOpened(pool: number, block: number): void {
     this.cells.writtenDays[block] = this.cells.daysAt(this.world.nowNs);
-    this.relocator.consider(pool);
+    this.poolDue(pool);
+  }
+
+  rowMoved(pool: number, slot: number): void {
+    this.relocator.rowMoved(pool, slot);
+  }
+
+  poolDue(pool: number): void {
+    if (this.isDue[pool] === 1) return;
+    this.isDue[pool] = 1;
+    this.duePools[this.dueCount++] = pool;
   }
 
   blockFailed(block: number): void {
@@ -295,7 +299,7 @@ export class FlashDrive implements Drive {
   }
 
   roomGained(): void {
-    this.writes.retry();
+    this.isRoomGained = true;
   }
 
   unitMoved(unit: number, pool: number, slot: number): void {
@@ -322,12 +326,18 @@ export class FlashDrive implements Drive {
   }
 
   writeMap(page: number): boolean {
+    // A drive that takes no writes keeps its map as it was written last, and the rest in RAM.
+    if (this.state === DriveState.readOnly) return true;
     return this.writes.putMapUnit(this.unitCount + page);
   }
 
   mapReady(request: number): void {
-    if (this.requests.isRead[request] === 1) this.reads.lookUp(request);
-    else this.writes.mapReady(request);
+    if (this.requests.isRead[request] === 0) this.writes.mapReady(request);
+    else if (!this.reads.lookUp(request)) this.writes.wait(request);
+  }
+
+  lookUp(request: number): boolean {
+    return this.reads.lookUp(request);
   }
 
   readEnded(request: number): void {
@@ -358,18 +368,20 @@ export class FlashDrive implements Drive {
     for (let pool = 0; pool < layout.pools; pool++) {
       room += Math.max(0, blocks.quotaOf(pool) - layout.unitsPerBlock);
     }
-    let state: number = this.state;
-    if (blocks.spareCount === 0 && blocks.badCount > this.factoryBad) {
-      state = Math.max(state, DriveState.noSpare);
+    if (room < layout.mappedUnits) {
+      this.becomeReadOnly();
+    } else if (blocks.spareCount === 0 && blocks.badCount > this.factoryBad) {
+      if (this.state !== DriveState.good) return;
+      this.state = DriveState.noSpare;
+      this.listener.driveChanged();
     }
-    if (room < layout.mappedUnits) state = DriveState.readOnly;
-    if (state === this.state) return;
-    this.state = state;
-    if (state === DriveState.readOnly) {
-      this.relocator.stop();
-      this.writes.refuseAll();
-      if (this.writer.hasFailedRows) this.writer.abandonFailed();
-    }
+  }
+
+  private becomeReadOnly(): void {
+    if (this.state === DriveState.readOnly) return;
+    this.state = DriveState.readOnly;
+    this.relocator.stop();
+    this.writes.refuseAll();
     this.listener.driveChanged();
   }
 
@@ -377,9 +389,44 @@ export class FlashDrive implements Drive {
     this.programOp = op;
     this.writer.programDone(row, failed);
     this.programOp = -1;
-    if (this.writer.hasFailedRows && this.state === DriveState.readOnly) {
-      this.writer.abandonFailed();
+  }
+
+  /** Units of failed rows found no room, and nothing is on its way that would give them any. */
+  private checkFailed(): void {
+    this.writer.placeFailed();
+    const pool = this.writer.poolOfFailed;
+    if (pool < 0) return;
+    const isHopeful = !this.flash.isQuiet(this.layout.dieOf(pool));
+    if (this.state !== DriveState.readOnly) {
+      if (isHopeful || this.relocator.eraseWaiting(pool)) return;
     }
+    this.becomeReadOnly();
+    this.writer.abandonFailed();
+  }
+
+  /**
+   * What the parts put off because it must not happen in the middle of something else: rows are
+   * being filled while blocks are opened, blocks move while room is gained.
+   */
+  private leave(): void {
+    if (this.depth === 0) this.catchUp();
+  }
+
+  private catchUp(): void {
+    this.depth++;
+    if (this.writer.hasFailedRows) this.checkFailed();
+    while (this.dueCount > 0 || this.isRoomGained) {
+      while (this.dueCount > 0) {
+        const pool = this.duePools[--this.dueCount]!;
+        this.isDue[pool] = 0;
+        this.relocator.consider(pool);
+      }
+      if (this.isRoomGained) {
+        this.isRoomGained = false;
+        this.writes.retry();
+      }
+    }
+    this.depth--;
   }
 
   private check(unit: number, count: number): void {

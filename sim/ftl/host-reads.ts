@@ -51,25 +51,28 @@ export class HostReads {
     this.listener = parts.listener;
   }
 
-  start(request: number): void {
+  /** @returns false when it must wait for room: see `lookUp` */
+  start(request: number): boolean {
     // One more than there is, so that it does not end while it is being looked up.
     this.requests.remaining[request] = 1;
     this.counters.hostReadUnits += this.requests.count[request]!;
-    this.lookUp(request);
+    return this.lookUp(request);
   }
 
-  /** Find the units and read their pages, as far as the map is in RAM. */
-  lookUp(request: number): void {
-    if (this.requests.count[request] === 1) {
-      this.lookUpRest(request);
-      return;
-    }
+  /**
+   * Find the units and read their pages, as far as the map is in RAM.
+   *
+   * @returns false when a page of the map has to be written first and finds no room
+   */
+  lookUp(request: number): boolean {
+    if (this.requests.count[request] === 1) return this.lookUpRest(request);
     this.flash.beginBatch();
-    this.lookUpRest(request);
+    const isOn = this.lookUpRest(request);
     this.flash.endBatch();
+    return isOn;
   }
 
-  private lookUpRest(request: number): void {
+  private lookUpRest(request: number): boolean {
     const { requests, map, cache, layout } = this;
     const first = requests.unit[request]!;
     const count = requests.count[request]!;
@@ -78,10 +81,11 @@ export class HostReads {
     let units = 0;
     for (let i = requests.cursor[request]!; i < count; i++) {
       const unit = first + i;
-      if (cache !== null && cache.ask(request, unit, false) !== MapAnswer.ready) {
+      const answer = cache === null ? MapAnswer.ready : cache.ask(request, unit, false);
+      if (answer !== MapAnswer.ready) {
         requests.cursor[request] = i;
         if (units > 0) this.readHost(request, block, page, units);
-        return;
+        return answer === MapAnswer.waiting;
       }
       const place = map.find(unit);
       if (place <= 0) {
@@ -104,6 +108,7 @@ export class HostReads {
     if (units > 0) this.readHost(request, block, page, units);
     requests.remaining[request] = requests.remaining[request]! - 1;
     if (requests.remaining[request] === 0) this.listener.endLater(request);
+    return true;
   }
 
   /**

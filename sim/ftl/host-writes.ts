@@ -16,6 +16,8 @@ const hotShare = 1 / 8;
 export interface WriteListener {
   /** A write or a flush is over; its number is void after the return. */
   requestEnded(request: number): void;
+  /** A read that waited for room tries again. @returns false when it must wait on */
+  lookUp(request: number): boolean;
 }
 
 /**
@@ -121,11 +123,11 @@ export class HostWrites {
     this.isRetrying = true;
     while (this.firstPending !== noRequest) {
       const request = this.firstPending;
-      const answer = this.place(request);
+      const after = this.requests.next[request]!;
+      const answer = this.goOn(request);
       if (answer === MapAnswer.blocked) break;
-      this.firstPending = this.requests.next[request]!;
-      if (this.firstPending === noRequest) this.lastPending = noRequest;
-      if (answer === MapAnswer.ready) this.requests.next[request] = noRequest;
+      this.firstPending = after;
+      if (after === noRequest) this.lastPending = noRequest;
     }
     this.isRetrying = false;
   }
@@ -136,6 +138,11 @@ export class HostWrites {
     while (this.firstPending !== noRequest) {
       const request = this.firstPending;
       this.firstPending = requests.next[request]!;
+      if (requests.isRead[request] === 1) {
+        // The map is not written any more, so there is nothing to wait for.
+        this.listener.lookUp(request);
+        continue;
+      }
       const missing = requests.count[request]! - requests.cursor[request]!;
       requests.status[request] = DriveStatus.writeProtected;
       requests.remaining[request] = requests.remaining[request]! - missing;
@@ -164,11 +171,17 @@ export class HostWrites {
     this.barrier = this.makeBarrier();
   }
 
+  private goOn(request: number): number {
+    if (this.requests.isRead[request] === 0) return this.place(request);
+    return this.listener.lookUp(request) ? MapAnswer.ready : MapAnswer.blocked;
+  }
+
   private go(request: number): void {
     if (this.place(request) === MapAnswer.blocked) this.wait(request);
   }
 
-  private wait(request: number): void {
+  /** The request, a read for its map page or a write, goes on when there is room. */
+  wait(request: number): void {
     this.requests.next[request] = noRequest;
     if (this.lastPending === noRequest) this.firstPending = request;
     else this.requests.next[this.lastPending] = request;

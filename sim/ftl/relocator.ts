@@ -22,8 +22,10 @@ const idleGain = 1 / 8;
 const nothing = -1;
 
 export interface RelocationListener {
-  /** A pool has room that it did not have. */
-  roomGained(pool: number): void;
+  /** There is something to consider in a pool, as soon as nothing else is in the middle of it. */
+  poolDue(pool: number): void;
+  /** There is room that was not there. */
+  roomGained(): void;
   /** Blocks went bad. */
   blocksLost(): void;
   /** A unit moved: its part of the map changes. */
@@ -120,18 +122,30 @@ export class Relocator {
     }
   }
 
-  /** The host finds no room in a pool: blocks that wait for a row get it filled or padded. */
+  /**
+   * The host finds no room in a pool. Blocks that wait for a row which is not full get it filled
+   * with the data of another victim, or padded; those whose rows are on their way come by
+   * themselves.
+   */
   blocked(pool: number): void {
     if (this.isStopped || this.reasons[pool] !== Reason.none || this.waiting[pool] === nothing) {
       this.consider(pool);
-    } else if (!this.collect(pool, 1)) {
+    } else if (this.needsFill(pool) && !this.collect(pool, 1)) {
       this.padForWaiting(pool);
     }
   }
 
+  private needsFill(pool: number): boolean {
+    for (let block = this.waiting[pool]!; block !== nothing; block = this.next[block]!) {
+      const row = this.waitRows[block]!;
+      if (this.writer.isFillingUpTo(pool, this.waitSlots[block]!, row)) return true;
+    }
+    return false;
+  }
+
   /** The data of a block is to move when its pool can afford it. */
   want(block: number, reason: number): void {
-    if (this.note(block, reason)) this.consider(this.blocks.poolOf(block));
+    if (this.note(block, reason)) this.listener.poolDue(this.blocks.poolOf(block));
   }
 
   /** The same, but not now. @returns false when it is known or its data cannot move */
@@ -169,6 +183,26 @@ export class Relocator {
     this.advance(pool);
   }
 
+  /**
+   * A failed row finds no room, and blocks wait for it: one of them makes some. What it held is
+   * then in the buffer of that row alone. @returns false when none waits
+   */
+  eraseWaiting(pool: number): boolean {
+    const block = this.waiting[pool]!;
+    if (block === nothing) return false;
+    this.waiting[pool] = this.next[block]!;
+    this.erase(pool, block);
+    return true;
+  }
+
+  /** Units of a failed row are in other rows now: what waited for the first waits for those. */
+  rowMoved(pool: number, slot: number): void {
+    const opened = this.writer.opened[pool * this.layout.slots + slot]!;
+    for (let block = this.waiting[pool]!; block !== nothing; block = this.next[block]!) {
+      if (this.waitSlots[block] === slot) this.waitRows[block] = opened;
+    }
+  }
+
   eraseDone(block: number, failed: boolean): void {
     const { blocks, counters } = this;
     const pool = blocks.poolOf(block);
@@ -181,7 +215,7 @@ export class Relocator {
       blocks.addFree(block);
     }
     this.writer.placeFailed();
-    this.listener.roomGained(pool);
+    this.listener.roomGained();
     this.consider(pool);
     this.levelWear(pool);
   }
@@ -359,9 +393,10 @@ export class Relocator {
 
   private end(pool: number, block: number): void {
     if (this.blocks.validUnits[block]! > 0) {
-      // Some units found no room. What waits for its row makes some.
+      // Some units found no room: the host was faster. What waits for its row makes some.
       this.pages[pool] = 0;
       this.padForWaiting(pool);
+      this.listener.poolDue(pool);
       return;
     }
     const slot = this.slotOf(pool);
@@ -376,8 +411,8 @@ export class Relocator {
       this.next[block] = this.waiting[pool]!;
       this.waiting[pool] = block;
     }
-    this.consider(pool);
-    this.listener.roomGained(pool);
+    this.listener.poolDue(pool);
+    this.listener.roomGained();
   }
 
   /** Take a block that waits no longer out of the chain; -1 when there is none. */
@@ -396,9 +431,7 @@ export class Relocator {
 
   /** All rows that may hold data of the block are programmed. */
   private isSafe(pool: number, block: number): boolean {
-    if (this.writer.hasFailedRows) return false;
-    const done = this.writer.done[pool * this.layout.slots + this.waitSlots[block]!]!;
-    return ((done - this.waitRows[block]!) | 0) >= 0;
+    return this.writer.isDoneUpTo(pool, this.waitSlots[block]!, this.waitRows[block]!);
   }
 
   /** Nothing else will fill the rows that blocks wait for. */
@@ -409,10 +442,16 @@ export class Relocator {
   }
 
   private erase(pool: number, block: number): void {
+    if (this.blocks.validUnits[block]! > 0) {
+      // A row with its data was given up: it holds them again.
+      this.blocks.comingCounts[pool] = this.blocks.comingCounts[pool]! - 1;
+      this.blocks.states[block] = BlockState.closed;
+      return;
+    }
     if (this.blocks.isFailing[block] === 1) {
       this.blocks.comingCounts[pool] = this.blocks.comingCounts[pool]! - 1;
       this.giveUp(block);
-      this.listener.roomGained(pool);
+      this.listener.roomGained();
       return;
     }
     const { layout } = this;

@@ -4,7 +4,7 @@ import type { Counters } from './counters.js';
 import type { FtlProfile } from './ftl-profile.js';
 import type { Layout } from './layout.js';
 import { noRow, Rows } from './rows.js';
-import type { UnitMap } from './unit-map.js';
+import { lostUnit, type UnitMap, unmappedUnit } from './unit-map.js';
 
 /** Who asks for room, which decides how far down the free blocks may go. */
 export const Right = {
@@ -23,6 +23,8 @@ export interface RowListener {
   rowProgrammed(pool: number, slot: number): void;
   /** The request's unit was given up with a failed row. */
   unitAbandoned(request: number): void;
+  /** Units of a failed row are in other rows of its pool and slot now. */
+  rowMoved(pool: number, slot: number): void;
   /** A block was opened: the pool has one free block less. */
   blockOpened(pool: number, block: number): void;
   /** A program failed in this block; no row of it is in flight any more. */
@@ -186,10 +188,23 @@ export class RowWriter {
       return;
     }
     blocks.rowsDone[block] = blocks.rowsDone[block]! + 1;
-    this.release(row);
     if (blocks.rowsDone[block] === this.layout.rowsPerBlock) {
       blocks.close(block, counters.mediaWriteUnits);
     }
+    this.release(row);
+  }
+
+  /** Row number `sequence` of a pool and slot, and all before it, are programmed. */
+  isDoneUpTo(pool: number, slot: number, sequence: number): boolean {
+    // Rows of a pool end in order, but for those whose program failed.
+    if (this.firstFailed !== noRow) return !this.rows.hasUpTo(pool, slot, sequence);
+    return ((this.done[pool * this.layout.slots + slot]! - sequence) | 0) >= 0;
+  }
+
+  /** The row of a slot that is being filled has this number or an earlier one. */
+  isFillingUpTo(pool: number, slot: number, sequence: number): boolean {
+    const row = this.filling[pool * this.layout.slots + slot]!;
+    return row !== noRow && ((this.rows.sequence[row]! - sequence) | 0) <= 0;
   }
 
   /** Units of failed rows look for room again. */
@@ -198,8 +213,14 @@ export class RowWriter {
       const row = this.firstFailed;
       if (!this.moveAll(row)) return;
       this.firstFailed = this.rows.next[row]!;
+      this.listener.rowMoved(this.rows.pool[row]!, this.rows.slot[row]!);
       this.release(row);
     }
+  }
+
+  /** The pool whose failed row waits for room; -1 when none does. */
+  get poolOfFailed(): number {
+    return this.firstFailed === noRow ? nobody : this.rows.pool[this.firstFailed]!;
   }
 
   /** Nothing will make room any more: what is left of failed rows is as it was before. */
@@ -213,7 +234,7 @@ export class RowWriter {
       for (let place = rows.moved[row]!; place < rows.fill[row]!; place++) {
         const unit = rows.units[first + place]!;
         if (unit === nobody || map.find(unit) !== base + place + 1) continue;
-        map.restore(unit, rows.before[first + place]!);
+        map.restore(unit, rows.before[first + place]!, lostUnit);
         const request = rows.requests[first + place]!;
         rows.requests[first + place] = nobody;
         if (request !== nobody) this.listener.unitAbandoned(request);
@@ -249,7 +270,7 @@ export class RowWriter {
         for (let place = 0; place < rows.fill[row]!; place++) {
           const unit = rows.units[first + place]!;
           if (unit === nobody || map.find(unit) !== base + place + 1) continue;
-          map.restore(unit, rows.before[first + place]!);
+          map.restore(unit, rows.before[first + place]!, unmappedUnit);
           isChanged = true;
         }
       }
@@ -291,9 +312,10 @@ export class RowWriter {
     if (this.openBlocks[at] === nobody && !this.openBlockFor(pool, slot, right)) return noRow;
     const block = this.openBlocks[at]!;
     const index = this.nextIndex[at]!;
-    const row = this.rows.take(pool, slot, block, index);
+    const sequence = (this.opened[at]! + 1) | 0;
+    this.opened[at] = sequence;
+    const row = this.rows.take(pool, slot, block, index, sequence);
     this.filling[at] = row;
-    this.opened[at] = (this.opened[at]! + 1) | 0;
     this.blocks.rowsBusy[block] = this.blocks.rowsBusy[block]! + 1;
     this.nextIndex[at] = index + 1;
     return row;
@@ -342,6 +364,10 @@ export class RowWriter {
     const at = pool * layout.slots + slot;
     this.done[at] = (this.done[at]! + 1) | 0;
     this.blocks.rowsBusy[block] = this.blocks.rowsBusy[block]! - 1;
+    if (this.blocks.isFailing[block] === 1 && this.blocks.rowsBusy[block] === 0) {
+      this.blocks.close(block, this.counters.mediaWriteUnits);
+      listener.blockFailed(block);
+    }
     if (rows.owners[row]! > 0) {
       const first = row * layout.unitsPerRow;
       for (let i = first; i < first + rows.fill[row]!; i++) {
@@ -350,10 +376,6 @@ export class RowWriter {
       }
     }
     rows.give(row);
-    if (this.blocks.isFailing[block] === 1 && this.blocks.rowsBusy[block] === 0) {
-      this.blocks.close(block, this.counters.mediaWriteUnits);
-      listener.blockFailed(block);
-    }
     listener.rowProgrammed(pool, slot);
   }
 
@@ -362,6 +384,7 @@ export class RowWriter {
     const { blocks, layout } = this;
     if (blocks.isFailing[block] === 1) return;
     blocks.isFailing[block] = 1;
+    blocks.replace(block);
     const pool = blocks.poolOf(block);
     for (let slot = 0; slot < layout.slots; slot++) {
       const at = pool * layout.slots + slot;

@@ -10,6 +10,8 @@ export class Rows {
   block = new Int32Array(firstRows);
   /** Row of the block. */
   index = new Int32Array(firstRows);
+  /** Its number among the rows of its pool and slot; whole numbers that wrap. */
+  sequence = new Int32Array(firstRows);
   /** Units that are in it. */
   fill = new Int32Array(firstRows);
   /** Units of it that were put elsewhere after its program failed. */
@@ -37,7 +39,7 @@ export class Rows {
     this.before = new Int32Array(firstRows * unitsPerRow);
   }
 
-  take(pool: number, slot: number, block: number, index: number): number {
+  take(pool: number, slot: number, block: number, index: number, sequence: number): number {
     let row = this.firstFree;
     if (row !== noRow) {
       this.firstFree = this.next[row]!;
@@ -49,6 +51,7 @@ export class Rows {
     this.slot[row] = slot;
     this.block[row] = block;
     this.index[row] = index;
+    this.sequence[row] = sequence;
     this.fill[row] = 0;
     this.moved[row] = 0;
     this.owners[row] = 0;
@@ -62,6 +65,15 @@ export class Rows {
     this.isTaken[row] = 0;
     this.next[row] = this.firstFree;
     this.firstFree = row;
+  }
+
+  /** A row of this pool and slot with this number or an earlier one is not done with. */
+  hasUpTo(pool: number, slot: number, sequence: number): boolean {
+    for (let row = 0; row < this.made; row++) {
+      if (this.isTaken[row] === 0 || this.pool[row] !== pool || this.slot[row] !== slot) continue;
+      if (((this.sequence[row]! - sequence) | 0) <= 0) return true;
+    }
+    return false;
   }
 
   /** Every row that is being filled or programmed. For the control path. */
@@ -82,6 +94,7 @@ export class Rows {
     this.slot = widen(this.slot, size);
     this.block = widen(this.block, size);
     this.index = widen(this.index, size);
+    this.sequence = widen(this.sequence, size);
     this.fill = widen(this.fill, size);
     this.moved = widen(this.moved, size);
     this.owners = widen(this.owners, size);

@@ -85,12 +85,13 @@ export class UnitMap {
   /**
    * The last write of a unit is undone.
    *
-   * @param before  what `place` returned; where it no longer lies, the unit holds nothing
+   * @param before  what `place` returned
+   * @param gone    what the unit maps to when it no longer lies there
    */
-  restore(unit: number, before: number): void {
+  restore(unit: number, before: number, gone: number): void {
     const isThere = before > 0 && this.isWritten(before - 1, unit);
     if (!isThere) {
-      this.forget(unit, before === lostUnit ? lostUnit : unmappedUnit);
+      this.forget(unit, before > 0 ? gone : before);
       return;
     }
     this.invalidate(this.places.get(unit) - 1);

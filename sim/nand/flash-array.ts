@@ -6,14 +6,9 @@ import { BusTiming } from './bus-timing.js';
 import { CellTiming } from './cell-timing.js';
 import type { CellWear } from './cell-wear.js';
 import { DieQueues } from './die-queues.js';
-import { FlashKind, FlashOps, Lane, noOp } from './flash-ops.js';
+import { FlashKind, type FlashListener, FlashOps, Lane, noOp } from './flash-ops.js';
 import type { FlashProfile } from './flash-profile.js';
 import { Geometry } from './geometry.js';
-
-export interface FlashListener {
-  /** An operation is over; its number is void after the return. From inside an event. */
-  flashDone(op: number): void;
-}
 
 /** What a die does. */
 const Phase = {
@@ -182,6 +177,12 @@ export class FlashArray {
   /** Nothing runs on the die and nothing waits for it. */
   isIdle(die: number): boolean {
     return this.phases[die] === Phase.idle && this.queues.isEmpty(die);
+  }
+
+  /** Nothing waits for the die, and its cells are at rest: at most the last data is leaving it. */
+  isQuiet(die: number): boolean {
+    const phase = this.phases[die];
+    return this.queues.isEmpty(die) && (phase === Phase.idle || phase === Phase.register);
   }
 
   /** The next operations of a die fail. */

@@ -4,6 +4,11 @@ export const FlashKind = { read: 0, program: 1, erase: 2 } as const;
 export const Lane = { read: 0, program: 1, relocation: 2, erase: 3 } as const;
 export const laneCount = 4;
 
+export interface FlashListener {
+  /** An operation is over; its number is void after the return. From inside an event. */
+  flashDone(op: number): void;
+}
+
 export const noOp = -1;
 const firstOps = 256;
 

@@ -15,7 +15,7 @@ test('any geometry that the check lets pass runs mixed load to its end and adds 
   const seed = 20_260;
   console.log(`seed ${seed}`);
   let refused = 0;
-  for (let i = 0; i < 60; i++) {
+  for (let i = 0; i < 40; i++) {
     const prng = new Prng(seed + i, 'geometry');
     const { flash, ftl } = randomDrive(prng);
     try {
@@ -27,12 +27,12 @@ test('any geometry that the check lets pass runs mixed load to its end and adds 
     }
     const rig = new DriveRig(flash, ftl, seed + i);
     try {
-      runMixed(rig, prng, 1500);
+      runMixed(rig, prng, 400);
     } catch (error) {
       throw new Error(`seed ${seed + i}: ${JSON.stringify({ flash, ftl })}`, { cause: error });
     }
   }
-  assert.ok(refused < 50, `${refused} of 60 were impossible`);
+  assert.ok(refused < 30, `${refused} of 40 were impossible`);
 });
 
 const mixed: readonly Partial<FtlProfile>[] = [
@@ -51,7 +51,7 @@ for (const isAged of [false, true]) {
       rig.notes = false;
       if (isAged) rig.age(1, prng);
       const { drive } = rig;
-      rig.loop(20_000, 32, (token) => {
+      rig.loop(6000, 32, (token) => {
         const unit = prng.below(drive.unitCount);
         if (prng.chance(0.7)) drive.read(unit, 1, token);
         else drive.write(unit, 1, 0, token);

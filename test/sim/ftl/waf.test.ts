@@ -46,7 +46,7 @@ function measure(overProvisioningPermille: number, freeBlocks: number): number {
     {
       channels: 1,
       packagesPerChannel: 1,
-      blocksPerPlane: 256,
+      blocksPerPlane: 512,
       pagesPerBlock: 16,
       pageBytes: 16_384,
     },
@@ -72,7 +72,7 @@ function measure(overProvisioningPermille: number, freeBlocks: number): number {
 for (const freeBlocks of [1, 4]) {
   for (const permille of [70, 125, 200, 231, 280]) {
     test(`greedy at ${permille / 10} % with ${freeBlocks} free blocks is within 1 % of theory`, () => {
-      const utilisation = effectiveUtilisation(permille / 1000, 256, freeBlocks + 1);
+      const utilisation = effectiveUtilisation(permille / 1000, 512, freeBlocks + 1);
       const waf = measure(permille, freeBlocks);
       near(waf, greedyUniform(utilisation, 64), 0.01, 'write amplification');
     });
