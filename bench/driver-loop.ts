@@ -22,6 +22,8 @@ export class DriverLoop {
   private readonly device: BlockDevice;
   private readonly walk = new Walk();
   private readonly requests: BlockRequest[] = [];
+  /** Polls of the last run that found something. */
+  batches = 0;
   private left = 0;
   private ended = 0;
 
@@ -40,8 +42,9 @@ export class DriverLoop {
   run(count: number): void {
     this.left = count - this.requests.length;
     this.ended = 0;
+    this.batches = 0;
     for (const request of this.requests) this.submit(request);
-    while (this.ended < count) this.device.poll();
+    while (this.ended < count) if (this.device.poll() > 0) this.batches++;
   }
 
   private submit(request: BlockRequest): void {

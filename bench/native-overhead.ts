@@ -89,7 +89,8 @@ async function run(): Promise<Figures> {
   // One thread at a time: it spins, and must have a processor of its own.
   const bare = await against(kernel, plain, (fn) => new BaselineLoop(fn, depth, 1));
   const driver = await against(kernel, plain, driverOver);
-  const nsPerIo_qd64 = median(driver.rounds.map(({ ns }) => ns));
+  const sorted = driver.rounds.map(({ ns }) => ns).sort((a, b) => a - b);
+  const nsPerIo_qd64 = median(sorted);
   const bareNsPerIo_qd64 = median(bare.rounds.map(({ ns }) => ns));
   return {
     conditions: {
@@ -111,6 +112,9 @@ async function run(): Promise<Figures> {
       plainNsPerIo_qd64: median(driver.rounds.map(({ plainNs }) => plainNs)),
       ratio_qd64: median(driver.rounds.map(({ ns, plainNs }) => ns / plainNs)),
       iops_qd64: Math.round(1e9 / nsPerIo_qd64),
+      p10NsPerIo_qd64: sorted[Math.floor(sorted.length * 0.1)]!,
+      p90NsPerIo_qd64: sorted[Math.floor(sorted.length * 0.9)]!,
+      completionsPerPoll: median(driver.rounds.map(({ batch }) => batch)),
       bareNsPerIo_qd64,
       bareRatio_qd64: median(bare.rounds.map(({ ns, plainNs }) => ns / plainNs)),
       overBareRatio_qd64: nsPerIo_qd64 / bareNsPerIo_qd64,
@@ -130,6 +134,7 @@ function limitOf(bareShare: number): string {
 }
 
 interface Loop {
+  readonly batches?: number;
   run(count: number): void;
 }
 
@@ -139,6 +144,8 @@ interface Round {
   readonly plainNs: number;
   /** Share of the time that one of the threads waited for a processor. */
   readonly waitedShare: number;
+  /** Completions that a poll found at a time. */
+  readonly batch: number;
 }
 
 interface Run {
@@ -192,6 +199,7 @@ function roundOf(loop: Loop, plain: Loop, threads: readonly string[]): Round {
     ns: ((endMs - middleMs) * 1e6) / perRun,
     plainNs: ((middleMs - startMs) * 1e6) / perRun,
     waitedShare: (waited() - waitedBefore) / ((endMs - startMs) * 1e6),
+    batch: perRun / Math.max(1, loop.batches ?? 0),
   };
 }
 

@@ -4,6 +4,11 @@ import { Cqe, completionDwords } from '../spec/nvme/completion.js';
 import type { ShadowDoorbell } from './shadow-doorbell.js';
 import { SlotEnd, type SubmissionQueue, slotShift } from './submission-queue.js';
 
+/**
+ * A poll that has taken so many entries looks for no more: it would chase a device that posts as
+ * fast as it takes until the queue is empty, and no new command would be handed over meanwhile.
+ */
+const longestChase = 16;
 const entryDwords = completionDwords;
 /** log2 of the dwords of an entry. */
 const entryShift = 2;
@@ -104,7 +109,7 @@ export class CompletionQueue {
   }
 
   /**
-   * End every command whose completion has arrived, then give entries back with one doorbell.
+   * End commands whose completions have arrived, then give entries back with one doorbell.
    *
    * Written in a row, because this is the data path, and long enough to be compiled by itself: cut
    * into smaller functions it is inlined here and there, in part, and costs up to a fifth more.
@@ -117,6 +122,7 @@ export class CompletionQueue {
     for (;;) {
       const { head } = this;
       if (head === this.confirmed) {
+        if (count >= longestChase) break;
         // New entries are found by plain loads of their phase, up to the end of the ring, and one
         // turn of the ring at most: a doorbell of that many could not be told from none. They are
         // posted in order, so one atomic load, of the last, orders all reads of all of them.
@@ -169,14 +175,14 @@ export class CompletionQueue {
   drain(): void {
     const wasMuted = this.isMuted;
     this.isMuted = true;
-    this.poll();
+    while (this.poll() > 0);
     this.isMuted = wasMuted;
   }
 
   /** Whether an entry is waiting. */
   hasEntry(): boolean {
     const word = this.words[this.head * entryDwords + phaseDword]!;
-    return this.head !== this.confirmed || (word & phaseOn) === this.phase;
+    return (word & phaseOn) === this.phase;
   }
 
   /** Start again at entry 0 with all entries old, as a newly created queue must be. */
