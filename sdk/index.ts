@@ -108,6 +108,8 @@ export { StageRecorder } from './trace/stages.js';
 export { type Trace, traceFlagFua } from './trace/trace.js';
 export type { Mismatch, MismatchKind } from './trace/verify.js';
 export type { CatalogObject } from './volume/catalog.js';
+export { VolumeCipher } from './volume/cipher.js';
+export type { KeyFinder } from './volume/core.js';
 export type { PoolOptions } from './volume/create.js';
 export type { ChangedRange } from './volume/diff.js';
 export type { Finding } from './volume/findings.js';

@@ -21,6 +21,9 @@ const mostDirtyNodes = 4096;
 /** Units that only what frees space may use up. */
 const slackUnits = 4;
 
+/** Finds a key of 64 bytes by its name; null when it is not there. */
+export type KeyFinder = (keyId: string) => Uint8Array | null;
+
 export interface CoreOptions {
   readonly ports: readonly Port[];
   readonly identity: PoolIdentity;
@@ -45,6 +48,7 @@ export class PoolCore {
   readonly io: VolumeIo;
   readonly pump: Pump;
   readonly control: ControlIo;
+  keyOf: KeyFinder = () => null;
   /** What was found wrong on the devices. */
   readonly findings: Finding[] = [];
   /** Nodes that were lost, and are empty now. */

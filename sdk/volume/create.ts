@@ -1,6 +1,6 @@
 import type { BlockDevice } from '../block/device.js';
 import { ErrorCode, UltimaError } from '../errors.js';
-import { PoolCore } from './core.js';
+import { type KeyFinder, PoolCore } from './core.js';
 import { cellBytes, Label, maxDevices, maxUnits, placeOf, unitBytes } from './format.js';
 import { labelWords, signatureOf } from './labels.js';
 import { checkDevice, Port } from './port.js';
@@ -9,6 +9,8 @@ import { runCheckpoint } from './session.js';
 export interface PoolOptions {
   /** Fills an array with random bytes, for the identities of the pool and its devices. */
   readonly random: (bytes: Uint8Array) => unknown;
+  /** Where the keys of encrypted volumes come from; none when left out. */
+  readonly keys?: KeyFinder;
   /** Size of the journal; a 64th of the first device, 64 KiB to 16 MiB, when left out. */
   readonly journalBytes?: number;
   /** Take devices that hold something; false when left out. */
@@ -40,6 +42,7 @@ export async function createPool(
       imageUnits: [],
     },
   });
+  if (options.keys !== undefined) core.keyOf = options.keys;
   const { units, identity, control } = core;
   if (units.unitCount > maxUnits) {
     throw new RangeError(`a pool has at most ${maxUnits * unitBytes} bytes`);

@@ -1,6 +1,7 @@
 import { BlockOp, blockFlagFua } from '../block/request.js';
 import type { DmaRegion } from '../device.js';
 import type { CellLocks } from './cell-locks.js';
+import type { VolumeCipher } from './cipher.js';
 import type { PoolCore } from './core.js';
 import { cellBytes, unitBytes } from './format.js';
 import { type IoPiece, PieceWork } from './io-piece.js';
@@ -30,12 +31,13 @@ export class PieceIssue {
     const { core } = this;
     const { request, work, unit } = piece;
     const port = core.portOf(unit);
-    const isModify = piece.cell !== null && work !== PieceWork.read && work !== PieceWork.write;
+    const isModify = isWholeCell(piece);
     const within = isModify ? piece.within & ~(cellBytes - 1) : piece.within;
     const length = isModify ? cellBytes : piece.length;
     const isRead = work === PieceWork.read || work === PieceWork.readToModify;
     const { blockBytes, memory } = port.device;
-    const isForeign = memory !== core.ports[0]!.device.memory;
+    const { cipher } = piece.op!.volume!;
+    const isForeign = memory !== core.ports[0]!.device.memory || cipher !== null;
     const isAligned = ((within | length) & (blockBytes - 1)) === 0;
     piece.port = port;
     const at = (unit - port.firstUnit) * unitBytes;
@@ -65,6 +67,10 @@ export class PieceIssue {
     if (bounce === null) return;
     if (isRead) {
       const from = piece.bounceSkip;
+      this.cipherOf(piece)?.decrypt(
+        bounce.bytes.subarray(from, from + lengthOf(piece)),
+        blockOf(piece),
+      );
       if (work === PieceWork.readToModify) {
         piece.cell!.bytes.set(bounce.bytes.subarray(from, from + cellBytes));
       } else {
@@ -93,7 +99,14 @@ export class PieceIssue {
     } else if (piece.work === PieceWork.writeModified) {
       bounce.bytes.set(piece.cell!.bytes);
     }
+    if (piece.work === PieceWork.write || piece.work === PieceWork.writeModified) {
+      this.cipherOf(piece)?.encrypt(bounce.bytes.subarray(0, length), blockOf(piece));
+    }
     return true;
+  }
+
+  private cipherOf(piece: IoPiece): VolumeCipher | null {
+    return piece.op!.volume!.cipher;
   }
 
   private takeBounce(port: Port): DmaRegion | null {
@@ -106,4 +119,20 @@ export class PieceIssue {
     this.madeBounces[index] = made + 1;
     return port.device.memory.allocate(unitBytes);
   }
+}
+
+/** Whole cells are read and written where a part of one is modified. */
+function isWholeCell({ work }: IoPiece): boolean {
+  return work === PieceWork.readToModify || work === PieceWork.writeModified;
+}
+
+function lengthOf(piece: IoPiece): number {
+  return isWholeCell(piece) ? cellBytes : piece.length;
+}
+
+/** Number of the first block of the volume that the piece moves. */
+function blockOf(piece: IoPiece): number {
+  const { object } = piece.op!.volume!;
+  const within = isWholeCell(piece) ? piece.within & ~(cellBytes - 1) : piece.within;
+  return (piece.extent * unitBytes + within) / object.blockBytes;
 }

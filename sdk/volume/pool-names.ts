@@ -1,5 +1,7 @@
 import { ErrorCode, UltimaError } from '../errors.js';
 import { type Catalog, type CatalogObject, isName, type SnapshotMade } from './catalog.js';
+import { VolumeCipher } from './cipher.js';
+import type { KeyFinder } from './core.js';
 import { cellBytes, maxSnapshots, maxVolumeBytes, maxVolumes } from './format.js';
 
 export interface NewVolume {
@@ -10,6 +12,8 @@ export interface NewVolume {
   readonly blockBytes?: 512 | 4096;
   readonly attributes?: Readonly<Record<string, string>>;
   readonly createdMs?: number;
+  /** Name of the key that its data is encrypted with; not at all when left out. */
+  readonly keyId?: string;
 }
 
 export interface GroupMember {
@@ -87,6 +91,18 @@ export class PoolNames {
     throw new UltimaError(ErrorCode.nameTaken, `there is a volume ${name} already`, { name });
   }
 
+  /** A volume is not made with a key that is not there, or is none. */
+  checkKey({ name, keyId, blockBytes }: NewVolume, keyOf: KeyFinder): void {
+    if (keyId === undefined) return;
+    checkName(keyId);
+    const key = keyOf(keyId);
+    if (key === null) {
+      const message = `there is no key ${keyId} to encrypt volume ${name} with`;
+      throw new UltimaError(ErrorCode.notFound, message, { keyId });
+    }
+    new VolumeCipher(key, blockBytes ?? 4096);
+  }
+
   newVolume(wanted: NewVolume): CatalogObject {
     this.demandRoom(1, 0);
     return {
@@ -99,6 +115,7 @@ export class PoolNames {
       blockBytes: wanted.blockBytes ?? 4096,
       createdMs: wanted.createdMs ?? 0,
       attributes: wanted.attributes ?? {},
+      keyId: wanted.keyId ?? '',
     };
   }
 

@@ -3,7 +3,7 @@ import { ErrorCode, UltimaError } from '../errors.js';
 import { msNs } from '../units.js';
 import type { CatalogChange, CatalogObject } from './catalog.js';
 import { checkPool, repairPool } from './check.js';
-import type { PoolCore } from './core.js';
+import type { KeyFinder, PoolCore } from './core.js';
 import { createPool, type PoolOptions } from './create.js';
 import { type ChangedRange, changedRanges } from './diff.js';
 import type { Finding } from './findings.js';
@@ -25,6 +25,8 @@ import { isReadOnly, Volume } from './volume.js';
 export interface PoolOpenOptions {
   /** Nothing is written, not even what recovery finds; false when left out. */
   readonly isReadOnly?: boolean;
+  /** Where the keys of encrypted volumes come from; none when left out. */
+  readonly keys?: KeyFinder;
 }
 
 export interface SnapshotOptions {
@@ -109,6 +111,7 @@ export class Pool {
   static async open(devices: readonly BlockDevice[], options: PoolOpenOptions = {}): Promise<Pool> {
     const loaded = await loadPool(devices);
     const { core } = loaded;
+    if (options.keys !== undefined) core.keyOf = options.keys;
     if (options.isReadOnly === true) core.failure = 'the pool was opened for reading';
     else if (loaded.blocked !== '') core.failure = loaded.blocked;
     else await beginSession(loaded);
@@ -184,6 +187,7 @@ export class Pool {
   /** @throws UltimaError NAME_TAKEN, POOL_FULL; RangeError for a size or name that cannot be */
   async createVolume(wanted: NewVolume): Promise<Volume> {
     checkNewVolume(wanted);
+    this.names.checkKey(wanted, this.core.keyOf);
     return this.work.inTurn(async () => {
       this.names.demandFree(wanted.name);
       const object = this.names.newVolume(wanted);

@@ -87,6 +87,7 @@ export class VolumeIo {
     op.isChange = false;
     request.submittedNs = volume.clock.nowNs();
     if (volume.isGone) this.endSoon(op, BlockStatus.notExecuted);
+    else if (volume.isLocked) this.endSoon(op, BlockStatus.accessDenied);
     else if (request.op === BlockOp.read) this.advance(op);
     else if (request.op === BlockOp.flush) this.flush(op);
     else this.change(op);
@@ -201,6 +202,7 @@ export class VolumeIo {
     const piece = this.takePiece();
     if (piece === undefined) return false;
     piece.work = PieceWork.read;
+    piece.extent = extent;
     piece.unit = unit;
     return this.send(op, piece, within, length);
   }

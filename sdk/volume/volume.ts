@@ -4,6 +4,7 @@ import type { Clock, DmaSpace } from '../device.js';
 import { ErrorCode, UltimaError } from '../errors.js';
 import { GiB } from '../units.js';
 import type { CatalogObject } from './catalog.js';
+import { VolumeCipher } from './cipher.js';
 import type { PoolCore } from './core.js';
 import { type IoOp, mostOps } from './io-op.js';
 import { Ring } from './ring.js';
@@ -24,6 +25,10 @@ export class Volume implements BlockDevice {
   readonly clock: Clock;
   readonly memory: DmaSpace;
   isReadOnly: boolean;
+  /** How its data is encrypted; null for not at all. */
+  readonly cipher: VolumeCipher | null;
+  /** Encrypted, and the key is not there: every read and write ends with `accessDenied`. */
+  readonly isLocked: boolean;
   /** Deleted: every request ends with `notExecuted`. */
   isGone = false;
   /** Changes under way, and changes that wait for the gate. */
@@ -42,6 +47,9 @@ export class Volume implements BlockDevice {
     const { device } = core.ports[0]!;
     this.clock = device.clock;
     this.memory = device.memory;
+    const key = object.keyId === '' ? null : core.keyOf(object.keyId);
+    this.cipher = key === null ? null : new VolumeCipher(key, object.blockBytes);
+    this.isLocked = object.keyId !== '' && key === null;
     this.isReadOnly = isReadOnly(object);
     this.limits = {
       maxTransferBytes: GiB,

@@ -60,6 +60,7 @@ const weights: readonly { readonly kind: FuzzKind; readonly weight: number }[] =
 ];
 const volumeSectors = 4096;
 const mostObjects = 14;
+const keys = (): Uint8Array => Uint8Array.from({ length: 64 }, (_, i) => i);
 
 export const campaignOfVolumes = campaign<FuzzStep>({
   claim: 'volumes, snapshots, clones and differences are as a naive model of whole arrays says',
@@ -114,6 +115,7 @@ class Fuzz {
   private readonly model = new VolumeModel();
   /** Volume or snapshot of the model → the volume that all of its family come from. */
   private readonly families = new Map<string, number>();
+  private readonly isEncrypted: boolean;
   private version = 0;
 
   constructor(steps: readonly FuzzStep[], seed: number, tally: Tally) {
@@ -129,11 +131,12 @@ class Fuzz {
       () => new CrashDevice({ blockBytes, bytes, hasVolatileCache }),
     );
     this.blockBytes = this.chance.chance(0.7) ? 512 : 4096;
+    this.isEncrypted = this.chance.chance(0.25);
   }
 
   async run(): Promise<string | null> {
     const random = (bytes: Uint8Array): void => this.chance.fill(bytes);
-    let pool = await Pool.create(this.devices, { random, journalBytes: 128 * 1024 });
+    let pool = await Pool.create(this.devices, { random, journalBytes: 128 * 1024, keys });
     await this.create(pool);
     for (const [i, step] of this.steps.entries()) {
       if (step.kind === 'reopen') pool = await this.reopen(pool);
@@ -147,7 +150,7 @@ class Fuzz {
 
   private async reopen(pool: Pool): Promise<Pool> {
     await pool.close();
-    return Pool.open(this.devices.toReversed());
+    return Pool.open(this.devices.toReversed(), { keys });
   }
 
   private async sound(pool: Pool): Promise<string | null> {
@@ -247,7 +250,8 @@ class Fuzz {
   private async create(pool: Pool): Promise<void> {
     const name = `v${++this.version}`;
     const bytes = volumeSectors * sectorBytes;
-    await pool.createVolume({ name, bytes, blockBytes: this.blockBytes });
+    const key = this.isEncrypted ? { keyId: 'k' } : {};
+    await pool.createVolume({ name, bytes, blockBytes: this.blockBytes, ...key });
     this.model.create(name, bytes);
     this.families.set(name, this.version);
   }

@@ -40,6 +40,11 @@ export const importRules: readonly Rule[] = [
   { area: 'sdk/block/file', may: [...ground, 'sdk/device', 'sdk/block'], node: ['fs'] },
   { area: 'sdk/qos', may: [...ground, 'sdk/device', 'sdk/block'] },
   { area: 'sdk/volume', may: [...ground, 'sdk/spec', 'sdk/device', 'sdk/block'] },
+  {
+    area: 'sdk/volume/cipher',
+    may: [...ground, 'sdk/volume'],
+    node: ['crypto'],
+  },
   // Sockets, and the loop that serves them.
   {
     area: 'sdk/nbd',
