@@ -97,6 +97,7 @@ export { Scheduler, type SchedulerOptions, type Share } from './qos/scheduler.js
 export { bestEffort, builtInTiers, shareOf, type Tier, TierTable } from './qos/tiers.js';
 export { type EmitOptions, emitFio3, emitMqsim } from './trace/emit.js';
 export type { ReplayRecorder } from './trace/engine.js';
+export { type LatencyError, latencyErrors, residualOf } from './trace/latency-error.js';
 export { parseTrace, type ReadTraceOptions, readTrace, traceFormats } from './trace/read.js';
 export {
   type ReplayOptions,
@@ -104,6 +105,7 @@ export {
   type ReplayResult,
   replayTrace,
 } from './trace/replay.js';
+export { formatSession, parseSession, type Session } from './trace/session.js';
 export { StageRecorder } from './trace/stages.js';
 export { type Trace, traceFlagFua } from './trace/trace.js';
 export type { Mismatch, MismatchKind } from './trace/verify.js';

@@ -27,6 +27,14 @@ export const commands = {
     summary: "random or sequential I/O with fio's option names and JSON",
     load: () => import('./bench.js'),
   },
+  compare: {
+    summary: 'the latency error of a simulated card against a recorded session',
+    load: () => import('./compare.js'),
+  },
+  fit: {
+    summary: 'constants of a profile from a recorded session',
+    load: () => import('./fit.js'),
+  },
   faults: {
     summary: 'what can go wrong on a simulated card, or check a plan',
     load: () => import('./faults.js'),

@@ -6,6 +6,7 @@ import { writeReport } from '../observe/report.js';
 import { type CardInside, openCard } from '../open.js';
 import { type ReadTraceOptions, readTrace } from '../trace/read.js';
 import { type ReplayOptions, type ReplayProgress, replayTrace } from '../trace/replay.js';
+import { formatSession } from '../trace/session.js';
 import { StageRecorder } from '../trace/stages.js';
 import type { Trace } from '../trace/trace.js';
 import { parseChoice, parseInteger, parseWords, usageError } from './arguments.js';
@@ -51,6 +52,7 @@ It OVERWRITES the namespace.
   --limit N            the first N requests only
 
   --report FILE        out/report.html when left out; none for no report
+  --log FILE           the latency of every request, for ultima compare and ultima fit
   --faults FILE        a fault plan for a simulated card: see ultima faults
   --save FILE          the simulated card as it is at the end; the address key checkpoint=FILE goes
                        on from there
@@ -78,6 +80,7 @@ const options = {
   limit: { type: 'string' },
   faults: { type: 'string' },
   save: { type: 'string' },
+  log: { type: 'string' },
   report: { type: 'string', default: 'out/report.html' },
   perfetto: { type: 'string', default: 'out/trace.perfetto-trace' },
   json: { type: 'boolean', default: false },
@@ -96,6 +99,7 @@ interface Request {
   readonly replay: ReplayOptions & { readonly mode: 'recorded' | 'depth'; readonly seed: number };
   readonly faultsPath: string | undefined;
   readonly savePath: string | undefined;
+  readonly logPath: string | undefined;
   readonly reportPath: string | null;
   readonly perfettoPath: string | null;
   readonly hasVolume: boolean;
@@ -181,6 +185,10 @@ async function replayOn(namespace: Namespace, run: Run): Promise<number> {
     terminal.out(`\n${lines.join('\n')}\n`);
   }
   sayFaults(inside, terminal);
+  if (request.logPath !== undefined) {
+    const session = formatSession(recorder.log.ios(), namespace.blockBytes);
+    writeFileAtomically(request.logPath, Buffer.from(session));
+  }
   writeFiles(run, () => reportOf(subject));
   const misses = result.snapshots?.mismatches ?? 0;
   if (result.mismatches + result.failed + misses + poolFaults.length === 0) return 0;
@@ -257,6 +265,7 @@ function understand(words: readonly string[]): Request {
     path,
     faultsPath: values.faults,
     savePath: values.save,
+    logPath: values.log,
     card: values.card,
     nsid: parseInteger('namespace-id', values['namespace-id'], { low: 1, high: 2 ** 32 - 2 }),
     read: {
