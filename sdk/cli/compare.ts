@@ -18,8 +18,8 @@ card and print the error of its latency, per percentile. It OVERWRITES the names
   --limit N            the first N requests only
   --json               the result as one JSON object on standard output
 
-An error is positive when the model is too slow. Percentiles with fewer than ten requests beyond them
-are left out.
+An error is positive when the model is too slow. Percentiles with fewer than ten requests beyond
+them are left out.
 `;
 
 export async function run(words: readonly string[], terminal: Terminal): Promise<number> {
