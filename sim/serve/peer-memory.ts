@@ -134,14 +134,26 @@ export class PeerMemory implements DeviceMemory {
   }
 
   readBytes(iova: number, target: Uint8Array, at: number, length: number): boolean {
+    const span = this.spanAt(iova);
+    const offset = iova - span.start;
+    if (span.words !== null && offset + length <= span.length && this.may(span, readable)) {
+      span.read(offset, target, at, length);
+      return true;
+    }
     return this.moveBytes(iova, target, at, length, false);
   }
 
   writeBytes(iova: number, source: Uint8Array, at: number, length: number): boolean {
+    const span = this.spanAt(iova);
+    const offset = iova - span.start;
+    if (span.words !== null && offset + length <= span.length && this.may(span, writable)) {
+      span.write(offset, source, at, length);
+      return true;
+    }
     return this.moveBytes(iova, source, at, length, true);
   }
 
-  /** Check all of a range, then move it, span by span. */
+  /** What does not lie in one mapped span: check all of it, then move it, span by span. */
   private moveBytes(
     iova: number,
     ours: Uint8Array,
