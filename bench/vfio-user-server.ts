@@ -9,9 +9,11 @@ const card = await serveCard(address, folder, { timeScale: 'free' });
 
 process.on('message', () => {
   const { completedCount, busyNs, dmaFaultCount, reportCount } = card.status();
-  process.send?.({ completedCount, busyNs, faults: dmaFaultCount + reportCount });
+  const { user, system } = process.cpuUsage();
+  const faults = dmaFaultCount + reportCount;
+  process.send?.({ completedCount, busyNs, cpuUs: user + system, faults });
 });
 process.on('disconnect', () => {
   void card.close();
 });
-process.send?.({ completedCount: 0, busyNs: 0, faults: 0 });
+process.send?.({ completedCount: 0, busyNs: 0, cpuUs: 0, faults: 0 });

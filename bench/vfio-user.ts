@@ -8,9 +8,11 @@ import { fileURLToPath } from 'node:url';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { native } from '../native/index.js';
+import type { PciFunction } from '../sdk/device.js';
 import { NvmeController } from '../sdk/nvme/controller.js';
 import type { Namespace } from '../sdk/nvme/namespace.js';
 import { open } from '../sdk/open.js';
+import { Register } from '../sdk/spec/nvme/registers.js';
 import { blockBytes, DriverLoop } from './driver-loop.js';
 import { type Bench, type Figures, machine, median } from './figures.js';
 import { distance, mainThread, processorOf, waitedNs } from './threads.js';
@@ -30,6 +32,8 @@ const limitMs = 6_000;
 /** A round counts as undisturbed when the two processes waited less than this share of it. */
 const calmShare = 0.02;
 const million = 1_000_000;
+const messagesPerTry = 50;
+const idleMs = 3_000;
 
 /** Our driver against our card, each in a process of its own. */
 export const bench: Bench = {
@@ -62,6 +66,8 @@ async function measure(server: Server): Promise<Figures> {
   }
   const latency = latencyOf(server, single);
   const gcPerMillion_client = await collectionsPerMillion(loops.get(128)!);
+  const messageUs_p50 = messageUs(server, fn);
+  const idleCpuPercent = await idlePercent(server);
   const { faults } = await server.counters();
   if (faults > 0) throw new Error(`${faults} faults at the server: the run is not valid`);
   const processors = [processorOf(mainThread), server.processor] as const;
@@ -92,6 +98,8 @@ async function measure(server: Server): Promise<Figures> {
       clientNsPerIo_qd128: deep!.clientNs,
       serverNsPerIo_qd128: deep!.serverNs,
       gcPerMillion_client,
+      messageUs_p50,
+      idleCpuPercent,
     },
   };
 }
@@ -99,6 +107,7 @@ async function measure(server: Server): Promise<Figures> {
 interface Counters {
   readonly completedCount: number;
   readonly busyNs: number;
+  readonly cpuUs: number;
   readonly faults: number;
 }
 
@@ -258,6 +267,37 @@ function latencyOf(server: Server, loop: TimedLoop): { p50Us: number; p99Us: num
     p50Us: median(chosen.map(({ p50Us }) => p50Us)),
     p99Us: median(chosen.map(({ p99Us }) => p99Us)),
   };
+}
+
+/** A register that is no doorbell is read by a message and its answer. */
+function messageUs(server: Server, fn: PciFunction): number {
+  const bar = fn.bar(0);
+  const tries: { share: number; us: number }[] = [];
+  const untilMs = performance.now() + limitMs;
+  while (tries.filter(({ share }) => share < calmShare).length < wantedRounds) {
+    const waitedBefore = server.waitedNs + waitedNs(mainThread);
+    const times = Array.from({ length: messagesPerTry }, () => {
+      const startMs = performance.now();
+      bar.read32(Register.vs);
+      return performance.now() - startMs;
+    });
+    const spentMs = times.reduce((sum, ms) => sum + ms, 0);
+    const share = (server.waitedNs + waitedNs(mainThread) - waitedBefore) / (spentMs * 1e6);
+    tries.push({ share, us: median(times) * 1000 });
+    if (performance.now() > untilMs) break;
+  }
+  const calm = tries.toSorted((a, b) => a.share - b.share).slice(0, wantedRounds);
+  return median(calm.map(({ us }) => us));
+}
+
+/** Processor time of a server whose client does nothing, after it has cooled down. */
+async function idlePercent(server: Server): Promise<number> {
+  await new Promise((resolve) => setTimeout(resolve, 1000));
+  const before = await server.counters();
+  await new Promise((resolve) => setTimeout(resolve, idleMs));
+  const after = await server.counters();
+  // The question itself wakes the card for a moment.
+  return ((after.cpuUs - before.cpuUs) / (idleMs * 1000)) * 100;
 }
 
 /** Collections of the client, over a million requests or as many as there is time for. */
