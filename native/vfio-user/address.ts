@@ -7,7 +7,7 @@ import type { VfioUserOptions } from './function.js';
 export interface VfioUserAddress {
   /** Of the socket. */
   readonly path: string;
-  readonly options: Omit<VfioUserOptions, 'kernel'>;
+  readonly options: Omit<VfioUserOptions, 'kernel' | 'onRemovalRequest'>;
 }
 
 const form =

@@ -27,6 +27,11 @@ export interface VfioUserOptions extends DmaSpaceOptions {
    * and brings the controller up again.
    */
   readonly reconnectMs?: number;
+  /**
+   * Tells that the server wants the device back: end I/O, then close. The device works until then.
+   * Left out, the function counts as removed and its I/O ends.
+   */
+  readonly onRemovalRequest?: () => void;
 }
 
 const defaultTimeoutMs = 5000;
@@ -267,7 +272,10 @@ class VfioUserFunction implements PciFunction, Reach, IrqControl {
     device.setEventfds(index, [fd]);
     this.watchers.push(
       this.kernel.watch(fd, () => {
-        if (this.kernel.takeEvent(fd) > 0) this.isGone = true;
+        if (this.kernel.takeEvent(fd) === 0) return;
+        const { onRemovalRequest } = this.options;
+        if (index === Irq.request && onRemovalRequest !== undefined) onRemovalRequest();
+        else this.isGone = true;
       }),
     );
   }

@@ -1,68 +1,19 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import * as assert from 'uvu/assert';
 import { openServed, openServedAddress } from '../../../native/index.js';
-import { loadAddon } from '../../../native/load.js';
 import { parseVfioUserAddress } from '../../../native/vfio-user/address.js';
-import type { PciFunction } from '../../../sdk/device.js';
 import { ErrorCode, UltimaError } from '../../../sdk/errors.js';
 import { open } from '../../../sdk/open.js';
-import { skip, suite } from '../../support/suite.js';
+import { suite } from '../../support/suite.js';
 import { Ask, type Plan } from './fake-plan.js';
-import { FakeServer } from './fake-server.js';
+import { arenaBytes, command, dwords, FakeRig, kernel, usual } from './fake-rig.js';
 
 const client = suite('native/vfio-user client');
-const loaded = loadAddon();
-const folder = mkdtempSync(join(tmpdir(), 'ultima-vu-'));
-const path = join(folder, 'cntrl');
-let server: FakeServer | null = null;
+const rig = new FakeRig(client);
 
-client.before(async () => {
-  if (loaded.kernel !== null) server = await FakeServer.start(path);
-});
-client.after(async () => {
-  await server?.close();
-  rmSync(folder, { recursive: true });
-});
-
-function withServer(title: string, body: (fake: FakeServer) => Promise<void>): void {
-  client(title, async () => {
-    if (server !== null) return body(server);
-    skip(`native addon: ${loaded.unavailableReason}`);
-  });
-}
-
-const arenaBytes = 65_536;
-
-async function served(
-  fake: FakeServer,
-  plan: Plan,
-  body: (fn: PciFunction) => Promise<void>,
-): Promise<void> {
-  await fake.plan(plan);
-  const fn = await openServed(path, { arenaBytes, timeoutMs: 5000 });
-  try {
-    await body(fn);
-  } finally {
-    await fn.close();
-  }
-}
-
-/** Little-endian dwords in hexadecimal. */
-function dwords(...values: readonly number[]): string {
-  return Buffer.from(Uint32Array.from(values).buffer).toString('hex');
-}
-
-/** A command without descriptors, identifier 0 [vfio-user §Header]. */
-function command(number: number, payload: string): string {
-  return dwords(number << 16, 16 + payload.length / 2, 0, 0) + payload;
-}
-
-const usual: Plan = { deviations: [] };
-
-withServer('the first message proposes version 0.3 and what we take', async (fake) => {
-  await served(fake, usual, async () => {});
+rig.test('the first message proposes version 0.3 and what we take', async (fake) => {
+  await rig.served(fake, usual, async () => {});
   const [first] = (await fake.report()).heard;
   const json =
     '{"capabilities":{"max_msg_fds":8,"max_data_xfer_size":1048576,' +
@@ -72,8 +23,8 @@ withServer('the first message proposes version 0.3 and what we take', async (fak
   assert.is(first?.hex, head + Buffer.from(json).toString('hex'));
 });
 
-withServer('opening asks what is there, resets, then gives memory, in this order', async (fake) => {
-  await served(fake, usual, async () => {});
+rig.test('opening asks what is there, resets, then gives memory, in this order', async (fake) => {
+  await rig.served(fake, usual, async () => {});
   const { heard, memory } = await fake.report();
   const sent = heard.slice(1).map(({ hex }) => hex);
   const expected = [
@@ -100,8 +51,8 @@ withServer('opening asks what is there, resets, then gives memory, in this order
   assert.equal(memory, [[0x1_0000, '00'.repeat(16)]]);
 });
 
-withServer('closing stops bus mastering, unmaps the memory and says nothing more', async (fake) => {
-  await served(fake, usual, async (fn) => fn.config.write16(4, 0x0006));
+rig.test('closing stops bus mastering, unmaps the memory and says nothing more', async (fake) => {
+  await rig.served(fake, usual, async (fn) => fn.config.write16(4, 0x0006));
   const sent = (await fake.report()).heard.map(({ hex }) => hex).slice(-3);
   assert.equal(sent, [
     command(9, dwords(4, 0, 7, 2)),
@@ -110,8 +61,8 @@ withServer('closing stops bus mastering, unmaps the memory and says nothing more
   ]);
 });
 
-withServer('registers that are not mapped are read and written in messages', async (fake) => {
-  await served(fake, usual, async (fn) => {
+rig.test('registers that are not mapped are read and written in messages', async (fake) => {
+  await rig.served(fake, usual, async (fn) => {
     const bar = fn.bar(0);
     assert.is(bar.length, 0x2000);
     assert.is(bar.read32(0), 0x0f01_07ff);
@@ -133,8 +84,8 @@ withServer('registers that are not mapped are read and written in messages', asy
   assert.is(sent.filter((hex) => hex.includes(dwords(0x2000, 0, 0, 4))).length, 0);
 });
 
-withServer('mapped doorbells are stores that cost no message', async (fake) => {
-  await served(fake, { ...usual, mapsDoorbells: true }, async (fn) => {
+rig.test('mapped doorbells are stores that cost no message', async (fake) => {
+  await rig.served(fake, { ...usual, mapsDoorbells: true }, async (fn) => {
     const bar = fn.bar(0);
     bar.write32(0x1000, 11);
     bar.write32(0x1004, 22);
@@ -152,8 +103,8 @@ withServer('mapped doorbells are stores that cost no message', async (fake) => {
   assert.ok(sent.includes(command(10, dwords(4, 0, 2, 4, 9))));
 });
 
-withServer('a BAR that is mapped as a whole costs no message at all', async (fake) => {
-  await served(fake, { ...usual, mapsAll: true }, async (fn) => {
+rig.test('a BAR that is mapped as a whole costs no message at all', async (fake) => {
+  await rig.served(fake, { ...usual, mapsAll: true }, async (fn) => {
     assert.is(fn.bar(0).read32(0), 0x0f01_07ff);
     fn.bar(0).write32(0x1008, 5);
   });
@@ -166,8 +117,8 @@ withServer('a BAR that is mapped as a whole costs no message at all', async (fak
   );
 });
 
-withServer('configuration space is bytes, words and dwords of region 7', async (fake) => {
-  await served(fake, usual, async (fn) => {
+rig.test('configuration space is bytes, words and dwords of region 7', async (fake) => {
+  await rig.served(fake, usual, async (fn) => {
     const { config } = fn;
     assert.is(config.read32(0), 0x0010_1b36);
     assert.is(config.read16(0), 0x1b36);
@@ -184,8 +135,8 @@ withServer('configuration space is bytes, words and dwords of region 7', async (
   });
 });
 
-withServer('vectors are connected, at most as many with a message as agreed', async (fake) => {
-  await served(fake, { ...usual, msixVectors: 11 }, async (fn) => {
+rig.test('vectors are connected, at most as many with a message as agreed', async (fake) => {
+  await rig.served(fake, { ...usual, msixVectors: 11 }, async (fn) => {
     assert.is(fn.interrupts.vectorCount, 11);
     fn.interrupts.enable(11);
     // This server fires what it is given.
@@ -204,8 +155,8 @@ withServer('vectors are connected, at most as many with a message as agreed', as
   ]);
 });
 
-withServer('memory with access of its own is mapped so, and unmapped when freed', async (fake) => {
-  await served(fake, usual, async (fn) => {
+rig.test('memory with access of its own is mapped so, and unmapped when freed', async (fake) => {
+  await rig.served(fake, usual, async (fn) => {
     const region = fn.dma.allocate(5000, { access: 'read' });
     assert.is(region.iova, 0x2_0000);
     // The server wrote its mark into the last dword of the mapping: we share memory.
@@ -218,7 +169,7 @@ withServer('memory with access of its own is mapped so, and unmapped when freed'
   assert.ok(sent.includes(command(3, dwords(24, 0, 0x2_0000, 0, 0x2000, 0))));
 });
 
-withServer('a server that takes no descriptors is served by messages', async (fake) => {
+rig.test('a server that takes no descriptors is served by messages', async (fake) => {
   const json = '{"capabilities":{"max_msg_fds":0}}';
   const dmaRead = command(Ask.dmaRead, dwords(0x1_0004, 0, 8, 0));
   const dmaWrite = command(Ask.dmaWrite, `${dwords(0x1_0010, 0, 4, 0)}aabbccdd`);
@@ -226,7 +177,7 @@ withServer('a server that takes no descriptors is served by messages', async (fa
     version: [0, 1, json],
     deviations: [{ command: Ask.read, at: 3, first: [dmaRead, dmaWrite] }],
   };
-  await served(fake, plan, async (fn) => {
+  await rig.served(fake, plan, async (fn) => {
     const region = fn.dma.allocate(4096);
     assert.is(region.iova, 0x1_0000);
     region.words.set([1, 2, 3, 4, 5]);
@@ -243,7 +194,7 @@ withServer('a server that takes no descriptors is served by messages', async (fa
   ]);
 });
 
-withServer('a server reaches nothing but what was mapped, and only as it was', async (fake) => {
+rig.test('a server reaches nothing but what was mapped, and only as it was', async (fake) => {
   const ask = (number: number, payload: string): string => command(number, payload);
   const end = 0x2_0000;
   const first = [
@@ -260,7 +211,7 @@ withServer('a server reaches nothing but what was mapped, and only as it was', a
     ask(99, ''),
   ];
   const plan: Plan = { deviations: [{ command: Ask.read, at: 2, first }] };
-  await served(fake, plan, async (fn) => {
+  await rig.served(fake, plan, async (fn) => {
     const readOnly = fn.dma.allocate(4096, { access: 'read' });
     assert.is(readOnly.iova, 0x2_0000);
     fn.config.read32(0);
@@ -289,8 +240,8 @@ withServer('a server reaches nothing but what was mapped, and only as it was', a
   ]);
 });
 
-withServer('a reset leaves configuration space and interrupts as they were', async (fake) => {
-  await served(fake, usual, async (fn) => {
+rig.test('a reset leaves configuration space and interrupts as they were', async (fake) => {
+  await rig.served(fake, usual, async (fn) => {
     fn.config.write32(0x10, 0xfe00_0000);
     fn.config.write16(4, 0x0006);
     fn.interrupts.enable(1);
@@ -306,8 +257,32 @@ withServer('a reset leaves configuration space and interrupts as they were', asy
   assert.ok(connected > after.indexOf(command(8, dwords(20, 0x21, 2, 0, 0))));
 });
 
-withServer('a device that cannot be reset is opened all the same', async (fake) => {
-  await served(fake, { ...usual, canReset: false }, async (fn) => {
+rig.test('a server that wants its device back is heard, and one that has failed', async (fake) => {
+  for (const [notice, isHeard] of [
+    [4, true],
+    [4, false],
+    [3, true],
+  ] as const) {
+    await fake.plan({ ...usual, notice });
+    let asked = 0;
+    const onRemovalRequest = (): void => {
+      asked++;
+    };
+    const fn = await openServed(rig.path, { arenaBytes, ...(isHeard ? { onRemovalRequest } : {}) });
+    const isGone = notice === 3 || !isHeard;
+    const untilNs = fn.clock.nowNs() + 5e9;
+    while (!fn.isRemoved && asked === 0 && fn.clock.nowNs() < untilNs) {
+      await fn.clock.turn(untilNs);
+    }
+    assert.is(fn.isRemoved, isGone);
+    assert.is(asked > 0, !isGone);
+    if (!isGone) assert.is(fn.bar(0).read32(0), 0x0f01_07ff, 'it works until it is closed');
+    await fn.close();
+  }
+});
+
+rig.test('a device that cannot be reset is opened all the same', async (fake) => {
+  await rig.served(fake, { ...usual, canReset: false }, async (fn) => {
     let refused: unknown;
     await fn.reset('function').catch((error: unknown) => {
       refused = error;
@@ -319,123 +294,6 @@ withServer('a device that cannot be reset is opened all the same', async (fake) 
   assert.not.ok(sent.includes(command(13, '')));
 });
 
-withServer('a connection that ends is a function that is removed', async (fake) => {
-  const deviations = [{ command: Ask.read, at: 3, instead: 'close' as const }];
-  const before = readdirSync('/proc/self/fd').length;
-  await served(fake, { deviations, mapsDoorbells: true }, async (fn) => {
-    const bar = fn.bar(0);
-    fn.interrupts.enable(2);
-    const region = fn.dma.allocate(4096);
-    region.words[0] = 99;
-    assert.is(bar.read32(0), 0x0f01_07ff);
-    assert.is(fn.isRemoved, false);
-    assert.is(bar.read32(0x1c), 0xffff_ffff);
-    assert.is(fn.isRemoved, true);
-    assert.is(bar.read32(0x1000), 0xffff_ffff, 'the doorbells are gone, too');
-    bar.write32(0x1000, 1);
-    assert.is(fn.config.read16(0), 0xffff);
-    assert.is(region.words[0], 99, 'our memory is ours');
-    assert.is(fn.interrupts.take(0), true, 'what fired before is still there');
-    const more = fn.dma.allocate(4096);
-    fn.dma.free(more);
-    let refused: unknown;
-    await fn.reset('function').catch((error: unknown) => {
-      refused = error;
-    });
-    assert.ok(refused instanceof UltimaError);
-    assert.is(refused.code, ErrorCode.deviceRemoved);
-    assert.match(refused.message, /it closed the connection; start its server and open it again/);
-  });
-  // The server lives in this process: once it has reported, it has closed its side as well.
-  await fake.report();
-  assert.is(readdirSync('/proc/self/fd').length, before);
-});
-
-withServer(
-  'the end of a connection is seen by the event loop and by a polling loop',
-  async (fake) => {
-    const deviations = [{ command: Ask.read, at: 2, afterwards: 'close' as const }];
-    await served(fake, { deviations }, async (fn) => {
-      assert.is(fn.config.read32(0), 0x0010_1b36);
-      const untilNs = fn.clock.nowNs() + 5e9;
-      while (!fn.isRemoved && fn.clock.nowNs() < untilNs) await fn.clock.turn(untilNs);
-      assert.is(fn.isRemoved, true);
-    });
-    await served(fake, { deviations }, async (fn) => {
-      fn.config.read32(0);
-      const untilNs = fn.clock.nowNs() + 5e9;
-      while (!fn.isRemoved && fn.clock.nowNs() < untilNs) fn.clock.idle(untilNs);
-      assert.is(fn.isRemoved, true);
-    });
-  },
-);
-
-withServer('with reconnectMs the function comes back, reset and with its memory', async (fake) => {
-  const deviations = [{ command: Ask.read, at: 3, instead: 'close' as const }];
-  await fake.plan({ deviations, mapsDoorbells: true });
-  const fn = await openServed(path, { arenaBytes, reconnectMs: 10_000 });
-  const bar = fn.bar(0);
-  fn.interrupts.enable(1);
-  const region = fn.dma.allocate(4096);
-  region.words[0] = 99;
-  bar.write32(0x1000, 1);
-  bar.read32(0);
-  // The server hangs up; inside this read the connection is made again.
-  assert.is(bar.read32(0), 0x0f01_07ff);
-  assert.is(fn.isRemoved, false);
-  assert.is(region.words[0], 99);
-  bar.write32(0x1004, 33);
-  assert.is(bar.read32(0x1004), 33);
-  await fn.close();
-  const { heard, doorbells, memory } = await fake.report();
-  assert.is(doorbells[1], 33);
-  const sent = heard.map(({ hex }) => hex);
-  const second = sent.slice(sent.findLastIndex((hex) => hex.startsWith('00000100')));
-  const reset = second.indexOf(command(13, ''));
-  const mapped = second.indexOf(command(2, dwords(32, 3, 0, 0, 0x1_0000, 0, 0x1_0000, 0)));
-  const connected = second.indexOf(command(8, dwords(20, 0x24, 2, 0, 1)));
-  assert.ok(0 < reset && reset < mapped && mapped < connected, 'reset before it reaches memory');
-  assert.is(memory.length, 2);
-  assert.ok(memory[1]?.[1].startsWith('63000000'), 'the new server sees the memory as it is');
-});
-
-withServer('a server that dies over a reset, and comes back, has done it', async (fake) => {
-  const deviations = [{ command: Ask.reset, at: 2, instead: 'close' as const }];
-  await fake.plan({ deviations });
-  const fn = await openServed(path, { arenaBytes, reconnectMs: 10_000 });
-  fn.config.write16(4, 0x0006);
-  await fn.reset('function');
-  assert.is(fn.isRemoved, false);
-  assert.is(fn.config.read16(4), 0x0006);
-  await fn.close();
-  const sent = (await fake.report()).heard.map(({ hex }) => hex);
-  assert.is(sent.filter((hex) => hex === command(13, '')).length, 3);
-});
-
-withServer('memory is out of reach of a server whose connection ended', async (fake) => {
-  const deviations = [{ command: Ask.read, at: 2, instead: 'close' as const }];
-  await served(fake, { deviations }, async (fn) => {
-    const region = fn.dma.allocate(8192);
-    const kernel = loaded.kernel!;
-    const at = kernel.addressOf(region.words);
-    const before = mappingOf(at);
-    fn.config.read32(0);
-    assert.is(fn.isRemoved, true);
-    assert.is.not(mappingOf(at), before, 'other memory stands at the same addresses');
-  });
-});
-
-/** Device and inode of the file that is mapped at an address. */
-function mappingOf(address: number): string {
-  const maps = readFileSync('/proc/self/maps', 'utf8');
-  for (const line of maps.split('\n')) {
-    const match = /^([0-9a-f]+)-([0-9a-f]+) \S+ \S+ (\S+ \d+)/.exec(line);
-    if (match === null) continue;
-    if (address >= parseInt(match[1]!, 16) && address < parseInt(match[2]!, 16)) return match[3]!;
-  }
-  return '';
-}
-
 client('an address is a path, a folder, and options that are understood', () => {
   assert.equal(parseVfioUserAddress('vfio-user:/run/x/cntrl'), {
     path: '/run/x/cntrl',
@@ -445,8 +303,11 @@ client('an address is a path, a folder, and options that are understood', () => 
     parseVfioUserAddress('vfio-user:a/b?arena=1MiB&poison=1&timeoutMs=9&reconnectMs=0').options,
     { arenaBytes: 1 << 20, poisonsFreed: true, timeoutMs: 9, reconnectMs: 0 },
   );
-  mkdirSync(join(folder, 'card'));
-  assert.is(parseVfioUserAddress(`vfio-user:${folder}/card`).path, join(folder, 'card/cntrl'));
+  mkdirSync(join(rig.folder, 'card'));
+  assert.is(
+    parseVfioUserAddress(`vfio-user:${rig.folder}/card`).path,
+    join(rig.folder, 'card/cntrl'),
+  );
   for (const wrong of [
     '',
     '?arena=1MiB',
@@ -472,11 +333,11 @@ client('what cannot be opened says what to do', async () => {
     }
     return '';
   };
-  if (loaded.kernel === null) {
-    assert.match(await failure(`vfio-user:${folder}/none`), /cannot be used here/);
+  if (kernel === null) {
+    assert.match(await failure(`vfio-user:${rig.folder}/none`), /cannot be used here/);
     return;
   }
-  assert.match(await failure(`vfio-user:${folder}/none`), /nothing; start the server first/);
+  assert.match(await failure(`vfio-user:${rig.folder}/none`), /nothing; start the server first/);
   assert.match(await failure('vfio-user:/proc/version'), /not a socket/);
   assert.match(await failure('vfio-use:x'), /'vfio-user:<path of a socket>'/);
   await assertRejects(openServedAddress('vfio-user:'), /names no socket/);

@@ -47,6 +47,8 @@ export interface Plan {
   /** Whether all of BAR 0 is offered. */
   readonly mapsAll?: boolean;
   readonly msixVectors?: number;
+  /** Offer the interrupt of this index besides: 3 is for errors, 4 asks for removal. It fires. */
+  readonly notice?: number;
   readonly canReset?: boolean;
 }
 

@@ -157,7 +157,8 @@ function answer(command: number, payload: Buffer, fds: readonly number[]): [Buff
     }
     case 7: {
       const index = payload.readUInt32LE(8);
-      return [u32s(16, 1, index, index === 2 ? (plan.msixVectors ?? 4) : 0), []];
+      const others = index === plan.notice ? 1 : 0;
+      return [u32s(16, 1, index, index === 2 ? (plan.msixVectors ?? 4) : others), []];
     }
     case 8:
       eventfds.splice(payload.readUInt32LE(12), fds.length, ...fds);
