@@ -59,6 +59,10 @@ export const commands = {
     summary: 'SMART / Health Information log',
     load: () => import('./smart-log.js'),
   },
+  metrics: {
+    summary: 'health and namespaces for Prometheus',
+    load: () => import('./metrics.js'),
+  },
   'error-log': {
     summary: 'Error Information log',
     load: () => import('./error-log.js'),
