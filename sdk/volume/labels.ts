@@ -137,6 +137,8 @@ function ofCopy(what: string, which: string, state: 'mended' | 'bad'): Finding {
 }
 
 export interface FoundSuperblock {
+  /** A newer one may be lost. */
+  readonly isDoubtful: boolean;
   readonly generation: number;
   readonly session: number;
   readonly journalUnits: number;
@@ -177,7 +179,13 @@ export function newestSuperblock(
   for (const place of bad) {
     if (pair.includes(place)) findings.push(ofCopy('superblock', `copy ${place}`, 'bad'));
   }
-  return newest;
+  // The copies are written one after the other: a power cut cannot tear both.
+  const isDoubtful = bad.filter((place) => !pair.includes(place)).length === 2;
+  if (isDoubtful) {
+    const text = 'both copies of one are unreadable, and it may have been the newest';
+    findings.push({ kind: 'lost', what: 'superblock', text, costs: ['the pool'] });
+  }
+  return { ...newest, isDoubtful };
 }
 
 function parseSuperblock(words: Uint32Array, at: number, poolId: string): FoundSuperblock | null {
@@ -196,6 +204,7 @@ function parseSuperblock(words: Uint32Array, at: number, poolId: string): FoundS
     return [...new Uint32Array(copy.buffer)];
   };
   return {
+    isDoubtful: false,
     generation: Superblock.generation.get(words, at),
     session: Superblock.session.get(words, at),
     journalUnits: Superblock.journalUnits.get(words, at),

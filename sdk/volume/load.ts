@@ -278,6 +278,9 @@ async function replayJournal(
     seq++;
   }
   const later = laterBatch(ring, seq);
+  if (blocked === '' && superblock.isDoubtful) {
+    blocked = 'both copies of a superblock are unreadable, and it may have been the newest';
+  }
   if (blocked === '' && later !== null) {
     blocked = `batch ${seq} of the journal is not readable, but batch ${later} is there`;
   }

@@ -108,18 +108,17 @@ function bitsOf(value: number): number {
   return count;
 }
 
-/** A good batch of this session with a higher number: what lies before it is damage, no end. */
+/** A good batch of this session, with a higher number, or of a later one: there is damage. */
 export function laterBatch(ring: RingView, seq: number): number | null {
   const { words } = ring;
   for (let block = 0; block < ring.blocks; block++) {
     const from = block * blockWords;
-    if (Batch.magic.get(words, from) !== batchMagic) continue;
-    if (Batch.session.get(words, from) !== ring.session) continue;
-    if (!Batch.seq.isExact(words, from)) continue;
+    if (Batch.magic.get(words, from) !== batchMagic || !Batch.seq.isExact(words, from)) continue;
+    // A later session begins with a superblock: without that one, this is not the newest state.
+    const session = Batch.session.get(words, from);
     const found = Batch.seq.get(words, from);
-    if (found <= seq) continue;
-    const batch = batchAt(ring, block, found);
-    if (batch !== null) return found;
+    if (session < ring.session || (session === ring.session && found <= seq)) continue;
+    if (batchAt({ ...ring, session }, block, found) !== null) return found;
   }
   return null;
 }

@@ -3,12 +3,14 @@ import { campaignOfCommands } from './commands.js';
 import { campaignOfServer } from './vfio-user.js';
 import { campaignOfClient } from './vfio-user-client.js';
 import { campaignOfVolumes } from './volume.js';
+import { campaignOfFlips } from './volume-flips.js';
 
 const campaigns = {
   commands: campaignOfCommands,
   'vfio-user': campaignOfServer,
   'vfio-user-client': campaignOfClient,
   volume: campaignOfVolumes,
+  'volume-flips': campaignOfFlips,
 };
 
 process.exitCode = await main('fuzz', campaigns, process.argv.slice(2));

@@ -164,6 +164,17 @@ test('a hole in the journal opens the pool for reading, as it was; repair goes o
   assert.is((await cellsOf(again, 'a'))![0], 9);
 });
 
+test('when both copies of the newest superblock are lost, the older one is not taken for new', async () => {
+  const { disk, pool } = await prepared();
+  const isOdd = pool.core.identity.generation % 2 === 1;
+  const first = (isOdd ? 2 : 4) * 4096;
+  disk.image.fill(0x77, first, first + 8192);
+  const doubtful = await Pool.open([disk]);
+  assert.match(doubtful.failure, /superblock/);
+  assert.ok(doubtful.findings.some(({ kind, what }) => kind === 'lost' && what === 'superblock'));
+  assert.is(await codeOf(doubtful.createVolume({ name: 'z', bytes: MiB })), 'POOL_READ_ONLY');
+});
+
 test('when no copy of the superblock is left, the pool says so', async () => {
   const { disk } = await prepared();
   disk.image.fill(1, 2 * 4096, 6 * 4096);
