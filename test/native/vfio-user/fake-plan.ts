@@ -50,6 +50,8 @@ export interface Plan {
   /** Offer the interrupt of this index besides: 3 is for errors, 4 asks for removal. It fires. */
   readonly notice?: number;
   readonly canReset?: boolean;
+  /** Close each connection after so many bytes that the server has sent on it. */
+  readonly cutAfter?: number;
 }
 
 /** A message as the server received it. */

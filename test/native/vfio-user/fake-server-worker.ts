@@ -70,14 +70,23 @@ function take(peer: UnixSocket): { bytes: Buffer; fds: number[] } | null {
   }
 }
 
-function give(peer: UnixSocket, bytes: Uint8Array, fds: readonly number[] = []): void {
+/** Bytes sent on this connection. */
+let given = 0;
+
+/** @returns whether the connection goes on */
+function give(peer: UnixSocket, whole: Uint8Array, fds: readonly number[] = []): boolean {
+  const room = (plan.cutAfter ?? Number.MAX_SAFE_INTEGER) - given;
+  const bytes = whole.length > room ? whole.subarray(0, room) : whole;
+  given += bytes.length;
+  if (bytes.length === 0) return false;
   let sent = peer.send(bytes, Int32Array.from(fds));
   while (sent >= 0 && sent < bytes.length) {
     peer.waitWritable(50);
     const more = peer.send(bytes.subarray(sent));
-    if (more < 0) return;
+    if (more < 0) return false;
     sent += more;
   }
+  return given < (plan.cutAfter ?? Number.MAX_SAFE_INTEGER);
 }
 
 function message(request: Buffer, payload: Buffer, flags = 1, errno = 0): Buffer {
@@ -207,13 +216,14 @@ function respond(peer: UnixSocket, bytes: Buffer, fds: readonly number[]): boole
     return false;
   }
   const isTold = (bytes.readUInt32LE(8) & 0x10) !== 0;
-  if (!isTold) give(peer, reply, lent ?? usualFds);
+  const isWhole = isTold || give(peer, reply, lent ?? usualFds);
   for (const fd of lent ?? []) native.close(fd);
   if (deviation?.afterwards === 'shrink') ftruncateSync(bar, 0);
-  return deviation?.afterwards !== 'close';
+  return isWhole && deviation?.afterwards !== 'close';
 }
 
 function serve(peer: UnixSocket): void {
+  given = 0;
   for (;;) {
     const received = take(peer);
     if (received === null) break;

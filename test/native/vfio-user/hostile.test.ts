@@ -361,6 +361,18 @@ withServer('a server that unmaps something else is given up', async (fake) => {
   await fn.close();
 });
 
+withServer('a server that is gone between any two bytes costs a named error', async (fake) => {
+  // All that it says until the register has been read is less.
+  let understood = 0;
+  for (let cutAfter = 0; cutAfter < 500; cutAfter++) {
+    const ended = await outcome(fake, { deviations: [], mapsDoorbells: true, cutAfter });
+    if (ended === 0x0f01_07ff) understood++;
+    else if (typeof ended === 'number') assert.is(ended, 0xffff_ffff, `after ${cutAfter} bytes`);
+    else assert.ok([backendUnavailable, deviceRemoved, dmaMapFailed].some((c) => c === ended.code));
+  }
+  assert.ok(understood > 0 && understood < 60, `${understood} conversations were long enough`);
+});
+
 withServer('a flood of commands does not keep a reply from its deadline', async (fake) => {
   // Each asks for a MiB that is not there; the replies are small.
   const command = dwords(11 << 16, 32, 0, 0) + dwords(0, 1, 0x10_0000, 0);
