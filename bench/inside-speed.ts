@@ -24,8 +24,12 @@ const stages = {
   interrupt: software(100),
 };
 
+/** Without it each write would also be kept as unflushed data, up to the size of the cache. */
+const cache = { isVolatile: false, bytes: 0 };
+
 function drive(flash: object, ftl: object, bytes: number): ProfileChanges {
   return {
+    cache,
     subsystem: { capacityBytes: bytes },
     namespaces: [{ ...base.namespaces[0]!, bytes }],
     inside: { stages, flash, ftl, buffer: { writeBytes: 16 * MiB } },
@@ -52,7 +56,7 @@ const collecting = drive(
   2816 * MiB,
 );
 /** 8 channels x 4 chips x 2 dies x 2 planes x 2048 blocks x 256 pages of 8 KiB. */
-const large: ProfileChanges = { inside: { stages, buffer: { writeBytes: 16 * MiB } } };
+const large: ProfileChanges = { cache, inside: { stages, buffer: { writeBytes: 16 * MiB } } };
 const largePages = 8 * 4 * 2 * 2 * 2048 * 256;
 
 interface Opened {
@@ -114,6 +118,7 @@ export async function insideFigures(): Promise<{
     conditions: {
       insideModel: 'link, firmware cores, write buffer, translation layer, flash, NVMe and driver',
       dataCarrying: 'on for reads, off for rw_gc_op28, mixed7030_gc and bytesPerPage_550GB',
+      writeBuffer: '16 MiB, protected, drained at once',
       insideDepth: depth,
       insideRequests: requests,
       insideWarmUp: warmUp,

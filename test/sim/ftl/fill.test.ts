@@ -32,7 +32,7 @@ function drain(world: World): void {
 }
 
 test('every unit has a place of its own, and the place says which unit it holds', () => {
-  for (const changes of [{}, { planesPerDie: 2, hasMultiPlane: true }, { pagesPerProgram: 4 }]) {
+  for (const changes of [{}, { planesPerDie: 2, hasMultiPlane: true }, { factoryBadPpm: 60_000 }]) {
     const { drive } = make(changes);
     drive.fill();
     assert.is(drive.map.mappedCount, drive.unitCount);
