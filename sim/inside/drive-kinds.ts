@@ -18,6 +18,8 @@ export interface DriveKind {
   readonly typicalReadNs: number;
   /** One unit of many that are written at one time to one drive. */
   readonly unitWriteNs: number;
+  /** Every block erased, all dies at one time. */
+  readonly eraseAllNs: number;
   /** @param name  of the card: drives of different cards have different chance */
   makeDrive(world: World, name: string): MakeDrive;
 }
@@ -34,6 +36,7 @@ export function describeDrive(inside: InsideProfile): DriveKind {
     streams: ftl?.streams ?? 1,
     typicalReadNs: flash?.pageTypes[0]?.readNs ?? inPlace?.readNs ?? 0,
     unitWriteNs: unitWriteNs(inside),
+    eraseAllNs: eraseAllNs(inside),
     makeDrive: (world, name) => (index, listener) =>
       makeDrive({ medium, world, listener, name: `${name} drive ${index}` }),
   };
@@ -65,6 +68,16 @@ export function capacityUnits(inside: InsideProfile): number {
 export function rowUnitsOf(inside: InsideProfile): number {
   const { flash, ftl } = inside;
   return flash === null || ftl === null ? 1 : new Layout(flash, ftl).unitsPerRow;
+}
+
+function eraseAllNs(inside: InsideProfile): number {
+  const { flash, inPlace } = inside;
+  if (flash !== null) {
+    const blocks = flash.blocksPerPlane * (flash.hasMultiPlane ? 1 : flash.planesPerDie);
+    // Commands and what is suspended come on top: a tenth is more than enough.
+    return Math.ceil(1.1 * blocks * flash.eraseNs);
+  }
+  return inPlace === null ? 0 : Math.ceil(driveUnitsOf(inside) * unitWriteNs(inside));
 }
 
 function unitWriteNs(inside: InsideProfile): number {

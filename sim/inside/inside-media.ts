@@ -38,6 +38,8 @@ export interface InsideMediaParts {
   readonly streams: number;
   /** 4 KiB from the medium, without queues. */
   readonly typicalReadNs: number;
+  /** Every block of a drive. */
+  readonly eraseAllNs: number;
   /** One unit of many that are written at one time to one drive. */
   readonly unitWriteNs: number;
 }
@@ -53,6 +55,7 @@ export interface InsideMediaParts {
  */
 export class InsideMedia implements MediaModel, ArrayListener {
   readonly typicalReadNs: number;
+  readonly eraseAllNs: number;
   isReadOnly = false;
   /** Wear or spare of a drive is other than before. */
   onChange: () => void = () => {};
@@ -80,6 +83,7 @@ export class InsideMedia implements MediaModel, ArrayListener {
     this.isVolatile = parts.isVolatile;
     this.streams = parts.streams;
     this.typicalReadNs = parts.typicalReadNs;
+    this.eraseAllNs = parts.eraseAllNs;
     this.unitWriteNs = parts.unitWriteNs;
     const { drives, stripeBytes, buffer } = profile;
     this.array = new DriveArray({

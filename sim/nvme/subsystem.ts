@@ -87,7 +87,8 @@ export class Subsystem implements SanitizeTarget {
     const { firmwareSlots, virtualFunctions, queuePairs, vectors } = profile.controller;
     this.firmware = new FirmwareSlots(firmwareSlots, profile.identity.firmwareRevision);
     const gigabytes = profile.subsystem.capacityBytes / GiB;
-    const passNs = Math.ceil(gigabytes * profile.firmware.formatNsPerGiB);
+    const firmwareNs = Math.ceil(gigabytes * profile.firmware.formatNsPerGiB);
+    const passNs = Math.max(firmwareNs, this.media.eraseAllNs);
     this.sanitizer = new Sanitizer(world, this, passNs);
     this.secondaries = new SecondaryControllers({
       primaryId: options.primaryId ?? 0,

@@ -23,6 +23,8 @@ export interface MediaWear {
 export interface MediaModel {
   /** One 4 KiB read without a queue, for Identify. */
   readonly typicalReadNs: number;
+  /** What `eraseAll` takes at the most. */
+  readonly eraseAllNs: number;
   /** The media take no writes any more, for ever. */
   readonly isReadOnly: boolean;
 

@@ -12,6 +12,7 @@ import type { MediaModel, MediaWear } from './media-model.js';
  */
 export class MediaTiming implements MediaModel {
   readonly typicalReadNs: number;
+  readonly eraseAllNs = 0;
   readonly isReadOnly = false;
   private readonly media: MediaProfile;
   private readonly chance: Chance;
