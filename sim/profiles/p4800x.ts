@@ -66,7 +66,7 @@ export const p4800x: Profile = checkProfile({
       commandNs: 50, // guess
       channelMBPerS: 360, // fitted: 584,800 reads per second at depth 16
       spreadPermille: 600, // fitted: p99 at depth 1
-      busyReadsPpm: 20, // fitted: p99.999 of 37 us at depth 1
+      busyReadsPpm: 15, // fitted: p99.999 of 37 us at depth 1
       busyNs: 28_000, // fitted
       enduranceWrites: 200_000, // data sheet: 30 drive writes per day for 5 years are 55,000
       wearMoveWrites: 100, // guess
