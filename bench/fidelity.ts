@@ -50,7 +50,7 @@ async function run(): Promise<Figures> {
       heldOutShare: round(heldOut.length / rows.length),
       leftOut: rowsLeftOut,
       worstRow: errors.toSorted((a, b) => b.percent - a.percent)[0]!.key,
-      requests: `${requests}; ${tailRequests} where there is a p99.999; ${largeRequests} of 128 KiB`,
+      requests: `${requests}; for a p99.999 ${tailRequests}; of 128 KiB ${largeRequests}`,
       hostNs: `${hostNs} added to each latency: a guess for block layer, interrupt and wake-up`,
       gapNs: `${gapNs.one} at depth 1, ${gapNs.many} above, between completion and next request`,
       preparation:
