@@ -1,6 +1,7 @@
 import { Errno } from '../../sdk/spec/vfio-user/header.js';
 import { GiB, KiB } from '../../sdk/units.js';
 import type { DeviceMemory, DmaFault, DmaFaultReport } from '../pcie/device-memory.js';
+import { DirtyPages } from './dirty-pages.js';
 import type { ServeSystem } from './peer.js';
 import { PeerSpan, Permission } from './peer-span.js';
 
@@ -50,6 +51,8 @@ export class PeerMemory implements DeviceMemory {
   cid = -1;
   /** Accesses refused so far. */
   faultCount = 0;
+  /** Pages that were written, while somebody wants to know. */
+  readonly dirty = new DirtyPages();
   /** Serves regions without a descriptor; null while nobody is connected. */
   messages: MessageDma | null = null;
 
@@ -127,6 +130,7 @@ export class PeerMemory implements DeviceMemory {
     if (span.words === null || offset + count * 4 > span.length || !this.may(span, writable)) {
       return this.moveBytes(iova, bytesOf(source), at * 4, count * 4, true);
     }
+    if (this.dirty.isOn) this.dirty.note(iova, count * 4);
     const { words } = span;
     const to = offset >>> 2;
     for (let i = 0; i < count; i++) words[to + i] = source[at + i]!;
@@ -147,6 +151,7 @@ export class PeerMemory implements DeviceMemory {
     const span = this.spanAt(iova);
     const offset = iova - span.start;
     if (span.words !== null && offset + length <= span.length && this.may(span, writable)) {
+      if (this.dirty.isOn) this.dirty.note(iova, length);
       span.write(offset, source, at, length);
       return true;
     }
@@ -174,6 +179,7 @@ export class PeerMemory implements DeviceMemory {
       }
       done += run;
     }
+    if (isWrite && this.dirty.isOn) this.dirty.note(iova, length);
     return true;
   }
 

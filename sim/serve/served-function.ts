@@ -78,6 +78,7 @@ export class ServedFunction {
   /** Nothing of a peer is used any more; the device keeps its state. */
   release(): void {
     this.memory.messages = null;
+    this.memory.dirty.stop();
     this.memory.unmapAll();
     this.interrupts.disconnectAll();
   }

@@ -12,6 +12,7 @@ import {
   reset,
   setIrqs,
 } from './device-messages.js';
+import { deviceFeature } from './feature-messages.js';
 import { dmaMap, dmaUnmap } from './memory-messages.js';
 import { MessageExchange } from './message-dma.js';
 import { type Message, MessageStream } from './message-stream.js';
@@ -50,7 +51,7 @@ const handlers: ReadonlyMap<number, Handler> = new Map<number, Handler>([
   [Command.regionWrite, regionWrite],
   [Command.deviceReset, reset],
   [Command.regionWriteMulti, regionWriteMulti],
-  [Command.deviceFeature, unsupported],
+  [Command.deviceFeature, deviceFeature],
   [Command.migrationRead, unsupported],
   [Command.migrationWrite, unsupported],
 ]);

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -108,6 +108,21 @@ statement('a server that is killed is a card that was pulled out', async (server
   const error = await namespace.read(0, new Uint8Array(512)).catch((thrown: unknown) => thrown);
   assert.ok(error instanceof UltimaError);
   assert.is(fn.isRemoved, true);
+  await controller.close();
+});
+
+statement('a fault plan applies to a served card', async (server) => {
+  const plan = join(server.folder, 'plan.json');
+  const when = { command: { opcode: 'write' } };
+  const faults = [{ kind: 'write fault', count: 1, when }];
+  writeFileSync(plan, JSON.stringify({ seed: 1, faults }));
+  await server.start(['sim:simple', '--faults', plan]);
+  const controller = await NvmeController.open(await open(`vfio-user:${server.folder}`));
+  const namespace = await controller.namespace(1);
+  const block = new Uint8Array(namespace.blockBytes).fill(1);
+  const error = await namespace.write(0, block).catch((thrown: unknown) => thrown);
+  assert.ok(error instanceof UltimaError && /write fault/i.test(error.message), `${error}`);
+  await namespace.write(0, block);
   await controller.close();
 });
 

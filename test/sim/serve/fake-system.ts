@@ -136,7 +136,7 @@ export class FakeSocket implements PeerSocket {
     const count = Math.min(bytes.length, this.room);
     if (count === 0) return 0;
     this.room -= count;
-    this.sent.push(...bytes.subarray(0, count));
+    for (const byte of bytes.subarray(0, count)) this.sent.push(byte);
     this.sentFds.push(...fds);
     return count;
   }
