@@ -140,9 +140,14 @@ export class Channel {
     });
   }
 
-  /** Send the draft; no reply comes [vfio-user §Header No_reply]. */
+  /**
+   * Send the draft; no reply comes [vfio-user §Header No_reply]. A server that is slower than its
+   * client holds the thread until it has taken what was told before.
+   */
   tell(command: number, payloadBytes: number): void {
-    if (this.isAlive) this.post(command, payloadBytes, true, noDescriptors);
+    if (!this.isAlive) return;
+    this.post(command, payloadBytes, true, noDescriptors);
+    if (!this.outbox.isEmpty) this.drain();
   }
 
   /** Close a descriptor that came with a reply. */
@@ -202,6 +207,20 @@ export class Channel {
       const waitMs = this.outbox.isEmpty ? Math.min(leftMs, longestWaitMs) : 1;
       if (!this.socket.waitReadable(waitMs)) continue;
       for (let i = 0; i < messagesPerLook && this.awaitedId !== -1 && this.step(); i++);
+    }
+  }
+
+  private drain(): void {
+    const { clock, timeoutMs } = this.options;
+    const untilNs = clock.nowNs() + timeoutMs * msNs;
+    while (this.isAlive && !this.outbox.isEmpty) {
+      if (clock.nowNs() >= untilNs) {
+        this.die(`it took no message for ${timeoutMs} ms`);
+        return;
+      }
+      this.socket.waitWritable(1);
+      // It may be waiting for us to take something first.
+      this.pump();
     }
   }
 
