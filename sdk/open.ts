@@ -59,6 +59,8 @@ export interface FaultRecord {
 export interface CardInside {
   /** Be told of each command that ends. */
   observe(observer: { completed(command: CommandTimes): void } | null): void;
+  /** Tell when its parts are busy. @returns their names: link, cores, channels, dies */
+  watch(sink: { span(track: number, startNs: number, endNs: number): void }): readonly string[];
   /** Equal for equal runs, event for event. */
   eventHash(): string;
   /** The card as it is now, for the address key `checkpoint` of a later run. */
@@ -86,6 +88,7 @@ export async function openCard(address: string, options: OpenOptions = {}): Prom
     fn: card.open(),
     inside: {
       observe: (observer) => card.controller.observe(observer),
+      watch: (sink) => card.watch(sink),
       eventHash: () => card.world.eventHash,
       save: () => saveCard(card),
       faults: () => card.faultOutcomes,

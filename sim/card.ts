@@ -23,6 +23,7 @@ import { LinkTiming } from './pcie/link.js';
 import type { RootPort } from './pcie/root-port.js';
 import type { EndpointBar } from './pcie/windows.js';
 import type { Profile } from './profiles/profile.js';
+import { type AddTracks, type SpanSink, Tracks } from './spans.js';
 import { FileStore } from './store/file-store.js';
 import { pageDataBytes } from './store/page-pool.js';
 import { MemoryStore, NoStore } from './store/page-store.js';
@@ -217,6 +218,15 @@ export class SimCard {
   /** What became of each fault of the plan so far. */
   get faultOutcomes(): readonly FaultOutcome[] {
     return this.injector?.outcomes ?? [];
+  }
+
+  /** Tell when link, cores, channels and dies are busy. @returns the names of the tracks */
+  watch(sink: SpanSink): readonly string[] {
+    const tracks: string[] = [];
+    const addTracks: AddTracks = (names) => new Tracks(sink, tracks.push(...names) - names.length);
+    this.link.watch(addTracks);
+    this.inside.watch(addTracks);
+    return tracks;
   }
 
   // What a checkpoint asks.

@@ -3,6 +3,7 @@ import type { Namespace } from '../nvme/namespace.js';
 import { writeFileAtomically } from '../observe/atomic-file.js';
 import { traceOfIos } from '../observe/perfetto.js';
 import { writeReport } from '../observe/report.js';
+import { SpanLog } from '../observe/span-log.js';
 import { type CardInside, openCard } from '../open.js';
 import { type ReadTraceOptions, readTrace } from '../trace/read.js';
 import { type ReplayOptions, type ReplayProgress, replayTrace } from '../trace/replay.js';
@@ -26,6 +27,7 @@ import {
 } from './replay-text.js';
 import { ReplayVolume } from './replay-volume.js';
 import type { Terminal } from './terminal.js';
+import { type Window, windowOf } from './window-option.js';
 
 export const usage = `
 ultima replay TRACE [options]
@@ -57,6 +59,7 @@ It OVERWRITES the namespace.
   --save FILE          the simulated card as it is at the end; the address key checkpoint=FILE goes
                        on from there
   --perfetto FILE      out/trace.perfetto-trace when left out; none for no trace
+  --window FROM..TO    only this stretch of the card's time in the trace file: 1ms..3ms
   --json               the result as one JSON object on standard output
 
 The exit code is 1 when a block was wrong or a request failed.
@@ -81,6 +84,7 @@ const options = {
   faults: { type: 'string' },
   save: { type: 'string' },
   log: { type: 'string' },
+  window: { type: 'string' },
   report: { type: 'string', default: 'out/report.html' },
   perfetto: { type: 'string', default: 'out/trace.perfetto-trace' },
   json: { type: 'boolean', default: false },
@@ -90,6 +94,8 @@ const maxDepth = 65_535;
 const mostSnapshots = 1000;
 const shownMisuse = 16;
 const keptAtLeast = 4096;
+/** Twenty-eight bytes each. */
+const keptSpans = 262_144;
 
 interface Request {
   readonly path: string;
@@ -100,6 +106,7 @@ interface Request {
   readonly faultsPath: string | undefined;
   readonly savePath: string | undefined;
   readonly logPath: string | undefined;
+  readonly window: Window;
   readonly reportPath: string | null;
   readonly perfettoPath: string | null;
   readonly hasVolume: boolean;
@@ -125,7 +132,13 @@ export async function run(words: readonly string[], terminal: Terminal): Promise
     for (const pair of controller.queuePairs) pair.observer = recorder;
     card.inside?.observe(recorder);
     const { inside } = card;
-    const code = await replayOn(namespace, { request, trace, recorder, terminal, inside });
+    const originNs = namespace.clock.nowNs();
+    const { window } = request;
+    const stretch = { fromNs: originNs + window.fromNs, toNs: originNs + window.toNs };
+    const log = new SpanLog({ capacity: keptSpans, ...stretch });
+    const names = request.perfettoPath === null ? [] : (inside?.watch(log) ?? []);
+    const seen = { stretch, parts: { log, names } };
+    const code = await replayOn(namespace, { request, trace, recorder, terminal, inside, seen });
     await controller.close();
     saveTo(request.savePath, card.inside);
     return code;
@@ -146,6 +159,13 @@ interface Run {
   readonly recorder: StageRecorder;
   readonly terminal: Terminal;
   readonly inside: CardInside | null;
+  /** What goes into the trace file. */
+  readonly seen: Seen;
+}
+
+interface Seen {
+  readonly stretch: Window;
+  readonly parts: { readonly log: SpanLog; readonly names: readonly string[] };
 }
 
 async function replayOn(namespace: Namespace, run: Run): Promise<number> {
@@ -209,7 +229,13 @@ function writeFiles(run: Run, report: () => Parameters<typeof writeReport>[1]): 
   if (request.perfettoPath !== null) {
     const first = recorder.log.ios().next().value;
     const originNs = first?.timesNs[0] ?? 0;
-    const bytes = traceOfIos(recorder.log, { name: request.card, opNames, originNs });
+    const bytes = traceOfIos(recorder.log, {
+      name: request.card,
+      opNames,
+      originNs: Math.max(originNs, run.seen.stretch.fromNs),
+      window: run.seen.stretch,
+      parts: run.seen.parts,
+    });
     writeFileAtomically(request.perfettoPath, bytes);
     terminal.say(`trace  ${request.perfettoPath} (open it at https://ui.perfetto.dev)`);
   }
@@ -266,6 +292,7 @@ function understand(words: readonly string[]): Request {
     faultsPath: values.faults,
     savePath: values.save,
     logPath: values.log,
+    window: windowOf(values.window),
     card: values.card,
     nsid: parseInteger('namespace-id', values['namespace-id'], { low: 1, high: 2 ** 32 - 2 }),
     read: {

@@ -1,5 +1,6 @@
 import type { IoLog, LoggedIo } from './io-log.js';
 import { ProtobufWriter } from './protobuf.js';
+import type { SpanLog } from './span-log.js';
 
 /** Field numbers [Perfetto §? trace.proto, trace_packet.proto]. */
 const Packet = {
@@ -154,6 +155,10 @@ export interface IoTraceOptions {
   readonly opNames: Readonly<Record<number, string>>;
   /** Clock at the trace's zero; times before it are cut to it. */
   readonly originNs?: number;
+  /** Only I/Os that touch this stretch of the clock. */
+  readonly window?: { readonly fromNs: number; readonly toNs: number };
+  /** When parts of the card were busy, and their names by track of the log. */
+  readonly parts?: { readonly log: SpanLog; readonly names: readonly string[] };
 }
 
 /**
@@ -163,13 +168,18 @@ export interface IoTraceOptions {
 export function traceOfIos(log: IoLog, options: IoTraceOptions): Uint8Array {
   const trace = new PerfettoTrace(options.name);
   const originNs = options.originNs ?? 0;
-  const ios = [...log.ios()].sort((a, b) => a.timesNs[0]! - b.timesNs[0]!);
+  const { fromNs, toNs } = options.window ?? { fromNs: -Infinity, toNs: Infinity };
+  const ios = [...log.ios()]
+    .filter(({ timesNs }) => timesNs.at(-1)! >= fromNs && timesNs[0]! <= toNs)
+    .sort((a, b) => a.timesNs[0]! - b.timesNs[0]!);
   const slots = [...new Set(ios.map((io) => io.slot))].sort((a, b) => a - b);
   const tracks = new Map(slots.map((slot) => [slot, trace.addTrack(`slot ${slot}`)]));
-  for (const io of ios) {
+  for (const [i, io] of ios.entries()) {
     const name = options.opNames[io.op] ?? `operation ${io.op}`;
-    addIo(trace, { io, name, originNs, stages: log.stages, track: tracks.get(io.slot)! });
+    const track = tracks.get(io.slot)!;
+    addIo(trace, { io, name, originNs, stages: log.stages, track, flow: i + 1 });
   }
+  if (options.parts !== undefined) addParts(trace, options.parts, originNs);
   return trace.finish();
 }
 
@@ -179,17 +189,39 @@ interface IoSlices {
   readonly originNs: number;
   readonly stages: readonly string[];
   readonly track: number;
+  readonly flow: number;
 }
 
-function addIo(trace: PerfettoTrace, { io, name, originNs, stages, track }: IoSlices): void {
+/** A track for each part that was ever busy. */
+function addParts(
+  trace: PerfettoTrace,
+  { log, names }: NonNullable<IoTraceOptions['parts']>,
+  originNs: number,
+): void {
+  for (const [index, name] of names.entries()) {
+    let track = 0;
+    for (const [startNs, endNs] of log.of(index)) {
+      if (endNs <= originNs) continue;
+      if (track === 0) track = trace.addTrack(name);
+      const from = Math.max(0, Math.round(startNs - originNs));
+      trace.addSlice({ track, name: 'busy', startNs: from, endNs: Math.round(endNs - originNs) });
+    }
+  }
+}
+
+/** An arrow leads from the stage of its entry in the submission queue to that of its completion. */
+function addIo(trace: PerfettoTrace, slices: IoSlices): void {
+  const { io, name, originNs, stages, track, flow } = slices;
   const times = io.timesNs.map((time) => Math.max(0, Math.round(time - originNs)));
   const facts = { lba: io.lba, bytes: io.bytes, status: io.status };
   trace.begin({ track, name, startNs: times[0]!, facts });
+  const taken = times.map((endNs, i) => i > 0 && endNs > times[i - 1]!);
+  const ends = [taken.indexOf(true), taken.lastIndexOf(true)];
   for (let i = 1; i < times.length; i++) {
-    const startNs = times[i - 1]!;
-    const endNs = times[i]!;
-    if (endNs <= startNs) continue;
-    trace.addSlice({ track, name: `${stages[i - 1]} → ${stages[i]}`, startNs, endNs });
+    if (taken[i] !== true) continue;
+    const slice = `${stages[i - 1]} → ${stages[i]}`;
+    const joined = ends[0] !== ends[1] && ends.includes(i) ? { flow } : {};
+    trace.addSlice({ track, name: slice, startNs: times[i - 1]!, endNs: times[i]!, ...joined });
   }
   trace.end(track, times.at(-1)!);
 }

@@ -65,8 +65,12 @@ export const viewKinds = [
 export const notState: Readonly<Record<string, readonly string[]>> = {
   /** Tasks of a host that sleep. */
   VirtualClock: ['waiters'],
-  /** Whoever watches commands end. */
+  /** Whoever watches commands end, or parts being busy. */
   Poster: ['observer'],
+  Direction: ['tracks'],
+  CoreGroup: ['tracks'],
+  Bus: ['tracks', 'dieTracks'],
+  StripeArray: ['tracks'],
 };
 
 /**

@@ -1,3 +1,5 @@
+import type { Tracks } from '../spans.js';
+
 /** A clock that all cores share: thermal throttling and power states make it slower. */
 export class CoreClock {
   /** Per mille of the nominal clock, 1..1000. */
@@ -23,6 +25,8 @@ export class CoreGroup {
   /** Work done so far. */
   busyNs = 0;
   pieces = 0;
+  /** Set while somebody watches. */
+  tracks: Tracks | null = null;
   private readonly freeAtNs: Float64Array;
   private readonly carries: Float64Array;
   private readonly clock: CoreClock;
@@ -57,6 +61,7 @@ export class CoreGroup {
     this.pieces++;
     const endNs = fromNs + ns;
     this.freeAtNs[core] = endNs;
+    if (this.tracks !== null) this.tracks.span(core, fromNs, endNs);
     return endNs;
   }
 

@@ -1,3 +1,5 @@
+import type { AddTracks } from '../spans.js';
+
 /**
  * The inside of a storage card below its firmware and buffers: what the card asks of its medium.
  * A drive models time, wear, mapping and errors; the bytes themselves stay in `sim/nvme/medium.ts`.
@@ -152,6 +154,9 @@ export interface Drive {
   age(days: number): void;
 
   wear(): DriveWear;
+
+  /** Tell when channels and dies are busy. */
+  watch(addTracks: AddTracks, name: string): void;
 
   // What a fault plan does to a drive.
 

@@ -3,6 +3,7 @@ import { CellWear } from '../nand/cell-wear.js';
 import { FlashArray } from '../nand/flash-array.js';
 import { FlashKind } from '../nand/flash-ops.js';
 import type { FlashProfile } from '../nand/flash-profile.js';
+import { type AddTracks, numbered } from '../spans.js';
 import type { World } from '../world.js';
 import { audit } from './audit.js';
 import { BlockState, Blocks } from './blocks.js';
@@ -207,6 +208,12 @@ export class FlashDrive implements Drive {
       }
       if (blocks.isFailing[block] === 1) this.relocator.note(block, Reason.failed);
     }
+  }
+
+  watch(addTracks: AddTracks, name: string): void {
+    const { bus } = this.flash;
+    bus.tracks = addTracks(numbered(`${name} channel`, bus.freeAtNs.length));
+    bus.dieTracks = addTracks(numbered(`${name} die`, this.dieCount));
   }
 
   age(days: number): void {

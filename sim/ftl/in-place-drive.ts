@@ -1,6 +1,7 @@
 import { assert } from '../../sdk/assert.js';
 import type { InPlaceProfile } from '../nand/in-place-profile.js';
 import { StripeArray } from '../nand/stripe-array.js';
+import { type AddTracks, numbered } from '../spans.js';
 import type { World } from '../world.js';
 import { Breakdown, Counters } from './counters.js';
 import {
@@ -127,6 +128,10 @@ export class InPlaceDrive implements Drive {
   }
 
   /** Cells of this kind hold their content. */
+  watch(addTracks: AddTracks, name: string): void {
+    this.stripes.tracks = addTracks(numbered(`${name} stripe`, this.stripes.count));
+  }
+
   age(days: number): void {
     assert(days >= 0, 'time does not run backwards');
   }

@@ -4,6 +4,7 @@ import type { CardInside } from '../nvme/card-inside.js';
 import type { FirmwareTiming } from '../nvme/firmware-timing.js';
 import type { InsideProfile } from '../profiles/inside.js';
 import type { Profile } from '../profiles/profile.js';
+import { type AddTracks, numbered } from '../spans.js';
 import type { World } from '../world.js';
 import { describeDrive, type MakeDrive } from './drive-kinds.js';
 import { InsideMedia } from './inside-media.js';
@@ -57,6 +58,16 @@ export class ModelInside implements CardInside {
 
   paceChanged(): void {
     this.firmware.paceChanged();
+  }
+
+  watch(addTracks: AddTracks): void {
+    const { front, back } = this.firmware;
+    front.tracks = addTracks(numbered('front core', front.count));
+    back.tracks = addTracks(numbered('back core', back.count));
+    const isAlone = this.drives.length === 1;
+    for (const [i, drive] of this.drives.entries()) {
+      drive.watch(addTracks, isAlone ? 'drive' : `drive ${i}`);
+    }
   }
 
   facts(): Readonly<Record<string, number | string>> {

@@ -1,3 +1,4 @@
+import type { Tracks } from '../spans.js';
 import type { FlashProfile } from './flash-profile.js';
 
 /**
@@ -5,6 +6,9 @@ import type { FlashProfile } from './flash-profile.js';
  * is reserved from `max(now, freeAt)` on.
  */
 export class Bus {
+  /** Set while somebody watches: channels, and the dies behind them. */
+  tracks: Tracks | null = null;
+  dieTracks: Tracks | null = null;
   /** When the last reserved transfer of a channel is over. */
   readonly freeAtNs: Float64Array;
   /** Time that a channel was or will be held by what is reserved so far. */
@@ -36,6 +40,7 @@ export class Bus {
     const ns = fixedNs + this.dataNs(channel, bytes);
     this.busyNs[channel] = this.busyNs[channel]! + ns;
     this.freeAtNs[channel] = start + ns;
+    if (this.tracks !== null) this.tracks.span(channel, start, start + ns);
     return start + ns;
   }
 

@@ -479,6 +479,7 @@ export class FlashArray {
 
   private enterIdle(die: number): void {
     this.phases[die] = Phase.idle;
+    this.bus.dieTracks?.span(die, this.busySinceNs[die]!, this.world.nowNs);
     this.dieBusyNs[die] = this.dieBusyNs[die]! + this.world.nowNs - this.busySinceNs[die]!;
   }
 

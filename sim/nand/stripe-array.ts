@@ -1,4 +1,5 @@
 import type { Prng } from '../prng.js';
+import type { Tracks } from '../spans.js';
 import type { World } from '../world.js';
 import { widen, widenTimes } from './flash-ops.js';
 import type { InPlaceProfile } from './in-place-profile.js';
@@ -45,6 +46,8 @@ export class StripeArray {
   private dueNs = new Float64Array(firstParts);
   private firstFree = nothing;
   private made = 0;
+  /** Set while somebody watches: the stripes. */
+  tracks: Tracks | null = null;
   private readonly cellEvent: number;
   private readonly endEvent: number;
 
@@ -136,6 +139,7 @@ export class StripeArray {
     const start = Math.max(fromNs, this.freeAtNs[stripe]!);
     this.startedNs[part] = start;
     this.freeAtNs[stripe] = start + ns;
+    if (this.tracks !== null) this.tracks.span(stripe, start, start + ns);
     return start + ns;
   }
 

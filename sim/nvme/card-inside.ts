@@ -1,4 +1,5 @@
 import type { Drive } from '../ftl/drive.js';
+import type { AddTracks } from '../spans.js';
 import type { FirmwareTiming } from './firmware-timing.js';
 import type { MediaModel } from './io/media-model.js';
 
@@ -16,6 +17,8 @@ export interface CardInside {
   paceChanged(): void;
   /** Wear, spare or the state of a drive has changed: the subsystem listens. */
   onWear: () => void;
+  /** Tell when cores, channels and dies are busy. */
+  watch(addTracks: AddTracks): void;
   /** What a crash log says about it. */
   facts(): Readonly<Record<string, number | string>>;
 }

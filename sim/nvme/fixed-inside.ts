@@ -24,6 +24,10 @@ export class FixedInside implements CardInside {
     // Fixed times know no temperature.
   }
 
+  watch(): void {
+    // Fixed times have no parts.
+  }
+
   facts(): Readonly<Record<string, number | string>> {
     return {};
   }

@@ -1,4 +1,5 @@
 import { laneRates } from '../../sdk/spec/pcie/express.js';
+import type { Tracks } from '../spans.js';
 
 /** What moves in one direction of a link, and how fast. */
 export interface DirectionOptions {
@@ -14,6 +15,8 @@ export interface DirectionOptions {
  */
 export class Direction {
   freeAtNs = 0;
+  /** Set while somebody watches. */
+  tracks: Tracks | null = null;
   private carry = 0;
   private readonly nsPerUnit: number;
   private readonly bytesPerUnit: number;
@@ -39,7 +42,9 @@ export class Direction {
     const units = wire * this.nsPerUnit + this.carry;
     const ns = Math.floor(units / this.bytesPerUnit);
     this.carry = units - ns * this.bytesPerUnit;
-    this.freeAtNs += ns;
+    const fromNs = this.freeAtNs;
+    this.freeAtNs = fromNs + ns;
+    if (this.tracks !== null) this.tracks.span(0, fromNs, this.freeAtNs);
     return this.freeAtNs - startNs;
   }
 

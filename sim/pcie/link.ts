@@ -1,5 +1,6 @@
 import { completionHeaderSaving } from '../../sdk/spec/pcie/express.js';
 import type { LinkProfile } from '../profiles/profile.js';
+import type { AddTracks } from '../spans.js';
 import type { World } from '../world.js';
 import { Credits } from './credits.js';
 import { Direction } from './direction.js';
@@ -82,6 +83,11 @@ export class LinkTiming {
     if (this.port !== null) this.down.holdUntil(startNs + this.port.down.reserve(startNs, wire));
     this.acknowledge(this.up, packets);
     return this.down.freeAtNs - nowNs + this.nonPostedNs;
+  }
+
+  watch(addTracks: AddTracks): void {
+    this.up.tracks = addTracks(['link to host']);
+    this.down.tracks = addTracks(['link to card']);
   }
 
   /** What was under way is gone. */

@@ -1,6 +1,7 @@
 import * as assert from 'uvu/assert';
 import { IoLog } from '../../../sdk/observe/io-log.js';
 import { PerfettoTrace, traceOfIos } from '../../../sdk/observe/perfetto.js';
+import { SpanLog } from '../../../sdk/observe/span-log.js';
 import { suite } from '../../support/suite.js';
 
 const test = suite('perfetto trace');
@@ -127,7 +128,7 @@ test('tracks, slices, facts, flows and instants read back', () => {
   ]);
 });
 
-test('every I/O of a log is a slice on the track of its slot, with a slice per stage', () => {
+test('every I/O is a slice on the track of its slot, its first and last stage joined', () => {
   const log = new IoLog({ capacity: 4, stages: ['submit', 'fetch', 'media', 'done'] });
   const slow = log.begin(3, 1, 100, 4096);
   const fast = log.begin(0, 2, 7, 512);
@@ -143,20 +144,71 @@ test('every I/O of a log is a slice on the track of its slot, with a slice per s
   assert.equal([...tracks.values()], ['process sim:x', 'slot 0', 'slot 3']);
   assert.equal(events, [
     '10 3 begin read lba=100 bytes=4096 status=0',
-    '10 3 begin submit → fetch',
+    '10 3 begin submit → fetch →1',
     '20 3 end',
     '20 3 begin fetch → media',
     '50 3 end',
-    '50 3 begin media → done',
+    '50 3 begin media → done →1',
     '100 3 end',
     '100 3 end',
     '15 2 begin operation 2 lba=7 bytes=512 status=641',
-    '15 2 begin fetch → media',
+    '15 2 begin fetch → media →2',
     '30 2 end',
-    '30 2 begin media → done',
+    '30 2 begin media → done →2',
     '40 2 end',
     '40 2 end',
   ]);
+});
+
+test('parts of the card have tracks of their own; a window leaves out the rest', () => {
+  const log = new IoLog({ capacity: 4, stages: ['submit', 'done'] });
+  for (const [lba, startNs] of [
+    [1, 100],
+    [2, 500],
+    [3, 900],
+  ] as const) {
+    const handle = log.begin(0, 1, lba, 512);
+    log.stamp(handle, 0, startNs);
+    log.stamp(handle, 1, startNs + 100);
+  }
+  const window = { fromNs: 450, toNs: 700 };
+  const spans = new SpanLog({ capacity: 8, ...window });
+  spans.span(0, 100, 200);
+  spans.span(2, 460, 480);
+  spans.span(2, 690, 800);
+  spans.span(2, 701, 900);
+  const parts = { log: spans, names: ['link', 'core', 'die'] };
+  const options = { name: 'x', opNames: { 1: 'read' }, originNs: 450, window, parts };
+  const { tracks, events } = read(traceOfIos(log, options));
+  assert.equal([...tracks.values()], ['process x', 'slot 0', 'die']);
+  assert.equal(events, [
+    '50 2 begin read lba=2 bytes=512 status=0',
+    '50 2 begin submit → done',
+    '150 2 end',
+    '150 2 end',
+    '10 3 begin busy',
+    '30 3 end',
+    '240 3 begin busy',
+    '350 3 end',
+  ]);
+});
+
+test('spans of a track come in order and never overlap, the newest of a full log', () => {
+  const log = new SpanLog({ capacity: 3 });
+  log.span(0, 0, 9);
+  log.span(0, 50, 80);
+  log.span(0, 20, 60);
+  log.span(1, 5, 6);
+  assert.is(log.count, 3);
+  assert.equal(
+    [...log.of(0)],
+    [
+      [20, 60],
+      [60, 80],
+    ],
+  );
+  assert.is(log.busyNs(0, 30, 70), 40);
+  assert.throws(() => new SpanLog({ capacity: 0 }), /above 0/);
 });
 
 test('a log keeps the last I/Os of its capacity', () => {

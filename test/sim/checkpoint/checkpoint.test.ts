@@ -200,10 +200,10 @@ test('nothing of a card lies where a checkpoint cannot see it', () => {
 });
 
 test('what is left out of a checkpoint exists, and holds nothing of the card', () => {
-  const card = openSimulated(address);
+  const cards = [address, 'sim:znand', 'sim:p4800x'].map((each) => openSimulated(each));
   const seen = new Map<string, readonly string[]>();
   const visited = new Set<object>();
-  const waiting: unknown[] = [card];
+  const waiting: unknown[] = [...cards];
   while (waiting.length > 0) {
     const value = waiting.pop();
     if (typeof value !== 'object' || value === null || visited.has(value)) continue;

@@ -104,6 +104,8 @@ export class PlainDrive implements Drive {
     this.writes = 0;
   }
 
+  watch(): void {}
+
   age(): void {}
 
   wear(): DriveWear {
