@@ -122,5 +122,6 @@ export {
   type SnapshotResult,
 } from './volume/pool.js';
 export type { GroupMember, NewVolume, ObjectName } from './volume/pool-names.js';
+export type { BadRange, ScrubResult } from './volume/scrub.js';
 export type { ObjectSpace, PoolSpace } from './volume/space.js';
 export { Volume } from './volume/volume.js';

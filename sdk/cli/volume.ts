@@ -19,12 +19,14 @@ Thin volumes of a pool.
 
   create NAME --bytes SIZE   up to 16t; takes space as it is written
       --block-bytes N          4096 (default) or 512
+      --checks                 a CRC32C of every 4 KiB, compared on every read
       --attribute KEY=VALUE    as often as wanted
   list                       all volumes with the space that they take
   describe NAME              one volume
   rename NAME --to NAME      under another name
   grow NAME --bytes SIZE     make it larger
   clone SOURCE NAME          a writable copy of a volume, or of VOLUME@SNAPSHOT, at once
+  scrub NAME                 read and compare all of it; also of VOLUME@SNAPSHOT
   delete NAME                its space becomes free in the background
       --with-snapshots         its snapshots go, too
 
@@ -36,13 +38,14 @@ const options = {
   ...poolOptions,
   bytes: { type: 'string' },
   'block-bytes': { type: 'string', default: '4096' },
+  checks: { type: 'boolean', default: false },
   attribute: { type: 'string', multiple: true },
   to: { type: 'string' },
   'with-snapshots': { type: 'boolean', default: false },
 } as const;
 
 export function run(words: readonly string[], terminal: Terminal): Promise<number> {
-  const verbs = { create, list, describe, rename, grow, clone, delete: destroy };
+  const verbs = { create, list, describe, rename, grow, clone, scrub, delete: destroy };
   return runVerb('volume', verbs, words, terminal);
 }
 
@@ -88,6 +91,7 @@ function rowOf(pool: Pool, name: string) {
     blockBytes: object.blockBytes,
     originId: object.originId,
     snapshots: pool.snapshots(name).map((snapshot) => snapshot.name),
+    checks: object.hasChecks,
     attributes: object.attributes,
     createdMs: object.createdMs,
     damage: object.damage,
@@ -106,7 +110,8 @@ async function create(words: readonly string[]): Promise<VerbResult> {
   return withPool(devices, 'write', async (pool) => {
     const [name] = names;
     const createdMs = Date.now();
-    await pool.createVolume({ name: name!, bytes, blockBytes, attributes, createdMs });
+    const hasChecks = values.checks;
+    await pool.createVolume({ name: name!, bytes, blockBytes, attributes, createdMs, hasChecks });
     return described(pool, name!);
   });
 }
@@ -168,6 +173,21 @@ function clone(words: readonly string[]): Promise<VerbResult> {
   return withPool(devices, 'write', async (pool) => {
     await pool.clone(source, names[1]!);
     return described(pool, names[1]!);
+  });
+}
+
+function scrub(words: readonly string[]): Promise<VerbResult> {
+  const { names, devices } = parse(words, 1);
+  const name = parseObjectName(names[0]!);
+  return withPool(devices, 'read', async (pool) => {
+    const result = await pool.scrub(name);
+    const lines = [
+      `${bytesText(result.readBytes)} read, ${result.bad.length} places bad`,
+      ...result.bad.map(({ byteOffset, byteLength, status }) => {
+        return `  ${byteLength} bytes at ${byteOffset}: status ${status}`;
+      }),
+    ];
+    return { json: result, lines, code: result.bad.length === 0 ? 0 : 1 };
   });
 }
 

@@ -7,6 +7,8 @@ export class Attachment {
   volume: Volume | null = null;
   extent = 0;
   unit = 0;
+  /** Cells that have been written to it since. */
+  cells = 0;
   /** Writes under way that need it. */
   writes = 0;
   index = 0;
@@ -36,6 +38,17 @@ export class Attachments {
     return null;
   }
 
+  /** One to which none of these cells has been written. */
+  findWithout(volume: Volume, extent: number, mask: number): Attachment | null {
+    const { active } = this;
+    for (let i = 0; i < this.count; i++) {
+      const one = active[i]!;
+      const isHere = one.extent === extent && one.volume === volume;
+      if (isHere && (one.cells & mask) === 0) return one;
+    }
+    return null;
+  }
+
   /** The unit has one name already, which belongs to the attachment from now on. */
   attach(volume: Volume, extent: number, unit: number): Attachment {
     const one = this.spare.pop() ?? new Attachment();
@@ -43,6 +56,7 @@ export class Attachments {
     one.extent = extent;
     one.unit = unit;
     one.writes = 1;
+    one.cells = 0;
     one.index = this.count;
     this.active[this.count++] = one;
     volume.attaching++;

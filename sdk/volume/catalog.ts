@@ -23,6 +23,8 @@ export interface CatalogObject {
   attributes: Readonly<Record<string, string>>;
   /** Reference to the key that its data is encrypted with, '' for none. Never the key. */
   readonly keyId: string;
+  /** Each cell has a CRC32C that every read compares. */
+  readonly hasChecks: boolean;
   /** Why it is read-only for ever: metadata that was lost. '' for none. */
   damage: string;
   /** Root node of its map, 0 for none. Only the image has it. */
@@ -212,6 +214,8 @@ export function parseObject(value: unknown): CatalogObject | null {
   if (blockBytes !== 512 && blockBytes !== 4096) return null;
   if (typeof name !== 'string' || !isName(name)) return null;
   if (typeof keyId !== 'string' || typeof damage !== 'string') return null;
+  const { hasChecks } = value;
+  if (typeof hasChecks !== 'boolean') return null;
   if (bytes === null || bytes % cellBytes !== 0 || id === null || id === 0) return null;
   if (volumeId === null || originId === null || groupId === null || root === null) return null;
   if (createdMs === null || familyId === null || !isTexts(attributes)) return null;
@@ -228,6 +232,7 @@ export function parseObject(value: unknown): CatalogObject | null {
     createdMs,
     attributes,
     keyId,
+    hasChecks,
     damage,
     root,
   };

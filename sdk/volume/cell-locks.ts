@@ -19,6 +19,8 @@ export class CellLocks {
   /** Writes under way, in no order. */
   private readonly writing: (IoPiece | null)[] = [];
   private writingCount = 0;
+  private readonly reading: (IoPiece | null)[] = [];
+  private readingCount = 0;
 
   constructor(memory: DmaSpace) {
     this.memory = memory;
@@ -35,6 +37,28 @@ export class CellLocks {
     this.writing[piece.writeIndex] = last;
     last.writeIndex = piece.writeIndex;
     this.writing[this.writingCount] = null;
+  }
+
+  /** A read of a volume with checks goes to the device. */
+  enterRead(piece: IoPiece): void {
+    piece.writeIndex = this.readingCount;
+    this.reading[this.readingCount++] = piece;
+  }
+
+  leaveRead(piece: IoPiece): void {
+    const last = this.reading[--this.readingCount]!;
+    this.reading[piece.writeIndex] = last;
+    last.writeIndex = piece.writeIndex;
+    this.reading[this.readingCount] = null;
+  }
+
+  /** Cells that the map has given up may still be read; written now, they would fail the check. */
+  isReading(extent: number, mask: number, unit: number): boolean {
+    for (let i = 0; i < this.readingCount; i++) {
+      const piece = this.reading[i]!;
+      if (piece.unit === unit && piece.extent === extent && (piece.mask & mask) !== 0) return true;
+    }
+    return false;
   }
 
   isWriting(volume: Volume, extent: number, mask: number): boolean {

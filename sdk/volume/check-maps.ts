@@ -25,7 +25,8 @@ export function checkMaps(core: PoolCore): Finding[] {
     const kind = nodes.kinds[id]!;
     const isBottom = kind === NodeKind.leaf || kind === NodeKind.cells;
     const step = kind === NodeKind.leaf ? 2 : 1;
-    for (let i = at; i < at + nodeWords; i += step) {
+    const end = kind === NodeKind.sums ? at : at + nodeWords;
+    for (let i = at; i < end; i += step) {
       const value = words[i]!;
       if (value === 0) continue;
       if (isBottom) names[value]!++;

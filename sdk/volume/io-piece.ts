@@ -27,6 +27,10 @@ export class IoPiece {
   round = 0;
   /** Place in the list of writes under way. */
   writeIndex = 0;
+  /** Records that the journal has promised room for. */
+  records = 0;
+  /** CRCs of its cells, for volumes with checks. */
+  sums: Uint32Array | null = null;
   /** The cell that is read, modified and written. */
   cell: DmaRegion | null = null;
   /** Memory of the device's own, where it cannot reach the user's. */

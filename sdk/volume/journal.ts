@@ -8,6 +8,7 @@ import {
   JournalRecord,
   RecordKind,
   recordBytes,
+  sumsRecords,
 } from './format.js';
 
 const Header = Batch;
@@ -79,16 +80,16 @@ export class Journal {
     return this.bufferBytes / 2;
   }
 
-  /** Keep room for a record that is to come. @returns false when there is none before a commit */
-  promise(): boolean {
-    const words = this.filling.usedWords + (this.promised + 1) * recordWords;
+  /** Keep room for records that are to come. @returns false when there is none before a commit */
+  promise(records: number): boolean {
+    const words = this.filling.usedWords + (this.promised + records) * recordWords;
     if (words * 4 > this.bufferBytes) return false;
-    this.promised++;
+    this.promised += records;
     return true;
   }
 
-  breakPromise(): void {
-    this.promised--;
+  breakPromise(records: number): void {
+    this.promised -= records;
   }
 
   hasRoom(bytes: number): boolean {
@@ -106,6 +107,16 @@ export class Journal {
     words[at + 2] = extent;
     words[at + 3] = value;
     buffer.usedWords = at + recordWords;
+  }
+
+  /** The CRCs behind an `assignChecked` record. */
+  appendSums(sums: Uint32Array, count: number): void {
+    const buffer = this.filling;
+    const { words } = buffer.region;
+    const end = buffer.usedWords + sumsRecords(count) * recordWords;
+    for (let at = buffer.usedWords, i = 0; at < end; at++, i++)
+      words[at] = i < count ? sums[i]! : 0;
+    buffer.usedWords = end;
   }
 
   /** A change of the catalog; `hasRoom` has said that it fits. */

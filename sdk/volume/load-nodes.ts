@@ -4,7 +4,7 @@ import type { PoolCore } from './core.js';
 import { checkWords } from './crc32c.js';
 import { cellsPerUnit, directoryRow, unitBytes } from './format.js';
 import { NodeKind, nodeBytes, nodeWords } from './nodes.js';
-import { isSplit, pointerOf } from './trees.js';
+import { groupsPerSplit, isSplit, pointerOf } from './trees.js';
 
 /** Read every node of the directory. @returns those that cannot be read */
 export async function readNodes(core: PoolCore, directory: Uint32Array): Promise<Set<number>> {
@@ -137,6 +137,7 @@ class Walk {
       return;
     }
     const kind = nodes.kinds[id]!;
+    if (kind === NodeKind.sums) return;
     if (kind === NodeKind.leaf || kind === NodeKind.cells) {
       this.countUnits(id, kind === NodeKind.leaf ? 2 : 1);
       return;
@@ -182,7 +183,8 @@ function kindBelow(
 ): (typeof NodeKind)[keyof typeof NodeKind] {
   if (kind === NodeKind.root) return NodeKind.middle;
   if (kind === NodeKind.middle) return isSplit(entry) ? NodeKind.split : NodeKind.leaf;
-  return index === 0 ? NodeKind.leaf : NodeKind.cells;
+  if (index === 0) return NodeKind.leaf;
+  return index <= groupsPerSplit ? NodeKind.cells : NodeKind.sums;
 }
 
 /** Whether the map of an object needs one of these nodes. Only for pools with damage. */
@@ -193,7 +195,7 @@ function reaches(core: PoolCore, object: CatalogObject, wanted: ReadonlySet<numb
   for (let id = stack.pop(); id !== undefined; id = stack.pop()) {
     if (wanted.has(id)) return true;
     const kind = nodes.kinds[id]!;
-    if (kind === NodeKind.leaf || kind === NodeKind.cells) continue;
+    if (kind === NodeKind.leaf || kind >= NodeKind.cells) continue;
     const at = nodes.at(id);
     for (const entry of nodes.wordsOf(id).subarray(at, at + nodeWords)) {
       if (entry !== 0) stack.push(pointerOf(entry));

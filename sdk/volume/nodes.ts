@@ -7,7 +7,15 @@ export const chunkShift = 6;
 export const chunkMask = 63;
 
 /** What a node is; its kind follows from where it hangs. */
-export const NodeKind = { none: 0, root: 1, middle: 2, leaf: 3, split: 4, cells: 5 } as const;
+export const NodeKind = {
+  none: 0,
+  root: 1,
+  middle: 2,
+  leaf: 3,
+  split: 4,
+  cells: 5,
+  sums: 6,
+} as const;
 export type NodeKind = (typeof NodeKind)[keyof typeof NodeKind];
 
 /**

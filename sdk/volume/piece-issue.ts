@@ -1,10 +1,12 @@
-import { BlockOp, blockFlagFua } from '../block/request.js';
+import { BlockOp, BlockStatus, blockFlagFua } from '../block/request.js';
 import type { DmaRegion } from '../device.js';
 import type { CellLocks } from './cell-locks.js';
 import type { VolumeCipher } from './cipher.js';
 import type { PoolCore } from './core.js';
-import { cellBytes, unitBytes } from './format.js';
+import { crc32cOfWords } from './crc32c.js';
+import { cellBytes, cellsPerUnit, maskOf, unitBytes } from './format.js';
 import { type IoPiece, PieceWork } from './io-piece.js';
+import { nodeWords } from './nodes.js';
 import type { Port } from './port.js';
 import { copySegments, sliceSegments } from './segments.js';
 
@@ -36,8 +38,9 @@ export class PieceIssue {
     const length = isModify ? cellBytes : piece.length;
     const isRead = work === PieceWork.read || work === PieceWork.readToModify;
     const { blockBytes, memory } = port.device;
-    const { cipher } = piece.op!.volume!;
-    const isForeign = memory !== core.ports[0]!.device.memory || cipher !== null;
+    const { cipher, object } = piece.op!.volume!;
+    const isForeign =
+      memory !== core.ports[0]!.device.memory || cipher !== null || object.hasChecks;
     const isAligned = ((within | length) & (blockBytes - 1)) === 0;
     piece.port = port;
     const at = (unit - port.firstUnit) * unitBytes;
@@ -67,6 +70,7 @@ export class PieceIssue {
     if (bounce === null) return;
     if (isRead) {
       const from = piece.bounceSkip;
+      if (piece.op!.volume!.object.hasChecks) this.compare(piece, bounce);
       this.cipherOf(piece)?.decrypt(
         bounce.bytes.subarray(from, from + lengthOf(piece)),
         blockOf(piece),
@@ -86,9 +90,11 @@ export class PieceIssue {
     const port = piece.port!;
     const bounce = this.takeBounce(port);
     if (bounce === null) return false;
-    const { blockBytes } = port.device;
-    const first = within - (within % blockBytes);
-    const end = Math.ceil((within + length) / blockBytes) * blockBytes;
+    const { hasChecks } = piece.op!.volume!.object;
+    // A CRC is that of a whole cell.
+    const grain = hasChecks ? cellBytes : port.device.blockBytes;
+    const first = within - (within % grain);
+    const end = Math.ceil((within + length) / grain) * grain;
     piece.bounce = bounce;
     piece.bounceSkip = within - first;
     port.aim(piece.request, at + first, end - first);
@@ -101,8 +107,35 @@ export class PieceIssue {
     }
     if (piece.work === PieceWork.write || piece.work === PieceWork.writeModified) {
       this.cipherOf(piece)?.encrypt(bounce.bytes.subarray(0, length), blockOf(piece));
+      if (hasChecks) computeSums(piece, bounce, length / cellBytes);
+    } else if (hasChecks) {
+      this.expectSums(piece, first, end);
     }
     return true;
+  }
+
+  /** Remember what the map says now: later it may name other cells. */
+  private expectSums(piece: IoPiece, first: number, end: number): void {
+    const { object } = piece.op!.volume!;
+    const count = (end - first) / cellBytes;
+    const cell = first / cellBytes;
+    piece.sums ??= new Uint32Array(cellsPerUnit);
+    piece.mask = maskOf(cell, count);
+    this.core.trees.readSums(object.root, piece.extent, cell, piece.sums, count);
+    this.locks.enterRead(piece);
+  }
+
+  private compare(piece: IoPiece, bounce: DmaRegion): void {
+    this.locks.leaveRead(piece);
+    const { request, sums } = piece;
+    const cells = (request.blockCount * piece.port!.device.blockBytes) / cellBytes;
+    if (request.status !== BlockStatus.ok) return;
+    for (let i = 0; i < cells; i++) {
+      const from = i * nodeWords;
+      if (crc32cOfWords(bounce.words, from, from + nodeWords) === sums![i]) continue;
+      request.status = BlockStatus.integrityError;
+      return;
+    }
   }
 
   private cipherOf(piece: IoPiece): VolumeCipher | null {
@@ -135,4 +168,12 @@ function blockOf(piece: IoPiece): number {
   const { object } = piece.op!.volume!;
   const within = isWholeCell(piece) ? piece.within & ~(cellBytes - 1) : piece.within;
   return (piece.extent * unitBytes + within) / object.blockBytes;
+}
+
+function computeSums(piece: IoPiece, bounce: DmaRegion, cells: number): void {
+  piece.sums ??= new Uint32Array(cellsPerUnit);
+  for (let i = 0; i < cells; i++) {
+    const from = i * nodeWords;
+    piece.sums[i] = crc32cOfWords(bounce.words, from, from + nodeWords);
+  }
 }

@@ -14,6 +14,11 @@ export interface NewVolume {
   readonly createdMs?: number;
   /** Name of the key that its data is encrypted with; not at all when left out. */
   readonly keyId?: string;
+  /**
+   * Keep a CRC32C of every 4 KiB and compare it on every read; false when left out. Such a volume
+   * never writes in place: each write is recorded, and what is overwritten often takes two places.
+   */
+  readonly hasChecks?: boolean;
 }
 
 export interface GroupMember {
@@ -116,6 +121,7 @@ export class PoolNames {
       createdMs: wanted.createdMs ?? 0,
       attributes: wanted.attributes ?? {},
       keyId: wanted.keyId ?? '',
+      hasChecks: wanted.hasChecks ?? false,
     };
   }
 
@@ -170,6 +176,7 @@ const blank = {
   originId: 0,
   groupId: 0,
   keyId: '',
+  hasChecks: false,
   damage: '',
   root: 0,
 } as const;

@@ -18,6 +18,7 @@ import {
   type ObjectName,
   PoolNames,
 } from './pool-names.js';
+import { type ScrubResult, scrubVolume } from './scrub.js';
 import { beginSession, runCheckpoint } from './session.js';
 import { type ObjectSpace, objectSpace, type PoolSpace, poolSpace } from './space.js';
 import { isReadOnly, Volume } from './volume.js';
@@ -344,6 +345,16 @@ export class Pool {
   /** What a volume or snapshot takes, alone and with others. Walks its map. */
   spaceOf(name: ObjectName): ObjectSpace {
     return objectSpace(this.core, this.names.object(name).root);
+  }
+
+  /**
+   * Read all data of a volume or snapshot. With checks every cell is compared with its CRC, without
+   * them only what the devices say counts. Runs beside other requests.
+   */
+  scrub(name: ObjectName): Promise<ScrubResult> {
+    const { volume, snapshot } = name;
+    const device = snapshot === undefined ? this.volume(volume) : this.snapshot(volume, snapshot);
+    return scrubVolume(device, this.changes(null, name));
   }
 
   /** Make durable everything that has completed, of all volumes. */

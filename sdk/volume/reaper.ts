@@ -41,7 +41,8 @@ export class Reaper {
       const kind = nodes.kinds[id]!;
       const isBottom = kind === NodeKind.leaf || kind === NodeKind.cells;
       const step = kind === NodeKind.leaf ? 2 : 1;
-      for (let at = from; at < from + nodeWords; at += step) {
+      const end = kind === NodeKind.sums ? from : from + nodeWords;
+      for (let at = from; at < end; at += step) {
         const value = words[at]!;
         if (value === 0) continue;
         if (isBottom) releaseUnit(value);

@@ -5,9 +5,11 @@ import {
   Batch,
   batchMagic,
   cellBytes,
+  cellCount,
   JournalRecord,
   RecordKind,
   recordBytes,
+  sumsRecords,
   unitBytes,
 } from './format.js';
 import { bufferBytesOf } from './journal.js';
@@ -148,6 +150,14 @@ export function replayBatch(
       const fault = replayCatalog(new Uint8Array(words.buffer, from, bytes), target);
       if (fault !== null) return fault;
       at += steps * recordWords;
+    } else if (kind === RecordKind.assignChecked) {
+      const count = cellCount(JournalRecord.cells.get(words, at));
+      const steps = sumsRecords(count);
+      if (at + (1 + steps) * recordWords > end) return 'checksums are cut off';
+      const sums = words.subarray(at + recordWords, at + recordWords + count);
+      const fault = replayRecord(words, at, target, sums);
+      if (fault !== null) return fault;
+      at += steps * recordWords;
     } else {
       const fault = replayRecord(words, at, target);
       if (fault !== null) return fault;
@@ -168,7 +178,12 @@ function replayCatalog(json: Uint8Array, target: ReplayTarget): string | null {
   return target.change(change);
 }
 
-function replayRecord(words: Uint32Array, at: number, target: ReplayTarget): string | null {
+function replayRecord(
+  words: Uint32Array,
+  at: number,
+  target: ReplayTarget,
+  sums: Uint32Array | null = null,
+): string | null {
   const kind = JournalRecord.kind.get(words, at);
   const cells = JournalRecord.cells.get(words, at);
   const id = JournalRecord.object.get(words, at);
@@ -182,11 +197,12 @@ function replayRecord(words: Uint32Array, at: number, target: ReplayTarget): str
   }
   // Its map is not known in full: what the records say of it cannot be carried out.
   if (tree.damage !== '') return null;
-  if (kind === RecordKind.assign) {
+  if (kind === RecordKind.assign || kind === RecordKind.assignChecked) {
     if (value === 0 || value >= target.unitCount || target.isSystemUnit(value) || cells === 0) {
       return `a record puts cells ${cells} of an extent into unit ${value}`;
     }
-    target.trees.assign(tree, extent, cells, value);
+    if (sums === null) target.trees.assign(tree, extent, cells, value);
+    else target.trees.assignChecked(tree, extent, { mask: cells, unit: value }, sums);
   } else if (kind === RecordKind.unmap) {
     target.trees.unmap(tree, extent, cells & allCells);
   } else if (kind === RecordKind.unmapRange) {

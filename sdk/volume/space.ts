@@ -57,7 +57,7 @@ export function objectSpace(core: PoolCore, root: number): ObjectSpace {
     const at = nodes.at(id);
     if (kind === NodeKind.leaf) addLeaf(core, id, isPrivate, sum);
     else if (kind === NodeKind.cells) addCells(core, id, isPrivate, sum);
-    else {
+    else if (kind !== NodeKind.sums) {
       for (const entry of nodes.wordsOf(id).subarray(at, at + nodeWords)) {
         if (entry !== 0) stack.push({ id: pointerOf(entry), isPrivate });
       }

@@ -9,7 +9,9 @@ import type { UnitSpace } from './unit-space.js';
  *   middle  [extent bits 18..9]   → leaf, or with bit 31 set a split node
  *   leaf    [extent bits 8..0]    two dwords: unit, mask of the cells that lie in it
  *   split   dword 0 → leaf; dwords 1..8 [extent bits 8..6] → cells node or 0
+ *           dwords 9..16 the same → sums node or 0
  *   cells   [extent bits 5..0]    sixteen dwords: the unit of each cell
+ *   sums    [extent bits 5..0]    sixteen dwords: CRC32C of each cell, for volumes with checks
  *
  * A cell without a unit reads as zeroes. An extent whose cells lie in one unit has 8 bytes in a
  * leaf; when it gets a second unit, its group of 64 extents moves to a cells node.
@@ -36,6 +38,12 @@ export const extentsPerLeaf = 512;
 export const extentsPerGroup = 64;
 const extentsPerMiddle = extentsPerLeaf * nodeWords;
 export const groupsPerSplit = 8;
+const firstSums = 1 + groupsPerSplit;
+
+export interface CheckedPlace {
+  readonly mask: number;
+  readonly unit: number;
+}
 
 export class Trees {
   readonly nodes: NodeArena;
@@ -135,6 +143,71 @@ export class Trees {
     let mask = 0;
     for (let i = 0; i < cellsPerUnit; i++) if (this.words[this.at + i] !== 0) mask |= 1 << i;
     return mask;
+  }
+
+  /** An own unit of the located extent in which none of these cells lie; 0 when it has none. */
+  ownUnitWithout(mask: number): number {
+    if (!this.isPrivate || !this.isCells) return 0;
+    const { words, at } = this;
+    const { refs } = this.units;
+    for (let i = 0; i < cellsPerUnit; i++) {
+      const unit = words[at + i]!;
+      if (unit === 0 || refs[unit]! > cellsPerUnit || !this.isFreeOf(unit, mask)) continue;
+      let names = 0;
+      for (let j = 0; j < cellsPerUnit; j++) if (words[at + j] === unit) names++;
+      if (names === refs[unit]) return unit;
+    }
+    return 0;
+  }
+
+  /** Whether none of these cells of the located extent lies in the unit. */
+  isFreeOf(unit: number, mask: number): boolean {
+    for (let cell = 0; cell < cellsPerUnit; cell++) {
+      if (((mask >>> cell) & 1) === 1 && this.unitOf(cell) === unit) return false;
+    }
+    return true;
+  }
+
+  /** CRCs of `count` cells of an extent, 0 where the map has none. */
+  readSums(root: number, extent: number, first: number, sums: Uint32Array, count: number): void {
+    const node = this.sumsNode(root, extent);
+    if (node === 0) {
+      sums.fill(0, 0, count);
+      return;
+    }
+    const words = this.nodes.wordsOf(node);
+    const at = this.nodes.at(node) + (extent & 63) * cellsPerUnit + first;
+    for (let i = 0; i < count; i++) sums[i] = words[at + i]!;
+  }
+
+  /** Cells of an extent lie in a unit from now on, each with its CRC: in ascending order. */
+  assignChecked(tree: Tree, extent: number, place: CheckedPlace, sums: Uint32Array): void {
+    const { mask, unit } = place;
+    this.own(tree, extent);
+    // With an entry for each cell, every name that is given up waits for its record.
+    if (!this.isCells) this.splitGroup(tree, extent);
+    this.assign(tree, extent, mask, unit);
+    const middle = this.child(tree.root, (extent >>> 9) >>> 10);
+    const split = pointerOf(this.child(middle, (extent >>> 9) & 1023));
+    const index = firstSums + ((extent >>> 6) & 7);
+    const old = this.child(split, index);
+    const node = old === 0 ? this.nodes.make(NodeKind.sums) : this.ownNode(old);
+    this.put(split, index, node);
+    this.nodes.touch(node);
+    const words = this.nodes.wordsOf(node);
+    const at = this.nodes.at(node) + (extent & 63) * cellsPerUnit;
+    let next = 0;
+    for (let cell = 0; cell < cellsPerUnit; cell++) {
+      if (((mask >>> cell) & 1) === 1) words[at + cell] = sums[next++]!;
+    }
+  }
+
+  private sumsNode(root: number, extent: number): number {
+    if (root === 0) return 0;
+    const middle = this.child(root, (extent >>> 9) >>> 10);
+    if (middle === 0) return 0;
+    const entry = this.child(middle, (extent >>> 9) & 1023);
+    return isSplit(entry) ? this.child(pointerOf(entry), firstSums + ((extent >>> 6) & 7)) : 0;
   }
 
   /** Cells of an extent lie in a unit from now on. */
@@ -280,6 +353,7 @@ export class Trees {
     const words = nodes.wordsOf(id);
     const from = nodes.at(id);
     const kind = nodes.kinds[id]!;
+    if (kind === NodeKind.sums) return;
     const { refs } = kind === NodeKind.leaf || kind === NodeKind.cells ? this.units : nodes;
     const step = kind === NodeKind.leaf ? 2 : 1;
     for (let i = from; i < from + nodeWords; i += step) {
@@ -349,5 +423,6 @@ function kindOf(kind: number): NodeKind {
   if (kind === NodeKind.root) return NodeKind.root;
   if (kind === NodeKind.middle) return NodeKind.middle;
   if (kind === NodeKind.leaf) return NodeKind.leaf;
-  return kind === NodeKind.split ? NodeKind.split : NodeKind.cells;
+  if (kind === NodeKind.split) return NodeKind.split;
+  return kind === NodeKind.sums ? NodeKind.sums : NodeKind.cells;
 }

@@ -9,6 +9,7 @@ import { PieceIssue } from './piece-issue.js';
 import { Ring } from './ring.js';
 import { copySegments, fillZeroes } from './segments.js';
 import type { Volume } from './volume.js';
+import { WriteAim } from './write-aim.js';
 
 const mostPieces = 1024;
 
@@ -29,6 +30,7 @@ export class VolumeIo {
   readonly locks: CellLocks;
   private readonly core: PoolCore;
   private readonly issue: PieceIssue;
+  private readonly aim: WriteAim;
   private readonly spareOps: IoOp[] = [];
   private readonly sparePieces: IoPiece[] = [];
   private madeOps = 0;
@@ -45,6 +47,8 @@ export class VolumeIo {
     this.attachments = new Attachments(core.units);
     this.locks = new CellLocks(core.ports[0]!.device.memory);
     this.issue = new PieceIssue(core, this.locks);
+    const { attachments, locks } = this;
+    this.aim = new WriteAim({ core, attachments, locks });
   }
 
   get canSubmit(): boolean {
@@ -239,72 +243,12 @@ export class VolumeIo {
     piece.work = PieceWork.write;
     piece.extent = extent;
     piece.mask = mask;
-    if (!this.aimWrite(op, piece)) {
+    if (!this.aim.aim(op, piece)) {
       this.sparePieces.push(piece);
       return false;
     }
     if (this.send(op, piece, within, whole)) return true;
-    this.unaim(piece);
-    return false;
-  }
-
-  /**
-   * Choose the unit that the cells are written to. @returns false when that must wait, or has
-   * failed: then the request is at its end
-   */
-  private aimWrite(op: IoOp, piece: IoPiece): boolean {
-    const { core, attachments } = this;
-    const { trees } = core;
-    const volume = op.volume!;
-    const { extent, mask } = piece;
-    piece.attachment = null;
-    const isThere = trees.locate(volume.object.root, extent);
-    const attached = volume.attaching > 0 ? attachments.find(volume, extent) : null;
-    let unit = attached === null ? 0 : attached.unit;
-    if (unit === 0 && isThere) unit = trees.ownUnit();
-    if (unit !== 0 && isThere && trees.lieIn(unit, mask)) {
-      piece.unit = unit;
-      return true;
-    }
-    if (core.isFailed) return this.giveUp(op, BlockStatus.deviceError);
-    if (!core.journal.promise()) {
-      core.committer.want();
-      return false;
-    }
-    if (attached !== null) {
-      attached.writes++;
-      piece.attachment = attached;
-    } else if (unit !== 0) {
-      piece.attachment = attachments.attachOwn(volume, extent, unit);
-    } else {
-      unit = core.allocateUnit();
-      if (unit === 0) {
-        core.journal.breakPromise();
-        return this.waitForSpace(op);
-      }
-      piece.attachment = attachments.attach(volume, extent, unit);
-    }
-    piece.unit = unit;
-    return true;
-  }
-
-  private unaim(piece: IoPiece): void {
-    if (piece.attachment === null) return;
-    this.core.journal.breakPromise();
-    this.attachments.leave(piece.attachment);
-    piece.attachment = null;
-  }
-
-  private waitForSpace(op: IoOp): boolean {
-    const { core } = this;
-    if (!core.awaitsSpace) return this.giveUp(op, BlockStatus.outOfSpace);
-    core.committer.want();
-    return false;
-  }
-
-  private giveUp(op: IoOp, status: BlockStatus): false {
-    op.status = status;
-    op.cursor = op.end;
+    this.aim.drop(piece);
     return false;
   }
 
@@ -325,7 +269,7 @@ export class VolumeIo {
     piece.mask = mask;
     piece.attachment = null;
     const isThere = trees.locate(volume.object.root, extent);
-    const own = isThere ? trees.ownUnit() : 0;
+    const own = isThere && !volume.object.hasChecks ? trees.ownUnit() : 0;
     if (own !== 0 && op.op === BlockOp.write && trees.lieIn(own, mask)) {
       const { blockBytes } = this.core.portOf(own).device;
       if (within % blockBytes === 0 && length % blockBytes === 0) {
@@ -375,12 +319,12 @@ export class VolumeIo {
   private writeModified(piece: IoPiece): void {
     const op = piece.op!;
     const { cursor } = op;
-    const isAimed = this.aimWrite(op, piece);
+    const isAimed = this.aim.aim(op, piece);
     // The rest of the request goes its own way.
     op.cursor = cursor;
     if (isAimed) {
       if (this.issue.send(piece)) return;
-      this.unaim(piece);
+      this.aim.drop(piece);
       this.modified.push(piece);
     } else if (op.status === BlockStatus.ok) {
       this.modified.push(piece);
@@ -413,9 +357,9 @@ export class VolumeIo {
           : this.locks.isLocked(volume, extent, mask);
       if (isLocked) return false;
     }
-    if (core.isFailed) return this.giveUp(op, BlockStatus.deviceError);
-    if (!core.canChangeMaps) return this.waitForSpace(op);
-    if (!core.journal.promise()) {
+    if (core.isFailed) return this.aim.giveUp(op, BlockStatus.deviceError);
+    if (!core.canChangeMaps) return this.aim.waitForSpace(op);
+    if (!core.journal.promise(1)) {
       core.committer.want();
       return false;
     }
@@ -424,7 +368,7 @@ export class VolumeIo {
       extents > 0
         ? core.trees.unmapRange(object, extent, extents)
         : core.trees.unmap(object, extent, mask);
-    core.journal.breakPromise();
+    core.journal.breakPromise(1);
     if (isChanged) {
       const kind = extents > 0 ? RecordKind.unmapRange : RecordKind.unmap;
       core.journal.append(kind, mask, object.id, extent, extents);
@@ -438,8 +382,8 @@ export class VolumeIo {
   /** The device has answered. Runs inside `poll`. */
   private pieceEnded(piece: IoPiece): void {
     const op = piece.op!;
-    const { status, detail } = piece.request;
     this.issue.ended(piece);
+    const { status, detail } = piece.request;
     if (status !== BlockStatus.ok && op.status === BlockStatus.ok) {
       op.status = status;
       op.detail = detail;
@@ -462,12 +406,9 @@ export class VolumeIo {
     const { attachment } = piece;
     if (!op.isFua) piece.port!.needsFlush = true;
     if (attachment !== null) {
-      core.journal.breakPromise();
+      core.journal.breakPromise(piece.records);
       if (status === BlockStatus.ok) {
-        const { object } = op.volume!;
-        const { extent, mask, unit } = piece;
-        core.journal.append(RecordKind.assign, mask, object.id, extent, unit);
-        core.trees.assign(object, extent, mask, unit);
+        this.aim.assign(op.volume!.object, piece);
         if (op.isFua) op.needsCommit = true;
       }
       this.attachments.leave(attachment);

@@ -116,6 +116,7 @@ class Fuzz {
   /** Volume or snapshot of the model → the volume that all of its family come from. */
   private readonly families = new Map<string, number>();
   private readonly isEncrypted: boolean;
+  private readonly hasChecks: boolean;
   private version = 0;
 
   constructor(steps: readonly FuzzStep[], seed: number, tally: Tally) {
@@ -132,6 +133,7 @@ class Fuzz {
     );
     this.blockBytes = this.chance.chance(0.7) ? 512 : 4096;
     this.isEncrypted = this.chance.chance(0.25);
+    this.hasChecks = this.chance.chance(0.4);
   }
 
   async run(): Promise<string | null> {
@@ -250,7 +252,7 @@ class Fuzz {
   private async create(pool: Pool): Promise<void> {
     const name = `v${++this.version}`;
     const bytes = volumeSectors * sectorBytes;
-    const key = this.isEncrypted ? { keyId: 'k' } : {};
+    const key = { hasChecks: this.hasChecks, ...(this.isEncrypted ? { keyId: 'k' } : {}) };
     await pool.createVolume({ name, bytes, blockBytes: this.blockBytes, ...key });
     this.model.create(name, bytes);
     this.families.set(name, this.version);

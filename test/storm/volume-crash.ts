@@ -14,6 +14,7 @@ import {
   writeSectors,
 } from '../support/volume-rig.js';
 import {
+  enumerated,
   isBarrier,
   isPlain,
   modelStep,
@@ -40,14 +41,20 @@ export const stormOfVolumeCrash = campaign<VolumeStep>({
 });
 
 /** A pool with shared, owned and unwritten cells, a snapshot and a clone; made once. */
-let prepared: Promise<{ readonly image: Uint8Array; readonly model: VolumeModel }> | null = null;
+const prepared = new Map<boolean, Promise<Prepared>>();
 
-async function prepare(): Promise<{ readonly image: Uint8Array; readonly model: VolumeModel }> {
+interface Prepared {
+  readonly image: Uint8Array;
+  readonly model: VolumeModel;
+}
+
+/** @param hasChecks  every cell has a CRC, and nothing is written in place */
+async function prepare(hasChecks: boolean): Promise<Prepared> {
   const device = new CrashDevice({ blockBytes, bytes: deviceBytes });
   const chance = new Prng(1, 'identity');
   const pool = await Pool.create([device], { journalBytes, random: (b) => chance.fill(b) });
   const model = new VolumeModel();
-  const volume = await pool.createVolume({ name: 'a', bytes: 256 * 1024, blockBytes });
+  const volume = await pool.createVolume({ name: 'a', bytes: 256 * 1024, blockBytes, hasChecks });
   model.create('a', 256 * 1024);
   const write = async (first: number, count: number, version: number): Promise<void> => {
     await writeSectors(volume, first, count, version);
@@ -72,16 +79,20 @@ class Storm {
   /** The model after each number of steps. */
   private readonly states: VolumeModel[] = [];
   private base = new Uint8Array(0);
+  private readonly hasChecks: boolean;
 
   constructor(steps: readonly VolumeStep[], seed: number, tally: Tally) {
     this.steps = steps;
     this.chance = new Prng(seed, 'crash');
     this.tally = tally;
+    this.hasChecks = seed >= enumerated && seed % 2 === 1;
   }
 
   async run(): Promise<string | null> {
-    prepared ??= prepare();
-    const { image, model } = await prepared;
+    const { hasChecks } = this;
+    const start = prepared.get(hasChecks) ?? prepare(hasChecks);
+    prepared.set(hasChecks, start);
+    const { image, model } = await start;
     this.base = Uint8Array.from(image);
     this.states.push(model);
     for (const [i, step] of this.steps.entries()) {

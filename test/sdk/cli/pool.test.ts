@@ -48,6 +48,7 @@ test('a pool, a volume, a snapshot and a clone are made, and are there the next 
   assert.is(made.bytes, 2 ** 40);
   assert.equal(made.attributes, { owner: 'db' });
   await run(`snapshot create a@s1 -p ${disk}`);
+  assert.match((await run(`volume scrub a@s1 -p ${disk}`)).text, /^0 B read, 0 places bad/);
   await run(`volume clone a@s1 b -p ${disk}`);
   const { volumes } = await json(`volume list -p ${disk}`);
   assert.ok(Array.isArray(volumes));

@@ -1,0 +1,55 @@
+import { readBlocks } from '../block/promised.js';
+import { BlockStatus } from '../block/request.js';
+import { ErrorCode, UltimaError } from '../errors.js';
+import type { ChangedRange } from './diff.js';
+import { cellBytes, unitBytes } from './format.js';
+import type { Volume } from './volume.js';
+
+/** A range that cannot be read, or is not what was written. */
+export interface BadRange {
+  readonly byteOffset: number;
+  readonly byteLength: number;
+  readonly status: BlockStatus;
+}
+
+export interface ScrubResult {
+  readonly readBytes: number;
+  readonly bad: readonly BadRange[];
+}
+
+/** Read all that is there, an extent at a time, and each bad one cell by cell. */
+export async function scrubVolume(
+  volume: Volume,
+  ranges: Iterable<ChangedRange>,
+): Promise<ScrubResult> {
+  const bad: BadRange[] = [];
+  let readBytes = 0;
+  const buffer = new Uint8Array(unitBytes);
+  for (const { byteOffset, byteLength } of ranges) {
+    for (let at = byteOffset; at < byteOffset + byteLength; ) {
+      const left = byteOffset + byteLength - at;
+      const length = Math.min(left, unitBytes - (at % unitBytes));
+      readBytes += length;
+      if ((await statusOf(volume, at, buffer.subarray(0, length))) !== BlockStatus.ok) {
+        for (let cell = at; cell < at + length; cell += cellBytes) {
+          const status = await statusOf(volume, cell, buffer.subarray(0, cellBytes));
+          if (status === BlockStatus.ok) continue;
+          bad.push({ byteOffset: cell, byteLength: cellBytes, status });
+        }
+      }
+      at += length;
+    }
+  }
+  return { readBytes, bad };
+}
+
+async function statusOf(volume: Volume, at: number, buffer: Uint8Array): Promise<BlockStatus> {
+  try {
+    await readBlocks(volume, at / volume.blockBytes, buffer);
+    return BlockStatus.ok;
+  } catch (error) {
+    if (!(error instanceof UltimaError) || error.code !== ErrorCode.commandFailed) throw error;
+    const found = Object.values(BlockStatus).find((status) => status === error.facts.status);
+    return found ?? BlockStatus.deviceError;
+  }
+}
