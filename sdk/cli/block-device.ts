@@ -1,4 +1,6 @@
+import { MonotonicClock } from '../../native/vfio/clock.js';
 import type { BlockDevice } from '../block/device.js';
+import { FileDevice } from '../block/file.js';
 import { MemoryDevice } from '../block/memory.js';
 import { NvmeController } from '../nvme/controller.js';
 import { open } from '../open.js';
@@ -7,7 +9,6 @@ import { parseInteger, usageError } from './arguments.js';
 
 /** A block device that a word on the command line names, and how to give it back. */
 export interface OpenedDevice {
-  readonly address: string;
   readonly device: BlockDevice;
   close(): Promise<void>;
 }
@@ -16,36 +17,28 @@ const memoryBlockBytes = 512;
 const mostMemoryBytes = 16 * GiB;
 
 /**
- * Open 'memory:64MiB' or a namespace of a card.
+ * Open 'memory:64MiB', a file, or a namespace of a card.
  *
  * @throws UltimaError USAGE, and what opening a card throws
  */
 export async function openDevice(address: string, namespaceId = '1'): Promise<OpenedDevice> {
   if (address.startsWith('memory:')) return openMemory(address);
+  if (!/^[a-z-]+:/.test(address)) {
+    const file = new FileDevice({ path: address, clock: new MonotonicClock() });
+    return { device: file, close: async () => file.close() };
+  }
   const nsid = parseInteger('namespace-id', namespaceId, { low: 1, high: 0xffff_fffe });
   const controller = await NvmeController.open(await open(address));
   try {
     const device = await controller.namespace(nsid);
-    return { address, device, close: () => controller.close() };
+    return { device, close: () => controller.close() };
   } catch (error) {
     await controller.close();
     throw error;
   }
 }
 
-/** All or none. */
-export async function openDevices(addresses: readonly string[]): Promise<OpenedDevice[]> {
-  const devices: OpenedDevice[] = [];
-  try {
-    for (const address of addresses) devices.push(await openDevice(address));
-  } catch (error) {
-    for (const { close } of devices) await close();
-    throw error;
-  }
-  return devices;
-}
-
-async function openMemory(address: string): Promise<OpenedDevice> {
+function openMemory(address: string): OpenedDevice {
   const text = address.slice('memory:'.length);
   const bytes = parseSize(text) ?? 0;
   if (bytes < memoryBlockBytes || bytes > mostMemoryBytes || bytes % memoryBlockBytes !== 0) {
@@ -54,11 +47,10 @@ async function openMemory(address: string): Promise<OpenedDevice> {
         'such as memory:64MiB',
     );
   }
-  const { MonotonicClock } = await import('../../native/vfio/clock.js');
   const device = new MemoryDevice({
     blockBytes: memoryBlockBytes,
     blockCount: bytes / memoryBlockBytes,
     clock: new MonotonicClock(),
   });
-  return { address, device, close: () => Promise.resolve() };
+  return { device, close: () => Promise.resolve() };
 }

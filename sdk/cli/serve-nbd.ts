@@ -6,13 +6,14 @@ import { NbdServer, type NbdTls } from '../nbd/server.js';
 import { exportOfVolume } from '../nbd/volume-export.js';
 import { Pool } from '../volume/pool.js';
 import { parseWords, usageError } from './arguments.js';
-import { openDevice, openDevices } from './block-device.js';
+import { openDevice } from './block-device.js';
+import { openDevices, parseObjectName, poolOf } from './pool-access.js';
 import { secondsOf, signalled } from './serving.js';
 import type { Terminal } from './terminal.js';
 
 const options = {
   nbd: { type: 'string', multiple: true },
-  pool: { type: 'string', multiple: true },
+  pool: { type: 'string', short: 'p', multiple: true },
   name: { type: 'string' },
   'namespace-id': { type: 'string', short: 'n' },
   'read-only': { type: 'boolean' },
@@ -46,31 +47,25 @@ export async function serveDevices(words: readonly string[], terminal: Terminal)
 /** `ultima serve volume` */
 export async function serveVolumes(words: readonly string[], terminal: Terminal): Promise<number> {
   const { values, positionals: names } = parseWords(words, options);
-  const addresses = values.pool ?? [];
-  if (names.length === 0 || addresses.length === 0) {
-    throw usageError(
-      "say which volume: 'ultima serve volume NAME --pool DEVICE --nbd unix:PATH', " +
-        '--pool once for each device of the pool',
-    );
+  if (names.length === 0) {
+    throw usageError("say which volume: 'ultima serve volume NAME --pool DEVICE --nbd unix:PATH'");
   }
+  for (const name of names) parseObjectName(name);
   const settings = settingsOf(values);
   const isReadOnly = values['read-only'] === true;
-  const devices = await openDevices(addresses);
-  const closeDevices = async (): Promise<void> => {
-    for (const { close } of devices) await close();
-  };
+  const opened = await openDevices(poolOf(values.pool));
   let pool: Pool;
   let exports: NbdExport[];
   try {
-    pool = await Pool.open(devices.map(({ device }) => device));
+    pool = await Pool.open(opened.devices);
     exports = names.map((name) => exportOfVolume(pool, name, { isReadOnly }));
   } catch (error) {
-    await closeDevices();
+    await opened.close();
     throw error;
   }
   const close = async (): Promise<void> => {
     await pool.close();
-    await closeDevices();
+    await opened.close();
   };
   return serve(exports, settings, { terminal, close });
 }

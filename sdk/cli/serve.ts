@@ -23,9 +23,9 @@ A card takes one client at a time; the next one waits.
 device, volume: block devices for clients that speak NBD: QEMU, libnbd, fio, kernels. Any number of
 clients, with any number of connections each.
 
-  DEVICE            a card (sim:..., vfio:..., vfio-user:...), or memory:64MiB
+  DEVICE            a card (sim:..., vfio:..., vfio-user:...), a file, or memory:64MiB
   NAME              a volume of the pool, or VOLUME@SNAPSHOT: a snapshot, read-only
-  --pool DEVICE     a device of the pool; once for each of its devices
+  -p, --pool DEVICE a device of the pool; once for each of its devices
   --nbd PLACE       unix:PATH, tcp:HOST:PORT or tcp:HOST; may be given more than once
   -n, --namespace-id N  which namespace of the card; 1 when left out
   --name NAME       what clients call the device; its address when left out

@@ -150,7 +150,8 @@ test('what cannot be served is said before anything is made', async () => {
     [['device', 'memory:1KB', '--nbd', 'tcp:x'], /must be a multiple of 512/],
     [['device', 'memory:1KiB', '--nbd', 'x'], /'x' is no place to listen/],
     [['device', 'memory:1KiB', '--nbd', 'tcp:x', '--tls-required'], /needs --tls DIR/],
-    [['volume', 'db', '--nbd', 'tcp:x'], /--pool once for each device/],
+    [['volume', 'db', '--nbd', 'tcp:x'], /--pool DEVICE/],
+    [['volume', 'db@', '--pool', 'x', '--nbd', 'tcp:x'], /names neither a volume nor/],
   ];
   for (const [words, text] of wrong) {
     const child = spawn(process.execPath, [main, 'serve', ...words]);
