@@ -47,6 +47,8 @@ export class NbdConnection {
   private inputAt = 0;
   private isReading = true;
   private isTaking = false;
+  /** The client sends nothing more. */
+  private hasEnded = false;
   private readonly head = new Uint8Array(headBytes);
   private headFill = 0;
   private option = 0;
@@ -90,6 +92,8 @@ export class NbdConnection {
       return;
     }
     this.turn();
+    // Room for an answer is room for the next part of a read.
+    if (this.phase === 'transmission' || this.phase === 'draining') this.wake();
   }
 
   /** The TLS handshake is over. */
@@ -107,7 +111,8 @@ export class NbdConnection {
     if (this.transmission === null) {
       this.close();
       this.transport.end();
-    } else this.drain();
+    }
+    this.hasEnded = true;
     this.settle();
   }
 
@@ -118,6 +123,7 @@ export class NbdConnection {
 
   /** The server ends: what is under way is answered, nothing more is taken. */
   shutDown(): void {
+    if (this.phase === 'transmission') this.drain();
     this.peerEnded();
   }
 
@@ -156,7 +162,10 @@ export class NbdConnection {
       this.fail(transmission.violation);
       return;
     }
-    if (transmission?.isDisconnecting === true && this.phase === 'transmission') this.drain();
+    const isLast = this.hasEnded && this.input.length === 0;
+    if (this.phase === 'transmission' && (isLast || transmission?.isDisconnecting === true)) {
+      this.drain();
+    }
     this.outbox.flush();
     if (this.phase !== 'draining' || transmission?.isIdle === false || !this.outbox.isFlushed) {
       return;

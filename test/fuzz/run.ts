@@ -1,5 +1,6 @@
 import { main } from '../support/campaign.js';
 import { campaignOfCommands } from './commands.js';
+import { campaignOfNbd } from './nbd.js';
 import { campaignOfServer } from './vfio-user.js';
 import { campaignOfClient } from './vfio-user-client.js';
 import { campaignOfVolumes } from './volume.js';
@@ -8,6 +9,7 @@ import { campaignOfFlips } from './volume-flips.js';
 const campaigns = {
   commands: campaignOfCommands,
   'vfio-user': campaignOfServer,
+  nbd: campaignOfNbd,
   'vfio-user-client': campaignOfClient,
   volume: campaignOfVolumes,
   'volume-flips': campaignOfFlips,

@@ -92,6 +92,7 @@ export class RigTransport implements NbdTransport {
 export interface RigOptions {
   readonly exports?: readonly NbdExport[];
   readonly tls?: TlsUse;
+  readonly chunks?: ChunkPool;
 }
 
 /** One server without sockets, and connections to it whose bytes are in the test's hands. */
@@ -99,7 +100,7 @@ export class NbdRig {
   readonly device: WatchedDevice;
   readonly served: readonly ServedExport[];
   private readonly tls: TlsUse;
-  private readonly chunks = new ChunkPool();
+  private readonly chunks: ChunkPool;
   private readonly transports: RigTransport[] = [];
 
   constructor(device: WatchedDevice, options: RigOptions = {}) {
@@ -107,6 +108,7 @@ export class NbdRig {
     const exports = options.exports ?? [{ name: 'disk', description: 'a disk', device }];
     this.served = exports.map((each) => new ServedExport(each));
     this.tls = options.tls ?? 'off';
+    this.chunks = options.chunks ?? new ChunkPool();
   }
 
   connect(): RigClient {

@@ -8,8 +8,11 @@ export interface TestFile {
   readonly compiled: string;
 }
 
-/** Folders of tests that have commands of their own: they need a guest, or a time bound. */
-const otherCommands: readonly string[] = ['test/guest', 'test/fuzz', 'test/storm'];
+/**
+ * Folders of tests that have commands of their own: they need a guest, other programs or a time
+ * bound. A filter that is the name of the folder chooses it.
+ */
+const otherCommands: readonly string[] = ['test/clients', 'test/guest', 'test/fuzz', 'test/storm'];
 
 /**
  * The test files under `root`, by their sources: what was compiled once and has no source any more
@@ -19,7 +22,8 @@ export function findTestFiles(root: string, filters: readonly string[]): TestFil
   removeStale(root, 'test');
   const found: TestFile[] = [];
   for (const source of filesUnder(root, 'test').filter((path) => path.endsWith('.test.ts'))) {
-    if (otherCommands.some((folder) => source.startsWith(`${folder}/`))) continue;
+    const other = otherCommands.find((folder) => source.startsWith(`${folder}/`));
+    if (other !== undefined && !filters.includes(other)) continue;
     if (filters.length > 0 && !filters.some((filter) => source.includes(filter))) continue;
     found.push({ source, compiled: join(root, 'dist', source.replace(/\.ts$/, '.js')) });
   }

@@ -173,6 +173,28 @@ test('many requests at once, from several connections of a client', () =>
     );
   }));
 
+test('reads that are larger than all buffers go on whenever the client has read', () =>
+  serving(async (server, device) => {
+    const peer = Peer.to(server.uris[0]!);
+    await peer.go();
+    const length = device.blockCount * 512;
+    const data = pattern(length);
+    await peer.write(0, data);
+    const words = { command: 0, length };
+    peer.socket.pause();
+    peer.say(...Array.from({ length: 4 }, (_, cookie) => request({ ...words, cookie })));
+    // Until nothing moves any more: the server waits for the client.
+    for (let before = -1; before !== device.log.length; ) {
+      before = device.log.length;
+      for (let i = 0; i < 50; i++) await new Promise((resolve) => setImmediate(resolve));
+    }
+    peer.socket.resume();
+    for (let cookie = 0; cookie < 4; cookie++) {
+      assert.is((await peer.hear(16)).readUInt32BE(12), cookie);
+      assert.ok((await peer.hear(length)).equals(data));
+    }
+  }));
+
 test('a client that breaks the rules loses its connection, the others do not notice', () =>
   serving(async (server) => {
     const [good, bad, half] = [0, 1, 2].map(() => Peer.to(server.uris[0]!));

@@ -1,0 +1,234 @@
+import { createHash } from 'node:crypto';
+import { closeSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
+import * as assert from 'uvu/assert';
+import { Prng } from '../../sim/prng.js';
+import { suite } from '../support/suite.js';
+import * as certificates from '../support/test-certificates.js';
+import { hasClients, run, Served, succeed, ultima } from './served.js';
+
+const test = suite('NBD clients');
+const MiB = 1024 * 1024;
+
+function statement(title: string, body: (served: Served) => Promise<void>): void {
+  test(title, async () => {
+    if (!hasClients()) return;
+    const served = new Served();
+    try {
+      await body(served);
+    } finally {
+      await served.end();
+    }
+  });
+}
+
+/** An image with data, with zeroes and with a tail, the same each time. */
+function image(bytes: number): Buffer {
+  const data = Buffer.alloc(bytes);
+  const prng = new Prng(1, 'image');
+  prng.fill(data.subarray(0, bytes / 4));
+  prng.fill(data.subarray(bytes / 2, bytes / 2 + 100_000));
+  prng.fill(data.subarray(bytes - 5000));
+  return data;
+}
+
+function hashOf(path: string): string {
+  return createHash('sha256').update(readFileSync(path)).digest('hex');
+}
+
+statement('nbdinfo reads size, flags and block sizes of a card', async (served) => {
+  await served.start('device', 'sim:simple?bytes=64MiB', '--name', 'card');
+  const { exports } = JSON.parse(await succeed('nbdinfo', '--json', served.uri));
+  const { uri: _, ...first } = exports[0];
+  assert.equal(first, {
+    'export-name': 'card',
+    description: 'sim:simple?bytes=64MiB',
+    content: 'data',
+    contexts: ['base:allocation'],
+    is_rotational: false,
+    is_read_only: false,
+    can_cache: false,
+    can_df: true,
+    can_fast_zero: true,
+    can_flush: true,
+    can_fua: true,
+    can_multi_conn: true,
+    can_trim: true,
+    can_zero: true,
+    block_size_minimum: 512,
+    block_size_preferred: 4096,
+    block_size_maximum: 32 * MiB,
+    'export-size': 64 * MiB,
+    'export-size-str': '64M',
+  });
+  assert.match(await succeed('nbdinfo', '--list', served.uri), 'export="card"');
+  assert.is(await served.stop('SIGTERM'), 0);
+});
+
+statement('nbdcopy and qemu-img copy an image there and back, bit by bit', async (served) => {
+  const source = served.file('in.img');
+  writeFileSync(source, image(16 * MiB));
+  await served.start('device', 'sim:simple?bytes=16MiB');
+  await succeed('nbdcopy', source, served.uri);
+  await succeed('nbdcopy', served.uri, served.file('out.img'));
+  assert.is(hashOf(served.file('out.img')), hashOf(source));
+  await succeed('qemu-img', 'compare', '-f', 'raw', '-F', 'raw', source, served.uri);
+  await succeed('qemu-img', 'convert', '-f', 'raw', '-O', 'qcow2', served.uri, served.file('q'));
+  await succeed(
+    'qemu-img',
+    'convert',
+    '-n',
+    '-f',
+    'qcow2',
+    '-O',
+    'raw',
+    served.file('q'),
+    served.uri,
+  );
+  await succeed('qemu-img', 'compare', '-f', 'raw', '-F', 'qcow2', served.uri, served.file('q'));
+  writeFileSync(source, image(16 * MiB).fill(1, 12_345, 12_346));
+  const different = await run('qemu-img', 'compare', '-f', 'raw', '-F', 'raw', source, served.uri);
+  assert.is(different.code, 1, 'one byte is enough');
+});
+
+statement(
+  'qemu-io: patterns, FUA, flush, zeroes with and without holes, discards',
+  async (served) => {
+    await served.start('device', 'sim:simple?bytes=16MiB');
+    const io = (...commands: readonly string[]) =>
+      run('qemu-io', '-f', 'raw', ...commands.flatMap((each) => ['-c', each]), served.uri);
+    const good = await io(
+      'write -P 0x5a 1M 3M',
+      'write -f -P 0xa5 512 4096',
+      'write -z 2M 64k',
+      'write -z -u 2560k 1M',
+      'discard 3584k 64k',
+      'flush',
+      'read -P 0xa5 512 4096',
+      'read -P 0x5a 1M 1M',
+      'read -P 0 2M 64k',
+      'read -P 0 2560k 1M',
+      'read -P 0x5a 3648k 448k',
+      'aio_write -P 0x11 8M 1M',
+      'aio_write -P 0x22 9M 1M',
+      'aio_flush',
+      'read -P 0x11 8M 1M',
+      'read -P 0x22 9M 1M',
+    );
+    assert.is(good.code, 0, good.out);
+    assert.not.match(good.out, /verification failed/);
+    const bad = await io('read -P 0x5b 1M 4k');
+    assert.match(bad.out, /Pattern verification failed at offset 1048576/);
+  },
+);
+
+/** fio writes and verifies; at these depths. */
+const depths: readonly number[] = [1, 8, 32];
+
+function fioWords(served: Served, ...words: readonly string[]): string[] {
+  const place = ['--ioengine=nbd', `--uri=${served.uri}`, `--aux-path=${served.folder}`];
+  return ['--name=w', '--bs=4k', '--size=8M', '--verify=crc32c', ...place, ...words];
+}
+
+statement('fio writes at random and verifies every block, at several depths', async (served) => {
+  await served.start('device', 'sim:simple?bytes=8MiB');
+  for (const depth of depths) {
+    const words = ['--rw=randwrite', `--iodepth=${depth}`, '--do_verify=1', '--minimal'];
+    await succeed('fio', ...fioWords(served, ...words, '--fsync=64', '--trim_percentage=0'));
+  }
+});
+
+statement('fio finds what was changed behind its back, and says where', async (served) => {
+  const card = served.file('card.img');
+  await served.start('device', `sim:simple?bytes=8MiB&file=${card}`);
+  await succeed('fio', ...fioWords(served, '--rw=write', '--do_verify=0', '--end_fsync=1'));
+  assert.is(await served.stop('SIGTERM'), 0);
+  // The file starts with a raw image of the namespace.
+  const file = openSync(card, 'r+');
+  writeSync(file, Buffer.from([1, 2, 3]), 0, 3, 5 * MiB + 4096 * 3 + 100);
+  closeSync(file);
+  await served.start('device', `sim:simple?bytes=8MiB&file=${card}`);
+  const words = fioWords(served, '--rw=read', '--do_verify=1', '--verify_fatal=1');
+  const { code, out } = await run('fio', ...words);
+  assert.is.not(code, 0);
+  assert.match(out, `offset ${5 * MiB + 4096 * 3}, length`);
+});
+
+statement(
+  'a volume shows its holes, a snapshot stays, and what changed is listed',
+  async (served) => {
+    const disk = served.file('disk.img');
+    await ultima('pool', 'create', disk, '--bytes', '64m');
+    await ultima('volume', 'create', 'db', '--bytes', '16m', '--pool', disk);
+    await served.start('volume', 'db', '--pool', disk);
+    const io = (uri: string, ...commands: readonly string[]) =>
+      succeed('qemu-io', '-f', 'raw', ...commands.flatMap((each) => ['-c', each]), uri);
+    await io(served.uri, 'write -P 1 1M 1M', 'flush');
+    const map = (uri: string, context: string): Promise<string> =>
+      succeed('nbdinfo', `--map=${context}`, uri);
+    const rows = (text: string): string[][] =>
+      text
+        .trim()
+        .split('\n')
+        .map((line) => line.trim().split(/\s+/).slice(0, 3));
+    assert.equal(rows(await map(served.uri, 'base:allocation')), [
+      ['0', '1048576', '3'],
+      ['1048576', '1048576', '0'],
+      ['2097152', '14680064', '3'],
+    ]);
+    assert.is(await served.stop('SIGTERM'), 0);
+    await ultima('snapshot', 'create', 'db@monday', '--pool', disk);
+    await served.start('volume', 'db', 'db@monday', '--pool', disk);
+    await io(served.uri, 'write -P 2 1028k 8k', 'discard 1536k 64k', 'write -P 3 8M 64k', 'flush');
+    assert.equal(rows(await map(served.uri, 'ultima:diff-monday')), [
+      ['0', '1052672', '0'],
+      ['1052672', '8192', '1'],
+      ['1060864', '512000', '0'],
+      ['1572864', '65536', '3'],
+      ['1638400', '6750208', '0'],
+      ['8388608', '65536', '1'],
+      ['8454144', '8323072', '0'],
+    ]);
+    const { out } = await run(
+      'qemu-io',
+      '-f',
+      'raw',
+      '-r',
+      '-c',
+      'read -P 1 1M 1M',
+      served.uriOf('db@monday'),
+    );
+    assert.not.match(out, /verification failed/);
+    const refused = await run(
+      'qemu-io',
+      '-f',
+      'raw',
+      '-c',
+      'write 0 4k',
+      served.uriOf('db@monday'),
+    );
+    assert.is.not(refused.code, 0);
+    assert.is(await served.stop('SIGTERM'), 0);
+    assert.match(await ultima('pool', 'check', disk), /sound|nothing|no findings|ok/i);
+  },
+);
+
+statement('nbdinfo comes in over TLS with a certificate, and not in clear', async (served) => {
+  const files = {
+    'ca-cert.pem': certificates.authority,
+    'server-cert.pem': certificates.serverCertificate,
+    'server-key.pem': certificates.serverKey,
+    'client-cert.pem': certificates.clientCertificate,
+    'client-key.pem': certificates.clientKey,
+  };
+  for (const [name, text] of Object.entries(files)) writeFileSync(served.file(name), text);
+  const words = ['--tls', served.folder, '--tls-required', '--nbd', 'tcp:127.0.0.1:0'];
+  await served.start('device', 'memory:1MiB', ...words);
+  const query = `socket=${served.file('s')}&tls-certificates=${served.folder}`;
+  const secure = `nbds+unix://localhost/?${query}&tls-hostname=localhost`;
+  const { code, out } = await run('nbdinfo', '--json', secure);
+  assert.is(code, 0, out);
+  assert.match(out, '"TLS": true');
+  assert.is.not((await run('nbdinfo', served.uri)).code, 0);
+});
+
+test.run();

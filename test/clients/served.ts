@@ -1,0 +1,107 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { skip } from '../support/suite.js';
+
+const main = fileURLToPath(new URL('../../sdk/cli/main.js', import.meta.url));
+
+/** What Debian's packages libnbd-bin, qemu-utils and fio bring. */
+export const tools = ['nbdinfo', 'nbdcopy', 'qemu-img', 'qemu-io', 'fio'] as const;
+
+const missing = tools.filter((tool) => spawnSync('which', [tool]).status !== 0);
+
+/** @returns false, having said why, where the clients are not installed */
+export function hasClients(): boolean {
+  if (missing.length === 0) return true;
+  skip(`no NBD clients: ${missing.join(', ')} not installed`);
+  return false;
+}
+
+export interface Ended {
+  readonly code: number | null;
+  readonly out: string;
+}
+
+/** Run a program to its end, at most half a minute. @returns what it said, on both streams */
+export async function run(program: string, ...words: readonly string[]): Promise<Ended> {
+  const child = spawn(program, words, { stdio: ['ignore', 'pipe', 'pipe'] });
+  const late = setTimeout(() => child.kill('SIGKILL'), 30_000);
+  let out = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8').on('data', (piece: string) => {
+      out += piece;
+    });
+  }
+  const [code] = await once(child, 'close');
+  clearTimeout(late);
+  return { code, out };
+}
+
+/** The same, for a program that must not fail. */
+export async function succeed(program: string, ...words: readonly string[]): Promise<string> {
+  const { code, out } = await run(program, ...words);
+  if (code !== 0) throw new Error(`${program} ${words.join(' ')}: ${code}\n${out}`);
+  return out;
+}
+
+/** `ultima COMMAND`, which must not fail. */
+export function ultima(...words: readonly string[]): Promise<string> {
+  return succeed(process.execPath, main, ...words);
+}
+
+/** `ultima serve` in a process of its own, in a folder of its own. */
+export class Served {
+  readonly folder = mkdtempSync(join(tmpdir(), 'ultima-clients-'));
+  readonly uri: string;
+  private readonly socket: string;
+  private child: ChildProcess | null = null;
+  private said = '';
+
+  constructor() {
+    this.socket = join(this.folder, 's');
+    this.uri = `nbd+unix:///?socket=${this.socket}`;
+  }
+
+  file(name: string): string {
+    return join(this.folder, name);
+  }
+
+  /** For an export that is not the first one. */
+  uriOf(name: string): string {
+    return `nbd+unix:///${encodeURIComponent(name)}?socket=${this.socket}`;
+  }
+
+  /** Until it says that it serves. */
+  async start(...words: readonly string[]): Promise<void> {
+    const all = [main, 'serve', ...words, '--nbd', `unix:${this.socket}`];
+    const child = spawn(process.execPath, all, { stdio: ['ignore', 'ignore', 'pipe'] });
+    this.child = child;
+    const lines = createInterface({ input: child.stderr! });
+    const isServing = await new Promise<boolean>((resolve) => {
+      lines.on('line', (line) => {
+        this.said += `${line}\n`;
+        if (line.includes('is served at')) resolve(true);
+      });
+      lines.once('close', () => resolve(false));
+    });
+    if (!isServing) throw new Error(`the server did not start: ${this.said}`);
+  }
+
+  /** @returns the exit code, or the signal */
+  async stop(signal: NodeJS.Signals): Promise<number | string | null> {
+    const { child } = this;
+    if (child === null || child.exitCode !== null || child.signalCode !== null) return null;
+    child.kill(signal);
+    const [code, by] = await once(child, 'close');
+    return code ?? by;
+  }
+
+  async end(): Promise<void> {
+    await this.stop('SIGKILL');
+    rmSync(this.folder, { recursive: true });
+  }
+}
