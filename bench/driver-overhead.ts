@@ -8,6 +8,7 @@ import { BaselineLoop } from './baseline-loop.js';
 import { blockBytes, DriverLoop, Walk } from './driver-loop.js';
 import { type Bench, type Figures, machine, median } from './figures.js';
 import { NullFunction } from './null-function.js';
+import { PromisingLoop } from './promising-loop.js';
 
 const entries = 1024;
 const warmUp = 200_000;
@@ -77,10 +78,12 @@ async function run(): Promise<Figures> {
   const forPromises = await open();
   clearInterval(serve);
   const baseline = new BaselineLoop(fn, 64, 100);
-  for (const loop of [deep, shallow, baseline]) loop.run(warmUp);
+  const promising = new PromisingLoop(fn, 64, 101);
+  for (const loop of [deep, shallow, baseline, promising]) loop.run(warmUp);
   const shallowNs: number[] = [];
   const deepNs: number[] = [];
   const baselineNs: number[] = [];
+  const promisingNs: number[] = [];
   const ratios: number[] = [];
   for (let round = 0; round < rounds; round++) {
     // Alternating, so that a change of the machine's mood touches both.
@@ -89,6 +92,7 @@ async function run(): Promise<Figures> {
     baselineNs.push(base);
     deepNs.push(own);
     shallowNs.push(nsPerIo(shallow));
+    promisingNs.push(nsPerIo(promising));
     ratios.push(own / base);
   }
   const gcs = await collections(() => deep.run(gcRun));
@@ -100,6 +104,7 @@ async function run(): Promise<Figures> {
       queueEntries: entries,
       requestsPerRun: perRun,
       rounds,
+      promising: 'a hand-written loop that keeps the same promises: checks, times, tags',
       time: 'of the processor, median of the rounds',
       ...machine(),
     },
@@ -108,6 +113,8 @@ async function run(): Promise<Figures> {
       nsPerIo_qd64: median(deepNs),
       baselineNsPerIo_qd64: median(baselineNs),
       ratio_qd64: median(ratios),
+      promisingNsPerIo_qd64: median(promisingNs),
+      ratioToPromising_qd64: median(deepNs.map((ns, round) => ns / promisingNs[round]!)),
       gcPerMillion: gcs,
       gcPerMillion_qd1: gcsQd1,
       promiseNsPerIo_qd64: await promiseNsPerIo(forPromises),
