@@ -55,12 +55,22 @@ export interface FaultRecord {
   readonly lastNs: number;
 }
 
+/** Units of 4 KiB. */
+export interface MediaWork {
+  readonly hostWriteUnits: number;
+  /** Of the host, and moved by garbage collection, wear levelling and refresh; the map too. */
+  readonly mediaWriteUnits: number;
+  readonly gcUnits: number;
+}
+
 /** What a simulated card shows of its inside: for reports, nothing that a driver may depend on. */
 export interface CardInside {
   /** Be told of each command that ends. */
   observe(observer: { completed(command: CommandTimes): void } | null): void;
   /** Tell when its parts are busy. @returns their names: link, cores, channels, dies */
   watch(sink: { span(track: number, startNs: number, endNs: number): void }): readonly string[];
+  /** Counters of its media so far; null where service times are fixed. */
+  mediaWork(): MediaWork | null;
   /** Equal for equal runs, event for event. */
   eventHash(): string;
   /** The card as it is now, for the address key `checkpoint` of a later run. */
@@ -89,6 +99,7 @@ export async function openCard(address: string, options: OpenOptions = {}): Prom
     inside: {
       observe: (observer) => card.controller.observe(observer),
       watch: (sink) => card.watch(sink),
+      mediaWork: () => card.mediaWork(),
       eventHash: () => card.world.eventHash,
       save: () => saveCard(card),
       faults: () => card.faultOutcomes,

@@ -229,6 +229,19 @@ export class SimCard {
     return tracks;
   }
 
+  /** Work of all drives together; null without drives. */
+  mediaWork(): { hostWriteUnits: number; mediaWriteUnits: number; gcUnits: number } | null {
+    const { drives } = this.inside;
+    if (drives.length === 0) return null;
+    const sum = { hostWriteUnits: 0, mediaWriteUnits: 0, gcUnits: 0 };
+    for (const { statistics } of drives) {
+      sum.hostWriteUnits += statistics.hostWriteUnits;
+      sum.mediaWriteUnits += statistics.mediaWriteUnits;
+      sum.gcUnits += statistics.gcUnits;
+    }
+    return sum;
+  }
+
   // What a checkpoint asks.
 
   /** Why the card cannot be saved, null when it can. */

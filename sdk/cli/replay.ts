@@ -3,7 +3,6 @@ import type { Namespace } from '../nvme/namespace.js';
 import { writeFileAtomically } from '../observe/atomic-file.js';
 import { traceOfIos } from '../observe/perfetto.js';
 import { writeReport } from '../observe/report.js';
-import { SpanLog } from '../observe/span-log.js';
 import { type CardInside, openCard } from '../open.js';
 import { type ReadTraceOptions, readTrace } from '../trace/read.js';
 import { type ReplayOptions, type ReplayProgress, replayTrace } from '../trace/replay.js';
@@ -13,6 +12,7 @@ import type { Trace } from '../trace/trace.js';
 import { parseChoice, parseInteger, parseWords, usageError } from './arguments.js';
 import { saveTo } from './card.js';
 import { faultsOf, sayFaults } from './fault-option.js';
+import { InsideView } from './inside-view.js';
 import { reportOf, resultJson, splitsOf } from './replay-report.js';
 import {
   bytesText,
@@ -94,8 +94,6 @@ const maxDepth = 65_535;
 const mostSnapshots = 1000;
 const shownMisuse = 16;
 const keptAtLeast = 4096;
-/** Twenty-eight bytes each. */
-const keptSpans = 262_144;
 
 interface Request {
   readonly path: string;
@@ -132,12 +130,12 @@ export async function run(words: readonly string[], terminal: Terminal): Promise
     for (const pair of controller.queuePairs) pair.observer = recorder;
     card.inside?.observe(recorder);
     const { inside } = card;
-    const originNs = namespace.clock.nowNs();
-    const { window } = request;
-    const stretch = { fromNs: originNs + window.fromNs, toNs: originNs + window.toNs };
-    const log = new SpanLog({ capacity: keptSpans, ...stretch });
-    const names = request.perfettoPath === null ? [] : (inside?.watch(log) ?? []);
-    const seen = { stretch, parts: { log, names } };
+    const seen = new InsideView({
+      inside,
+      originNs: namespace.clock.nowNs(),
+      window: request.window,
+      isWatching: request.perfettoPath !== null || request.reportPath !== null,
+    });
     const code = await replayOn(namespace, { request, trace, recorder, terminal, inside, seen });
     await controller.close();
     saveTo(request.savePath, card.inside);
@@ -159,13 +157,7 @@ interface Run {
   readonly recorder: StageRecorder;
   readonly terminal: Terminal;
   readonly inside: CardInside | null;
-  /** What goes into the trace file. */
-  readonly seen: Seen;
-}
-
-interface Seen {
-  readonly stretch: Window;
-  readonly parts: { readonly log: SpanLog; readonly names: readonly string[] };
+  readonly seen: InsideView;
 }
 
 async function replayOn(namespace: Namespace, run: Run): Promise<number> {
@@ -177,12 +169,16 @@ async function replayOn(namespace: Namespace, run: Run): Promise<number> {
   );
   terminal.say(`mode   ${modeText(request)}; seed ${request.replay.seed}`);
   const startedMs = performance.now();
+  const shown = progressTo(terminal);
   const target = request.hasVolume ? await ReplayVolume.make(namespace, request.replay.seed) : null;
   const result = await replayTrace(target?.volume ?? namespace, trace, {
     ...request.replay,
     recorder,
     ...(target === null ? {} : { snapshots: target.snapshots(request.snapshots) }),
-    onProgress: progressTo(terminal),
+    onProgress: (progress) => {
+      run.seen.sample(progress.elapsedNs);
+      shown(progress);
+    },
   });
   const poolFaults = (await target?.finish()) ?? [];
   const wallNs = (performance.now() - startedMs) * 1e6;
@@ -206,10 +202,14 @@ async function replayOn(namespace: Namespace, run: Run): Promise<number> {
   }
   sayFaults(inside, terminal);
   if (request.logPath !== undefined) {
-    const session = formatSession(recorder.log.ios(), namespace.blockBytes);
+    const session = formatSession(recorder.log.ios(), (target?.volume ?? namespace).blockBytes);
     writeFileAtomically(request.logPath, Buffer.from(session));
   }
-  writeFiles(run, () => reportOf(subject));
+  writeFiles(run, () => ({
+    ...reportOf(subject),
+    heat: run.seen.heat(recorder.log),
+    courses: run.seen.courses(),
+  }));
   const misses = result.snapshots?.mismatches ?? 0;
   if (result.mismatches + result.failed + misses + poolFaults.length === 0) return 0;
   const wrong =
@@ -234,7 +234,7 @@ function writeFiles(run: Run, report: () => Parameters<typeof writeReport>[1]): 
       opNames,
       originNs: Math.max(originNs, run.seen.stretch.fromNs),
       window: run.seen.stretch,
-      parts: run.seen.parts,
+      parts: run.seen,
     });
     writeFileAtomically(request.perfettoPath, bytes);
     terminal.say(`trace  ${request.perfettoPath} (open it at https://ui.perfetto.dev)`);

@@ -137,7 +137,7 @@ function total(shares: readonly Share[]): number {
   return shares.reduce((sum, share) => sum + share.value, 0);
 }
 
-function picture(content: string, label: string, height: number = frame.height): string {
+export function picture(content: string, label: string, height: number = frame.height): string {
   const box = `viewBox="0 0 ${frame.width} ${height}"`;
   return `<svg ${box} role="img" aria-label="${escapeText(label)}">${content}</svg>`;
 }

@@ -1,4 +1,5 @@
 import { writeFileAtomically } from './atomic-file.js';
+import { type HeatMap, heatPlot } from './heat.js';
 import type { Histogram } from './histogram.js';
 import {
   type Bar,
@@ -40,6 +41,17 @@ export interface Report {
     readonly name: string;
     readonly stages: readonly { readonly name: string; readonly meanNs: number }[];
   }[];
+  /** Values over time, a map each. */
+  readonly heat?: readonly HeatMap[];
+  /** Quantities over time in a plot of their own each: write amplification, garbage collection. */
+  readonly courses?: readonly Course[];
+}
+
+export interface Course {
+  readonly title: string;
+  readonly unit: string;
+  /** Seconds, and the value there. */
+  readonly points: readonly { readonly x: number; readonly y: number }[];
 }
 
 /**
@@ -60,7 +72,9 @@ export function renderReport(report: Report): string {
     section('MB/s over time', ratePlot(report, 'MB/s')),
     section('Latency percentiles', percentilePlot(report)),
     section('Where the time goes', splitPlot(report)),
+    ...(report.courses ?? []).map((course) => section(course.title, coursePlot(course))),
     '</div>',
+    ...(report.heat ?? []).map((map) => section(map.title, heatPlot(map))),
     section('Latency distribution', distributionPlots(report)),
     section('Percentiles', percentileTable(report)),
     section('Conditions', factTable(report.conditions)),
@@ -95,6 +109,19 @@ function headlines(facts: readonly Fact[]): string {
       `<div class="tile"><b>${escapeText(value)}</b><span>${escapeText(label)}</span></div>`,
   );
   return `<div class="tiles">${tiles.join('')}</div>`;
+}
+
+function coursePlot({ title, unit, points }: Course): string {
+  const high = Math.max(...points.map(({ y }) => y));
+  if (points.length < 2 || !(high > 0)) return '';
+  const end = Math.max(...points.map(({ x }) => x));
+  const x = linearScale({ low: 0, high: end, from: plotLeft, to: plotRight });
+  const y = linearScale({ low: 0, high, from: plotBottom, to: plotTop });
+  return linePlot(
+    [{ name: title, points }],
+    { scale: x, label: 'time', text: (seconds) => durationText(seconds * 1e9) },
+    { scale: y, label: unit, text: countText },
+  );
 }
 
 type Rate = 'IOPS' | 'MB/s';

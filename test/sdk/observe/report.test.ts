@@ -31,6 +31,25 @@ function sample(title = 'replay of a database'): Report {
     throughput: [{ name: 'read', points: timeline.points() }],
     latency: [{ name: 'read', histogram }],
     split: [{ name: 'read', stages: [{ name: 'media', meanNs: 70_000 }] }],
+    heat: [
+      {
+        title: 'How busy <it> was',
+        startNs: 0,
+        stepNs: 1000,
+        rows: [{ name: 'die 0', values: [0, 0.5, 1] }],
+        text: (value) => `${value} & more`,
+      },
+    ],
+    courses: [
+      {
+        title: 'Write amplification over time',
+        unit: 'WAF',
+        points: [
+          { x: 0, y: 1 },
+          { x: 1, y: 2.5 },
+        ],
+      },
+    ],
   };
 }
 
