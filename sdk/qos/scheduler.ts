@@ -146,17 +146,19 @@ export class Scheduler {
       limit: this.limitStep[client]!,
       weight: this.weightStep[client]!,
     };
+    // Idle time beyond its bursts is nothing that it had.
+    const reservationClock = Math.max(
+      this.reservationClock[client]!,
+      nowNs - this.reservationCredit[client]!,
+    );
+    const limitClock = Math.max(this.limitClock[client]!, nowNs - this.limitCredit[client]!);
     this.setSteps(client, share);
     const rescaled = (clock: number, oldStep: number, step: number): number =>
       oldStep === 0 || step === 0 ? nowNs : nowNs + (clock - nowNs) * (step / oldStep);
     const reservationStep = this.reservationStep[client]!;
     const limitStep = this.limitStep[client]!;
-    this.reservationClock[client] = rescaled(
-      this.reservationClock[client]!,
-      old.reservation,
-      reservationStep,
-    );
-    this.limitClock[client] = rescaled(this.limitClock[client]!, old.limit, limitStep);
+    this.reservationClock[client] = rescaled(reservationClock, old.reservation, reservationStep);
+    this.limitClock[client] = rescaled(limitClock, old.limit, limitStep);
     // Reserved service put it ahead of its weight; without a reservation that is forgotten.
     const isFreed = old.reservation > 0 && reservationStep === 0;
     const ahead = isFreed ? 0 : Math.max(0, this.start[client]! - this.virtual);

@@ -3,6 +3,7 @@ import { stormOfCard } from './card.js';
 import { stormOfCheckpoint } from './checkpoint.js';
 import { stormOfDriver } from './driver.js';
 import { stormOfFaults } from './faults.js';
+import { stormOfQos } from './qos.js';
 import { stormOfVfioUser } from './vfio-user.js';
 import { stormOfVolumeCrash } from './volume-crash.js';
 
@@ -11,6 +12,7 @@ const campaigns = {
   checkpoint: stormOfCheckpoint,
   driver: stormOfDriver,
   faults: stormOfFaults,
+  qos: stormOfQos,
   'volume-crash': stormOfVolumeCrash,
   'vfio-user': stormOfVfioUser,
 };

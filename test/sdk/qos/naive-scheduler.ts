@@ -42,8 +42,12 @@ export class NaiveScheduler {
       const isRate = (rate: number) => rate > 0 && rate < Number.POSITIVE_INFINITY;
       return isRate(from) && isRate(to) ? nowNs + ((clock - nowNs) * from) / to : nowNs;
     };
-    client.reservationClock = rescaled(client.reservationClock, old.reservation, share.reservation);
-    client.limitClock = rescaled(client.limitClock, old.limit, share.limit);
+    const kept = (clock: number, burst: number, rate: number): number =>
+      Math.max(clock, nowNs - (burst * 1e9) / rate);
+    const reserved = kept(client.reservationClock, old.reservationBurst, old.reservation);
+    client.reservationClock = rescaled(reserved, old.reservation, share.reservation);
+    const limited = kept(client.limitClock, old.limitBurst, old.limit);
+    client.limitClock = rescaled(limited, old.limit, share.limit);
     const isFreed = old.reservation > 0 && share.reservation === 0;
     const lead = isFreed ? 0 : Math.max(0, client.start - this.virtual);
     const ahead = (lead * old.weight) / share.weight;

@@ -221,6 +221,18 @@ test('who is over its limit may go on at the nanosecond that the scheduler says'
   assert.equal(servedNs, [0, 0, 0, 0, 1e6, 2e6, 4e6, 8e6]);
 });
 
+test('a change after idle time brings no more than the burst that was saved', () => {
+  const scheduler = new Scheduler({ clientCount: 1, requestCount: 64 });
+  const limited = { ...plain, limit: 1_000, limitBurst: 3 };
+  scheduler.add(0, limited, 0);
+  scheduler.change(0, { ...limited, limitBurst: 50 }, 1e9);
+  for (let i = 0; i < 64; i++) scheduler.push(0, i, 1, 1e9);
+  let served = 0;
+  while (scheduler.pull(1e9)) served++;
+  // The three that were saved, and one that may end above.
+  assert.is(served, 4);
+});
+
 test('a limit that is raised counts at once', () => {
   const loads = [{ share: { ...plain, limit: 20, limitBurst: 8 }, cost: () => 4 }];
   const scheduler = backlogged(loads);
