@@ -273,12 +273,16 @@ export class SimCard {
     for (const namespace of this.subsystem.namespaces) namespace.medium.close();
   }
 
-  /** Every command of the run has an end that is accounted for. */
+  /**
+   * Every command of the run has an end that is accounted for, Little's law holds, and nothing was
+   * busy for longer than there was time. Runs whenever a function is closed.
+   */
   audit(): void {
     for (const controller of this.controllers) {
-      const violations = controller.auditViolations();
-      assert(violations.length === 0, 'commands of a run do not add up');
+      assert(controller.auditViolations().length === 0, 'commands of a run do not add up');
     }
+    const { nowNs } = this.world;
+    assert(this.inside.violations(nowNs).length === 0, 'a core was busy for longer than there was');
   }
 
   /** Nobody uses the card, and it has power: what its cache holds reaches the files. */
@@ -325,7 +329,10 @@ export class SimCard {
     nvme.judgeBy(this.injector?.judgeOf(index) ?? null);
     fn.attach(nvme);
     fn.onBusReset = () => this.busReset();
-    fn.onClose = () => this.settle();
+    fn.onClose = () => {
+      this.audit();
+      this.settle();
+    };
     this.functions.push(fn);
     this.controllers.push(nvme);
     if (isVirtual) nvme.isOnline = this.subsystem.secondaries.list[index - 1]!.isOnline;

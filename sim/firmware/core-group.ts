@@ -46,6 +46,13 @@ export class CoreGroup {
     return this.freeAtNs.length === 1 ? this.freeAtNs[0]! : this.freeAtNs[this.choose(-1)]!;
   }
 
+  /** When the last one is. */
+  get latestNs(): number {
+    let latest = 0;
+    for (const freeNs of this.freeAtNs) latest = Math.max(latest, freeNs);
+    return latest;
+  }
+
   /** @returns when a core that starts at `startNs` or later has done so many cycles */
   run(startNs: number, cycles: number): number {
     const core = this.freeAtNs.length === 1 ? 0 : this.choose(startNs);

@@ -70,6 +70,17 @@ export class ModelInside implements CardInside {
     }
   }
 
+  violations(nowNs: number): readonly string[] {
+    const found: string[] = [];
+    for (const name of ['front', 'back'] as const) {
+      const group = this.firmware[name];
+      // Work that was given out in advance counts as well, and the time until it is done.
+      const thereNs = group.count * Math.max(nowNs, group.latestNs);
+      if (group.busyNs > thereNs) found.push(`${name} cores: ${group.busyNs} of ${thereNs} ns`);
+    }
+    return found;
+  }
+
   facts(): Readonly<Record<string, number | string>> {
     const { buffer } = this.media;
     const { drives } = this;

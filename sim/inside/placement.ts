@@ -44,10 +44,16 @@ export class Placement {
 
   /** Visit a range in runs that lie next to each other. */
   runs(nsid: number, unit: number, count: number, visit: (at: number, run: number) => void): void {
+    const table = this.tables[nsid]!;
     for (let done = 0; done < count; ) {
       const from = unit + done;
-      const left = this.pieceUnits - (from % this.pieceUnits);
-      const run = Math.min(left, count - done);
+      let piece = Math.floor(from / this.pieceUnits);
+      let run = this.pieceUnits - (from % this.pieceUnits);
+      while (run < count - done && table[piece + 1] === table[piece]! + 1) {
+        run += this.pieceUnits;
+        piece++;
+      }
+      run = Math.min(run, count - done);
       visit(this.find(nsid, from), run);
       done += run;
     }

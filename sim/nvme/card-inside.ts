@@ -19,6 +19,8 @@ export interface CardInside {
   onWear: () => void;
   /** Tell when cores, channels and dies are busy. */
   watch(addTracks: AddTracks): void;
+  /** What does not add up, in words: resources that were busy for longer than there was time. */
+  violations(nowNs: number): readonly string[];
   /** What a crash log says about it. */
   facts(): Readonly<Record<string, number | string>>;
 }

@@ -28,6 +28,10 @@ export class FixedInside implements CardInside {
     // Fixed times have no parts.
   }
 
+  violations(): readonly string[] {
+    return [];
+  }
+
   facts(): Readonly<Record<string, number | string>> {
     return {};
   }

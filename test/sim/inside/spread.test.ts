@@ -77,6 +77,30 @@ test('namespaces never share a unit, and what one gives back another gets', () =
   assert.is(new Set([...unitsOf(3, 800), ...two]).size, 1000);
 });
 
+test('runs of a range are what single units say, joined where they are neighbours', () => {
+  const placement = new Placement(1000, 10);
+  for (const nsid of [1, 2, 3, 4]) placement.place(nsid, 40);
+  placement.remove(2);
+  placement.remove(4);
+  placement.place(5, 100);
+  for (const [from, count] of [
+    [0, 100],
+    [5, 90],
+    [33, 4],
+    [99, 1],
+  ] as const) {
+    const units: number[] = [];
+    placement.runs(5, from, count, (at, run) => {
+      for (let i = 0; i < run; i++) units.push(at + i);
+    });
+    const wanted = Array.from({ length: count }, (_, i) => placement.find(5, from + i));
+    assert.equal(units, wanted);
+  }
+  let visits = 0;
+  placement.runs(1, 0, 40, () => visits++);
+  assert.is(visits, 1);
+});
+
 test('a read cache keeps what is used again and again while others pass by', () => {
   const cache = new ReadCache(64);
   for (let unit = 0; unit < 5000; unit++) {
