@@ -212,12 +212,17 @@ export class Blocks {
     return Math.max(0, blocks) * this.layout.unitsPerBlock;
   }
 
-  /** Good blocks beyond those that are always in use are spare, whatever the factory left. */
+  /**
+   * Good blocks beyond those that are always in use are spare. A maker guarantees how many blocks
+   * of a pool are bad at most: as many as can be spared.
+   */
   private fillPool(pool: number, spares: number): void {
     const { blocksPerPool } = this.layout;
     const first = pool * blocksPerPool;
+    let bad = 0;
     for (let block = first; block < first + blocksPerPool; block++) {
-      if (this.wear.isBadFromFactory()) {
+      if (bad < spares && this.wear.isBadFromFactory()) {
+        bad++;
         this.states[block] = BlockState.bad;
         this.isFailing[block] = 1;
         this.badCount++;

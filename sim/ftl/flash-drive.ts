@@ -23,6 +23,7 @@ import { HostReads } from './host-reads.js';
 import { HostWrites } from './host-writes.js';
 import { Layout } from './layout.js';
 import { MapCache } from './map-cache.js';
+import { Patrol } from './patrol.js';
 import { Reason, Relocator, relocationOwner } from './relocator.js';
 import { Requests } from './requests.js';
 import { Right, RowWriter } from './row-writer.js';
@@ -34,8 +35,6 @@ import { Victims } from './victims.js';
 const mapOwner = -2;
 /** Entries that one unit of the journal of moved units holds. */
 const journalEntries = 512;
-/** Host requests between two looks at the age of a block. */
-const patrolRequests = 64;
 
 /**
  * A drive of flash behind a page-mapping translation layer. See `Drive` for what the calls mean.
@@ -55,7 +54,6 @@ export class FlashDrive implements Drive {
   readonly map: UnitMap;
   readonly flash: FlashArray;
   readonly cells: CellWear;
-  private readonly ftl: FtlProfile;
   readonly profile: FlashProfile;
   private readonly world: World;
   private readonly listener: DriveListener;
@@ -63,6 +61,7 @@ export class FlashDrive implements Drive {
   private readonly writer: RowWriter;
   private readonly relocator: Relocator;
   private readonly reads: HostReads;
+  private readonly patrol: Patrol;
   private readonly writes: HostWrites;
   private readonly cache: MapCache | null;
   private readonly endEvent: number;
@@ -74,8 +73,6 @@ export class FlashDrive implements Drive {
   /** Calls into the drive that are under way: hosts call from inside `driveDone`. */
   private depth = 0;
   private journaled = 0;
-  private patrolCountdown = patrolRequests;
-  private patrolBlock = 0;
   /** The program whose end is being told. */
   private programOp = -1;
   private readonly factoryBad: number;
@@ -85,7 +82,6 @@ export class FlashDrive implements Drive {
 
   constructor(parts: FlashDriveParts) {
     const { flash, ftl, world, name } = parts;
-    this.ftl = ftl;
     this.profile = flash;
     this.world = world;
     this.listener = parts.listener;
@@ -107,6 +103,7 @@ export class FlashDrive implements Drive {
     const cache = mapCacheBytes === 0 ? null : new MapCache(ftl, layout.mapUnits, requests, this);
     this.cache = cache;
     const { writer, relocator } = this;
+    this.patrol = new Patrol(ftl, layout, cells, relocator);
     const second = { ...first, writer, relocator, cache, breakdown, listener: this };
     this.writes = new HostWrites(second);
     this.reads = new HostReads(second);
@@ -127,7 +124,7 @@ export class FlashDrive implements Drive {
     requests.isRead[request] = 1;
     this.inFlight++;
     if (!this.reads.start(request)) this.writes.wait(request);
-    this.patrol();
+    this.patrol.step(this.world.nowNs);
     this.leave();
   }
 
@@ -145,7 +142,7 @@ export class FlashDrive implements Drive {
       return;
     }
     this.writes.start(request);
-    this.patrol();
+    this.patrol.step(this.world.nowNs);
     this.leave();
   }
 
@@ -158,6 +155,9 @@ export class FlashDrive implements Drive {
       if (this.cache !== null) this.cache.change(at);
     }
     this.statistics.trimmedUnits += before - this.map.mappedCount;
+    // Blocks that had nothing to gain may have now, and writes may wait for that.
+    this.isRoomGained = true;
+    this.leave();
   }
 
   flush(token: number): void {
@@ -284,6 +284,8 @@ export class FlashDrive implements Drive {
 
   rowProgrammed(pool: number): void {
     this.relocator.rowProgrammed(pool);
+    // Its block may have closed, and may have something to gain.
+    if (this.writer.isShort(pool)) this.poolDue(pool);
   }
 
   blockOpened(pool: number, block: number): void {
@@ -303,6 +305,10 @@ export class FlashDrive implements Drive {
 
   blockFailed(block: number): void {
     this.relocator.want(block, Reason.failed);
+  }
+
+  poolStuck(): void {
+    this.becomeReadOnly();
   }
 
   roomGained(): void {
@@ -468,16 +474,6 @@ export class FlashDrive implements Drive {
     requests.give(request);
     this.inFlight--;
     this.listener.driveDone(token, status);
-  }
-
-  /** Now and then, look at the age of the next block. */
-  private patrol(): void {
-    if (this.ftl.refreshDays === 0 || --this.patrolCountdown > 0) return;
-    this.patrolCountdown = patrolRequests;
-    const block = this.patrolBlock;
-    this.patrolBlock = block + 1 === this.layout.blocks ? 0 : block + 1;
-    const days = this.cells.daysAt(this.world.nowNs) - this.cells.writtenDays[block]!;
-    if (days >= this.ftl.refreshDays) this.relocator.want(block, Reason.refresh);
   }
 
   private erasedAll(): void {

@@ -10,6 +10,7 @@ import { Right, type RowWriter } from './row-writer.js';
 import { noRow } from './rows.js';
 import { lostUnit, type UnitMap } from './unit-map.js';
 import type { Victims } from './victims.js';
+import { WaitingBlocks } from './waiting-blocks.js';
 
 /** Why the data of a block moves. */
 export const Reason = { none: 0, garbage: 1, wear: 2, refresh: 3, failed: 4 } as const;
@@ -24,6 +25,8 @@ const nothing = -1;
 export interface RelocationListener {
   /** There is something to consider in a pool, as soon as nothing else is in the middle of it. */
   poolDue(pool: number): void;
+  /** No data of the pool can move any more, so nothing can be written there. */
+  poolStuck(pool: number): void;
   /** There is room that was not there. */
   roomGained(): void;
   /** Blocks went bad. */
@@ -48,13 +51,11 @@ export class Relocator {
   /** Reads in flight and units that they will bring. */
   private readonly reads: Int32Array;
   private readonly coming: Int32Array;
+  /** The slot that its data goes to. */
+  private readonly jobSlots: Uint8Array;
   /** 1 when something of the block went into a row. */
   private readonly hasMoved: Uint8Array;
-  /** Blocks that wait until the rows with their data are programmed: a chain per pool. */
-  private readonly waiting: Int32Array;
-  private readonly next: Int32Array;
-  private readonly waitSlots: Uint8Array;
-  private readonly waitRows: Int32Array;
+  private readonly waiting: WaitingBlocks;
   /** Blocks whose data is to move: by reason `refresh` or `failed`; and how many, by pool. */
   private readonly wanted: Uint8Array;
   private readonly wantedCounts: Int32Array;
@@ -89,11 +90,9 @@ export class Relocator {
     this.pages = new Int32Array(layout.pools);
     this.reads = new Int32Array(layout.pools);
     this.coming = new Int32Array(layout.pools);
+    this.jobSlots = new Uint8Array(layout.pools);
     this.hasMoved = new Uint8Array(layout.pools);
-    this.waiting = new Int32Array(layout.pools).fill(nothing);
-    this.next = new Int32Array(layout.blocks);
-    this.waitSlots = new Uint8Array(layout.blocks);
-    this.waitRows = new Int32Array(layout.blocks);
+    this.waiting = new WaitingBlocks(layout, parts.writer);
     this.wanted = new Uint8Array(layout.blocks);
     this.wantedCounts = new Int32Array(layout.pools);
     this.pagesPerBlock = layout.unitsPerBlock / layout.unitsPerPage;
@@ -114,7 +113,7 @@ export class Relocator {
     const free = this.blocks.freeCounts[pool]!;
     const willBeFree = free + this.blocks.comingCounts[pool]!;
     if (this.writer.isShort(pool)) {
-      if (!this.collect(pool, 1)) this.padForWaiting(pool);
+      if (!this.collect(pool, 1)) this.waiting.pad(pool);
     } else if (this.wantedCounts[pool]! > 0 && free > this.ftl.gcFreeBlocks) {
       this.startWanted(pool);
     } else if (willBeFree <= this.ftl.gcIdleFreeBlocks) {
@@ -128,19 +127,11 @@ export class Relocator {
    * themselves.
    */
   blocked(pool: number): void {
-    if (this.isStopped || this.reasons[pool] !== Reason.none || this.waiting[pool] === nothing) {
+    if (this.isStopped || this.reasons[pool] !== Reason.none || this.waiting.isEmpty(pool)) {
       this.consider(pool);
-    } else if (this.needsFill(pool) && !this.collect(pool, 1)) {
-      this.padForWaiting(pool);
+    } else if (this.waiting.needFill(pool) && !this.collect(pool, 1)) {
+      this.waiting.pad(pool);
     }
-  }
-
-  private needsFill(pool: number): boolean {
-    for (let block = this.waiting[pool]!; block !== nothing; block = this.next[block]!) {
-      const row = this.waitRows[block]!;
-      if (this.writer.isFillingUpTo(pool, this.waitSlots[block]!, row)) return true;
-    }
-    return false;
   }
 
   /** The data of a block is to move when its pool can afford it. */
@@ -175,10 +166,10 @@ export class Relocator {
    * A row is programmed: blocks that waited for it are erased, and what had no room may have it.
    */
   rowProgrammed(pool: number): void {
-    let block = this.takeSafe(pool);
+    let block = this.waiting.takeSafe(pool);
     while (block !== nothing) {
       this.erase(pool, block);
-      block = this.takeSafe(pool);
+      block = this.waiting.takeSafe(pool);
     }
     this.advance(pool);
   }
@@ -188,19 +179,15 @@ export class Relocator {
    * then in the buffer of that row alone. @returns false when none waits
    */
   eraseWaiting(pool: number): boolean {
-    const block = this.waiting[pool]!;
+    const block = this.waiting.takeAny(pool);
     if (block === nothing) return false;
-    this.waiting[pool] = this.next[block]!;
     this.erase(pool, block);
     return true;
   }
 
   /** Units of a failed row are in other rows now: what waited for the first waits for those. */
   rowMoved(pool: number, slot: number): void {
-    const opened = this.writer.opened[pool * this.layout.slots + slot]!;
-    for (let block = this.waiting[pool]!; block !== nothing; block = this.next[block]!) {
-      if (this.waitSlots[block] === slot) this.waitRows[block] = opened;
-    }
+    this.waiting.extend(pool, slot);
   }
 
   eraseDone(block: number, failed: boolean): void {
@@ -238,7 +225,7 @@ export class Relocator {
     this.jobBlocks.fill(nothing);
     this.reads.fill(0);
     this.coming.fill(0);
-    this.waiting.fill(nothing);
+    this.waiting.clear();
     blocks.comingCounts.fill(0);
   }
 
@@ -297,11 +284,16 @@ export class Relocator {
     this.jobBlocks[pool] = block;
     this.pages[pool] = 0;
     this.hasMoved[pool] = 0;
+    this.jobSlots[pool] = this.firstSlotOf(pool);
     this.advance(pool);
   }
 
   /** Where the data of the block that moves goes. */
   private slotOf(pool: number): number {
+    return this.jobSlots[pool]!;
+  }
+
+  private firstSlotOf(pool: number): number {
     const { wearSlot, relocationSlot } = this.layout;
     if (this.reasons[pool] === Reason.wear) return wearSlot;
     if (relocationSlot >= 0) return relocationSlot;
@@ -328,7 +320,7 @@ export class Relocator {
           this.writer.roomIn(pool, slot) +
           this.blocks.freeCounts[pool]! * this.layout.unitsPerBlock;
         if (room < this.coming[pool]! + units) {
-          if (this.reads[pool] === 0) this.padForWaiting(pool);
+          if (this.reads[pool] === 0) this.findRoom(pool, units);
           return;
         }
         this.readPage(pool, block, page, units);
@@ -336,6 +328,27 @@ export class Relocator {
       this.pages[pool] = page + 1;
     }
     if (this.reads[pool] === 0 && this.pages[pool] === this.pagesPerBlock) this.end(pool, block);
+  }
+
+  /**
+   * What moves has no room, because an erase failed that was counted on: blocks that wait for a row
+   * get it, or the rest of another open block will do. When that is used up the pool cannot be
+   * collected any more.
+   */
+  private findRoom(pool: number, units: number): void {
+    const { layout, writer, blocks } = this;
+    this.waiting.pad(pool);
+    if (blocks.freeCounts[pool]! > 0 || blocks.comingCounts[pool]! > 0) return;
+    const slot = this.jobSlots[pool]!;
+    for (let other = 0; other < layout.slots; other++) {
+      if (writer.roomIn(pool, other) < units) continue;
+      // Its program comes before those of the other slot, so waiting for these is enough.
+      writer.pad(pool, slot);
+      this.jobSlots[pool] = other;
+      this.listener.poolDue(pool);
+      return;
+    }
+    if (!writer.hasFailedRows) this.listener.poolStuck(pool);
   }
 
   private readPage(pool: number, block: number, page: number, units: number): void {
@@ -395,7 +408,7 @@ export class Relocator {
     if (this.blocks.validUnits[block]! > 0) {
       // Some units found no room: the host was faster. What waits for its row makes some.
       this.pages[pool] = 0;
-      this.padForWaiting(pool);
+      this.waiting.pad(pool);
       this.listener.poolDue(pool);
       return;
     }
@@ -403,42 +416,10 @@ export class Relocator {
     this.reasons[pool] = Reason.none;
     this.jobBlocks[pool] = nothing;
     this.blocks.comingCounts[pool] = this.blocks.comingCounts[pool]! + 1;
-    this.waitSlots[block] = slot;
-    this.waitRows[block] = this.writer.opened[pool * this.layout.slots + slot]!;
-    if (this.hasMoved[pool] === 0 || this.isSafe(pool, block)) {
-      this.erase(pool, block);
-    } else {
-      this.next[block] = this.waiting[pool]!;
-      this.waiting[pool] = block;
-    }
+    const mustWait = this.hasMoved[pool] === 1 && this.waiting.add(pool, block, slot);
+    if (!mustWait) this.erase(pool, block);
     this.listener.poolDue(pool);
     this.listener.roomGained();
-  }
-
-  /** Take a block that waits no longer out of the chain; -1 when there is none. */
-  private takeSafe(pool: number): number {
-    let before = nothing;
-    let block = this.waiting[pool]!;
-    while (block !== nothing && !this.isSafe(pool, block)) {
-      before = block;
-      block = this.next[block]!;
-    }
-    if (block === nothing) return nothing;
-    if (before === nothing) this.waiting[pool] = this.next[block]!;
-    else this.next[before] = this.next[block]!;
-    return block;
-  }
-
-  /** All rows that may hold data of the block are programmed. */
-  private isSafe(pool: number, block: number): boolean {
-    return this.writer.isDoneUpTo(pool, this.waitSlots[block]!, this.waitRows[block]!);
-  }
-
-  /** Nothing else will fill the rows that blocks wait for. */
-  private padForWaiting(pool: number): void {
-    for (let block = this.waiting[pool]!; block !== nothing; block = this.next[block]!) {
-      this.writer.pad(pool, this.waitSlots[block]!);
-    }
   }
 
   private erase(pool: number, block: number): void {

@@ -76,7 +76,7 @@ export interface FlashProfile {
   // Wear.
   /** Program/erase cycles that the maker promises. */
   readonly enduranceCycles: number;
-  /** Blocks that are bad when the drive leaves the factory, per million. */
+  /** Blocks that are bad when the drive leaves the factory, per million; spare ones at most. */
   readonly factoryBadPpm: number;
   /** Failures per 10^9 operations within the endurance. */
   readonly programFailPpb: number;
