@@ -11,7 +11,7 @@ export interface VfioUserAddress {
 }
 
 const form =
-  "'vfio-user:/run/card/cntrl', 'vfio-user:PATH?arena=16MiB&poison=1&timeoutMs=5000&reconnectMs=0'";
+  "'vfio-user:/run/card/cntrl', 'vfio-user:PATH?arena=16MiB&poison=1&shared=0&timeoutMs=5000&reconnectMs=0'";
 const prefix = 'vfio-user:';
 /** What servers call the socket in the folder that they are given. */
 const socketName = 'cntrl';
@@ -33,6 +33,7 @@ export function parseVfioUserAddress(address: string): VfioUserAddress {
     if (key === 'arena') options.arenaBytes = arena(address, value);
     else if (key === 'timeoutMs') options.timeoutMs = milliseconds(address, pair, 1);
     else if (key === 'reconnectMs') options.reconnectMs = milliseconds(address, pair, 0);
+    else if (key === 'shared' && /^[01]$/.test(value)) options.sharesMemory = value === '1';
     else if (key === 'poison' && /^[01]$/.test(value)) options.poisonsFreed = value === '1';
     else throw wrong(address, `'${pair}' is not understood`);
   }

@@ -34,14 +34,17 @@ const largestPageBytes = 2 * MiB;
  * Propose our version and hear the server's [vfio-user §VFIO_USER_VERSION]. The first exchange of
  * every connection.
  *
+ * @param takesFds  whether the server may give us memory of its own
  * @throws UltimaError BACKEND_UNAVAILABLE when the server speaks another version or does not
  *   answer, DEVICE_MISBEHAVED when its answer cannot be one
  */
-export function agree(channel: Channel, path: string): Agreement {
+export function agree(channel: Channel, path: string, takesFds: boolean): Agreement {
   const { draft } = channel;
+  const messageFds = takesFds ? ourMessageFds : 0;
+  const capabilities = { ...proposal, [CapabilityKey.maxMessageFds]: messageFds };
   VersionMessage.major.set(draft, payloadAt, protocolVersion.major);
   VersionMessage.minor.set(draft, payloadAt, protocolVersion.minor);
-  const text = new TextEncoder().encode(`${JSON.stringify({ capabilities: proposal })}\0`);
+  const text = new TextEncoder().encode(`${JSON.stringify({ capabilities })}\0`);
   channel.draftBytes.set(text, headerBytes + versionBytes);
   const expected = { least: versionBytes, most: longestAnswer, descriptors: 0 };
   const errno = channel.call(Command.version, versionBytes + text.length, expected);

@@ -21,6 +21,12 @@ export interface VfioUserOptions extends DmaSpaceOptions {
   /** How long the server may take for an answer before it is given up; 5000 when left out. */
   readonly timeoutMs?: number;
   /**
+   * Memory of either side is mapped by the other one: true when left out. Without it each access to
+   * memory and to doorbells is a message, a thousand times slower: for servers that cannot map, and
+   * to see what crosses the socket.
+   */
+  readonly sharesMemory?: boolean;
+  /**
    * When the connection ends, how long to wait for a server to listen again at the same path; 0 or
    * left out: the function is removed at once. The wait holds the thread that reads a register. A
    * server that comes back is a controller that was reset: its driver ends every command as unknown
@@ -84,7 +90,7 @@ class VfioUserFunction implements PciFunction, Reach, IrqControl {
     this.options = options;
     this.kernel = options.kernel;
     this.clock = new PumpingClock(() => this.link.channel.pump());
-    this.arenas = new SharedArenas(this.kernel, path);
+    this.arenas = new SharedArenas(this.kernel, path, options.sharesMemory ?? true);
     this.link = this.connect(options.timeoutMs ?? defaultTimeoutMs);
     this.config = new RemoteConfigSpace(this, this.link.configBytes);
     this.interrupts = new VfioInterrupts(this.kernel, this, this.clock);
@@ -193,6 +199,7 @@ class VfioUserFunction implements PciFunction, Reach, IrqControl {
       path: this.path,
       clock: this.clock,
       timeoutMs,
+      takesFds: this.options.sharesMemory ?? true,
       commands: this.arenas,
       onDeath: () => this.lost(),
     });

@@ -16,6 +16,7 @@ export interface LinkOptions {
   readonly path: string;
   readonly clock: Clock;
   readonly timeoutMs: number;
+  readonly takesFds: boolean;
   readonly commands: ServerCommands;
   readonly onDeath: () => void;
 }
@@ -43,7 +44,7 @@ export class Link {
       payloadLimit: DmaTransfer.layout.bytes + ourTransferBytes,
     });
     try {
-      this.agreement = agree(this.channel, path);
+      this.agreement = agree(this.channel, path, options.takesFds);
       this.device = new RemoteDevice(this.channel, this.agreement, path);
       const config = this.device.region(Region.config);
       if (config.fd >= 0) this.channel.giveUp(config.fd);

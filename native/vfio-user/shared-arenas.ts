@@ -43,14 +43,19 @@ export class SharedArenas implements AddressSpace, ServerCommands {
   readonly memory: MemorySource;
   private readonly kernel: NativeKernel;
   private readonly path: string;
+  private readonly gives: boolean;
   private readonly memories = new Map<ArrayBuffer, SharedMemory>();
   private readonly mapped: Mapped[] = [];
   private channel: Channel | null = null;
   private agreement: Agreement | null = null;
 
-  /** @param path of the server, for messages */
-  constructor(kernel: NativeKernel, path: string) {
+  /**
+   * @param path   of the server, for messages
+   * @param gives  whether the server is given the memory, or has to ask for each byte
+   */
+  constructor(kernel: NativeKernel, path: string, gives: boolean) {
     this.kernel = kernel;
+    this.gives = gives;
     this.path = path;
     this.memory = {
       arena: (length, isHuge) => this.newMemory(length, isHuge),
@@ -147,7 +152,7 @@ export class SharedArenas implements AddressSpace, ServerCommands {
   private tellMap(channel: Channel, mapped: Mapped): void {
     const { draft } = channel;
     const { iova, length, access, memory } = mapped;
-    const isShared = (this.agreement?.messageFds ?? 0) > 0;
+    const isShared = this.gives && (this.agreement?.messageFds ?? 0) > 0;
     DmaMap.argsz.set(draft, payloadAt, DmaMap.layout.bytes);
     DmaMap.isReadable.set(draft, payloadAt, access === 'write' ? 0 : 1);
     DmaMap.isWritable.set(draft, payloadAt, access === 'read' ? 0 : 1);

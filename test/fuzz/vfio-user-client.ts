@@ -153,7 +153,7 @@ function openDescriptors(): number {
 /** @returns how it ended, '' when all was as the truth has it; throws what is no named error */
 function drive(socket: UnixSocket): string {
   if (kernel === null) return 'no addon';
-  const arenas = new SharedArenas(kernel, 'fuzz');
+  const arenas = new SharedArenas(kernel, 'fuzz', true);
   const clock = new MonotonicClock();
   let bar: RemoteBar | null = null;
   let space: VfioDmaSpace | null = null;
@@ -161,7 +161,15 @@ function drive(socket: UnixSocket): string {
   const onDeath = (): void => arenas.takeBack();
   const fault: string[] = [];
   try {
-    link = new Link({ socket, path: 'fuzz', clock, timeoutMs, commands: arenas, onDeath });
+    link = new Link({
+      socket,
+      path: 'fuzz',
+      clock,
+      timeoutMs,
+      takesFds: true,
+      commands: arenas,
+      onDeath,
+    });
     const { channel, device } = link;
     arenas.connect(channel, link.agreement);
     space = new VfioDmaSpace(arenas.memory, arenas, { arenaBytes });

@@ -194,6 +194,21 @@ rig.test('a server that takes no descriptors is served by messages', async (fake
   ]);
 });
 
+rig.test('without shared memory no descriptor goes either way', async (fake) => {
+  await fake.plan({ ...usual, mapsDoorbells: false });
+  const fn = await openServed(rig.path, { arenaBytes, sharesMemory: false });
+  assert.is(fn.bar(0).read32(0), 0x0f01_07ff);
+  await fn.close();
+  const { heard } = await fake.report();
+  assert.ok(heard.every(({ descriptors }) => descriptors === 0));
+  const [first] = heard;
+  assert.match(Buffer.from(first!.hex, 'hex').toString('latin1'), /"max_msg_fds":0,/);
+  assert.ok(
+    heard.some(({ hex }) => hex.startsWith('00000200')),
+    'the memory has its addresses',
+  );
+});
+
 rig.test('a server reaches nothing but what was mapped, and only as it was', async (fake) => {
   const ask = (number: number, payload: string): string => command(number, payload);
   const end = 0x2_0000;
@@ -300,8 +315,9 @@ client('an address is a path, a folder, and options that are understood', () => 
     options: {},
   });
   assert.equal(
-    parseVfioUserAddress('vfio-user:a/b?arena=1MiB&poison=1&timeoutMs=9&reconnectMs=0').options,
-    { arenaBytes: 1 << 20, poisonsFreed: true, timeoutMs: 9, reconnectMs: 0 },
+    parseVfioUserAddress('vfio-user:a/b?arena=1MiB&poison=1&shared=0&timeoutMs=9&reconnectMs=0')
+      .options,
+    { arenaBytes: 1 << 20, poisonsFreed: true, sharesMemory: false, timeoutMs: 9, reconnectMs: 0 },
   );
   mkdirSync(join(rig.folder, 'card'));
   assert.is(
