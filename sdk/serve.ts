@@ -138,9 +138,14 @@ class CardLoop implements ServedCard {
     if (this.closing !== null) return;
     this.server.turn(realNs());
     for (let i = 0; i < pumpsPerTurn && this.server.pump(); i++);
+    this.follow();
+    this.wake();
+  }
+
+  /** The connection as the server has left it. */
+  private follow(): void {
     this.socket?.watchRoom(this.server.isBlocked);
     if (!this.server.isConnected && this.listening === null) this.listen();
-    this.wake();
   }
 
   private wake(): void {
@@ -167,6 +172,7 @@ class CardLoop implements ServedCard {
       wasBusy = true;
       this.busyNs += nowNs - startNs;
     } while (nowNs < endNs && (wasBusy || this.pauseMs === 0));
+    if (this.closing === null) this.follow();
     this.pauseMs = this.pace.after(wasBusy, nowNs, {
       untilNextNs: this.server.untilNextNs(),
       isConnected: this.server.isConnected,

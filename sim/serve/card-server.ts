@@ -108,6 +108,8 @@ export class CardServer {
     const before = world.eventCount;
     const hasRung = this.session !== null && this.lookAtDoorbells();
     this.timekeeper.run(realNs);
+    // Commands that came while the card asked for memory are here already; nothing will say so.
+    if (this.session?.needsPump === true) this.pump();
     if (this.served.fn.isRemoved && !this.isReleaseAsked) {
       this.isReleaseAsked = true;
       this.served.interrupts.requestRelease();

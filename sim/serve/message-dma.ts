@@ -39,6 +39,11 @@ export class MessageExchange implements MessageDma {
     this.transferBytes = options.transferBytes;
   }
 
+  /** Whether an exchange has left something for its session to do: no message announces it. */
+  get needsPump(): boolean {
+    return this.waiting.length > 0 || this.failure !== '';
+  }
+
   /** The oldest command that came during an exchange. */
   takeWaiting(): Message | null {
     return this.waiting.shift() ?? null;

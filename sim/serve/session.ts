@@ -88,6 +88,11 @@ export class Session {
     return this.stream.isBlocked;
   }
 
+  /** Whether there is something to do that no arrival will announce. */
+  get needsPump(): boolean {
+    return this.closedBy === '' && !this.isBlocked && this.exchange?.needsPump === true;
+  }
+
   /**
    * Handle what has arrived, up to a limit.
    *

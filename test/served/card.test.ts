@@ -73,6 +73,21 @@ function pick(object: object, keys: readonly string[]): Record<string, unknown> 
   return Object.fromEntries(Object.entries(object).filter(([key]) => keys.includes(key)));
 }
 
+withAddon('works without shared memory, when each byte it moves is a message', async () => {
+  const controller = await NvmeController.open(await open(`${server!.address}?shared=0`));
+  const namespace = await controller.namespace(1);
+  const blocks = Array.from({ length: 20 }, (_, lba) =>
+    new Uint8Array(8 * namespace.blockBytes).fill(lba + 1),
+  );
+  await Promise.all(blocks.map((block, i) => namespace.write(8 * i, block)));
+  for (const [i, block] of blocks.entries()) {
+    const back = new Uint8Array(block.length);
+    await namespace.read(8 * i, back);
+    assert.equal(back, block);
+  }
+  await controller.close();
+});
+
 withAddon('takes resets under I/O, and each request ends by name', async () => {
   const controller = await NvmeController.open(await open(server!.address));
   const namespace = await controller.namespace(1);

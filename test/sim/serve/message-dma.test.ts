@@ -131,6 +131,31 @@ test('commands that come before the answer are carried out after it, in their or
   assert.is(read?.payload[16], 0x42);
 });
 
+test('commands that come before the answer need nothing else to arrive', () => {
+  const { rig, answer, dma } = fixture();
+  rig.socket.onWait = () => {
+    const heard = rig.hear();
+    if (heard === null) return;
+    rig.socket.arrive(command(0x52, 9, rig.access(7, 0, 2)));
+    answer(heard, Uint8Array.from([...heard.payload.slice(0, 16), 1]));
+  };
+  assert.ok(dma.readBytes(base, new Uint8Array(1), 0, 1));
+  rig.server.turn(1000);
+  const heard = rig.hear();
+  assert.is(heard?.id, 0x52);
+  assert.is(heard?.command, 9);
+});
+
+test('a peer that is given up during an exchange is gone with the next turn', () => {
+  const { rig, dma } = fixture();
+  rig.socket.onWait = () => {
+    rig.socket.isPeerGone = true;
+  };
+  assert.not(dma.readBytes(base, new Uint8Array(1), 0, 1));
+  rig.server.turn(1000);
+  assert.not(rig.isOpen);
+});
+
 test('a peer that does not answer is given up after half a second, once', () => {
   const { rig, dma } = fixture();
   rig.socket.onWait = null;
