@@ -11,7 +11,8 @@ export interface VfioUserAddress {
 }
 
 const form =
-  "'vfio-user:/run/card/cntrl', 'vfio-user:PATH?arena=16MiB&poison=1&shared=0&timeoutMs=5000&reconnectMs=0'";
+  "'vfio-user:/run/card/cntrl', 'vfio-user:PATH?arena=16MiB&timeoutMs=5000&reconnectMs=0" +
+  "&shared=0&poison=1'";
 const prefix = 'vfio-user:';
 /** What servers call the socket in the folder that they are given. */
 const socketName = 'cntrl';
