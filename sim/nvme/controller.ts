@@ -148,6 +148,11 @@ export class Controller implements Endpoint {
     this.queues.watcher = watcher;
   }
 
+  /** What a pin would show: entries wait for the host, and vector 0 is not masked. */
+  get isAsserting(): boolean {
+    return (this.interrupts.mask & 1) === 0 && this.queues.hasUnreleased;
+  }
+
   /** Queue pairs for I/O that exist now. */
   get ioQueueCount(): number {
     return this.queues.ioCount;

@@ -58,6 +58,11 @@ export class Queues {
     return this.submission.some(isIoQueue) || this.completion.some(isIoQueue);
   }
 
+  /** Whether a queue with interrupts has entries that the host has not released. */
+  get hasUnreleased(): boolean {
+    return this.completion.some((queue) => queue?.areInterruptsEnabled && queue.posted > 0);
+  }
+
   /** Submission queues for I/O. */
   get ioCount(): number {
     return this.submission.filter(isIoQueue).length;

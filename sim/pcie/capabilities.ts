@@ -59,6 +59,8 @@ const vfBarFields = [
   Sriov.vfBar5,
 ];
 const bits64 = 2;
+/** INTA#, what a function with one pin has [PCIe-4.0 §7.5.1.1.13 Interrupt Pin]. */
+const pinA = 1;
 
 /** Configuration space of an NVMe function as it comes out of reset. */
 export function buildConfig(shape: ConfigShape): ConfigRegisters {
@@ -99,6 +101,7 @@ function addHeader(config: ConfigRegisters, shape: ConfigShape): void {
   // In a virtual function the standard has VF MSE instead; the platform shows a bit of its own.
   config.allow(header, Header.busMasterEnable, Header.memorySpaceEnable);
   if (shape.isVirtual) return;
+  config.set(header, Header.interruptPin, pinA);
   config.allow(
     header,
     Header.parityErrorResponse,

@@ -30,13 +30,17 @@ class Vector {
 /**
  * Interrupts as a client wires them: a descriptor per vector, mask and unmask, and firing from
  * outside. A masked vector remembers that it fired, and fires once when it is unmasked. INTx masks
- * itself when it fires.
+ * itself when it fires, and fires again on unmask while the device asserts it.
  *
  * While MSI-X has no descriptor the device signals through INTx.
  */
 export class PeerInterrupts {
   /** Signals sent. */
   firedCount = 0;
+  /** Interrupt Disable of the function: INTx is silent [PCIe-4.0 §7.5.1.1.3 Command]. */
+  isPinDisabled: () => boolean = () => false;
+  /** Whether the device asserts INTx now: a level, so that it fires again when it is unmasked. */
+  isPinAsserted: () => boolean = () => false;
   private readonly system: ServeSystem;
   private readonly kinds: readonly (readonly Vector[])[];
   /** Connected MSI-X vectors. */
@@ -70,7 +74,7 @@ export class PeerInterrupts {
       if (target !== undefined) this.fire(target, false);
       return;
     }
-    this.fire(this.kinds[Irq.intx]![0]!, true);
+    if (!this.isPinDisabled()) this.fire(this.kinds[Irq.intx]![0]!, true);
   }
 
   /** The device asks to be given up: it is about to go, or is gone. */
@@ -147,9 +151,9 @@ export class PeerInterrupts {
     if (!vector.isMasked) return;
     vector.isMasked = false;
     if (vector.unmask !== none) this.system.signal(vector.unmask);
-    if (!vector.isPending) return;
+    const isDue = isPin ? this.isPinAsserted() && !this.isPinDisabled() : vector.isPending;
     vector.isPending = false;
-    this.fire(vector, isPin);
+    if (isDue) this.fire(vector, isPin);
   }
 
   private connect(vector: Vector, action: IrqRequest['action'], fd: number): void {

@@ -1,9 +1,10 @@
 import { doorbellBase } from '../../sdk/spec/nvme/registers.js';
+import { Header } from '../../sdk/spec/pcie/header.js';
 import { Msix } from '../../sdk/spec/pcie/msix.js';
 import type { SimCard } from '../card.js';
 import { PolledDoorbells } from '../nvme/polled-doorbells.js';
 import { strideBytesOf } from '../nvme/shadow-doorbells.js';
-import { msix } from '../pcie/capabilities.js';
+import { header, msix } from '../pcie/capabilities.js';
 import type { SimFunction } from '../pcie/function.js';
 import type { OwnMemory } from './peer.js';
 import type { PeerInterrupts } from './peer-interrupts.js';
@@ -42,6 +43,12 @@ export class ServedFunction {
     this.fn = fn;
     this.memory = parts.memory;
     this.interrupts = parts.interrupts;
+    this.interrupts.isPinDisabled = () => fn.registers.get(header, Header.interruptDisable) === 1;
+    this.interrupts.isPinAsserted = () => {
+      // A head that the host has moved already does not count.
+      this.doorbells.poll();
+      return card.controller.isAsserting;
+    };
     this.regions = new Regions(fn);
     this.area = {
       region: 0,

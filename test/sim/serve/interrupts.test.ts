@@ -170,9 +170,41 @@ test('without MSI-X the device signals INTx, which masks itself', () => {
   rig.server.card.function.raise(0);
   assert.equal(counts(rig, [fd!]), [1], 'masked after the first');
   rig.done(8, set(none | unmask, intx, 0, 1));
-  assert.equal(counts(rig, [fd!]), [2], 'what came meanwhile');
+  assert.equal(counts(rig, [fd!]), [1], 'nothing is asserted any more');
+  rig.server.card.function.raise(0);
+  assert.equal(counts(rig, [fd!]), [2]);
+});
+
+test('INTx fires again when it is unmasked while a completion waits, and not after it', () => {
+  const rig = rigOf();
+  const [fd] = connect(rig, intx, 0, 1);
+  const queues = rig.give(0x10_0000, 0x3000);
+  rig.write32(0, 0x24, 0x000f_000f);
+  rig.done(10, rig.access(0, 0x28, 16, pack([0x10_0000, 8], [0x10_1000, 8])));
+  rig.write32(0, 0x14, 0x0046_0001);
+  rig.run(10_000_000);
+  // Identify controller, its page behind the queues.
+  queues.set(pack([6, 4], [0, 20], [0x10_2000, 8], [0, 8], [1, 4]), 0);
+  rig.write32(0, 0x1000, 1);
+  rig.run(10_000_000);
+  assert.equal(counts(rig, [fd!]), [1]);
+  rig.done(8, set(none | unmask, intx, 0, 1));
+  assert.equal(counts(rig, [fd!]), [2], 'the entry still waits');
+  rig.write32(0, 0x1004, 1);
   rig.done(8, set(none | unmask, intx, 0, 1));
   assert.equal(counts(rig, [fd!]), [2]);
+});
+
+test('the function has pin A, and Interrupt Disable silences it', () => {
+  const rig = rigOf();
+  assert.equal(rig.read(7, 0x3d, 1), hex('01'));
+  const [fd] = connect(rig, intx, 0, 1);
+  rig.done(10, rig.access(7, 4, 2, hex('06 04')));
+  rig.server.card.function.raise(0);
+  assert.equal(counts(rig, [fd!]), [0]);
+  rig.done(10, rig.access(7, 4, 2, hex('06 00')));
+  rig.server.card.function.raise(0);
+  assert.equal(counts(rig, [fd!]), [1]);
 });
 
 test('with MSI-X connected INTx is silent', () => {
