@@ -124,4 +124,5 @@ export {
 export type { GroupMember, NewVolume, ObjectName } from './volume/pool-names.js';
 export type { BadRange, ScrubResult } from './volume/scrub.js';
 export type { ObjectSpace, PoolSpace } from './volume/space.js';
+export type { SpaceEvent, SpaceListener } from './volume/space-watch.js';
 export { Volume } from './volume/volume.js';

@@ -20,6 +20,7 @@ Thin volumes of a pool.
   create NAME --bytes SIZE   up to 16t; takes space as it is written
       --block-bytes N          4096 (default) or 512
       --checks                 a CRC32C of every 4 KiB, compared on every read
+      --qos-tier NAME          the tier that limits its I/O where it is served
       --attribute KEY=VALUE    as often as wanted
   list                       all volumes with the space that they take
   describe NAME              one volume
@@ -39,6 +40,7 @@ const options = {
   bytes: { type: 'string' },
   'block-bytes': { type: 'string', default: '4096' },
   checks: { type: 'boolean', default: false },
+  'qos-tier': { type: 'string', default: '' },
   attribute: { type: 'string', multiple: true },
   to: { type: 'string' },
   'with-snapshots': { type: 'boolean', default: false },
@@ -92,6 +94,7 @@ function rowOf(pool: Pool, name: string) {
     originId: object.originId,
     snapshots: pool.snapshots(name).map((snapshot) => snapshot.name),
     checks: object.hasChecks,
+    qosTier: object.qosTier,
     attributes: object.attributes,
     createdMs: object.createdMs,
     damage: object.damage,
@@ -110,8 +113,9 @@ async function create(words: readonly string[]): Promise<VerbResult> {
   return withPool(devices, 'write', async (pool) => {
     const [name] = names;
     const createdMs = Date.now();
-    const hasChecks = values.checks;
-    await pool.createVolume({ name: name!, bytes, blockBytes, attributes, createdMs, hasChecks });
+    const { checks: hasChecks, 'qos-tier': qosTier } = values;
+    const more = { attributes, createdMs, hasChecks, qosTier };
+    await pool.createVolume({ name: name!, bytes, blockBytes, ...more });
     return described(pool, name!);
   });
 }

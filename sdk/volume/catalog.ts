@@ -21,6 +21,8 @@ export interface CatalogObject {
   /** Milliseconds since 1970 as the caller said, 0 when he did not. */
   readonly createdMs: number;
   attributes: Readonly<Record<string, string>>;
+  /** Name of the tier that limits its I/O, '' for none; the gate in front of it knows the tier. */
+  qosTier: string;
   /** Reference to the key that its data is encrypted with, '' for none. Never the key. */
   readonly keyId: string;
   /** Each cell has a CRC32C that every read compares. */
@@ -54,6 +56,7 @@ export interface ObjectChange {
   readonly name?: string;
   readonly bytes?: number;
   readonly attributes?: Readonly<Record<string, string>>;
+  readonly qosTier?: string;
 }
 
 /** The volumes and snapshots of a pool by identity and by name. */
@@ -152,6 +155,7 @@ export class Catalog {
     object.name = to.name ?? object.name;
     object.bytes = to.bytes ?? object.bytes;
     object.attributes = to.attributes ?? object.attributes;
+    object.qosTier = to.qosTier ?? object.qosTier;
     this.names.set(keyOf(object), object);
   }
 
@@ -214,8 +218,8 @@ export function parseObject(value: unknown): CatalogObject | null {
   if (blockBytes !== 512 && blockBytes !== 4096) return null;
   if (typeof name !== 'string' || !isName(name)) return null;
   if (typeof keyId !== 'string' || typeof damage !== 'string') return null;
-  const { hasChecks } = value;
-  if (typeof hasChecks !== 'boolean') return null;
+  const { hasChecks, qosTier } = value;
+  if (typeof hasChecks !== 'boolean' || typeof qosTier !== 'string') return null;
   if (bytes === null || bytes % cellBytes !== 0 || id === null || id === 0) return null;
   if (volumeId === null || originId === null || groupId === null || root === null) return null;
   if (createdMs === null || familyId === null || !isTexts(attributes)) return null;
@@ -231,6 +235,7 @@ export function parseObject(value: unknown): CatalogObject | null {
     groupId,
     createdMs,
     attributes,
+    qosTier,
     keyId,
     hasChecks,
     damage,
@@ -276,15 +281,17 @@ function parseMade(value: unknown): SnapshotMade | null {
 }
 
 function parseObjectChange(value: Record<string, unknown>): ObjectChange | null {
-  const { name, attributes } = value;
+  const { name, attributes, qosTier } = value;
   const bytes = value.bytes === undefined ? undefined : integerOf(value.bytes, maxVolumeBytes);
   if (bytes === null || (bytes !== undefined && bytes % cellBytes !== 0)) return null;
   if (name !== undefined && (typeof name !== 'string' || !isName(name))) return null;
   if (attributes !== undefined && !isTexts(attributes)) return null;
+  if (qosTier !== undefined && typeof qosTier !== 'string') return null;
   return {
     ...(name === undefined ? {} : { name }),
     ...(bytes === undefined ? {} : { bytes }),
     ...(attributes === undefined ? {} : { attributes }),
+    ...(qosTier === undefined ? {} : { qosTier }),
   };
 }
 

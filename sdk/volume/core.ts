@@ -8,6 +8,7 @@ import { NodeArena } from './nodes.js';
 import { ControlIo, type Port, Pump } from './port.js';
 import { Reaper } from './reaper.js';
 import { SlotSpace } from './slot-space.js';
+import type { SpaceWatch } from './space-watch.js';
 import { Trees } from './trees.js';
 import { DeferredReleases, UnitSpace } from './unit-space.js';
 import { VolumeIo } from './volume-io.js';
@@ -55,6 +56,8 @@ export class PoolCore {
   readonly badNodes = new Set<number>();
   /** Why nothing can be written any more; '' while all is well. */
   failure = '';
+  /** Who wants to know how full the pool is. */
+  watch: SpaceWatch | null = null;
   /** A journal that is never written: what a pool opened for reading has. */
   journal: Journal;
   /** Requests of users that ended, ever. */
@@ -102,6 +105,10 @@ export class PoolCore {
     this.turn();
     // What was submitted on the way goes to the devices now, not when somebody polls again.
     for (let i = 0; i < mostTurns && this.isSilent(); i++) this.turn();
+    const { units, watch } = this;
+    if (watch !== null) {
+      watch.look(units.unitCount - units.freeCount, units.unitCount, unitBytes);
+    }
     return this.ended - before;
   }
 

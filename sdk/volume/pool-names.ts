@@ -12,6 +12,8 @@ export interface NewVolume {
   readonly blockBytes?: 512 | 4096;
   readonly attributes?: Readonly<Record<string, string>>;
   readonly createdMs?: number;
+  /** Name of the tier that limits its I/O; none when left out. */
+  readonly qosTier?: string;
   /** Name of the key that its data is encrypted with; not at all when left out. */
   readonly keyId?: string;
   /**
@@ -40,8 +42,10 @@ export function nameOf({ volume, snapshot }: ObjectName): string {
 const mostAttributeBytes = 4096;
 
 /** @throws RangeError naming the value and the limit */
-export function checkNewVolume({ name, bytes, blockBytes, attributes }: NewVolume): void {
+export function checkNewVolume(wanted: NewVolume): void {
+  const { name, bytes, blockBytes, attributes, qosTier } = wanted;
   checkName(name);
+  if (qosTier !== undefined && qosTier !== '') checkName(qosTier);
   if (!Number.isSafeInteger(bytes) || bytes < cellBytes || bytes > maxVolumeBytes) {
     throw new RangeError(`a volume has ${cellBytes} to ${maxVolumeBytes} bytes, not ${bytes}`);
   }
@@ -120,6 +124,7 @@ export class PoolNames {
       blockBytes: wanted.blockBytes ?? 4096,
       createdMs: wanted.createdMs ?? 0,
       attributes: wanted.attributes ?? {},
+      qosTier: wanted.qosTier ?? '',
       keyId: wanted.keyId ?? '',
       hasChecks: wanted.hasChecks ?? false,
     };
@@ -175,6 +180,7 @@ const blank = {
   volumeId: 0,
   originId: 0,
   groupId: 0,
+  qosTier: '',
   keyId: '',
   hasChecks: false,
   damage: '',

@@ -21,6 +21,7 @@ import {
 import { type ScrubResult, scrubVolume } from './scrub.js';
 import { beginSession, runCheckpoint } from './session.js';
 import { type ObjectSpace, objectSpace, type PoolSpace, poolSpace } from './space.js';
+import { type SpaceListener, SpaceWatch } from './space-watch.js';
 import { isReadOnly, Volume } from './volume.js';
 
 export interface PoolOpenOptions {
@@ -242,6 +243,15 @@ export class Pool {
     });
   }
 
+  /** Let a volume's I/O be limited by another tier; '' for none. */
+  async setQosTier(name: string, qosTier: string): Promise<void> {
+    checkNewVolume({ name, bytes: this.names.volume(name).bytes, qosTier });
+    await this.work.inTurn(async () => {
+      const { id } = this.names.volume(name);
+      await this.work.change({ op: 'change', id, to: { qosTier } });
+    });
+  }
+
   /** Replace the attributes of a volume. */
   async setAttributes(name: string, attributes: Readonly<Record<string, string>>): Promise<void> {
     checkNewVolume({ name, bytes: this.names.volume(name).bytes, attributes });
@@ -340,6 +350,16 @@ export class Pool {
   /** What the pool has and what is free, in bytes. */
   space(): PoolSpace {
     return poolSpace(this.core);
+  }
+
+  /**
+   * Be told when the share of units in use reaches one of these percentages, or falls below it
+   * again. One listener; called from `poll`.
+   *
+   * @throws RangeError for a percentage outside 1..100
+   */
+  watchSpace(percents: readonly number[], listener: SpaceListener): void {
+    this.core.watch = new SpaceWatch(percents, listener);
   }
 
   /** What a volume or snapshot takes, alone and with others. Walks its map. */

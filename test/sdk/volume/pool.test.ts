@@ -77,6 +77,40 @@ test('a full pool fails the write that needs space, and no other request', async
   assert.equal(checkMaps(pool.core), []);
 });
 
+test('attributes, tier and name change, and are as they were left after opening again', async () => {
+  const disk = device();
+  const pool = await poolOn(disk);
+  const wanted = { name: 'a', bytes: MiB, attributes: { owner: 'db' }, qosTier: 'high' };
+  await pool.createVolume(wanted);
+  await pool.setAttributes('a', { owner: 'web', note: 'x' });
+  await pool.setQosTier('a', 'medium');
+  await pool.growVolume('a', 2 * MiB);
+  await pool.renameVolume('a', 'b');
+  disk.forget();
+  const [row] = (await Pool.open([disk])).volumes();
+  assert.equal(row!.attributes, { owner: 'web', note: 'x' });
+  assert.equal([row!.name, row!.qosTier, row!.bytes], ['b', 'medium', 2 * MiB]);
+  await codeOf(pool.setAttributes('b', { long: 'x'.repeat(5000) })).then((code) =>
+    assert.is(code, 'RangeError'),
+  );
+});
+
+test('a threshold is told when it is reached and when it is left, once each', async () => {
+  const pool = await poolOn(device(4 * MiB));
+  const volume = await pool.createVolume({ name: 'a', bytes: 4 * MiB });
+  const told: number[] = [];
+  pool.watchSpace([50, 40], ({ percent, freeBytes }) => {
+    told.push(percent);
+    assert.is(freeBytes % 65_536, 0);
+  });
+  for (let extent = 0; extent < 30; extent++) await writeSectors(volume, extent * 128, 8, 1);
+  await runPlain(volume, BlockOp.discard, 0, 30 * 128);
+  await pool.settleSpace();
+  volume.poll();
+  assert.equal(told, [40, 50, 0]);
+  assert.throws(() => pool.watchSpace([0], () => {}), /threshold of 0/);
+});
+
 test('snapshots go in any order, with clones of them alive, and all space comes back', async () => {
   const pool = await poolOn(device());
   const volume = await pool.createVolume({ name: 'a', bytes: MiB });
