@@ -80,12 +80,14 @@ class Storm {
   private readonly states: VolumeModel[] = [];
   private base = new Uint8Array(0);
   private readonly hasChecks: boolean;
+  private readonly isSlow: boolean;
 
   constructor(steps: readonly VolumeStep[], seed: number, tally: Tally) {
     this.steps = steps;
     this.chance = new Prng(seed, 'crash');
     this.tally = tally;
     this.hasChecks = seed >= enumerated && seed % 2 === 1;
+    this.isSlow = seed >= enumerated && seed % 4 >= 2;
   }
 
   async run(): Promise<string | null> {
@@ -116,7 +118,10 @@ class Storm {
 
   /** The workload without a crash: the log of what reached the device. */
   private async execute(): Promise<CrashDevice['log'] | string> {
-    const device = new CrashDevice({ blockBytes, bytes: deviceBytes }, Uint8Array.from(this.base));
+    // A slow device, so that requests meet a commit that is under way.
+    const pollsPerEnd = this.isSlow ? 12 : 1;
+    const options = { blockBytes, bytes: deviceBytes, pollsPerEnd };
+    const device = new CrashDevice(options, Uint8Array.from(this.base));
     device.isLogging = true;
     const reopen = (): Promise<Pool> => Pool.open([device]);
     let pool = await reopen();

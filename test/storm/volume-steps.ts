@@ -180,6 +180,10 @@ export async function poolStep(run: StepRun, step: VolumeStep): Promise<void> {
       break;
     case 'race': {
       const flush = runPlain(device, BlockOp.flush, 0, 0);
+      // Its commit starts, and on a slow device does not end.
+      await null;
+      device.poll();
+      device.poll();
       await writeSectors(device, first, count, number);
       await flush;
       break;

@@ -28,6 +28,8 @@ export interface CrashDeviceOptions {
   readonly blockBytes: number;
   readonly bytes: number;
   readonly hasVolatileCache?: boolean;
+  /** Requests end with every so many polls only; with each when left out. */
+  readonly pollsPerEnd?: number;
 }
 
 /**
@@ -50,11 +52,14 @@ export class CrashDevice implements BlockDevice {
   private waiting: { request: BlockRequest; write: LoggedWrite | null; covers: LoggedWrite[] }[] =
     [];
   private endedWrites: LoggedWrite[] = [];
+  private polls = 0;
+  private readonly pollsPerEnd: number;
 
   constructor(options: CrashDeviceOptions, image?: Uint8Array) {
     this.blockBytes = options.blockBytes;
     this.blockCount = options.bytes / options.blockBytes;
     this.image = image ?? new Uint8Array(options.bytes);
+    this.pollsPerEnd = options.pollsPerEnd ?? 1;
     this.limits = {
       maxTransferBytes: 1024 * 1024,
       atomicWriteBlocks: 1,
@@ -78,6 +83,7 @@ export class CrashDevice implements BlockDevice {
   }
 
   poll(): number {
+    if (++this.polls % this.pollsPerEnd !== 0) return 0;
     const due = this.waiting;
     this.waiting = [];
     for (const { request, write, covers } of due) {

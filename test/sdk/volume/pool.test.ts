@@ -2,6 +2,7 @@ import * as assert from 'uvu/assert';
 import { BlockOp, BlockStatus } from '../../../sdk/block/request.js';
 import { checkMaps } from '../../../sdk/volume/check-maps.js';
 import { Pool } from '../../../sdk/volume/pool.js';
+import { CrashDevice } from '../../support/crash-device.js';
 import { suite } from '../../support/suite.js';
 import { readVersions, runPlain, runRequest, writeSectors } from '../../support/volume-rig.js';
 import { codeOf, device, MiB, poolOn } from './rig.js';
@@ -93,6 +94,67 @@ test('attributes, tier and name change, and are as they were left after opening 
   await codeOf(pool.setAttributes('b', { long: 'x'.repeat(5000) })).then((code) =>
     assert.is(code, 'RangeError'),
   );
+});
+
+test('space that was given up is not written before that is durable, whatever comes first', async () => {
+  const disk = device();
+  const pool = await poolOn(disk);
+  const volume = await pool.createVolume({ name: 'a', bytes: 4 * MiB });
+  await writeSectors(volume, 0, 128, 7);
+  await runPlain(volume, BlockOp.flush, 0, 0);
+  await runPlain(volume, BlockOp.discard, 0, 128);
+  for (let i = 0; i < 20; i++) volume.poll();
+  for (let extent = 1; extent < 40; extent++) {
+    pool.core.units.rewind();
+    await writeSectors(volume, extent * 128, 128, 100 + extent);
+  }
+  // The power fails; every write has reached the device, no record has.
+  disk.forget();
+  const versions = await readVersions((await Pool.open([disk])).volume('a'));
+  assert.ok(
+    versions.slice(0, 128).every((version) => version === 7),
+    'as before the discard',
+  );
+});
+
+test('space stays taken while the record that frees it is on its way', async () => {
+  const quick = device();
+  const pool = await poolOn(quick);
+  const volume = await pool.createVolume({ name: 'a', bytes: 4 * MiB });
+  await writeSectors(volume, 0, 128, 7);
+  await pool.close();
+  const options = { blockBytes: 512, bytes: 8 * MiB, pollsPerEnd: 40 };
+  const slow = new CrashDevice(options, quick.image);
+  const again = await Pool.open([slow]);
+  const reopened = again.volume('a');
+  await runPlain(reopened, BlockOp.discard, 0, 128);
+  slow.isLogging = true;
+  const under: Promise<unknown>[] = [runPlain(reopened, BlockOp.flush, 0, 0)];
+  await null;
+  for (let i = 0; i < 3; i++) reopened.poll();
+  for (let extent = 1; extent < 40; extent++) {
+    again.core.units.rewind();
+    under.push(writeSectors(reopened, extent * 128, 128, 100 + extent));
+    reopened.poll();
+  }
+  // The power fails: all data has reached the device, the journal nothing.
+  const image = quick.image.slice();
+  const journalEnd = (1 + again.core.identity.journalUnits) * 65_536;
+  const sent = slow.log.flatMap((event) => (event.kind === 'submit' ? [event.write] : []));
+  assert.ok(
+    sent.some(({ at }) => at < journalEnd),
+    'the record is on its way',
+  );
+  assert.ok(sent.filter(({ at }) => at >= journalEnd).length > 10, 'and so is data');
+  for (const { at, data } of sent) if (at >= journalEnd) image.set(data, at);
+  const versions = await readVersions(
+    (await Pool.open([new CrashDevice({ blockBytes: 512, bytes: 8 * MiB }, image)])).volume('a'),
+  );
+  assert.ok(
+    versions.slice(0, 128).every((version) => version === 7),
+    'as before the discard',
+  );
+  await Promise.all(under);
 });
 
 test('a threshold is told when it is reached and when it is left, once each', async () => {
