@@ -339,13 +339,11 @@ async function large(): Promise<Record<string, number>> {
   figures.snapshotCreateUs_1GiB = await snapshotUs(small);
   const device = new SparseDevice({ bytes: 1.25 * TiB, blockBytes, clock: realClock });
   const pool = await poolOn(device);
-  const used = process.memoryUsage();
   await mapped(pool, 'v', TiB);
   const { nodes, units } = pool.core;
-  figures.metadataBytesPerMappedTiB = (nodes.count + 0) * 4096 + nodes.end * 16;
+  figures.metadataBytesPerMappedTiB = nodes.count * 4096 + nodes.end * 16;
   figures.hostMemoryBytesPerMappedTiB =
     nodes.chunks.length * 64 * 4096 + nodes.refs.length * 18 + units.unitCount * 4.2;
-  figures.rssMiB_1TiB = Math.round((process.memoryUsage().rss - used.rss) / MiB);
   figures.snapshotCreateUs_1TiB_full = await snapshotUs(pool);
   figures.snapshotCreateRatio = rounded(
     figures.snapshotCreateUs_1TiB_full / figures.snapshotCreateUs_1GiB,

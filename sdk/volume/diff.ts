@@ -1,5 +1,5 @@
 import type { PoolCore } from './core.js';
-import { cellBytes, cellsPerUnit, unitBytes } from './format.js';
+import { allCells, cellBytes, cellsPerUnit, unitBytes } from './format.js';
 import { extentsPerGroup, extentsPerLeaf, groupsPerSplit, isSplit, pointerOf } from './trees.js';
 
 /** A range of a volume that is not as it was. */
@@ -121,13 +121,29 @@ class GroupView {
     for (let cell = 0; cell < cellsPerUnit; cell++) into[cell] = ((mask >>> cell) & 1) * unit;
   }
 
-  /** Whether both sides have the same short entry: the usual case. */
+  /** Whether both sides say the same, told without taking the entries apart: the usual case. */
   isSame(other: GroupView, index: number): boolean {
-    if (this.isCells || other.isCells) return false;
     const a = this.at + index * this.step;
     const b = other.at + index * other.step;
+    if (this.isCells && other.isCells) return isEqual(this.words, a, other.words, b);
+    if (this.isCells) return isAllIn(this.words, a, other.words, b);
+    if (other.isCells) return isAllIn(other.words, b, this.words, a);
     return this.words[a] === other.words[b] && this.words[a + 1] === other.words[b + 1];
   }
+}
+
+/** Sixteen entries for cells against sixteen. */
+function isEqual(a: Uint32Array, atA: number, b: Uint32Array, atB: number): boolean {
+  for (let i = 0; i < cellsPerUnit; i++) if (a[atA + i] !== b[atB + i]) return false;
+  return true;
+}
+
+/** Sixteen entries for cells against a short entry that has all cells. */
+function isAllIn(cells: Uint32Array, atCells: number, leaf: Uint32Array, atLeaf: number): boolean {
+  if (leaf[atLeaf + 1] !== allCells) return false;
+  const unit = leaf[atLeaf]!;
+  for (let i = 0; i < cellsPerUnit; i++) if (cells[atCells + i] !== unit) return false;
+  return true;
 }
 
 /** Where nothing is mapped: one entry that says so, for all extents. */
