@@ -140,6 +140,27 @@ test('forks share nothing: what one writes the other does not read', async () =>
   assert.is(await valueAt(forkCard(fork), 0), 0x33);
 });
 
+test('a new driver takes over a card that was saved under another one, in the middle of I/O', async () => {
+  for (const profile of ['simple', 'znand']) {
+    const card = openSimulated(`sim:${profile}?firmware.bootNs=1000`);
+    const first = await NvmeController.open(card.open());
+    const namespace = await first.namespace(1);
+    await namespace.write(0, new Uint8Array(4096).fill(0x5a));
+    await namespace.flush();
+    const running = Array.from({ length: 20 }, (_, i) =>
+      namespace.write(8 + 8 * i, new Uint8Array(4096).fill(0x77)),
+    );
+    card.world.advance(3_000);
+    const saved = restoreCard(saveCard(card));
+    await Promise.all(running);
+    await first.close();
+    assert.is(await valueAt(saved, 0), 0x5a);
+    await written(saved, 0, 0x33);
+    assert.is(await valueAt(saved, 0), 0x33);
+    saved.checker.demandNone();
+  }
+});
+
 test('two cards behind one root port go on together, and one alone is not saved', () => {
   const profile = findProfile('simple');
   const world = new World({ seed: 3 });
