@@ -184,6 +184,7 @@ export class FlashDrive implements Drive {
       this.map.forget(unit, unmappedUnit);
     }
     this.relocator.forget();
+    this.writer.closeAll();
     this.inFlight = 1;
     this.eraseToken = token;
     this.eraser.start();
@@ -203,7 +204,7 @@ export class FlashDrive implements Drive {
     this.inFlight = 0;
     this.eraser.stop();
     for (let block = 0; block < layout.blocks; block++) {
-      if (blocks.states[block] === BlockState.open) {
+      if (blocks.states[block] === BlockState.open && !this.writer.isOpen(block)) {
         blocks.close(block, this.statistics.mediaWriteUnits);
       }
       if (blocks.isFailing[block] === 1) this.relocator.note(block, Reason.failed);
@@ -295,6 +296,7 @@ export class FlashDrive implements Drive {
 
   rowMoved(pool: number, slot: number): void {
     this.relocator.rowMoved(pool, slot);
+    this.writes.rowMoved();
   }
 
   poolDue(pool: number): void {
@@ -347,6 +349,7 @@ export class FlashDrive implements Drive {
   mapReady(request: number): void {
     if (this.requests.isRead[request] === 0) this.writes.mapReady(request);
     else if (!this.reads.lookUp(request)) this.writes.wait(request);
+    this.isRoomGained ||= this.state === DriveState.readOnly;
   }
 
   lookUp(request: number): boolean {
@@ -394,7 +397,8 @@ export class FlashDrive implements Drive {
     if (this.state === DriveState.readOnly) return;
     this.state = DriveState.readOnly;
     this.relocator.stop();
-    this.writes.refuseAll();
+    // Writes that wait are refused when nothing is in the middle of one of them.
+    this.isRoomGained = true;
     this.listener.driveChanged();
   }
 
@@ -436,7 +440,8 @@ export class FlashDrive implements Drive {
       }
       if (this.isRoomGained) {
         this.isRoomGained = false;
-        this.writes.retry();
+        if (this.state === DriveState.readOnly) this.writes.refuseAll();
+        else this.writes.retry();
       }
     }
     this.depth--;

@@ -116,6 +116,11 @@ export class HostWrites {
     if (remaining === 0) this.end(request);
   }
 
+  /** Units of a failed row went into others, for which a flush may wait. */
+  rowMoved(): void {
+    if (this.firstClosed !== noRequest) this.padAwaited();
+  }
+
   /** There may be room: writes that wait go on, in order. */
   retry(): void {
     // Placing opens blocks, which may make room and call again.

@@ -292,13 +292,37 @@ export class RowWriter {
     return this.firstFailed !== noRow;
   }
 
-  /** No row is being filled, no block is open. */
+  /**
+   * No row is being filled. Open blocks stay open behind the rows that were lost: without them a
+   * pool that was down to its last block could not be collected any more.
+   */
   private clear(): void {
-    this.openBlocks.fill(nobody);
+    const { blocks } = this;
+    for (let at = 0; at < this.openBlocks.length; at++) {
+      const block = this.openBlocks[at]!;
+      if (block === nobody) continue;
+      const isFull = this.nextIndex[at] === this.layout.rowsPerBlock;
+      if (isFull || blocks.isFailing[block] === 1) this.openBlocks[at] = nobody;
+      else blocks.rowsDone[block] = this.nextIndex[at]!;
+    }
     this.filling.fill(noRow);
     this.firstFailed = noRow;
     this.rows.clear();
     this.done.set(this.opened);
+  }
+
+  /** Rows of this block can still be opened. */
+  isOpen(block: number): boolean {
+    const { slots } = this.layout;
+    const first = this.blocks.poolOf(block) * slots;
+    for (let at = first; at < first + slots; at++) if (this.openBlocks[at] === block) return true;
+    return false;
+  }
+
+  /** Everything is about to be erased. */
+  closeAll(): void {
+    this.openBlocks.fill(nobody);
+    this.filling.fill(noRow);
   }
 
   /** Physical unit of the first place of a row. */

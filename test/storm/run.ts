@@ -1,6 +1,7 @@
 import { main } from '../support/campaign.js';
 import { stormOfCard } from './card.js';
 import { stormOfCheckpoint } from './checkpoint.js';
+import { stormOfDrive } from './drive.js';
 import { stormOfDriver } from './driver.js';
 import { stormOfFaults } from './faults.js';
 import { stormOfQos } from './qos.js';
@@ -9,6 +10,7 @@ import { stormOfVolumeCrash } from './volume-crash.js';
 
 const campaigns = {
   card: stormOfCard,
+  drive: stormOfDrive,
   checkpoint: stormOfCheckpoint,
   driver: stormOfDriver,
   faults: stormOfFaults,
