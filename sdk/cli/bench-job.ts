@@ -3,6 +3,7 @@ import type { BlockDevice } from '../block/device.js';
 import { BlockOp, BlockRequest, BlockStatus } from '../block/request.js';
 import type { DmaRegion } from '../device.js';
 import { Histogram } from '../observe/histogram.js';
+import type { IoLog } from '../observe/io-log.js';
 import { Timeline } from '../observe/timeline.js';
 import type { Area, BenchOptions } from './bench-options.js';
 
@@ -42,6 +43,8 @@ export class BenchJob {
   readonly depths = new Float64Array(depthLevels);
   inFlight = 0;
   failure: JobFailure | null = null;
+  /** Every measured request, when somebody wants them. */
+  log: IoLog | null = null;
   startNs = 0;
   endNs = 0;
   readonly device: BlockDevice;
@@ -168,6 +171,7 @@ export class BenchJob {
       return;
     }
     if (completedNs < this.measureNs) return;
+    if (this.log !== null) this.note(this.log, request);
     const latencyNs = Math.max(0, completedNs - request.submittedNs);
     if (request.op === flushOp) {
       this.sync.record(latencyNs);
@@ -177,6 +181,13 @@ export class BenchJob {
     direction.clat.record(latencyNs);
     direction.bytes += this.options.blockSize;
     direction.timeline.record(completedNs, this.options.blockSize);
+  }
+
+  private note(log: IoLog, request: BlockRequest): void {
+    const bytes = request.op === flushOp ? 0 : this.options.blockSize;
+    const handle = log.begin(request.tag, request.op, request.lba, bytes);
+    log.stamp(handle, 0, request.submittedNs);
+    log.stamp(handle, 1, request.completedNs);
   }
 
   private directionOf(op: BlockOp): Direction {

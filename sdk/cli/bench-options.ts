@@ -53,6 +53,7 @@ export interface BenchOptions {
   readonly report: string | null;
   readonly faultsPath: string | undefined;
   readonly savePath: string | undefined;
+  readonly logPath: string | undefined;
   /** As typed, for the record. */
   readonly typed: Readonly<Record<string, string>>;
 }
@@ -85,6 +86,7 @@ const words = {
   report: text,
   faults: text,
   save: text,
+  log: text,
 } as const;
 
 const defaultPercentiles: readonly number[] = [
@@ -110,6 +112,7 @@ export function parseBenchOptions(typedWords: readonly string[]): BenchOptions {
     name: values.name ?? rw,
     faultsPath: values.faults,
     savePath: values.save,
+    logPath: values.log,
     card: values.card ?? values.filename ?? positional ?? 'sim:ultima-g2',
     nsid: parseInteger('nsid', values.nsid ?? '1', { low: 1, high: 0xffff_fffe }),
     rw,

@@ -3,8 +3,10 @@ import { BlockOp } from '../block/request.js';
 import { ErrorCode, UltimaError } from '../errors.js';
 import type { NvmeController } from '../nvme/controller.js';
 import { writeFileAtomically } from '../observe/atomic-file.js';
+import { IoLog } from '../observe/io-log.js';
 import { writeReport } from '../observe/report.js';
 import { statusText } from '../spec/nvme/status.js';
+import { formatSession } from '../trace/session.js';
 import { BenchJob } from './bench-job.js';
 import { areaOf, type BenchOptions, parseBenchOptions } from './bench-options.js';
 import { benchReport } from './bench-report.js';
@@ -40,6 +42,7 @@ card's: virtual on a simulated card, real on a real one. Writing overwrites the 
   --output-format WORD       normal, json, json+ (fio 3's document)
   --output FILE              there instead of standard output
   --faults FILE              a fault plan for a simulated card: see ultima faults
+  --log FILE                 the latency of the last 262,144 requests, for ultima compare and fit
   --save FILE                the simulated card as it is at the end; the address key
                              checkpoint=FILE goes on from there
   --report FILE              plots in one HTML file
@@ -72,6 +75,9 @@ export async function run(words: readonly string[], terminal: Terminal): Promise
   return explainFailures(jobs, terminal) ? 1 : 0;
 }
 
+const keptIos = 262_144;
+const stages = ['submitted', 'called back'] as const;
+
 async function measure(
   controller: NvmeController,
   options: BenchOptions,
@@ -86,7 +92,13 @@ async function measure(
     }
     jobs.push(new BenchJob(device, areaOf(options, device), { ...options, index }));
   }
+  const log = new IoLog({ capacity: options.logPath === undefined ? 1 : keptIos, stages });
+  if (options.logPath !== undefined) for (const job of jobs) job.log = log;
   await runJobs(jobs, options, terminal);
+  if (options.logPath !== undefined) {
+    const session = formatSession(log.ios(), jobs[0]!.device.blockBytes);
+    writeFileAtomically(options.logPath, Buffer.from(session));
+  }
   for (const job of jobs) if (job.inFlight === 0) job.close();
   return jobs;
 }

@@ -14,7 +14,7 @@ export interface Minimum {
 
 const golden = (Math.sqrt(5) - 1) / 2;
 /** An interval of this ratio of its ends is a point. */
-const closeEnough = 1.005;
+const closeEnough = 1.01;
 const gain = 1e-4;
 
 /**

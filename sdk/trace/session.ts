@@ -27,11 +27,15 @@ const columns = '# timeNs,op,offsetBytes,lengthBytes,latencyNs';
 const names = new Map<number, string>(Object.entries(BlockOp).map(([name, op]) => [op, name]));
 const ops = new Map<string, BlockOp>(Object.entries(BlockOp));
 
-/** Times come from the first stage of each I/O, latencies from its first and last. */
+/**
+ * I/Os in any order. Times come from the first stage of each, latencies from its first and last;
+ * what failed is left out.
+ */
 export function formatSession(ios: Iterable<LoggedIo>, blockBytes: number): string {
   const lines = [firstLine, columns];
   let originNs = -1;
-  for (const { op, lba, bytes, status, timesNs } of ios) {
+  const ordered = [...ios].sort((a, b) => a.timesNs[0]! - b.timesNs[0]!);
+  for (const { op, lba, bytes, status, timesNs } of ordered) {
     const name = names.get(op);
     if (status !== 0 || name === undefined) continue;
     const startNs = timesNs[0]!;
