@@ -1,25 +1,12 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { skip } from '../support/suite.js';
 
 const main = fileURLToPath(new URL('../../sdk/cli/main.js', import.meta.url));
-
-/** What Debian's packages libnbd-bin, qemu-utils and fio bring. */
-export const tools = ['nbdinfo', 'nbdcopy', 'qemu-img', 'qemu-io', 'fio'] as const;
-
-const missing = tools.filter((tool) => spawnSync('which', [tool]).status !== 0);
-
-/** @returns false, having said why, where the clients are not installed */
-export function hasClients(): boolean {
-  if (missing.length === 0) return true;
-  skip(`no NBD clients: ${missing.join(', ')} not installed`);
-  return false;
-}
 
 export interface Ended {
   readonly code: number | null;
@@ -89,6 +76,11 @@ export class Served {
       lines.once('close', () => resolve(false));
     });
     if (!isServing) throw new Error(`the server did not start: ${this.said}`);
+  }
+
+  /** Of the process that serves. */
+  get pid(): number {
+    return this.child?.pid ?? 0;
   }
 
   /** @returns the exit code, or the signal */

@@ -4,6 +4,7 @@ import { stormOfCheckpoint } from './checkpoint.js';
 import { stormOfDrive } from './drive.js';
 import { stormOfDriver } from './driver.js';
 import { stormOfFaults } from './faults.js';
+import { stormOfNbdKills } from './nbd-kill.js';
 import { stormOfQos } from './qos.js';
 import { stormOfVfioUser } from './vfio-user.js';
 import { stormOfVolumeCrash } from './volume-crash.js';
@@ -15,6 +16,7 @@ const campaigns = {
   driver: stormOfDriver,
   faults: stormOfFaults,
   qos: stormOfQos,
+  'nbd-kill': stormOfNbdKills,
   'volume-crash': stormOfVolumeCrash,
   'vfio-user': stormOfVfioUser,
 };
