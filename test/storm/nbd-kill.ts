@@ -23,8 +23,8 @@ const depth = 8;
 
 export const stormOfNbdKills = campaign<Step>({
   claim:
-    'a server that is killed with writes under way, over a card whose volatile cache is lost: what ' +
-    'was answered before a flush, or with FUA, is there when it serves again',
+    'a server that is killed with writes under way, over a card whose volatile cache is lost: ' +
+    'what was answered before a flush, or with FUA, is there when it serves again',
   plan,
   run,
 });
