@@ -26,6 +26,11 @@ export class CellLocks {
     this.memory = memory;
   }
 
+  /** Give the buffers back. Nothing may be under way. */
+  close(): void {
+    for (const cell of this.cells.splice(0)) this.memory.free(cell);
+  }
+
   /** A write goes to the device. */
   enter(piece: IoPiece): void {
     piece.writeIndex = this.writingCount;

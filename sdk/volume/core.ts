@@ -96,7 +96,14 @@ export class PoolCore {
 
   /** Start the journal behind what recovery has read. */
   startJournal(seq: number, block: number): void {
+    this.journal.close();
     this.journal = this.openJournal(seq, block, false);
+  }
+
+  /** Give the device memory back. Nothing may be under way, and nothing may follow. */
+  close(): void {
+    this.journal.close();
+    this.io.close();
   }
 
   /** @returns requests of users that ended */

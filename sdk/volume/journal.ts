@@ -65,6 +65,11 @@ export class Journal {
     this.other = new RecordBuffer(options.memory, this.bufferBytes);
   }
 
+  /** Give the buffers back. Nothing may be under way. */
+  close(): void {
+    for (const { region } of [this.filling, this.other]) region.space.free(region);
+  }
+
   get hasRecords(): boolean {
     return !this.filling.isEmpty;
   }

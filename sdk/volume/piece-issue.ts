@@ -86,6 +86,12 @@ export class PieceIssue {
     piece.bounce = null;
   }
 
+  /** Give the buffers back. Nothing may be under way. */
+  close(): void {
+    for (const region of this.bounces.flat()) region.space.free(region);
+    this.bounces.length = 0;
+  }
+
   private sendBounced(piece: IoPiece, at: number, within: number, length: number): boolean {
     const port = piece.port!;
     const bounce = this.takeBounce(port);

@@ -166,6 +166,7 @@ export class Pool {
       await this.checkpoint();
     }
     for (const volume of this.open.values()) volume.isGone = true;
+    core.close();
   }
 
   volumes(): readonly Readonly<CatalogObject>[] {

@@ -97,6 +97,12 @@ export class VolumeIo {
     else this.change(op);
   }
 
+  /** Give the buffers back. Nothing may be under way. */
+  close(): void {
+    this.issue.close();
+    this.locks.close();
+  }
+
   /** What waited at the gate of a volume goes on. */
   openGate(volume: Volume): void {
     volume.isGated = false;

@@ -224,6 +224,34 @@ test('a group snapshot holds back writes for a bounded time, or is not taken at 
   assert.is(await codeOf(twice), 'RangeError');
 });
 
+test('a closed pool has given all device memory back', async () => {
+  const disk = device();
+  const { memory } = disk;
+  let held = 0;
+  const allocate = memory.allocate.bind(memory);
+  const free = memory.free.bind(memory);
+  memory.allocate = (length, options) => {
+    held++;
+    return allocate(length, options);
+  };
+  memory.free = (region) => {
+    held--;
+    free(region);
+  };
+  const pool = await poolOn(disk);
+  const wanted = { name: 'a', bytes: MiB, blockBytes: 512, hasChecks: true } as const;
+  const volume = await pool.createVolume(wanted);
+  const region = volume.memory.allocate(512);
+  await runRequest(volume, { op: BlockOp.write, lba: 3, count: 1, region });
+  await runRequest(volume, { op: BlockOp.read, lba: 3, count: 1, region });
+  memory.free(region);
+  assert.ok(held > 2, 'the journal and the buffers of a part of a cell');
+  await pool.close();
+  assert.is(held, 0);
+  await (await Pool.open([disk], { isReadOnly: true })).close();
+  assert.is(held, 0);
+});
+
 test('requests of a deleted volume end as not executed', async () => {
   const pool = await poolOn(device());
   const volume = await pool.createVolume({ name: 'a', bytes: MiB });
