@@ -80,7 +80,7 @@ async function measure(server: Server): Promise<Figures> {
       moves: 'the card copies 4096 bytes per read into the memory of the client',
       blockBytes,
       queueEntries: 1024,
-      requestsPerRound: `${perRound[1]}, ${perRound[32]} and ${perRound[128]} at depth 1, 32 and 128`,
+      requestsPerRound: depths.map((depth) => `${perRound[depth]} at depth ${depth}`).join(', '),
       client: 'block requests, polling; its processor time with the polls that find nothing',
       server: 'real time of the turns in which it had something to do',
       time: 'median of the rounds in which neither process waited for a processor',
