@@ -37,6 +37,18 @@ export interface StageParts {
   readonly slotCycles: number;
 }
 
+/**
+ * Units looked up in the map and sent to the medium, one after the other: the second is looked up
+ * while the first is sent.
+ *
+ * @returns when the last one is sent
+ */
+export function lookUpAndIssue(stages: Stages, startNs: number, units: number): number {
+  let endNs = startNs;
+  for (let i = 0; i < units; i++) endNs = stages.issue.run(stages.lookup.run(startNs, 1), 1);
+  return endNs;
+}
+
 /** Stages that the cores near the host do; the others are done near the medium. */
 const frontStages: ReadonlySet<StageName> = new Set<StageName>([
   'fetch',

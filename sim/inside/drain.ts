@@ -1,10 +1,16 @@
-import type { Stages } from '../firmware/stages.js';
+import { lookUpAndIssue, type Stages } from '../firmware/stages.js';
 import type { BufferProfile } from '../profiles/inside.js';
 import type { World } from '../world.js';
 import { type DriveArray, TokenKind } from './drive-array.js';
 import type { WriteBuffer } from './write-buffer.js';
 
 const none = -1;
+
+/**
+ * Rows that the firmware works on at one time: enough to keep its stages busy, few enough that a
+ * read of the host does not stand behind a whole buffer.
+ */
+const stagedLimit = 4; // guess
 
 export interface DrainParts {
   readonly world: World;
@@ -38,6 +44,8 @@ export class Drain {
   private readonly rowsPerDie: number;
   /** Everything up to this sequence number is wanted on the medium. */
   private wanted = 0;
+  /** The list that had its turn last. */
+  private turn = 0;
   private readonly chain: Int32Array;
   private readonly leaving: Int32Array;
   private readonly onRow: number;
@@ -86,7 +94,7 @@ export class Drain {
   kick(list: number): void {
     const { buffer } = this;
     const driveIndex = Math.floor(list / this.streams);
-    for (;;) {
+    while (this.stagedRows - this.issuedRows < stagedLimit) {
       const count = buffer.countOf(list);
       if (count === 0) return;
       const isFlushed = buffer.oldest(list) <= this.wanted;
@@ -125,7 +133,7 @@ export class Drain {
     this.leaving[Math.floor(list / this.streams)]! += count;
     this.stagedRows++;
     const { nowNs } = this.world;
-    const readyNs = stages.issue.run(stages.lookup.run(nowNs, count), count);
+    const readyNs = lookUpAndIssue(stages, nowNs, count);
     this.world.schedule(readyNs - nowNs, this.onRow, first);
   }
 
@@ -144,5 +152,16 @@ export class Drain {
     }
     this.issuedRows++;
     this.onIssued();
+    this.kickNext();
+  }
+
+  /** The firmware can take another row: the next list in turn that has one. */
+  private kickNext(): void {
+    const lists = this.buffer.listCount;
+    for (let i = 0; i < lists; i++) {
+      if (this.stagedRows - this.issuedRows >= stagedLimit) return;
+      this.turn = this.turn + 1 < lists ? this.turn + 1 : 0;
+      this.kick(this.turn);
+    }
   }
 }

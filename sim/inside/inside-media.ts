@@ -1,6 +1,7 @@
 import { Write } from '../../sdk/spec/nvme/nvm-command.js';
 import { Status } from '../../sdk/spec/nvme/status.js';
 import type { FirmwareCores } from '../firmware/firmware-cores.js';
+import { lookUpAndIssue } from '../firmware/stages.js';
 import type { Drive } from '../ftl/drive.js';
 import { DriveState, DriveStatus } from '../ftl/drive.js';
 import type { Command } from '../nvme/command.js';
@@ -47,7 +48,7 @@ export interface InsideMediaParts {
 /**
  * The media of a card with an inside: firmware stages, write buffer, read cache, and drives.
  *
- *   read   prepare ─ lookup, cache, issue ─▶ each part: buffer | cache | drive ─▶ finish
+ *   read   prepare ─ cache, lookup, issue ─▶ each part: buffer | cache | drive ─▶ finish
  *   write  prepare ─ cache, copy ─▶ room in the buffer ─▶ finish        (buffer ─▶ drives later)
  *
  * A write that has to be durable over a buffer that can be lost ends when a flush of it does.
@@ -315,12 +316,12 @@ export class InsideMedia implements MediaModel, ArrayListener {
     const { stages } = this.firmware;
     const { jobs } = this;
     const count = jobs.counts[job]!;
-    let readyNs = stages.lookup.run(startNs, count);
-    if (this.buffer !== null || this.cache.capacity > 0) readyNs = stages.cache.run(readyNs, 1);
+    let readyNs = startNs;
+    if (this.buffer !== null || this.cache.capacity > 0) readyNs = stages.cache.run(startNs, 1);
     const isOne = count === 1;
     const isNear = isOne && this.isNear(this.placement.find(jobs.nsids[job]!, jobs.units[job]!));
     if (isNear) readyNs += this.profile.buffer.copyNs;
-    else readyNs = stages.issue.run(readyNs, count);
+    else readyNs = lookUpAndIssue(stages, readyNs, count);
     this.wait(job, readyNs);
   }
 
@@ -329,7 +330,7 @@ export class InsideMedia implements MediaModel, ArrayListener {
     const { jobs } = this;
     const count = jobs.counts[job]!;
     if (this.buffer === null) {
-      this.wait(job, stages.issue.run(stages.lookup.run(startNs, count), count));
+      this.wait(job, lookUpAndIssue(stages, startNs, count));
       return;
     }
     this.wait(job, stages.cache.run(startNs, 1) + count * this.profile.buffer.copyNs);
