@@ -15,7 +15,7 @@ check a plan without running it. A plan is JSON, for --faults of replay and benc
 
 when       one of: event N (before event N of the world), atNs T (virtual time), command {...} with
            opcode, queue, lba, blockCount, first, every, probability
-where      card, function, namespace
+where      card, function, namespace, drive; the die is a field of the faults that have one
 count      so often at most
 `;
 
