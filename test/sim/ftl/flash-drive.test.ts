@@ -89,6 +89,19 @@ test('a flush pads, ends after all writes of before, and does not wait for later
   rig.demandSound();
 });
 
+test('a flush does not end with the first of several writes that it waits for', () => {
+  const rig = new DriveRig({ channels: 1, packagesPerChannel: 1 });
+  // One die: three programs, one after the other.
+  for (let token = 1; token <= 3; token++) rig.drive.write(token, 1, 0, token);
+  rig.drive.flush(4);
+  rig.drive.write(9, 1, 0, 5);
+  rig.settle();
+  assert.equal(
+    rig.ended.map(({ token }) => token),
+    [1, 2, 3, 4, 5],
+  );
+});
+
 test('the parts of a latency add up to it exactly, under load', () => {
   const rig = new DriveRig({ pageBytes: 8192, retryLevels: 2, freshErrorsPerTbit: 9e9 });
   rig.age(1, new Prng(5, 'ageing'));
