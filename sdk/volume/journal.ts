@@ -82,7 +82,7 @@ export class Journal {
 
   /** Most bytes of JSON that one catalog record can have. */
   get mostCatalogBytes(): number {
-    return this.bufferBytes / 2;
+    return this.bufferBytes - cellBytes;
   }
 
   /** Keep room for records that are to come. @returns false when there is none before a commit */

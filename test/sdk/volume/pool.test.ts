@@ -2,6 +2,7 @@ import * as assert from 'uvu/assert';
 import { BlockOp, BlockStatus } from '../../../sdk/block/request.js';
 import { checkMaps } from '../../../sdk/volume/check-maps.js';
 import { Pool } from '../../../sdk/volume/pool.js';
+import { Prng } from '../../../sim/prng.js';
 import { CrashDevice } from '../../support/crash-device.js';
 import { suite } from '../../support/suite.js';
 import { readVersions, runPlain, runRequest, writeSectors } from '../../support/volume-rig.js';
@@ -250,6 +251,22 @@ test('a closed pool has given all device memory back', async () => {
   assert.is(held, 0);
   await (await Pool.open([disk], { isReadOnly: true })).close();
   assert.is(held, 0);
+});
+
+test('a pool has 2,048 volumes, no more, and one instant snapshots them all', async () => {
+  const disk = device(64 * MiB);
+  const chance = new Prng(1, 'identity');
+  const random = (bytes: Uint8Array): void => chance.fill(bytes);
+  const pool = await Pool.create([disk], { random, journalBytes: 4 * MiB });
+  const names = Array.from({ length: 2048 }, (_, i) => `v${i}`);
+  for (const name of names) await pool.createVolume({ name, bytes: 2 ** 44 });
+  const more = Promise.resolve().then(() => pool.createVolume({ name: 'x', bytes: MiB }));
+  assert.is(await codeOf(more), 'RangeError');
+  await pool.takeSnapshot(names.map((volume) => ({ volume, name: 'all' })));
+  disk.forget();
+  const again = await Pool.open([disk]);
+  assert.is(again.volumes().length, 2048);
+  assert.is(again.snapshots('v2047').length, 1);
 });
 
 test('requests of a deleted volume end as not executed', async () => {
