@@ -79,6 +79,20 @@ test('rewrites of a unit that waits cost the medium nothing', async () => {
   await rig.close();
 });
 
+test('a read does not stand behind all that a buffer gives away at its mark', async () => {
+  const rig = await InsideRig.open({
+    inside: {
+      buffer: { writeBytes: 4 * MiB, drainPermille: 500, rowsPerDie: 64 },
+      stages: { lookup: { cycles: 10_000 } },
+    },
+  });
+  for (let lba = 0; lba < 513; lba++) await rig.namespace.write(lba, unit());
+  const ns = await rig.timeOf(() => rig.namespace.read(5000, blank()));
+  // 512 units wait to be looked up for 10 us each, a few rows of four of them ahead of the read.
+  assert.ok(ns < 50_000 + 400_000, `${ns} ns`);
+  await rig.close();
+});
+
 test('the read cache answers what was read, until it is written or trimmed', async () => {
   const rig = await InsideRig.open({ inside: { buffer: { readBytes: 1 * MiB } } });
   const readNs = (lba: number): Promise<number> =>
