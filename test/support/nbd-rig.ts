@@ -20,9 +20,11 @@ export class WatchedDevice extends MemoryDevice {
   /** Block → status of every request that touches it. */
   readonly failing = new Map<number, BlockStatus>();
   isHeld = false;
+  /** How often somebody has looked. */
+  polls = 0;
 
-  constructor(blockCount: number, blockBytes = 512, maxInFlight = 256) {
-    super({ blockBytes, blockCount, clock: stillClock, maxInFlight });
+  constructor(blockCount: number, blockBytes = 512, maxInFlight = 256, clock = stillClock) {
+    super({ blockBytes, blockCount, clock, maxInFlight });
   }
 
   override submit(request: BlockRequest): void {
@@ -36,6 +38,7 @@ export class WatchedDevice extends MemoryDevice {
   }
 
   override poll(): number {
+    this.polls++;
     return this.isHeld ? 0 : super.poll();
   }
 }

@@ -105,6 +105,40 @@ test('reads that are larger than all buffers go on whenever the client has read'
     }
   }));
 
+test('while nothing is under way the devices are left alone', () =>
+  serving(async (server, device) => {
+    const peer = Peer.to(server.uris[0]!);
+    await peer.go();
+    await peer.write(0, pattern(512));
+    const rounds = 5000;
+    const before = device.polls;
+    for (let i = 0; i < rounds; i++) await new Promise((resolve) => setImmediate(resolve));
+    const looks = device.polls - before;
+    assert.ok(looks < rounds / 4, `${looks} looks in ${rounds} rounds of the event loop`);
+    assert.equal(await peer.read(0, 512), pattern(512));
+  }));
+
+test('time that only passes when it is asked to passes while requests are under way', async () => {
+  let nowNs = 0;
+  const clock = {
+    nowNs: () => nowNs,
+    idle: (untilNs: number) => {
+      nowNs = untilNs;
+      device.isHeld = nowNs < 20_000_000;
+    },
+    turn: async () => {},
+  };
+  const device = new WatchedDevice(8, 512, 8, clock);
+  device.isHeld = true;
+  const exports = [{ name: 'disk', device }];
+  const server = await NbdServer.start({ exports, listen: [`unix:${freshPath()}`] });
+  const peer = Peer.to(server.uris[0]!);
+  await peer.go();
+  assert.is(await peer.write(0, pattern(512)), 0);
+  assert.ok(nowNs >= 20_000_000);
+  await server.close();
+});
+
 test('a client that breaks the rules loses its connection, the others do not notice', () =>
   serving(async (server) => {
     const [good, bad, half] = [0, 1, 2].map(() => Peer.to(server.uris[0]!));
