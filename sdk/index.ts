@@ -79,6 +79,12 @@ export { QueueLender } from './nvme/queue-lender.js';
 export type { QueuePairOptions } from './nvme/queue-making.js';
 export { QueuePair } from './nvme/queue-pair.js';
 export { SubmissionQueue } from './nvme/submission-queue.js';
+export {
+  type CardQosCapabilities,
+  type CardQosCounters,
+  type CardTier,
+  UltimaQos,
+} from './nvme/ultima-qos.js';
 export { formatHgrm } from './observe/hgrm.js';
 export { type Bin, Histogram } from './observe/histogram.js';
 export { PerfettoTrace, type SliceOptions } from './observe/perfetto.js';
@@ -95,6 +101,7 @@ export { CostModel, type CostWeights } from './qos/cost.js';
 export { type GateCounts, type QosDevice, QosGate, type QosGateOptions } from './qos/gate.js';
 export { Scheduler, type SchedulerOptions, type Share } from './qos/scheduler.js';
 export { bestEffort, builtInTiers, shareOf, type Tier, TierTable } from './qos/tiers.js';
+export { QosStatus } from './spec/ultima/qos.js';
 export { type EmitOptions, emitFio3, emitMqsim } from './trace/emit.js';
 export type { ReplayRecorder } from './trace/engine.js';
 export { type LatencyError, latencyErrors, residualOf } from './trace/latency-error.js';

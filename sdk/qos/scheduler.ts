@@ -261,6 +261,29 @@ export class Scheduler {
     return true;
   }
 
+  /**
+   * A request that waits is not wanted any more. It costs nothing. Takes as long as there are
+   * requests of the client before it.
+   *
+   * @returns false when it does not wait
+   */
+  cancel(client: number, request: number): boolean {
+    let before = nothing;
+    let at = this.head[client]!;
+    while (at !== nothing && at !== request) {
+      before = at;
+      at = this.next[at]!;
+    }
+    if (at === nothing) return false;
+    const after = this.next[at]!;
+    if (before === nothing) this.head[client] = after;
+    else this.next[before] = after;
+    if (after === nothing) this.tail[client] = before;
+    this.waitingCount--;
+    if (this.head[client] === nothing) this.leaveAll(client);
+    return true;
+  }
+
   /** Requests of a client that wait. */
   waitingOf(client: number): number {
     let count = 0;

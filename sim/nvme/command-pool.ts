@@ -3,6 +3,9 @@ import { Command, FuseRole } from './command.js';
 import { CommandAudit } from './command-audit.js';
 import type { SubmissionQueue } from './submission-queue.js';
 
+/** Commands inside one controller at a time, outstanding event requests included. */
+export const commandSlots = 4096;
+
 /** Where a command is inside the controller. */
 export const CommandState = {
   free: 0,

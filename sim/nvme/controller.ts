@@ -16,7 +16,7 @@ import { Arbiter } from './arbiter.js';
 import { ControllerMemoryBuffer } from './cmb.js';
 import type { CommandAudit } from './command-audit.js';
 import type { CommandJudge } from './command-fault.js';
-import { CommandPool } from './command-pool.js';
+import { CommandPool, commandSlots } from './command-pool.js';
 import { ControllerCore } from './controller-core.js';
 import { DataPointer } from './data-pointer.js';
 import { Dma } from './dma.js';
@@ -29,9 +29,6 @@ import { type CommandObserver, Poster } from './poster.js';
 import { Queues, type QueueWatcher } from './queues.js';
 import { enableFault, memoryBufferBar, Registers } from './registers.js';
 import { ShadowDoorbells, strideBytesOf } from './shadow-doorbells.js';
-
-/** Commands inside one controller at a time, outstanding event requests included. */
-export const commandSlots = 4096;
 
 export interface ControllerOptions {
   readonly world: World;

@@ -6,6 +6,7 @@ import type { NamespaceProfile, Profile } from '../profiles/profile.js';
 import type { World } from '../world.js';
 import type { PowerStateFacts } from './admin/power-states.js';
 import type { CardInside } from './card-inside.js';
+import { commandSlots } from './command-pool.js';
 import { ControllerRecord } from './controller-record.js';
 import { FirmwareSlots, ResetStrength } from './firmware-slots.js';
 import { Health } from './health.js';
@@ -17,6 +18,7 @@ import {
   type NamespaceFormat,
   namespaceIdentifiers,
 } from './namespace.js';
+import { CardQos } from './qos/card-qos.js';
 import { Sanitizer, type SanitizeTarget } from './sanitizer.js';
 import { SecondaryControllers } from './secondary-controllers.js';
 
@@ -58,6 +60,8 @@ export class Subsystem implements SanitizeTarget {
   readonly secondaries: SecondaryControllers;
   /** The media serve all controllers: what one asks for keeps the others waiting. */
   readonly media: MediaModel;
+  /** Null on a card without. */
+  readonly qos: CardQos | null;
   /** 0, or the status of every command that would touch the media: sanitize runs or has failed. */
   mediaStatus = 0;
   private readonly inside: CardInside;
@@ -78,6 +82,7 @@ export class Subsystem implements SanitizeTarget {
     this.medium = options.medium;
     this.inside = options.inside;
     this.media = options.inside.media;
+    this.qos = makeQos(options);
     this.health = new Health(world, profile.subsystem.capacityBytes, () => this.media.wear());
     this.health.onChange(() => {
       this.inside.paceChanged();
@@ -219,6 +224,7 @@ export class Subsystem implements SanitizeTarget {
     namespace.medium.close();
     namespace.reservations.listen(null);
     this.byNsid.delete(namespace.nsid);
+    this.qos?.assign(namespace.nsid, 0);
     this.tellChanged(namespace.nsid, attached);
   }
 
@@ -402,6 +408,17 @@ export class Subsystem implements SanitizeTarget {
       if (record.listener !== null) say(record.listener);
     }
   }
+}
+
+function makeQos({ world, profile }: SubsystemOptions): CardQos | null {
+  if (profile.qos === null) return null;
+  return new CardQos({
+    world,
+    profile: profile.qos,
+    namespaceLimit: profile.subsystem.maxNamespaces,
+    controllerCount: 1 + profile.controller.virtualFunctions,
+    slots: commandSlots,
+  });
 }
 
 function isBlank(namespace: Namespace): boolean {

@@ -27,6 +27,7 @@ export const samsung970pro: Profile = checkProfile({
   controller: driveController,
   firmware: driveFirmware,
   media: null,
+  qos: null,
   cache: {
     isVolatile: true, // a client drive without capacitors
     bytes: 64 * MiB, // guess

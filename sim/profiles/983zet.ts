@@ -26,6 +26,7 @@ export const samsung983zet: Profile = checkProfile({
   controller: driveController,
   firmware: driveFirmware,
   media: null,
+  qos: null,
   cache: {
     isVolatile: false, // data sheet: power-loss protection
     bytes: 0,

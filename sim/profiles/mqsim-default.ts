@@ -40,6 +40,7 @@ export const mqsimDefault: Profile = checkProfile({
   controller: driveController,
   firmware: driveFirmware,
   media: null,
+  qos: null,
   cache: {
     isVolatile: true, // MQSim: its cache is DRAM
     bytes: 256 * MiB,

@@ -27,6 +27,7 @@ export const p3700: Profile = checkProfile({
   controller: driveController,
   firmware: driveFirmware,
   media: null,
+  qos: null,
   cache: {
     isVolatile: false, // data sheet: power-loss protection
     bytes: 0,

@@ -29,6 +29,7 @@ export const p4800x: Profile = checkProfile({
   controller: driveController,
   firmware: driveFirmware,
   media: null,
+  qos: null,
   cache: {
     isVolatile: false, // data sheet: writes are on the medium when they end
     bytes: 0,

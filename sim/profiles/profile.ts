@@ -15,6 +15,8 @@ export interface Profile {
   /** Fixed service times instead of an inside; one of the two is null. */
   readonly media: MediaProfile | null;
   readonly inside: InsideProfile | null;
+  /** Quality of service in the card; null for a card without. */
+  readonly qos: QosProfile | null;
   readonly cache: CacheProfile;
   readonly subsystem: SubsystemProfile;
   /** Formats that a namespace can have; the first is index 0. */
@@ -149,6 +151,19 @@ export interface MediaProfile {
   readonly trimNs: number;
   /** Spread of a service time in permille: 0 is none. */
   readonly jitterPermille: number;
+}
+
+/** The card's own scheduler between fetch and media. A unit is what a read of 4 KiB costs. */
+export interface QosProfile {
+  /** Units per second that may be reserved by all namespaces together. */
+  readonly capacityUnits: number;
+  /** Units that the media work on at one time; everything above waits, in order. */
+  readonly depthUnits: number;
+  /** The scheduler's own time for a command, one after the other. */
+  readonly scheduleNs: number;
+  /** What a write costs in reads of its size, and what any other command costs in units. */
+  readonly writeCostPermille: number;
+  readonly discardCostPermille: number;
 }
 
 export interface CacheProfile {

@@ -1,6 +1,12 @@
 import { GiB, KiB, MiB, TiB } from '../../sdk/units.js';
 import { checkInside, insideRules } from './inside-rules.js';
-import type { LbaFormatProfile, MediaProfile, NamespaceProfile, Profile } from './profile.js';
+import type {
+  LbaFormatProfile,
+  MediaProfile,
+  NamespaceProfile,
+  Profile,
+  QosProfile,
+} from './profile.js';
 
 import {
   check,
@@ -40,6 +46,14 @@ const mediaRules = {
   trimNs: timeNs,
   jitterPermille: integer(0, 500),
 } satisfies RuleOf<MediaProfile>;
+
+const qosRules = {
+  capacityUnits: integer(1, 100_000_000),
+  depthUnits: integer(1, 65_536),
+  scheduleNs: timeNs,
+  writeCostPermille: integer(10, 1_000_000),
+  discardCostPermille: integer(10, 1_000_000),
+} satisfies RuleOf<QosProfile>;
 
 const profileRules = {
   name: text(1, 40),
@@ -107,6 +121,7 @@ const profileRules = {
   },
   media: optional(mediaRules),
   inside: optional(insideRules),
+  qos: optional(qosRules),
   cache: { isVolatile: flag, bytes: integer(0, 64 * GiB) },
   subsystem: {
     maxNamespaces: integer(1, 65_536),

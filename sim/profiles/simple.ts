@@ -76,6 +76,7 @@ export const simple: Profile = checkProfile({
     selfTestExtendedNs: 1_000_000_000, // guess
   },
   inside: null,
+  qos: null,
   media: {
     parallelUnits: 256, // guess: never the limit at depth 32
     readNs: 10_000, // guess

@@ -30,6 +30,7 @@ export const tlcEnterprise: Profile = checkProfile({
   controller: driveController,
   firmware: driveFirmware,
   media: null,
+  qos: null,
   cache: {
     isVolatile: false, // data sheet: power-loss protection
     bytes: 0,

@@ -111,6 +111,13 @@ export const ultimaG2: Profile = checkProfile({
     },
     inPlace: null,
   },
+  qos: {
+    capacityUnits: 900_000, // the card's specification: 1 M IOPS, less a tenth of headroom
+    depthUnits: 256, // guess: below what the dies of eight drives read at one time
+    scheduleNs: 200, // guess
+    writeCostPermille: 1_000, // guess: writes end in the protected buffer
+    discardCostPermille: 1_000, // guess
+  },
   cache: {
     isVolatile: false, // the card's specification: power-loss protection
     bytes: 256 * MiB, // guess

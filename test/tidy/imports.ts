@@ -68,7 +68,8 @@ export const importRules: readonly Rule[] = [
   // 'native' for what sets real hardware up; cards are opened through sdk/open.
   { area: 'sdk/cli', may: [...sdkBelowCli, 'sdk/testing', 'sdk/serve', 'native'], node: anyOfNode },
   { area: 'sdk/index', may: sdkBelowCli },
-  { area: 'sim', may: [...ground, 'sdk/spec', 'sdk/device', 'sdk/faults'] },
+  // The card runs the same scheduler as the gate.
+  { area: 'sim', may: [...ground, 'sdk/spec', 'sdk/device', 'sdk/faults', 'sdk/qos'] },
   // A user's own profile is a file.
   { area: 'sim/profiles/profile-file', may: [...ground, 'sim'], node: ['fs'] },
   { area: 'sim/store', may: [...ground, 'sdk/spec', 'sdk/device', 'sim'], node: ['fs'] },

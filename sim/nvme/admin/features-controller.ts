@@ -1,8 +1,10 @@
 import * as spec from '../../../sdk/spec/nvme/features.js';
 import { Status } from '../../../sdk/spec/nvme/status.js';
+import { QosFeature } from '../../../sdk/spec/ultima/qos.js';
 import { usNs } from '../../../sdk/units.js';
 import type { AdminContext } from './context.js';
 import { type FeatureDefinition, plain, volatileValue, zero } from './feature-definition.js';
+import { qosTiers } from './features-qos.js';
 import { defaultThreshold, managedKelvin, thresholdSelectors } from './health-watch.js';
 import { keepAliveGranularityMs } from './keep-alive-timer.js';
 import { powerStates } from './power-states.js';
@@ -298,6 +300,7 @@ export const controllerFeatures: ReadonlyMap<number, FeatureDefinition> = new Ma
   [Feature.commandSetProfile, commandSetProfile],
   [Feature.softwareProgress, simple],
   [Feature.hostIdentifier, hostIdentifier],
+  [QosFeature.tiers, qosTiers],
 ]);
 
 /** Whether an event that the host can mask is wanted. */

@@ -1,5 +1,6 @@
 import * as spec from '../../../sdk/spec/nvme/features.js';
 import { Status } from '../../../sdk/spec/nvme/status.js';
+import { QosFeature } from '../../../sdk/spec/ultima/qos.js';
 import type { Namespace } from '../namespace.js';
 import type { AdminContext } from './context.js';
 import {
@@ -8,6 +9,7 @@ import {
   perNamespaceVolatile,
   zero,
 } from './feature-definition.js';
+import { qosAssignment } from './features-qos.js';
 
 const { Feature } = spec;
 
@@ -123,6 +125,7 @@ export const namespaceFeatures: ReadonlyMap<number, FeatureDefinition> = new Map
   [Feature.reservationNotification, reservationNotification],
   [Feature.reservationPersistence, reservationPersistence],
   [Feature.writeProtect, writeProtect],
+  [QosFeature.assignment, qosAssignment],
 ]);
 
 /** Which reservation notifications the host does not want to hear about a namespace. */

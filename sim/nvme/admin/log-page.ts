@@ -3,12 +3,14 @@ import { Sqe } from '../../../sdk/spec/nvme/command.js';
 import { Nsid } from '../../../sdk/spec/nvme/identify.js';
 import { LogPage, SupportedPage, SupportedPagesLog } from '../../../sdk/spec/nvme/logs.js';
 import { Status } from '../../../sdk/spec/nvme/status.js';
+import { QosLogPage } from '../../../sdk/spec/ultima/qos.js';
 import type { Command } from '../command.js';
 import type { AdminContext } from './context.js';
 import type { LogSource } from './log-source.js';
 import { effectsLog, featureEffectsLog, miEffectsLog } from './logs-effects.js';
 import * as health from './logs-health.js';
 import * as operations from './logs-operations.js';
+import { qosCapabilitiesLog, qosCountersLog } from './logs-qos.js';
 
 /** [NVMe-2.0 §5.16 Get Log Page] */
 export function getLogPage(context: AdminContext, command: Command): number {
@@ -75,4 +77,6 @@ const logSources: ReadonlyMap<number, LogSource> = new Map<number, LogSource>([
   [LogPage.miEffects, { build: miEffectsLog }],
   [LogPage.reservation, operations.reservationLog],
   [LogPage.sanitize, { build: operations.sanitizeLog }],
+  [QosLogPage.capabilities, qosCapabilitiesLog],
+  [QosLogPage.counters, qosCountersLog],
 ]);

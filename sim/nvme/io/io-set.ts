@@ -5,6 +5,7 @@ import { blankPage } from '../../store/page-pool.js';
 import { type Command, FuseRole } from '../command.js';
 import type { Executor } from '../executor.js';
 import type { Namespace } from '../namespace.js';
+import type { QosUser } from '../qos/card-qos.js';
 import { ReservationType } from '../reservations.js';
 import { BlockTransfer } from './block-transfer.js';
 import { CompareOperation } from './compare.js';
@@ -34,7 +35,7 @@ const unreserved = ReservationType.none;
  * the
  * command to the operation of its opcode [NVM-1.0 §3].
  */
-export class IoSet implements Executor {
+export class IoSet implements Executor, QosUser {
   readonly work: Work;
   private readonly operations: (Operation | null)[] = new Array(256).fill(null);
   private readonly write: WriteOperation;
@@ -46,6 +47,7 @@ export class IoSet implements Executor {
     const shared = { work, transfer: new BlockTransfer(work), protection: new Protection() };
     const compare = new CompareOperation(shared);
     this.work = work;
+    if (work.qos !== null) work.qosBase = work.qos.addUser(this);
     this.write = new WriteOperation(shared);
     this.flush = new FlushOperation(work);
     this.fused = new FusedCompareAndWrite(work, compare, this.write);
@@ -79,7 +81,28 @@ export class IoSet implements Executor {
     }
     if (command.fuse !== noRole) this.fused.begin(command, namespace, status);
     else if (status !== 0) work.fail(command, status);
-    else if (operation !== null && namespace !== null) operation.begin(command, namespace);
+    else if (operation !== null && namespace !== null) this.start(command, operation, namespace);
+  }
+
+  release(slot: number): void {
+    const { work } = this;
+    const command = work.commandIn(slot);
+    const namespace = command === null ? null : work.namespaceOf(command);
+    const operation = command === null ? null : (this.operations[command.opcode] ?? null);
+    if (command === null || work.qos === null) return;
+    command.preparedNs = Math.max(command.preparedNs, work.qos.scheduled());
+    // The world may be another than when it began to wait.
+    if (namespace === null || operation === null || !this.isStillThere(namespace)) {
+      work.fail(command, Status.invalidField);
+      return;
+    }
+    if (work.isStale(command, namespace)) {
+      work.fail(command, Status.formatInProgress);
+      return;
+    }
+    const status = gate(work, namespace, operation.access);
+    if (status !== 0) work.fail(command, status);
+    else operation.begin(command, namespace);
   }
 
   finish(command: Command): void {
@@ -138,6 +161,15 @@ export class IoSet implements Executor {
     for (const namespace of controller.attachedNamespaces()) {
       namespace.reservations.forgetHost(controller.host);
     }
+  }
+
+  /** Between fetch and media, where the card may have somebody else go first. */
+  private start(command: Command, operation: Operation, namespace: Namespace): void {
+    const { qos } = this.work;
+    if (qos?.isActive === true && operation.access !== Access.none) {
+      if (qos.holds(this.work.qosBase, command, namespace)) return;
+    }
+    operation.begin(command, namespace);
   }
 
   private beginFlush(command: Command): void {

@@ -22,6 +22,7 @@ export function makeIoSet(parts: {
     controller: new SubsystemController(subsystem, controllerId),
     media: subsystem.media,
     chance,
+    qos: subsystem.qos,
   });
   subsystem.controller(controllerId).abortIo = (namespace, status) =>
     set.abortAll(namespace, status);

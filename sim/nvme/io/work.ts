@@ -4,6 +4,7 @@ import type { Chance } from '../cache.js';
 import type { Command } from '../command.js';
 import type { CommandServices } from '../executor.js';
 import type { Namespace } from '../namespace.js';
+import type { CardQos } from '../qos/card-qos.js';
 import type { IoController } from './controller.js';
 import type { MediaModel } from './media-model.js';
 
@@ -31,6 +32,10 @@ export class Work {
   readonly controller: IoController;
   readonly media: MediaModel;
   readonly chance: Chance;
+  /** Null on a card without. */
+  readonly qos: CardQos | null;
+  /** What the scheduler of the card counts this controller's slots from. */
+  qosBase = 0;
   inFlight = 0;
   private readonly commands: (Command | null)[] = [];
   private readonly namespaces: (Namespace | null)[] = [];
@@ -43,6 +48,7 @@ export class Work {
     this.controller = parts.controller;
     this.media = parts.media;
     this.chance = parts.chance;
+    this.qos = parts.qos ?? null;
   }
 
   enter(command: Command): void {
@@ -67,6 +73,11 @@ export class Work {
 
   namespaceOf(command: Command): Namespace | null {
     return this.namespaces[command.slot] ?? null;
+  }
+
+  /** The command in a slot, null when it has ended. */
+  commandIn(slot: number): Command | null {
+    return this.commands[slot] ?? null;
   }
 
   isIn(command: Command): boolean {
@@ -146,6 +157,7 @@ export class Work {
     this.namespaces[slot] = null;
     this.inFlight--;
     this.controller.health.leave(this.services.nowNs);
+    if (this.qos !== null) this.qos.left(this.qosBase + slot);
   }
 
   private releaseChain(command: Command): void {
@@ -165,6 +177,8 @@ export interface WorkParts {
   readonly controller: IoController;
   readonly media: MediaModel;
   readonly chance: Chance;
+  /** None when left out. */
+  readonly qos?: CardQos | null;
 }
 
 /** Errors that may be gone the next time; the same command with any other error fails again. */

@@ -34,7 +34,14 @@ function compare(seed: number, steps: number): void {
     const where = `seed ${seed}, step ${step}`;
     const what = prng.fraction();
     nowNs += Math.floor(prng.fraction() * 20_000);
-    if (what < 0.01) {
+    const victim = prng.below(clientCount);
+    const line = naive.clients.get(victim)!.waiting;
+    if (what > 0.99 && line.length > 0) {
+      const [gone] = line.splice(prng.below(line.length), 1);
+      assert.ok(scheduler.cancel(victim, gone!.request), where);
+      assert.not(scheduler.cancel(victim, gone!.request), where);
+      free.push(gone!.request);
+    } else if (what < 0.01) {
       const client = prng.below(clientCount);
       const share = randomShare(prng);
       scheduler.change(client, share, nowNs);

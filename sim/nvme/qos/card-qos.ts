@@ -1,0 +1,209 @@
+import { unitBytes } from '../../../sdk/qos/cost.js';
+import { Scheduler } from '../../../sdk/qos/scheduler.js';
+import { bestEffort, shareOf } from '../../../sdk/qos/tiers.js';
+import { Read } from '../../../sdk/spec/nvme/nvm-command.js';
+import { NvmOpcode } from '../../../sdk/spec/nvme/opcodes.js';
+import type { QosProfile } from '../../profiles/profile.js';
+import type { World } from '../../world.js';
+import type { Command } from '../command.js';
+import type { Namespace } from '../namespace.js';
+import { QosCounters } from './counters.js';
+import { Policies } from './policies.js';
+
+const never = Number.POSITIVE_INFINITY;
+const nlb = Read.nlb;
+const { read, write, compare, verify } = NvmOpcode;
+
+/** Where a command stands with the scheduler. */
+const Place = { outside: 0, waiting: 1, inMedia: 2 } as const;
+
+export interface CardQosOptions {
+  readonly world: World;
+  readonly profile: QosProfile;
+  readonly namespaceLimit: number;
+  readonly controllerCount: number;
+  /** Command slots of one controller. */
+  readonly slots: number;
+}
+
+/** The I/O set of a controller, as the scheduler sees it. */
+export interface QosUser {
+  /** The command in this slot, which was held, may go to the media now. */
+  release(slot: number): void;
+}
+
+/**
+ * Quality of service in the card. While any namespace has a policy, every read, write and other
+ * command to the media of every controller passes here between fetch and media: a namespace over
+ * its limit waits, and so does who comes behind others while the media have enough to do. A Flush
+ * and fused commands are not held: they order others, and nothing is known of what they cost.
+ *
+ * Without a policy nothing waits and nothing is counted.
+ */
+export class CardQos {
+  readonly policies: Policies;
+  readonly counters: QosCounters;
+  readonly profile: QosProfile;
+  readonly namespaceLimit: number;
+  /** Any namespace has a policy. */
+  isActive = false;
+  private readonly world: World;
+  private readonly scheduler: Scheduler;
+  private readonly onWake: number;
+  private readonly slots: number;
+  private readonly users: (QosUser | null)[] = [];
+  /** By request, which is a slot of a controller: where it is, whose it is, what it costs. */
+  private readonly places: Uint8Array;
+  private readonly clients: Int32Array;
+  private readonly costs: Float64Array;
+  private readonly isMember: Uint8Array;
+  private inMediaUnits = 0;
+  private wakesNs = never;
+  /** The scheduler works on one command at a time. */
+  private freeNs = 0;
+
+  constructor(options: CardQosOptions) {
+    const { world, profile, namespaceLimit, controllerCount, slots } = options;
+    const requestCount = controllerCount * slots;
+    this.world = world;
+    this.profile = profile;
+    this.namespaceLimit = namespaceLimit;
+    this.slots = slots;
+    this.policies = new Policies(namespaceLimit, profile.capacityUnits);
+    this.counters = new QosCounters(namespaceLimit + 1);
+    this.scheduler = new Scheduler({ clientCount: namespaceLimit + 1, requestCount });
+    this.places = new Uint8Array(requestCount);
+    this.clients = new Int32Array(requestCount);
+    this.costs = new Float64Array(requestCount);
+    this.isMember = new Uint8Array(namespaceLimit + 1);
+    this.onWake = world.register(() => this.wake());
+  }
+
+  /** @returns what its slots are counted from */
+  addUser(user: QosUser): number {
+    return this.users.push(user) * this.slots - this.slots;
+  }
+
+  /** The policy of a namespace, or of all (0), is another: it counts from now on. */
+  private changed(nsid: number): void {
+    this.isActive = this.policies.hasAny;
+    const { nowNs } = this.world;
+    for (let client = 1; client <= this.namespaceLimit; client++) {
+      if (nsid !== 0 && client !== nsid) continue;
+      if (this.policies.tier(client) !== 0) this.join(client);
+      if (this.isMember[client] === 0) continue;
+      const share = this.policies.share(client);
+      this.scheduler.change(client, share, nowNs);
+      this.counters.setReservation(client, share.reservation, nowNs);
+    }
+    this.wakeAt(nowNs);
+  }
+
+  /** @param tier  an index of the table, checked */
+  assign(nsid: number, tier: number): void {
+    this.policies.setTier(nsid, tier);
+    this.changed(nsid);
+  }
+
+  /** @param words  a table that was checked */
+  setTable(words: Uint32Array): void {
+    this.policies.setTable(words);
+    this.changed(0);
+  }
+
+  /**
+   * A command is about to go to the media.
+   *
+   * @param base  what `addUser` gave
+   * @returns whether it waits; it is released later, unless it leaves before
+   */
+  holds(base: number, command: Command, namespace: Namespace): boolean {
+    const { counters, scheduler } = this;
+    const { nowNs } = this.world;
+    const client = namespace.nsid;
+    const request = base + command.slot;
+    const cost = this.costOf(command, namespace);
+    this.join(client);
+    this.clients[request] = client;
+    this.costs[request] = cost;
+    counters.came(client, nowNs);
+    const hasRoom = this.inMediaUnits < this.profile.depthUnits;
+    if (hasRoom && scheduler.passes(client, cost, nowNs)) {
+      this.handOver(request, scheduler.isReserved);
+      command.preparedNs = Math.max(command.preparedNs, this.scheduled());
+      return false;
+    }
+    this.places[request] = Place.waiting;
+    scheduler.push(client, request, cost, nowNs);
+    counters.waits(client);
+    if (hasRoom) this.wakeAt(nowNs);
+    return true;
+  }
+
+  /** When the scheduler has dealt with a command that it gives now. */
+  scheduled(): number {
+    this.freeNs = Math.max(this.freeNs, this.world.nowNs) + this.profile.scheduleNs;
+    return this.freeNs;
+  }
+
+  /** A command has ended, wherever it was. */
+  left(request: number): void {
+    const place = this.places[request];
+    if (place === Place.outside) return;
+    this.places[request] = Place.outside;
+    if (place === Place.waiting) {
+      const client = this.clients[request]!;
+      this.scheduler.cancel(client, request);
+      this.counters.waitEnds(client, this.world.nowNs);
+    } else {
+      this.inMediaUnits -= this.costs[request]!;
+    }
+    // Not from inside: whoever ends commands may be ending more of them.
+    if (this.scheduler.waitingCount > 0) this.wakeAt(this.world.nowNs);
+  }
+
+  private wakeAt(atNs: number): void {
+    if (atNs >= this.wakesNs) return;
+    this.wakesNs = atNs;
+    this.world.schedule(Math.ceil(atNs - this.world.nowNs), this.onWake, 0);
+  }
+
+  /** Hand over as long as the media have room and somebody may go. */
+  private wake(): void {
+    const { scheduler, counters, world } = this;
+    this.wakesNs = never;
+    while (this.inMediaUnits < this.profile.depthUnits) {
+      if (!scheduler.pull(world.nowNs)) {
+        if (scheduler.wakeNs < never) this.wakeAt(scheduler.wakeNs);
+        return;
+      }
+      const { request, client, isReserved } = scheduler;
+      counters.waitEnds(client, world.nowNs);
+      this.handOver(request, isReserved);
+      const user = Math.floor(request / this.slots);
+      this.users[user]!.release(request - user * this.slots);
+    }
+  }
+
+  private handOver(request: number, isReserved: boolean): void {
+    const cost = this.costs[request]!;
+    this.places[request] = Place.inMedia;
+    this.inMediaUnits += cost;
+    this.counters.serve(this.clients[request]!, cost, isReserved);
+  }
+
+  private join(client: number): void {
+    if (this.isMember[client] === 1) return;
+    this.isMember[client] = 1;
+    this.scheduler.add(client, shareOf(bestEffort), this.world.nowNs);
+  }
+
+  private costOf(command: Command, namespace: Namespace): number {
+    const { opcode } = command;
+    const isRead = opcode === read || opcode === compare || opcode === verify;
+    if (!isRead && opcode !== write) return this.profile.discardCostPermille / 1000;
+    const bytes = nlb.get(command.words, 0) * namespace.dataBytes;
+    const size = Math.max(1, bytes / unitBytes);
+    return isRead ? size : (size * this.profile.writeCostPermille) / 1000;
+  }
+}
