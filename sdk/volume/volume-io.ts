@@ -178,7 +178,7 @@ export class VolumeIo {
 
   /** All pieces have ended. */
   private complete(op: IoOp): void {
-    if (op.needsCommit && op.status === BlockStatus.ok) this.core.committer.join(op);
+    if (this.mustCommit(op) && op.status === BlockStatus.ok) this.core.committer.join(op);
     else this.ready.push(op);
   }
 
@@ -423,12 +423,22 @@ export class VolumeIo {
     if (piece.work === PieceWork.writeModified) this.locks.unlock(piece);
   }
 
+  /**
+   * What is durable on the device is lost all the same while the record that names its place is
+   * not: a write with FUA waits for the records of those before it, too.
+   */
+  private mustCommit(op: IoOp): boolean {
+    if (op.needsCommit || !op.isFua) return op.needsCommit;
+    const { journal, committer, checkpointer } = this.core;
+    return journal.hasRecords || !committer.isIdle || checkpointer.isRunning;
+  }
+
   private pieceDone(piece: IoPiece): void {
     const op = piece.op!;
     piece.op = null;
     this.sparePieces.push(piece);
     if (--op.pieces > 0 || op.cursor < op.end) return;
-    if (op.needsCommit && op.status === BlockStatus.ok) this.core.committer.join(op);
+    if (this.mustCommit(op) && op.status === BlockStatus.ok) this.core.committer.join(op);
     else this.finish(op);
   }
 }
