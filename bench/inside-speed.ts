@@ -117,7 +117,7 @@ export async function insideFigures(): Promise<{
   return {
     conditions: {
       insideModel: 'link, firmware cores, write buffer, translation layer, flash, NVMe and driver',
-      dataCarrying: 'on for reads, off for rw_gc_op28, mixed7030_gc and bytesPerPage_550GB',
+      dataCarrying: 'on for rr_qd32_2GiB, off for all others',
       writeBuffer: '16 MiB, protected, drained at once',
       insideDepth: depth,
       insideRequests: requests,

@@ -1,5 +1,6 @@
+import { checkRequest } from '../block/check.js';
 import type { BlockDevice, BlockLimits } from '../block/device.js';
-import { BlockOp, type BlockRequest, maxSegments } from '../block/request.js';
+import type { BlockRequest } from '../block/request.js';
 import type { Clock, DmaSpace } from '../device.js';
 import { ErrorCode, UltimaError } from '../errors.js';
 import { GiB } from '../units.js';
@@ -72,7 +73,7 @@ export class Volume implements BlockDevice {
   }
 
   submit(request: BlockRequest): void {
-    this.check(request);
+    checkRequest(request, this);
     if (!this.core.io.canSubmit) {
       const facts = { limit: mostOps };
       throw new UltimaError(ErrorCode.queueFull, `${mostOps} requests are in flight`, facts);
@@ -82,37 +83,6 @@ export class Volume implements BlockDevice {
 
   poll(): number {
     return this.core.poll();
-  }
-
-  private check(request: BlockRequest): void {
-    const { op, lba, blockCount, segmentCount } = request;
-    if (op === BlockOp.flush) return;
-    const limit = this.object.bytes / this.blockBytes;
-    const isInside = lba >= 0 && blockCount >= 1 && lba + blockCount <= limit;
-    if (!isInside || !Number.isSafeInteger(lba) || !Number.isSafeInteger(blockCount)) {
-      throw new RangeError(`blocks ${lba} + ${blockCount} of a volume of ${limit}`);
-    }
-    const hasData = op === BlockOp.read || op === BlockOp.write;
-    if (segmentCount > maxSegments) throw new RangeError(`${segmentCount} segments`);
-    let sum = 0;
-    for (let i = 0; i < segmentCount; i++) {
-      const region = request.regions[i];
-      if (region == null || region.isFreed || region.space !== this.memory) {
-        throw new TypeError('a segment lies in freed or foreign memory');
-      }
-      const offset = request.offsets[i]!;
-      const length = request.lengths[i]!;
-      if (offset < 0 || length < 1 || offset + length > region.length) {
-        throw new RangeError('a segment lies outside its region');
-      }
-      sum += length;
-    }
-    if (sum !== (hasData ? blockCount * this.blockBytes : 0)) {
-      throw new RangeError('the segments do not sum up to the blocks');
-    }
-    if (sum > this.limits.maxTransferBytes) {
-      throw new RangeError(`${sum} bytes; at most ${this.limits.maxTransferBytes} in one request`);
-    }
   }
 }
 
