@@ -5,6 +5,7 @@ import { NvmeController } from '../../../../sdk/nvme/controller.js';
 import { type CardTier, UltimaQos } from '../../../../sdk/nvme/ultima-qos.js';
 import { Status, statusKind } from '../../../../sdk/spec/nvme/status.js';
 import { QosStatus } from '../../../../sdk/spec/ultima/qos.js';
+import { forkCard } from '../../../../sim/checkpoint/checkpoint.js';
 import { suite } from '../../../support/suite.js';
 import { Load, openCard, runLoads } from './load.js';
 
@@ -188,6 +189,31 @@ test('a reset while commands wait in the card forgets them, and the card goes on
   assert.ok(load.statuses.every((one) => one === BlockStatus.ok || one === BlockStatus.unknown));
   assert.ok(other.ended.length >= 49, `${other.ended.length}`);
   card.checker.demandNone();
+});
+
+test('a checkpoint holds what waits, and goes on event for event', async () => {
+  const { card, controller, qos } = await openCard(1);
+  await qos.setTiers([bestEffort, slow]);
+  await qos.assign(1, 1);
+  runLoads(card, [new Load(await controller.namespace(1), { depth: 32 })], card.world.nowNs + 5e6);
+  const fork = forkCard(card);
+  const before = card.world.eventCount;
+  for (const { world } of [card, fork]) world.advance(20_000_000);
+  // A read per millisecond: each of them is woken, read and posted.
+  assert.ok(card.world.eventCount > before + 40, `${card.world.eventCount - before} events`);
+  assert.is(fork.world.eventHash, card.world.eventHash);
+});
+
+test('a namespace that is deleted takes its policy along', async () => {
+  const { controller, qos } = await openCard(2);
+  await qos.assign(2, 1, save);
+  assert.is((await qos.counters()).length, 1);
+  await controller.admin.detachNamespace(2, [0]);
+  await controller.admin.deleteNamespace(2);
+  assert.equal(await qos.counters(), []);
+  // All of the capacity can be promised to somebody else.
+  await qos.setTiers([bestEffort, { ...large, minIops: 90_000 }]);
+  await qos.assign(1, 1);
 });
 
 test.run();
