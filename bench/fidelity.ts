@@ -36,9 +36,9 @@ async function run(): Promise<Figures> {
   }
   const worst = (list: readonly { percent: number }[]): number =>
     round(Math.max(...list.map(({ percent }) => percent)));
-  figures['worstErrorPct'] = worst(errors);
-  figures['worstHeldOutErrorPct'] = worst(errors.filter(({ isHeldOut }) => isHeldOut));
-  figures['worstFittedErrorPct'] = worst(errors.filter(({ isHeldOut }) => !isHeldOut));
+  figures.worstErrorPct = worst(errors);
+  figures.worstHeldOutErrorPct = worst(errors.filter(({ isHeldOut }) => isHeldOut));
+  figures.worstFittedErrorPct = worst(errors.filter(({ isHeldOut }) => !isHeldOut));
   const heldOut = rows.filter(({ isHeldOut }) => isHeldOut);
   return {
     conditions: {

@@ -24,7 +24,7 @@ function run(): Figures {
     figures[`closedFormNs_${rate}MTs`] = Number(exact.toFixed(1));
     worstNs = Math.max(worstNs, Math.abs(ns - exact));
   }
-  figures['worstErrorNs'] = Number(worstNs.toFixed(1));
+  figures.worstErrorNs = Number(worstNs.toFixed(1));
   return {
     conditions: {
       configuration: '8 channels, 64 dies, MLC with tR 75 us, NV-DDR2 x8 at 333 MT/s, ideal map',

@@ -19,21 +19,21 @@ async function run(): Promise<Figures> {
   const figures: Record<string, number> = {};
   const ours = runProbe(new OurPolicy(probeShares));
   const unloadedUs = unloadedP99Us(new OurPolicy(probeShares));
-  figures['S1_reservationMetPct_worst100ms'] = ours.worstMetPct;
-  figures['S2_overLimitPct'] = guarantee.overLimitPct();
-  figures['S3_p99Ratio'] = ours.p99Us / unloadedUs;
-  figures['S4_weightErrorPct'] = guarantee.weightErrorPct();
-  figures['S4_jain'] = ours.jainOfNeighbours;
+  figures.S1_reservationMetPct_worst100ms = ours.worstMetPct;
+  figures.S2_overLimitPct = guarantee.overLimitPct();
+  figures.S3_p99Ratio = ours.p99Us / unloadedUs;
+  figures.S4_weightErrorPct = guarantee.weightErrorPct();
+  figures.S4_jain = ours.jainOfNeighbours;
   for (const count of [2, 100, 10_000]) {
     figures[`S4_jain_${count}`] = guarantee.jainOfEquals(count);
   }
-  figures['S5_settleMs'] = guarantee.settleMs();
-  figures['S6_workConservingPct'] = guarantee.workConservingPct();
-  figures['S7_costShareErrorPct'] = guarantee.costShareErrorPct();
-  figures['S8_skewedMetPct'] = guarantee.skewedMetPct();
-  figures['S9_lostChanges'] = guarantee.lostByChanges();
-  figures['S10_overcommitRefused'] = guarantee.overcommitRefused();
-  figures['S10_reservationMetPct_slowed'] = guarantee.slowedMetPct();
+  figures.S5_settleMs = guarantee.settleMs();
+  figures.S6_workConservingPct = guarantee.workConservingPct();
+  figures.S7_costShareErrorPct = guarantee.costShareErrorPct();
+  figures.S8_skewedMetPct = guarantee.skewedMetPct();
+  figures.S9_lostChanges = guarantee.lostByChanges();
+  figures.S10_overcommitRefused = guarantee.overcommitRefused();
+  figures.S10_reservationMetPct_slowed = guarantee.slowedMetPct();
   for (const count of [10, 100, 1_000, 10_000]) {
     figures[`S11_nsPerOp_${count}`] = guarantee.nsPerOperation(count, 2);
     figures[`S11_nsPerOp_limited_${count}`] = guarantee.nsPerOperation(count, 0.8);

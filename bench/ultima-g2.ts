@@ -31,12 +31,12 @@ async function run(): Promise<Figures> {
     }
     figures[`iops_${name}_max`] = Math.round(most);
   }
-  figures['p50Us_qd1'] = figures['p50Us_randread_qd1']!;
+  figures.p50Us_qd1 = figures.p50Us_randread_qd1!;
   const open = await simulate(100, 4096, rated);
-  figures['p99Us_at_1M'] = us(open.latency.percentile(99));
-  figures['p999Us_at_1M'] = us(open.latency.percentile(99.9));
-  figures['p50Us_at_1M'] = us(open.latency.percentile(50));
-  figures['iops_at_1M'] = Math.round(open.iops);
+  figures.p99Us_at_1M = us(open.latency.percentile(99));
+  figures.p999Us_at_1M = us(open.latency.percentile(99.9));
+  figures.p50Us_at_1M = us(open.latency.percentile(50));
+  figures.iops_at_1M = Math.round(open.iops);
   return {
     conditions: {
       card: 'sim:ultima-g2',

@@ -97,9 +97,9 @@ function run(): Figures {
   for (const geometry of geometries) {
     for (const permille of overProvisionings) noteGreedy(geometry, permille, note);
   }
-  figures['worstErrorPct_greedy'] = round(worst);
+  figures.worstErrorPct_greedy = round(worst);
   for (const permille of overProvisionings.slice(1)) notePolicies(permille, note);
-  figures['worstErrorPct'] = round(worst);
+  figures.worstErrorPct = round(worst);
   return {
     conditions: {
       workload: `fill in order, ${warmTurns} turn of overwrites, then ${measuredTurns} measured`,

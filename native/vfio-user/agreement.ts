@@ -128,7 +128,7 @@ function capabilitiesOf(text: Uint8Array): Readonly<Record<string, unknown>> | n
     return null;
   }
   if (!isObject(value)) return null;
-  const capabilities = value['capabilities'] ?? {};
+  const capabilities = value.capabilities ?? {};
   return isObject(capabilities) ? capabilities : null;
 }
 

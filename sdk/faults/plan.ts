@@ -120,7 +120,7 @@ export function checkFaultPlan(plan: unknown): FaultPlan {
   const top = objectAt(plan, 'the plan');
   knownOnly(top, ['seed', 'faults'], 'the plan');
   const seed = numberAt(top, 'seed', wholeNumber(1), 'seed');
-  const list: unknown = top['faults'];
+  const list: unknown = top.faults;
   if (!Array.isArray(list)) throw invalidPlan('faults', `${shown(list)}: a list of faults`);
   const faults = list.map((fault: unknown, i) => checkFault(fault, `faults[${i}]`));
   return { seed, faults, source: JSON.stringify(plan) };
@@ -141,7 +141,7 @@ function wholeNumber(fallback: number | undefined, min = 0, max = anyCount): Fau
 
 function checkFault(value: unknown, at: string): Fault {
   const given = objectAt(value, at);
-  const kind: unknown = given['kind'];
+  const kind: unknown = given.kind;
   if (typeof kind !== 'string' || !isFaultKind(kind)) {
     throw invalidPlan(`${at}.kind`, `${shown(kind)}: one of ${faultKindNames.join(', ')}`);
   }
@@ -153,14 +153,14 @@ function checkFault(value: unknown, at: string): Fault {
     const field = rule.fields[name];
     if (field !== undefined) values.set(name, numberAt(given, name, field, `${at}.${name}`));
   }
-  const when = checkMoment(given['when'], `${at}.when`);
+  const when = checkMoment(given.when, `${at}.when`);
   if (rule.scope === 'a command' && when.moment !== 'command') {
-    throw invalidPlan(`${at}.when`, `${shown(given['when'])}: ${kind} strikes a command only`);
+    throw invalidPlan(`${at}.when`, `${shown(given.when)}: ${kind} strikes a command only`);
   }
   const needsBlock = values.get('lba') === notGiven && when.moment !== 'command';
   if (needsBlock)
     throw invalidPlan(`${at}.lba`, 'missing: without a command nobody says which block');
-  const where = checkPlace(given['where'], `${at}.where`);
+  const where = checkPlace(given.where, `${at}.where`);
   const count = numberAt(given, 'count', wholeNumber(1, 1), `${at}.count`);
   if (count > 1 && when.moment !== 'command') {
     throw invalidPlan(`${at}.count`, `${count}: only faults at commands strike more than once`);
@@ -218,12 +218,12 @@ function checkMatch(value: unknown, at: string): CheckedMatch {
   const given = objectAt(value, at);
   const names = ['opcode', 'queue', 'lba', 'blockCount', 'first', 'every', 'probability'];
   knownOnly(given, names, at);
-  const probability: unknown = given['probability'] ?? 1;
+  const probability: unknown = given.probability ?? 1;
   if (typeof probability !== 'number' || !(probability > 0 && probability <= 1)) {
     throw invalidPlan(`${at}.probability`, `${shown(probability)}: above 0, up to 1`);
   }
   return {
-    ...opcodeAt(given['opcode'], `${at}.opcode`),
+    ...opcodeAt(given.opcode, `${at}.opcode`),
     queue: numberAt(given, 'queue', wholeNumber(notGiven, 0, 65_535), `${at}.queue`),
     lba: numberAt(given, 'lba', wholeNumber(notGiven), `${at}.lba`),
     blockCount: numberAt(given, 'blockCount', wholeNumber(1, 1), `${at}.blockCount`),

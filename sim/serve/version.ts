@@ -98,7 +98,7 @@ function capabilitiesOf(text: Uint8Array): Capabilities | null {
   if (text.length > longestText || text.indexOf(0) !== text.length - 1) return null;
   const value = parse(text.subarray(0, -1));
   if (!isObject(value)) return null;
-  const capabilities = value['capabilities'];
+  const capabilities = value.capabilities;
   if (capabilities === undefined) return {};
   return isObject(capabilities) ? capabilities : null;
 }

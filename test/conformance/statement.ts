@@ -16,7 +16,7 @@ const plainCard =
   '&subsystem.hasReservations=false&subsystem.hasNamespaceManagement=false';
 
 /** The device under test: any address that `open` takes. Its data is destroyed. */
-const device = process.env['ULTIMA_DEVICE'];
+const device = process.env.ULTIMA_DEVICE;
 
 /** A statement is tried on the first card that offers what it is about. */
 const cards = device === undefined ? [fullCard, plainCard] : [device];

@@ -138,7 +138,7 @@ async function run(steps: readonly Step[], _seed: number, tally: Tally): Promise
   theirs.close();
   // Watchers let go of their descriptors in a turn of the event loop.
   await new Promise((resolve) => setImmediate(resolve));
-  tally['messages'] = (tally['messages'] ?? 0) + steps.length;
+  tally.messages = (tally.messages ?? 0) + steps.length;
   const key = outcome === '' ? 'understood' : 'refused';
   tally[key] = (tally[key] ?? 0) + 1;
   if (isTrue && outcome !== '') return `the truth was refused: ${outcome}`;

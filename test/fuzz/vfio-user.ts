@@ -303,11 +303,11 @@ function run(steps: readonly Step[], _seed: number, tally: Tally): string | null
     if (step.does === 'send') messages++;
     peer.do(step);
   }
-  tally['messages'] = (tally['messages'] ?? 0) + messages;
+  tally.messages = (tally.messages ?? 0) + messages;
   const { sessionCount, completedCount, dmaFaultCount } = peer.server.status;
-  tally['sessions'] = (tally['sessions'] ?? 0) + sessionCount;
-  tally['commands'] = (tally['commands'] ?? 0) + completedCount;
-  tally['dmaFaults'] = (tally['dmaFaults'] ?? 0) + dmaFaultCount;
+  tally.sessions = (tally.sessions ?? 0) + sessionCount;
+  tally.commands = (tally.commands ?? 0) + completedCount;
+  tally.dmaFaults = (tally.dmaFaults ?? 0) + dmaFaultCount;
   peer.do({ does: 'leave' });
   if (peer.server.isConnected) return 'a peer that left is still connected';
   if (peer.system.mappedCount > 0) return `${peer.system.mappedCount} mappings are left`;

@@ -47,7 +47,7 @@ async function run(groups: readonly string[]): Promise<number> {
 
 /** The same guest on a card that this process serves, where there is a QEMU for it. */
 async function bootServed(counts: Counts): Promise<void> {
-  const client = clientOf(process.env['ULTIMA_QEMU']);
+  const client = clientOf(process.env.ULTIMA_QEMU);
   if (typeof client === 'string') {
     console.log(`SKIP ${servedGroup}: ${client}`);
     counts.SKIP++;

@@ -99,7 +99,7 @@ withAddon('takes resets under I/O, and each request ends by name', async () => {
     const running = lbas.map((lba) =>
       namespace.write(lba, block(lba, round)).then(
         () => 'completed',
-        (error: unknown) => (error instanceof UltimaError ? error.facts['outcome'] : error),
+        (error: unknown) => (error instanceof UltimaError ? error.facts.outcome : error),
       ),
     );
     if (round % 2 === 0) await controller.reset();
@@ -136,7 +136,7 @@ withAddon('comes back with its server, reset, under the same driver', async () =
     // What was in flight has ended by name; whatever comes after it works.
     for (let i = 0; i < 100 && events.length === 0; i++) {
       await namespace.read(5, back).catch((error: unknown) => {
-        assert.ok(error instanceof UltimaError && error.facts['outcome'] !== 'failed');
+        assert.ok(error instanceof UltimaError && error.facts.outcome !== 'failed');
       });
       await fn.clock.turn(fn.clock.nowNs() + 20e6);
     }

@@ -42,11 +42,11 @@ function run(steps: readonly Step[], seed: number, tally: Record<string, number>
     if (!isCut) continue;
     const bytes = saveCard(moved.host.card);
     moved = moved.movedTo(restoreWorld(bytes).cards[0]!);
-    tally['restores'] = (tally['restores'] ?? 0) + 1;
-    tally['bytes'] = (tally['bytes'] ?? 0) + bytes.length;
+    tally.restores = (tally.restores ?? 0) + 1;
+    tally.bytes = (tally.bytes ?? 0) + bytes.length;
   }
   const [a, b] = [whole, moved].map(({ host }) => host.card.world);
-  tally['events'] = (tally['events'] ?? 0) + a!.eventCount;
+  tally.events = (tally.events ?? 0) + a!.eventCount;
   if (a!.eventHash !== b!.eventHash) return `hash ${a!.eventHash} became ${b!.eventHash}`;
   if (a!.nowNs !== b!.nowNs) return `time ${a!.nowNs} became ${b!.nowNs}`;
   const isSame = Buffer.compare(saveCard(whole.host.card), saveCard(moved.host.card)) === 0;

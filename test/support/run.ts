@@ -24,7 +24,7 @@ async function main(filters: readonly string[]): Promise<number> {
   const needsAddon = process.env.ULTIMA_NATIVE === '1';
   const options = { limitMs, allowedSkips: isCi ? allowedSkips(needsAddon) : null };
   // The device that the environment names is one, and takes one user at a time.
-  const isShared = process.env['ULTIMA_DEVICE'] === undefined;
+  const isShared = process.env.ULTIMA_DEVICE === undefined;
   const results = await runFiles(
     files,
     isShared ? options : { ...options, processes: 1 },

@@ -66,10 +66,10 @@ export const servedCases: readonly GuestCase[] = [
     run: async () => {
       const path = await disk(card);
       const identity = nvme(['id-ctrl', path]);
-      assert.is(String(identity['mn']).trim(), 'Ultima G2 Storage Card');
+      assert.is(String(identity.mn).trim(), 'Ultima G2 Storage Card');
       const health = nvme(['smart-log', path]);
-      assert.ok(Number(health['data_units_written']) > 0);
-      assert.is(Number(health['critical_warning']), 0);
+      assert.ok(Number(health.data_units_written) > 0);
+      assert.is(Number(health.critical_warning), 0);
     },
   },
   {
@@ -120,11 +120,10 @@ function fio(
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const result: unknown = JSON.parse(text.slice(text.indexOf('{')));
-  const [first]: unknown[] =
-    isObject(result) && Array.isArray(result['jobs']) ? result['jobs'] : [];
-  assert.ok(isObject(first) && isObject(first['write']));
-  if (!isObject(first) || !isObject(first['write'])) throw new Error('unreachable');
-  return { errors: Number(first['error']), written: Number(first['write']['io_bytes']) };
+  const [first]: unknown[] = isObject(result) && Array.isArray(result.jobs) ? result.jobs : [];
+  assert.ok(isObject(first) && isObject(first.write));
+  if (!isObject(first) || !isObject(first.write)) throw new Error('unreachable');
+  return { errors: Number(first.error), written: Number(first.write.io_bytes) };
 }
 
 function nvme(words: readonly string[]): Readonly<Record<string, unknown>> {

@@ -65,7 +65,7 @@ test('a refused command rejects with the status in words, and is in the error lo
   assert.instance(error, UltimaError);
   if (!(error instanceof UltimaError)) return;
   assert.is(error.code, 'COMMAND_FAILED');
-  assert.is(statusKind(Number(error.facts['status'])), Status.invalidField);
+  assert.is(statusKind(Number(error.facts.status)), Status.invalidField);
   assert.match(error.message, /identify: invalid field/);
   const [newest] = await admin.errorLog(4);
   assert.ok(newest !== undefined && newest.count >= 1);

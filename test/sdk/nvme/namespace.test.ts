@@ -129,8 +129,8 @@ test('a block marked uncorrectable reads as a media error until it is written', 
   await namespace.writeUncorrectable({ lba: 3, blockCount: 1 });
   const error = await errorOf(namespace.read(0, buffer));
   assert.is(error.code, 'COMMAND_FAILED');
-  assert.is(error.facts['blockStatus'], BlockStatus.mediaError);
-  assert.is(statusKind(Number(error.facts['status'])), MediaStatus.unrecoveredReadError);
+  assert.is(error.facts.blockStatus, BlockStatus.mediaError);
+  assert.is(statusKind(Number(error.facts.status)), MediaStatus.unrecoveredReadError);
   await namespace.write(0, buffer);
   await namespace.read(0, buffer);
   await rig.close();
@@ -164,8 +164,8 @@ test('protection information of its own is checked by the controller', async () 
   assert.is(isStamped(buffer, 5, 1), true);
   const wrong = { ...check, checkApplication: true, applicationTag: 1, applicationMask: 0xffff };
   const error = await errorOf(namespace.read(5, buffer, { protection: wrong }));
-  assert.is(statusKind(Number(error.facts['status'])), MediaStatus.applicationTagCheckError);
-  assert.is(error.facts['blockStatus'], BlockStatus.integrityError);
+  assert.is(statusKind(Number(error.facts.status)), MediaStatus.applicationTagCheckError);
+  assert.is(error.facts.blockStatus, BlockStatus.integrityError);
   await rig.close();
 });
 
@@ -186,7 +186,7 @@ test('an aborted promise settles when the card is done with the memory', async (
     assert.is(result instanceof UltimaError && result.code, 'COMMAND_ABORTED');
   }
   const early = namespace.write(0, namespace.memory.allocate(page), { signal: abort.signal });
-  assert.is((await errorOf(early)).facts['outcome'], 'not executed');
+  assert.is((await errorOf(early)).facts.outcome, 'not executed');
   await rig.close();
 });
 

@@ -133,7 +133,7 @@ for (const [what, entry] of [
     assert.is(r.ends[0]!.status, BlockStatus.unknown);
     settle(r);
     const [bad] = r.events.filter((event) => event.kind === 'misbehaviour');
-    assert.is(bad?.error.facts['what'], what);
+    assert.is(bad?.error.facts.what, what);
     assert.equal(steps(r.events), ['controller reset helped']);
     submit(r, 1);
     poll(r, 2);
@@ -410,7 +410,7 @@ test('requests that come while the controller is shut down are not executed', as
   assert.is(errors.length, 100);
   for (const error of errors) {
     assert.ok(error instanceof UltimaError, String(error));
-    assert.is(error.facts['outcome'], 'not executed');
+    assert.is(error.facts.outcome, 'not executed');
   }
   assert.is(r.fn.dma.regions.filter((one) => !one.isFreed).length, 0);
 });

@@ -16,7 +16,7 @@ async function failureOf(promise: Promise<unknown>): Promise<string> {
     return 'none';
   } catch (error) {
     if (!(error instanceof UltimaError)) return String(error);
-    return `${error.code} ${error.facts['outcome']}`;
+    return `${error.code} ${error.facts.outcome}`;
   }
 }
 

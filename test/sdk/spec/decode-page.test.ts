@@ -23,10 +23,10 @@ const ascii = (text: string) => [...Buffer.from(text)];
 test('Identify Controller reads with its text and its numbers', () => {
   const words = page(4096, { 0: [0x36, 0x1b], 4: ascii('abc '.padEnd(20)), 77: [7], 516: [1] });
   const values = valuesOf(describeIdentify(Cns.controller, words));
-  assert.is(values['vid'], 0x1b36);
-  assert.is(values['sn'], 'abc');
-  assert.is(values['mdts'], 7);
-  assert.is(values['nn'], 1);
+  assert.is(values.vid, 0x1b36);
+  assert.is(values.sn, 'abc');
+  assert.is(values.mdts, 7);
+  assert.is(values.nn, 1);
 });
 
 test('a namespace list shows only its entries', () => {
@@ -68,8 +68,8 @@ test('the health log reads its 128-bit counters', () => {
   const values = valuesOf(
     describeLogPage(LogPage.health, page(512, { 1: [0x2c, 0x01], 32: [0, 1] })),
   );
-  assert.is(values['temperature'], 300);
-  assert.is(values['dataUnitsRead'], 256);
+  assert.is(values.temperature, 300);
+  assert.is(values.dataUnitsRead, 256);
 });
 
 test('ANA groups are followed by their namespaces', () => {

@@ -102,7 +102,7 @@ test('an in-place drive whose dies make no whole stripes is refused', () => {
 function isRefusal(error: unknown, field: string): boolean {
   if (!(error instanceof UltimaError)) throw error;
   assert.is(error.code, 'PROFILE_INVALID');
-  assert.is(error.facts['field'], field);
+  assert.is(error.facts.field, field);
   return true;
 }
 
