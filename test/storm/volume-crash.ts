@@ -21,7 +21,7 @@ import {
   poolStep,
   type VolumeStep,
   workload,
-} from './volume-steps.js';
+} from '../support/volume-steps.js';
 
 const blockBytes = 512;
 const deviceBytes = 4 * 1024 * 1024;

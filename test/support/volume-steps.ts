@@ -1,8 +1,8 @@
 import { BlockOp } from '../../sdk/block/request.js';
 import type { Pool } from '../../sdk/volume/pool.js';
 import type { Prng } from '../../sim/prng.js';
-import type { VolumeModel } from '../support/volume-model.js';
-import { runPlain, writeSectors } from '../support/volume-rig.js';
+import type { VolumeModel } from './volume-model.js';
+import { runPlain, writeSectors } from './volume-rig.js';
 
 /** One operation of a workload, as plain data. What cannot be done when its turn comes is not. */
 export interface VolumeStep {
