@@ -1,7 +1,7 @@
 import type { World } from '../world.js';
 import type { Drain } from './drain.js';
 import { type DriveArray, TokenKind } from './drive-array.js';
-import { JobFlag, type Jobs } from './jobs.js';
+import { goneNsid, JobFlag, type Jobs } from './jobs.js';
 import type { Placement } from './placement.js';
 import type { ReadCache } from './read-cache.js';
 import type { WriteBuffer } from './write-buffer.js';
@@ -71,6 +71,7 @@ export class Admission {
   /** @returns whether all units of the job have found room */
   private fill(job: number): boolean {
     const { jobs, array, placement, buffer, drain, cache } = this.parts;
+    if (jobs.nsids[job] === goneNsid) return true;
     const count = jobs.counts[job]!;
     for (let cursor = jobs.cursors[job]!; cursor < count; cursor++) {
       const at = placement.find(jobs.nsids[job]!, jobs.targets[job]! + cursor);

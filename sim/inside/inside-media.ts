@@ -15,7 +15,7 @@ import { Drain } from './drain.js';
 import { type ArrayListener, DriveArray, TokenKind } from './drive-array.js';
 import type { MakeDrive } from './drive-kinds.js';
 import { FlushLine } from './flush-line.js';
-import { JobFlag, JobState, Jobs } from './jobs.js';
+import { goneNsid, JobFlag, JobState, Jobs } from './jobs.js';
 import { Placement } from './placement.js';
 import { ReadCache } from './read-cache.js';
 import { firstUnit, isPartial, unitBytes, unitsOf } from './units.js';
@@ -212,6 +212,7 @@ export class InsideMedia implements MediaModel, ArrayListener {
 
   remove(namespace: Namespace): void {
     this.forget(namespace);
+    this.jobs.forsake(namespace.nsid);
     this.placement.remove(namespace.nsid);
   }
 
@@ -351,6 +352,10 @@ export class InsideMedia implements MediaModel, ArrayListener {
       return;
     }
     jobs.states[job] = JobState.waiting;
+    if (jobs.nsids[job] === goneNsid) {
+      this.end(job);
+      return;
+    }
     switch (jobs.steps[job]) {
       case Step.read:
       case Step.readThenWrite:
@@ -429,7 +434,8 @@ export class InsideMedia implements MediaModel, ArrayListener {
 
   private partsOver(job: number): void {
     const { jobs } = this;
-    if (jobs.steps[job] !== Step.readThenWrite || jobs.statuses[job] !== 0) {
+    const isGone = jobs.nsids[job] === goneNsid;
+    if (jobs.steps[job] !== Step.readThenWrite || jobs.statuses[job] !== 0 || isGone) {
       this.end(job);
       return;
     }

@@ -15,6 +15,9 @@ export const JobState = {
 /** Of a write: it begins or ends inside a unit; it has to be durable when it ends. */
 export const JobFlag = { partial: 1, forced: 2 } as const;
 
+/** In place of a namespace identifier: the namespace was deleted under the job. */
+export const goneNsid = 0;
+
 const firstCapacity = 64;
 
 /**
@@ -65,6 +68,13 @@ export class Jobs {
     this.services[job] = null;
     this.commands[job] = null;
     this.free.push(job);
+  }
+
+  /** A namespace is deleted: no job of it touches the media any more. */
+  forsake(nsid: number): void {
+    for (let job = 0; job < this.size; job++) {
+      if (this.commands[job] !== null && this.nsids[job] === nsid) this.nsids[job] = goneNsid;
+    }
   }
 
   /** Every place made so far. */

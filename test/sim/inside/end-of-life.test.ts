@@ -46,6 +46,40 @@ test('a card that is written to death ends read only, its spare gone', async () 
   await card.close();
 });
 
+test('a namespace is deleted while its writes wait for the buffer and its reads for the flash', async () => {
+  // Some commands have begun by then, some wait for room, some have ended.
+  for (const afterNs of [0, 2_000, 20_000, 60_000, 200_000, 500_000])
+    await deleteUnderLoad(afterNs);
+});
+
+async function deleteUnderLoad(afterNs: number): Promise<void> {
+  const profile = plainProfile({ subsystem: { hasNamespaceManagement: true } });
+  const card = new SimCard({ profile, seed: 4 });
+  const controller = await NvmeController.open(card.open(), { queueEntries: 256 });
+  const { admin } = controller;
+  const doomed = await controller.namespace(1);
+  const block = new Uint8Array(4096);
+  const commands = Array.from({ length: 60 }, (_, i) =>
+    i % 4 === 3
+      ? doomed.read(i, new Uint8Array(4096))
+      : doomed.write(i * 7, block, { isFua: i % 5 === 0 }),
+  );
+  const untilNs = doomed.clock.nowNs() + afterNs;
+  while (doomed.clock.nowNs() < untilNs) await doomed.clock.turn(untilNs);
+  const ends = await Promise.allSettled([admin.deleteNamespace(1), ...commands]);
+  assert.is(ends[0]!.status, 'fulfilled', `${afterNs} ns`);
+  const nsid = await admin.createNamespace({ blockCount: 512 });
+  await admin.attachNamespace(nsid, [0]);
+  const fresh = await controller.namespace(nsid);
+  await fresh.write(504, new Uint8Array(4096).fill(8));
+  const back = new Uint8Array(4096);
+  await fresh.read(504, back);
+  assert.ok(back.every((byte) => byte === 8));
+  card.checker.demandNone();
+  await controller.close();
+  await card.close();
+}
+
 test('sanitize erases what a full drive holds, and the card goes on', async () => {
   const card = new SimCard({ profile: plainProfile(), seed: 4 });
   card.fill();
