@@ -19,6 +19,19 @@ export {
   type Outcome,
   outcomeOf,
 } from './block/request.js';
+export { MemoryStore } from './cluster/memory-store.js';
+export type {
+  ClusterStore,
+  CommitResult,
+  Lease,
+  StoreChange,
+  StoreCondition,
+  StoreEntry,
+  StoreEvent,
+  StoreList,
+  StoreWatch,
+  StoreWatcher,
+} from './cluster/store.js';
 export type {
   Bar,
   Clock,

@@ -20,6 +20,7 @@ const sdkBelowCli: readonly string[] = [
   'sdk/nvme',
   'sdk/qos',
   'sdk/volume',
+  'sdk/cluster',
   'sdk/nbd',
   'sdk/observe',
   'sdk/trace',
@@ -45,6 +46,7 @@ export const importRules: readonly Rule[] = [
     may: [...ground, 'sdk/volume'],
     node: ['crypto'],
   },
+  { area: 'sdk/cluster', may: [...ground, 'sdk/device'] },
   // Sockets, and the loop that serves them.
   {
     area: 'sdk/nbd',
