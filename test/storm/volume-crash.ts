@@ -3,7 +3,8 @@ import { checkMaps } from '../../sdk/volume/check-maps.js';
 import { Pool } from '../../sdk/volume/pool.js';
 import { Prng } from '../../sim/prng.js';
 import { campaign, type Tally } from '../support/campaign.js';
-import { CrashDevice, type CutState, type LoggedWrite, stateAt } from '../support/crash-device.js';
+import { CrashCuts, type OpenWrite, Undo } from '../support/crash-cuts.js';
+import { CrashDevice } from '../support/crash-device.js';
 import { VolumeModel } from '../support/volume-model.js';
 import {
   catalogOf,
@@ -15,6 +16,7 @@ import {
 } from '../support/volume-rig.js';
 import {
   enumerated,
+  fuaRange,
   isBarrier,
   isPlain,
   modelStep,
@@ -35,7 +37,7 @@ const usedImages = 16;
 export const stormOfVolumeCrash = campaign<VolumeStep>({
   claim:
     'a pool cut off at every device I/O of a workload, with any of its unflushed sectors lost, ' +
-    'opens as the model says (workloads 0..1883 are all of one to three operations)',
+    `opens as the model says (workloads 0..${enumerated - 1} are all of one to three operations)`,
   plan: (prng, seed) => workload(seed, prng),
   run: (steps, seed, tally) => new Storm(steps, seed, tally).run(),
 });
@@ -105,12 +107,14 @@ class Storm {
     const log = await this.execute();
     if (typeof log === 'string') return log;
     this.tally.workloads = (this.tally.workloads ?? 0) + 1;
-    const work = new CrashDevice({ blockBytes, bytes: deviceBytes }, Uint8Array.from(this.base));
+    const cuts = new CrashCuts(log, Uint8Array.from(this.base), blockBytes);
+    const scene = new Scene(cuts);
     for (let count = 0; count <= log.length; count++) {
       // What happens next leaves as much open: the later cut demands more.
       const next = log[count];
       if (next !== undefined && (next.kind === 'mark' || isEmptyFlush(next))) continue;
-      const fault = await this.cut(work, stateAt(log, count));
+      cuts.advanceTo(count);
+      const fault = await this.cut(scene);
       if (fault !== null) return `cut after event ${count} of ${log.length}: ${fault}`;
     }
     return null;
@@ -144,62 +148,51 @@ class Storm {
   }
 
   /** All the images that a cut can leave, or a sample. */
-  private async cut(work: CrashDevice, state: CutState): Promise<string | null> {
-    const open = state.writes.filter(({ isDurable }) => !isDurable);
+  private async cut(scene: Scene): Promise<string | null> {
+    const open = scene.cuts.open();
     this.tally.cuts = (this.tally.cuts ?? 0) + 1;
-    const sectors = open.reduce((sum, { write }) => sum + write.data.length / blockBytes, 0);
     const isSmall = open.length <= exhaustiveWrites;
     const images = isSmall ? 2 ** open.length : sampledImages;
     for (let i = 0; i < images; i++) {
-      const mask = isSmall ? i : this.chance.below(2 ** 53 - 1);
-      const fault = await this.image(work, state, (index) => {
-        const isThere = isSmall ? ((mask >>> index) & 1) === 1 : this.chance.chance(0.5);
-        return () => isThere;
-      });
+      for (const [index, each] of open.entries()) {
+        const isThere = isSmall ? ((i >>> index) & 1) === 1 : this.chance.chance(0.5);
+        if (isThere) for (const block of each.blocks) scene.put(each, block);
+      }
+      const fault = await this.image(scene);
       if (fault !== null) return `image ${i} of ${images}: ${fault}`;
     }
-    const torn = sectors > open.length ? tornImages : 0;
+    const torn = open.some(({ blocks }) => blocks.length > 1) ? tornImages : 0;
     for (let i = 0; i < torn; i++) {
-      const fault = await this.image(work, state, () => {
+      for (const each of open) {
         const share = this.chance.unit();
-        return () => this.chance.unit() < share;
-      });
+        for (const block of each.blocks) if (this.chance.unit() < share) scene.put(each, block);
+      }
+      const fault = await this.image(scene);
       if (fault !== null) return `torn image ${i}: ${fault}`;
     }
     return null;
   }
 
-  private async image(
-    work: CrashDevice,
-    state: CutState,
-    choose: (index: number) => () => boolean,
-  ): Promise<string | null> {
-    const undo: { at: number; old: Uint8Array }[] = [];
-    work.onChange = (at, length) => undo.push({ at, old: work.image.slice(at, at + length) });
-    let index = 0;
-    for (const { write, isDurable } of state.writes) {
-      apply(work, write, isDurable ? () => true : choose(index++));
-    }
+  private async image({ work, undo, cuts }: Scene): Promise<string | null> {
     this.tally.images = (this.tally.images ?? 0) + 1;
     try {
       const isUsed = this.tally.images % usedImages === 0;
-      return isUsed ? await this.use(work, state) : await this.look(work, state);
+      return isUsed ? await this.use(work, cuts.mark) : await this.look(work, cuts.mark);
     } finally {
-      work.onChange = null;
-      for (const { at, old } of undo.toReversed()) work.image.set(old, at);
+      undo.takeBack();
     }
   }
 
-  private async look(work: CrashDevice, state: CutState): Promise<string | null> {
+  private async look(work: CrashDevice, mark: number): Promise<string | null> {
     const pool = await Pool.open([work], { isReadOnly: true });
-    return this.judge(pool, state);
+    return this.judge(pool, mark);
   }
 
   /** Open for writing, write, lose what is not durable, open again. */
-  private async use(work: CrashDevice, state: CutState): Promise<string | null> {
+  private async use(work: CrashDevice, mark: number): Promise<string | null> {
     const pool = await Pool.open([work]);
     if (pool.failure !== '') return `opens for reading only: ${pool.failure}`;
-    const fault = await this.judge(pool, state);
+    const fault = await this.judge(pool, mark);
     if (fault !== null) return fault;
     const before = new Map<string, Int32Array>();
     for (const [name, device] of namedDevices(pool)) before.set(name, await readVersions(device));
@@ -216,7 +209,7 @@ class Storm {
     return null;
   }
 
-  private async judge(pool: Pool, { mark }: CutState): Promise<string | null> {
+  private async judge(pool: Pool, mark: number): Promise<string | null> {
     // A torn superblock may be one bit from a whole one; then it is mended, and as good.
     const found = pool.findings.find(({ what }) => what !== 'superblock');
     if (found !== undefined) return `finds ${JSON.stringify(found)}`;
@@ -251,26 +244,54 @@ class Storm {
     for (const [name, device] of namedDevices(pool)) {
       const versions = await readVersions(device);
       const allowed = states.map((state) => state.objects.get(name)!.sectors);
+      const oldest = this.oldestAllowed(name, first, mark);
       for (let i = 0; i < versions.length; i++) {
-        if (allowed.some((sectors) => sectors[i] === versions[i])) continue;
-        const words = allowed.map((sectors) => sectors[i]).join(' or ');
-        return `${name} sector ${i}: write ${versions[i]}, expected ${words}`;
+        const from = oldest === null ? 0 : oldest[i]!;
+        let at = from;
+        while (at < allowed.length && allowed[at]![i] !== versions[i]) at++;
+        if (at < allowed.length) continue;
+        const words = allowed.slice(from).map((sectors) => sectors[i]);
+        return `${name} sector ${i}: write ${versions[i]}, expected ${words.join(' or ')}`;
       }
     }
     return null;
+  }
+
+  /** For each sector the first state, counted from `first`, that writes with FUA leave possible. */
+  private oldestAllowed(name: string, first: number, mark: number): Uint32Array | null {
+    let oldest: Uint32Array | null = null;
+    for (let index = first; index < mark; index++) {
+      const range = fuaRange(this.states[index]!, this.steps[index]!);
+      if (range === null || range.name !== name) continue;
+      oldest ??= new Uint32Array(this.states[index]!.objects.get(name)!.sectors.length);
+      oldest.fill(index + 1 - first, range.first, range.first + range.count);
+    }
+    return oldest;
+  }
+}
+
+/** The device on which the images are made, one after the other. */
+class Scene {
+  readonly cuts: CrashCuts;
+  readonly work: CrashDevice;
+  readonly undo: Undo;
+
+  constructor(cuts: CrashCuts) {
+    this.cuts = cuts;
+    this.work = new CrashDevice({ blockBytes, bytes: deviceBytes }, cuts.image);
+    this.undo = new Undo(cuts.image);
+    this.work.onChange = (at, length) => this.undo.save(at, length);
+  }
+
+  /** A block of a write got through. */
+  put({ write: { at, data } }: OpenWrite, block: number): void {
+    this.undo.save(at + block, blockBytes);
+    this.cuts.image.set(data.subarray(block, block + blockBytes), at + block);
   }
 }
 
 function isEmptyFlush(event: CrashDevice['log'][number]): boolean {
   return event.kind === 'flushed' && event.covers.length === 0;
-}
-
-function apply(work: CrashDevice, { at, data }: LoggedWrite, isThere: () => boolean): void {
-  for (let i = 0; i < data.length; i += blockBytes) {
-    if (!isThere()) continue;
-    work.onChange?.(at + i, blockBytes);
-    work.image.set(data.subarray(i, i + blockBytes), at + i);
-  }
 }
 
 function bytesOf(versions: Int32Array): Uint8Array {

@@ -136,7 +136,8 @@ export async function main(
   const seconds = ((performance.now() - startMs) / 1000).toFixed(1);
   const counts = Object.entries(tally).map(([name, count]) => `${count} ${name}`);
   if (violation !== null) console.log(violation);
-  console.log(`tried ${[`${seeds} seeds from ${seed}`, ...counts].join(', ')} in ${seconds} s`);
+  const tried = [`${seeds} seeds from ${seed}`, ...counts].join(', ');
+  console.log(`tried ${tried} in ${seconds} s; seed ${seed + seeds} goes on from here`);
   console.log(violation === null ? '0 violations' : '1 violations');
   return violation === null ? 0 : 1;
 }

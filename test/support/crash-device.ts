@@ -138,24 +138,3 @@ export class CrashDevice implements BlockDevice {
     }
   }
 }
-
-/** Which writes a power cut after the first `count` events leaves open. */
-export interface CutState {
-  /** Writes in the order of submission. */
-  readonly writes: readonly { readonly write: LoggedWrite; readonly isDurable: boolean }[];
-  /** The last mark. */
-  readonly mark: number;
-}
-
-export function stateAt(log: readonly CrashEvent[], count: number): CutState {
-  const durable = new Set<LoggedWrite>();
-  const writes: LoggedWrite[] = [];
-  let mark = 0;
-  for (const event of log.slice(0, count)) {
-    if (event.kind === 'submit') writes.push(event.write);
-    else if (event.kind === 'end' && event.write.isFua) durable.add(event.write);
-    else if (event.kind === 'flushed') for (const write of event.covers) durable.add(write);
-    else if (event.kind === 'mark') mark = event.mark;
-  }
-  return { writes: writes.map((write) => ({ write, isDurable: durable.has(write) })), mark };
-}

@@ -26,6 +26,7 @@ export const stepKinds = [
   'flush',
   'checkpoint',
   'reopen',
+  'overwriteFua',
 ] as const;
 /** `race` is a write that is sent while a flush is under way. */
 export type StepKind = (typeof stepKinds)[number] | 'zero' | 'writeFua' | 'group' | 'race';
@@ -54,6 +55,8 @@ export function workload(seed: number, prng: Prng): VolumeStep[] {
 function fixedStep(kind: StepKind, index: number): VolumeStep {
   if (kind === 'write') return { kind, pick: 0, first: 256 + 16 * index, count: 16 };
   if (kind === 'overwrite') return { kind, pick: 0, first: 8, count: 16 };
+  // The second of these is in place: the first has made the cells the volume's own.
+  if (kind === 'overwriteFua') return { kind, pick: 0, first: 12, count: 16 };
   if (kind === 'discard') return { kind, pick: 0, first: 16, count: 32 };
   return { kind, pick: 0, first: 0, count: 0 };
 }
@@ -90,7 +93,32 @@ function longWorkload(prng: Prng): VolumeStep[] {
 
 /** The operations after which everything before them is durable. */
 export function isBarrier({ kind }: VolumeStep): boolean {
-  return !['write', 'overwrite', 'discard', 'zero', 'writeFua', 'race'].includes(kind);
+  const open: readonly StepKind[] = ['write', 'overwrite', 'discard', 'zero', 'race'];
+  return !open.includes(kind) && !isFua(kind);
+}
+
+/** Writes that are durable when they have ended, each for itself. */
+function isFua(kind: StepKind): boolean {
+  return kind === 'writeFua' || kind === 'overwriteFua';
+}
+
+export interface SectorRange {
+  readonly name: string;
+  readonly first: number;
+  readonly count: number;
+}
+
+/** What a step makes durable without being a barrier; null for nothing. */
+export function fuaRange(model: VolumeModel, step: VolumeStep): SectorRange | null {
+  const target = targetOf(model, step);
+  if (target === null || !isFua(step.kind)) return null;
+  return { name: target.volume, ...sectorsOf(step, model.objects.get(target.volume)!.bytes) };
+}
+
+/** The sectors of a step in a volume of so many bytes. */
+function sectorsOf(step: VolumeStep, bytes: number): { first: number; count: number } {
+  const first = Math.min(step.first, bytes / 512 - 1);
+  return { first, count: Math.min(step.count, bytes / 512 - first) };
 }
 
 /** Operations that leave the catalog alone. */
@@ -112,12 +140,12 @@ export function modelStep(model: VolumeModel, step: VolumeStep, number: number):
   if (target === null) return;
   const { volume, snapshot } = target;
   const { bytes } = model.objects.get(volume)!;
-  const first = Math.min(step.first, bytes / 512 - 1);
-  const count = Math.min(step.count, bytes / 512 - first);
+  const { first, count } = sectorsOf(step, bytes);
   switch (step.kind) {
     case 'write':
     case 'overwrite':
     case 'writeFua':
+    case 'overwriteFua':
     case 'race':
       model.set(volume, first, count, number);
       break;
@@ -168,15 +196,14 @@ export async function poolStep(run: StepRun, step: VolumeStep): Promise<void> {
   if (target === null) return;
   const { volume, snapshot } = target;
   const device = pool.volume(volume);
-  const sectors = device.object.bytes / 512;
-  const first = Math.min(step.first, sectors - 1);
-  const count = Math.min(step.count, sectors - first);
+  const { first, count } = sectorsOf(step, device.object.bytes);
   const short = snapshot?.slice(volume.length + 1) ?? null;
   switch (step.kind) {
     case 'write':
     case 'overwrite':
     case 'writeFua':
-      await writeSectors(device, first, count, number, step.kind === 'writeFua');
+    case 'overwriteFua':
+      await writeSectors(device, first, count, number, isFua(step.kind));
       break;
     case 'race': {
       const flush = runPlain(device, BlockOp.flush, 0, 0);

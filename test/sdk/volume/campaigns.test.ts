@@ -11,6 +11,12 @@ test('power cuts at every device I/O of the first workloads leave what the model
   assert.ok(tally.images! > 20);
 });
 
+test('a write with FUA in place is there after every power cut behind it', async () => {
+  // Workload 181 of the list: an overwrite with FUA of cells that one before has made its own.
+  const { violation } = await stormOfVolumeCrash.explore(181, 0);
+  assert.is(violation, null);
+});
+
 test('a random workload survives its power cuts, too', async () => {
   const { violation } = await stormOfVolumeCrash.explore(70_001, 0);
   assert.is(violation, null);
