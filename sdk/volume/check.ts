@@ -1,7 +1,7 @@
+import { checkWords } from '../crc32c.js';
 import { UltimaError } from '../errors.js';
 import { checkMaps } from './check-maps.js';
 import type { PoolCore } from './core.js';
-import { checkWords } from './crc32c.js';
 import { writeLabels } from './create.js';
 import type { Finding } from './findings.js';
 import { cellBytes, cellsPerUnit, placeOf, unitBytes } from './format.js';

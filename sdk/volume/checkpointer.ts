@@ -1,7 +1,7 @@
 import { BlockOp, BlockRequest, BlockStatus, blockFlagFua } from '../block/request.js';
+import { crc32cOfWords } from '../crc32c.js';
 import type { Catalog } from './catalog.js';
 import type { Committer } from './committer.js';
-import { crc32cOfWords } from './crc32c.js';
 import {
   cellBytes,
   cellsPerUnit,

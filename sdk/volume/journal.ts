@@ -1,5 +1,5 @@
+import { crc32cOfWords } from '../crc32c.js';
 import type { DmaRegion, DmaSpace } from '../device.js';
-import { crc32cOfWords } from './crc32c.js';
 import {
   Batch,
   batchMagic,

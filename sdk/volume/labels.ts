@@ -1,7 +1,7 @@
 import type { BlockDevice } from '../block/device.js';
+import { checkWords, crc32cOfWords } from '../crc32c.js';
 import { ErrorCode, UltimaError } from '../errors.js';
 import type { Wide } from '../spec/layout.js';
-import { checkWords, crc32cOfWords } from './crc32c.js';
 import type { Finding } from './findings.js';
 import {
   cellBytes,

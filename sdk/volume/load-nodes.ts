@@ -1,7 +1,7 @@
+import { checkWords } from '../crc32c.js';
 import { UltimaError } from '../errors.js';
 import type { CatalogObject } from './catalog.js';
 import type { PoolCore } from './core.js';
-import { checkWords } from './crc32c.js';
 import { cellsPerUnit, directoryRow, unitBytes } from './format.js';
 import { NodeKind, nodeBytes, nodeWords } from './nodes.js';
 import { groupsPerSplit, isSplit, pointerOf } from './trees.js';

@@ -1,8 +1,8 @@
 import type { BlockDevice } from '../block/device.js';
+import { checkWords } from '../crc32c.js';
 import { ErrorCode, UltimaError } from '../errors.js';
 import { parseObject } from './catalog.js';
 import { PoolCore } from './core.js';
-import { checkWords } from './crc32c.js';
 import type { Finding } from './findings.js';
 import { cellBytes, cellsPerUnit, Image, imageMagic, placeOf, unitBytes } from './format.js';
 import {

@@ -1,9 +1,9 @@
 import { BlockOp, BlockStatus, blockFlagFua } from '../block/request.js';
+import { crc32cOfWords } from '../crc32c.js';
 import type { DmaRegion } from '../device.js';
 import type { CellLocks } from './cell-locks.js';
 import type { VolumeCipher } from './cipher.js';
 import type { PoolCore } from './core.js';
-import { crc32cOfWords } from './crc32c.js';
 import { cellBytes, cellsPerUnit, maskOf, unitBytes } from './format.js';
 import { type IoPiece, PieceWork } from './io-piece.js';
 import { nodeWords } from './nodes.js';

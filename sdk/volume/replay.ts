@@ -1,5 +1,5 @@
+import { checkWords, crc32cOfWords } from '../crc32c.js';
 import { type CatalogChange, parseChange } from './catalog.js';
-import { checkWords, crc32cOfWords } from './crc32c.js';
 import {
   allCells,
   Batch,

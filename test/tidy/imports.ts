@@ -10,7 +10,7 @@ interface Rule {
   readonly node?: readonly string[];
 }
 
-const ground: readonly string[] = ['sdk/assert', 'sdk/errors', 'sdk/units'];
+const ground: readonly string[] = ['sdk/assert', 'sdk/crc32c', 'sdk/errors', 'sdk/units'];
 const sdkBelowCli: readonly string[] = [
   ...ground,
   'sdk/spec',
@@ -31,6 +31,7 @@ const anyOfNode: readonly string[] = ['*'];
 /** Who may import whom: the layers of the package, lowest first. */
 export const importRules: readonly Rule[] = [
   { area: 'sdk/assert', may: [] },
+  { area: 'sdk/crc32c', may: [] },
   { area: 'sdk/errors', may: [] },
   { area: 'sdk/units', may: [] },
   { area: 'sdk/device', may: [] },

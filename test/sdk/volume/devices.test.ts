@@ -59,7 +59,7 @@ test('foreign, swapped, shrunk and reformatted devices are named', async () => {
 test('a pool of a newer format is refused by its version', async () => {
   const disk = device();
   await (await poolOn(disk)).close();
-  const { crc32cOfWords } = await import('../../../sdk/volume/crc32c.js');
+  const { crc32cOfWords } = await import('../../../sdk/crc32c.js');
   for (const copy of [0, 4096]) {
     const words = new Uint32Array(disk.image.buffer, copy, 1024);
     Label.version.set(words, 0, 2);

@@ -1,7 +1,7 @@
 import * as assert from 'uvu/assert';
-import { checkWords, crc32c, crc32cOfWords, findFlippedBit } from '../../../sdk/volume/crc32c.js';
-import { Prng } from '../../../sim/prng.js';
-import { suite } from '../../support/suite.js';
+import { checkWords, crc32c, crc32cOfWords, findFlippedBit } from '../../sdk/crc32c.js';
+import { Prng } from '../../sim/prng.js';
+import { suite } from '../support/suite.js';
 
 const test = suite('CRC32C');
 
