@@ -19,6 +19,8 @@ export {
   type Outcome,
   outcomeOf,
 } from './block/request.js';
+export type { EtcdOptions, EtcdTls } from './cluster/etcd-client.js';
+export { EtcdStore } from './cluster/etcd-store.js';
 export { MemoryStore } from './cluster/memory-store.js';
 export type {
   ClusterStore,

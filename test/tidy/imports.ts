@@ -48,6 +48,8 @@ export const importRules: readonly Rule[] = [
     node: ['crypto'],
   },
   { area: 'sdk/cluster', may: [...ground, 'sdk/device'] },
+  // The stores themselves: etcd over HTTP, a folder on disk, and the server of it.
+  { area: 'sdk/cluster/etcd-client', may: [...ground, 'sdk/cluster'], node: ['http', 'https'] },
   // Sockets, and the loop that serves them.
   {
     area: 'sdk/nbd',
