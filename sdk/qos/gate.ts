@@ -5,6 +5,7 @@ import { type BlockRequest, BlockStatus } from '../block/request.js';
 import type { Clock, DmaSpace } from '../device.js';
 import { ErrorCode, UltimaError } from '../errors.js';
 import { CostModel } from './cost.js';
+import { Pieces } from './pieces.js';
 import { Scheduler, type Share } from './scheduler.js';
 
 export interface QosGateOptions {
@@ -19,7 +20,17 @@ export interface QosGateOptions {
    */
   readonly depthUnits?: number;
   readonly cost?: CostModel;
+  /**
+   * Reads and writes above this go to the device in pieces of it. For a device that works on a
+   * request as a whole: nobody comes in between there, so a large one makes all others wait. A
+   * write in pieces is not atomic. Never when left out.
+   */
+  readonly pieceBytes?: number;
 }
+
+/** Units between two looks at the clock, at most, when nobody polls. */
+const unitsPerLook = 16;
+const stale = Number.POSITIVE_INFINITY;
 
 /** What a gate did for one of its devices. */
 export interface GateCounts {
@@ -33,7 +44,9 @@ export interface GateCounts {
 /**
  * Quality of service in front of a block device that has none: each user gets a block device of its
  * own with a share, all of them over the same device. Requests within their share pass at once;
- * when the device is busy, the scheduler says who is next.
+ * when the device is busy, the scheduler says who is next. One look at the clock serves what is
+ * submitted between two polls, 16 units at most: by so much can a client that submits without
+ * polling pass its limit, and no more.
  *
  * Nothing is allocated per request. A request's `done` is replaced while the gate has it.
  */
@@ -45,15 +58,17 @@ export class QosGate {
   private readonly depthUnits: number;
   private inFlightUnits = 0;
   private nowNs = 0;
-  /** Whether `nowNs` holds: one look at the clock serves all requests between two polls. */
-  private isTimed = false;
+  /** Units since `nowNs` was looked up; Infinity when it does not hold. */
+  private unitsSinceLook = stale;
   private wakesNs = Number.POSITIVE_INFINITY;
   /** Something has come, ended or changed since the scheduler was asked last. */
   private isDue = false;
   private readonly clients: (GateClient | null)[];
   private readonly requests: (BlockRequest | null)[] = [];
   private readonly owners: (GateClient | null)[] = [];
+  /** Of each request, or of each of its pieces. */
   private readonly costs: Float64Array;
+  private readonly pieces: Pieces | null;
   /** What each request's own `done` is, and what stands in its place. */
   private readonly dones: ((request: BlockRequest) => void)[] = [];
   private readonly endings: ((request: BlockRequest) => void)[] = [];
@@ -66,6 +81,12 @@ export class QosGate {
       if (value >= 1 && value <= 65_536) continue;
       throw new RangeError(`${name} is ${value}: 1..65,536`);
     }
+    const { pieceBytes } = options;
+    const inPieces = (bytes: number): Pieces =>
+      new Pieces(device, { pieceBytes: bytes, requestCount }, (slot, isOver) =>
+        this.pieceEnded(slot, isOver),
+      );
+    this.pieces = pieceBytes === undefined ? null : inPieces(pieceBytes);
     this.device = device;
     this.clock = device.clock;
     this.cost = options.cost ?? new CostModel();
@@ -123,11 +144,16 @@ export class QosGate {
   submit(client: GateClient, request: BlockRequest): void {
     checkRequest(request, this.device);
     if (this.freeCount === 0) throw full(this.requests.length);
-    if (this.isTimed === false) this.look();
     const slot = this.free[--this.freeCount]!;
     const cost = this.cost.of(request, this.device.blockBytes);
-    this.costs[slot] = cost;
     this.owners[slot] = client;
+    this.unitsSinceLook += cost;
+    if (this.unitsSinceLook > unitsPerLook) this.look();
+    if (this.pieces !== null && this.pieces.countOf(request) > 1) {
+      this.submitInPieces(this.pieces, slot, request, cost);
+      return;
+    }
+    this.costs[slot] = cost;
     this.dones[slot] = request.done;
     request.done = this.endings[slot]!;
     const hasRoom = this.inFlightUnits < this.depthUnits && this.device.canSubmit();
@@ -141,6 +167,15 @@ export class QosGate {
     this.isDue = true;
   }
 
+  private submitInPieces(pieces: Pieces, slot: number, request: BlockRequest, cost: number): void {
+    const count = pieces.countOf(request);
+    this.costs[slot] = cost / count;
+    this.requests[slot] = request;
+    pieces.begin(slot, request);
+    this.scheduler.push(this.owners[slot]!.id, slot, cost / count, this.nowNs, count);
+    this.isDue = true;
+  }
+
   /**
    * When a poll hands over more although nothing ends in between: the first client over its limit
    * may go on. Infinity for never.
@@ -151,7 +186,7 @@ export class QosGate {
 
   /** @internal Drive the device and hand over who is next. */
   poll(): void {
-    this.isTimed = false;
+    this.unitsSinceLook = stale;
     this.device.poll();
     if (this.scheduler.waitingCount > 0) this.pump();
   }
@@ -161,9 +196,10 @@ export class QosGate {
     this.look();
     if (!this.isDue && this.nowNs < this.wakesNs) return;
     this.isDue = false;
-    const { scheduler } = this;
+    const { scheduler, pieces } = this;
     let count = 0;
     while (this.inFlightUnits < this.depthUnits && this.device.canSubmit()) {
+      if (pieces !== null && !pieces.hasRoom) break;
       if (!scheduler.pull(this.nowNs)) {
         this.wakesNs = scheduler.wakeNs;
         break;
@@ -177,8 +213,12 @@ export class QosGate {
 
   private handOver(slot: number): void {
     const request = this.requests[slot]!;
-    this.requests[slot] = null;
     this.charge(slot, this.owners[slot]!);
+    if (this.pieces?.has(slot) === true) {
+      this.pieces.issue(slot);
+      return;
+    }
+    this.requests[slot] = null;
     try {
       this.device.submit(request);
     } catch (error) {
@@ -198,19 +238,34 @@ export class QosGate {
   }
 
   private ended(slot: number, request: BlockRequest): void {
-    const client = this.owners[slot]!;
     this.inFlightUnits -= this.costs[slot]!;
+    request.done = this.dones[slot]!;
+    this.finish(slot);
+    request.done(request);
+  }
+
+  private pieceEnded(slot: number, isOver: boolean): void {
+    this.inFlightUnits -= this.costs[slot]!;
+    this.isDue = true;
+    if (!isOver) return;
+    const request = this.requests[slot]!;
+    this.requests[slot] = null;
+    // What failed has pieces that nobody wants any more.
+    if (request.status !== BlockStatus.ok) this.scheduler.cancel(this.owners[slot]!.id, slot);
+    this.finish(slot);
+    request.done(request);
+  }
+
+  private finish(slot: number): void {
+    this.owners[slot]!.endedCount++;
     this.owners[slot] = null;
     this.free[this.freeCount++] = slot;
-    client.endedCount++;
     this.isDue = true;
-    request.done = this.dones[slot]!;
-    request.done(request);
   }
 
   private look(): void {
     this.nowNs = this.clock.nowNs();
-    this.isTimed = true;
+    this.unitsSinceLook = 0;
   }
 }
 

@@ -61,6 +61,8 @@ export class Scheduler {
   request = nothing;
   client = nothing;
   isReserved = false;
+  /** What `pull` took is the request's last piece, or all of it. */
+  isLast = true;
   /** Requests that wait. */
   waitingCount = 0;
   /** When to pull again after `pull` returned false; Infinity for not before the next `push`. */
@@ -93,6 +95,8 @@ export class Scheduler {
   private readonly tail: Int32Array;
   private readonly next: Int32Array;
   private readonly cost: Float64Array;
+  /** Pieces of each request that wait. */
+  private readonly pieces: Uint32Array;
 
   constructor(options: SchedulerOptions) {
     const { clientCount, requestCount } = options;
@@ -115,6 +119,7 @@ export class Scheduler {
     this.tail = new Int32Array(clientCount).fill(nothing);
     this.next = new Int32Array(requestCount).fill(nothing);
     this.cost = new Float64Array(requestCount);
+    this.pieces = new Uint32Array(requestCount);
   }
 
   /**
@@ -186,13 +191,16 @@ export class Scheduler {
    * A request of a client waits from now on, behind its earlier ones.
    *
    * @param request  0..requestCount - 1, one that does not wait
-   * @param cost     units, above 0
+   * @param cost     units, above 0; of each piece
+   * @param pieces   what is pulled one by one, others in between as is their turn
    */
-  push(client: number, request: number, cost: number, nowNs: number): void {
+  push(client: number, request: number, cost: number, nowNs: number, pieces = 1): void {
     assert(this.isMember[client] === 1, 'a request of a client that is not there');
     assert(request >= 0 && request < this.requestCount, 'a request beyond the table');
     assert(cost > 0, 'a request costs something');
+    assert(pieces >= 1, 'a request has a piece');
     this.cost[request] = cost;
+    this.pieces[request] = pieces;
     this.next[request] = nothing;
     this.waitingCount++;
     const last = this.tail[client]!;
@@ -210,7 +218,7 @@ export class Scheduler {
   }
 
   /**
-   * Choose what is served next and take it out into `request`, `client` and `isReserved`.
+   * Choose what is served next and take it out into `request`, `client`, `isReserved` and `isLast`.
    *
    * @returns false when nothing waits, or all that waits is over its limit until `wakeNs`
    */
@@ -308,14 +316,18 @@ export class Scheduler {
     reservationClock[client] = clock + cost * this.reservationStep[client]!;
   }
 
-  /** Take the head of a client. */
+  /** Take the head of a client, or a piece of it. */
   private serve(client: number, nowNs: number): void {
     const request = this.head[client]!;
     this.request = request;
-    this.waitingCount--;
     this.advance(client, this.cost[request]!, nowNs);
-    const next = this.next[request]!;
-    this.head[client] = next;
+    let next = request;
+    this.isLast = --this.pieces[request]! === 0;
+    if (this.isLast) {
+      this.waitingCount--;
+      next = this.next[request]!;
+      this.head[client] = next;
+    }
     if (next === nothing) {
       this.tail[client] = nothing;
       this.byStart.remove(client);

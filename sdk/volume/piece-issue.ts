@@ -1,4 +1,5 @@
 import { BlockOp, BlockStatus, blockFlagFua } from '../block/request.js';
+import { sliceSegments } from '../block/slice.js';
 import { crc32cOfWords } from '../crc32c.js';
 import type { DmaRegion } from '../device.js';
 import type { CellLocks } from './cell-locks.js';
@@ -8,7 +9,7 @@ import { cellBytes, cellsPerUnit, maskOf, unitBytes } from './format.js';
 import { type IoPiece, PieceWork } from './io-piece.js';
 import { nodeWords } from './nodes.js';
 import type { Port } from './port.js';
-import { copySegments, sliceSegments } from './segments.js';
+import { copySegments } from './segments.js';
 
 /** Buffers of a device that cannot reach the pool's memory, or has larger blocks than a volume. */
 const mostBounces = 32;

@@ -146,4 +146,127 @@ test('shares are as many as there are places, and a closed one takes nothing', (
   assert.throws(() => new QosGate(a, { depthUnits: 0 }), /depthUnits is 0/);
 });
 
+test('who submits without polling passes its limit by sixteen requests and no more', () => {
+  const { gate, time, device } = makeGate({ depthUnits: 1000 });
+  const share = gate.open({ ...plain, limit: 1_000, limitBurst: 64 });
+  const ended: BlockRequest[] = [];
+  const requests = Array.from({ length: 200 }, () => requestOn(share, BlockOp.read, 1, ended));
+  const passed = countSubmits(device);
+  share.submit(requests.pop()!);
+  // The gate has looked at the clock a second before these come.
+  time.nowNs = 1e9;
+  while (requests.length > 100) share.submit(requests.pop()!);
+  share.poll();
+  while (requests.length > 0) share.submit(requests.pop()!);
+  // In no time: the burst, one request above it, and sixteen.
+  assert.ok(passed.count <= 1 + 64 + 1 + 16, `${passed.count}`);
+  assert.ok(passed.count >= 1 + 64, `${passed.count}`);
+});
+
+function countSubmits(device: BlockDevice): { count: number } {
+  const counter = { count: 0 };
+  const submit = device.submit.bind(device);
+  device.submit = (request) => {
+    counter.count++;
+    submit(request);
+  };
+  return counter;
+}
+
+test('a large request goes in pieces, others come in between, and its bytes are its own', () => {
+  const { gate, device } = makeGate({ depthUnits: 1, pieceBytes: 4 * page });
+  const [large, small] = [gate.open(plain), gate.open(plain)];
+  const ended: BlockRequest[] = [];
+  const write = new BlockRequest((one) => void ended.push(one));
+  write.op = BlockOp.write;
+  write.lba = 100;
+  write.blockCount = 30;
+  const lengths = [3, 10, 1, 16].map((pages) => pages * page);
+  lengths.forEach((length, i) => {
+    const region = large.memory.allocate(length + page);
+    region.bytes.fill(i + 1);
+    write.addSegment(region, page, length);
+  });
+  const passed = countSubmits(device);
+  large.submit(write);
+  const reads = [1, 2, 3].map((lba) => requestOn(small, BlockOp.read, lba, ended));
+  for (const read of reads) small.submit(read);
+  while (ended.length < 4) large.poll();
+  // Four pages of the large one for one of each small one, by cost: all small ones end before.
+  assert.equal(ended, [...reads, write]);
+  assert.is(passed.count, 3 + 8);
+  assert.is(write.status, BlockStatus.ok);
+  assert.equal(large.counts, { servedUnits: 30, reservedUnits: 0, requests: 1 });
+  const read = requestOn(small, BlockOp.read, 0, ended);
+  read.blockCount = 30;
+  read.setData(small.memory.allocate(30 * page), 0, 30 * page);
+  read.lba = 100;
+  small.submit(read);
+  while (ended.length < 5) small.poll();
+  const expected = lengths.flatMap((length, i) => Array(length / page).fill(i + 1));
+  const bytes = memoryOf(read).bytes;
+  assert.equal(
+    expected.map((_, i) => bytes[i * page]),
+    expected,
+  );
+});
+
+test('a piece that fails ends its request once, with nothing more handed over', () => {
+  const { gate, device } = makeGate({ depthUnits: 1, pieceBytes: page });
+  const share = gate.open(plain);
+  const ended: BlockRequest[] = [];
+  const request = requestOn(share, BlockOp.read, 5, ended);
+  request.blockCount = 10;
+  request.setData(share.memory.allocate(10 * page), 0, 10 * page);
+  const { done } = request;
+  const submit = device.submit.bind(device);
+  device.submit = (piece) => {
+    submit(piece);
+    if (piece.lba !== 7) return;
+    const own = piece.done;
+    piece.done = (one) => {
+      piece.done = own;
+      one.status = BlockStatus.mediaError;
+      one.detail = 0x281;
+      own(one);
+    };
+  };
+  const passed = countSubmits(device);
+  share.submit(request);
+  for (let i = 0; i < 20; i++) share.poll();
+  assert.equal(ended, [request]);
+  assert.is(passed.count, 3);
+  assert.equal([request.status, request.detail], [BlockStatus.mediaError, 0x281]);
+  assert.is(request.done, done);
+  share.close();
+});
+
+test('memory freed under a request in pieces leaves it unknown, or not executed at all', () => {
+  const { gate } = makeGate({ depthUnits: 1, pieceBytes: page });
+  const share = gate.open(plain);
+  const ended: BlockRequest[] = [];
+  const [begun, untouched] = [1, 2].map((lba) => {
+    const request = requestOn(share, BlockOp.write, lba, ended);
+    request.blockCount = 4;
+    request.setData(share.memory.allocate(4 * page), 0, 4 * page);
+    return request;
+  });
+  share.submit(begun!);
+  share.submit(untouched!);
+  share.poll();
+  for (const request of [begun!, untouched!]) share.memory.free(memoryOf(request));
+  for (let i = 0; i < 10; i++) share.poll();
+  assert.equal(ended, [begun, untouched]);
+  assert.is(begun!.status, BlockStatus.unknown);
+  assert.is(untouched!.status, BlockStatus.notExecuted);
+});
+
+test('pieces are whole blocks and no smaller than what the device writes as a whole', () => {
+  assert.throws(() => makeGate({ pieceBytes: 1000 }), /pieceBytes is 1000: whole blocks of 4096/);
+  const clock = { nowNs: () => 0, idle() {}, turn: async () => {} };
+  const options = { blockBytes: page, blockCount: 8, clock, atomicWriteBlocks: 4 };
+  const device = new MemoryDevice(options);
+  assert.throws(() => new QosGate(device, { pieceBytes: page }), /at least the 16384 bytes/);
+});
+
 test.run();

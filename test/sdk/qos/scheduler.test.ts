@@ -37,10 +37,11 @@ function compare(seed: number, steps: number): void {
     const victim = prng.below(clientCount);
     const line = naive.clients.get(victim)!.waiting;
     if (what > 0.99 && line.length > 0) {
-      const [gone] = line.splice(prng.below(line.length), 1);
-      assert.ok(scheduler.cancel(victim, gone!.request), where);
-      assert.not(scheduler.cancel(victim, gone!.request), where);
-      free.push(gone!.request);
+      const gone = line[prng.below(line.length)]!.request;
+      for (let i = line.length - 1; i >= 0; i--) if (line[i]!.request === gone) line.splice(i, 1);
+      assert.ok(scheduler.cancel(victim, gone), where);
+      assert.not(scheduler.cancel(victim, gone), where);
+      free.push(gone);
     } else if (what < 0.01) {
       const client = prng.below(clientCount);
       const share = randomShare(prng);
@@ -51,9 +52,11 @@ function compare(seed: number, steps: number): void {
       const request = free.pop();
       if (request === undefined) continue;
       const cost = [0.25, 1, 1, 1, 2, 10, 16][prng.below(7)]!;
-      naive.push(client, request, cost, nowNs);
-      if (scheduler.waitingCount > 0 || prng.below(2) === 0) {
-        scheduler.push(client, request, cost, nowNs);
+      // A request in pieces is so many requests in a row.
+      const pieces = prng.below(4) === 0 ? 1 + prng.below(5) : 1;
+      for (let i = 0; i < pieces; i++) naive.push(client, request, cost, nowNs);
+      if (pieces > 1 || scheduler.waitingCount > 0 || prng.below(2) === 0) {
+        scheduler.push(client, request, cost, nowNs, pieces);
       } else {
         // Nobody else waits: what passes is what a push and a pull would give.
         const choice = naive.choose(nowNs);
@@ -77,7 +80,9 @@ function compare(seed: number, steps: number): void {
       assert.is(scheduler.isReserved, choice.isReserved, where);
       const request = naive.serve(scheduler.client, choice.isReserved, nowNs);
       assert.is(scheduler.request, request, where);
-      free.push(request);
+      const { waiting } = naive.clients.get(scheduler.client)!;
+      assert.is(scheduler.isLast, waiting[0]?.request !== request, where);
+      if (scheduler.isLast) free.push(request);
     }
     assert.is(scheduler.waitingCount, 4096 - free.length, where);
   }
