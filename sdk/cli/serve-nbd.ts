@@ -17,12 +17,15 @@ const options = {
   name: { type: 'string' },
   'namespace-id': { type: 'string', short: 'n' },
   'read-only': { type: 'boolean' },
+  'write-through': { type: 'boolean' },
   tls: { type: 'string' },
   'tls-required': { type: 'boolean' },
   status: { type: 'string' },
 } as const;
 
 interface ServeWords {
+  readonly 'read-only'?: boolean;
+  readonly 'write-through'?: boolean;
   readonly nbd?: string[];
   readonly tls?: string;
   readonly 'tls-required'?: boolean;
@@ -39,9 +42,9 @@ export async function serveDevices(words: readonly string[], terminal: Terminal)
   const settings = settingsOf(values);
   const opened = await openDevice(address, values['namespace-id']);
   const { device, close } = opened;
-  const isReadOnly = values['read-only'] === true;
   const name = values.name ?? address;
-  return serve([{ name, description: address, device, isReadOnly }], settings, { terminal, close });
+  const served = { name, description: address, device, ...accessOf(values) };
+  return serve([served], settings, { terminal, close });
 }
 
 /** `ultima serve volume` */
@@ -52,13 +55,13 @@ export async function serveVolumes(words: readonly string[], terminal: Terminal)
   }
   for (const name of names) parseObjectName(name);
   const settings = settingsOf(values);
-  const isReadOnly = values['read-only'] === true;
+  const access = accessOf(values);
   const opened = await openDevices(poolOf(values.pool));
   let pool: Pool;
   let exports: NbdExport[];
   try {
     pool = await Pool.open(opened.devices);
-    exports = names.map((name) => exportOfVolume(pool, name, { isReadOnly }));
+    exports = names.map((name) => exportOfVolume(pool, name, access));
   } catch (error) {
     await opened.close();
     throw error;
@@ -68,6 +71,11 @@ export async function serveVolumes(words: readonly string[], terminal: Terminal)
     await opened.close();
   };
   return serve(exports, settings, { terminal, close });
+}
+
+function accessOf(values: ServeWords): { isReadOnly: boolean; isWriteThrough: boolean } {
+  const isReadOnly = values['read-only'] === true;
+  return { isReadOnly, isWriteThrough: values['write-through'] === true };
 }
 
 interface Settings {

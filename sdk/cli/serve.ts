@@ -30,6 +30,8 @@ clients, with any number of connections each.
   -n, --namespace-id N  which namespace of the card; 1 when left out
   --name NAME       what clients call the device; its address when left out
   --read-only       refuse every write
+  --write-through   answer a write when it is durable: for clients that connect again by themselves
+                    when the server was killed, and go on (QEMU's reconnect-delay, kernels)
   --tls DIR         encryption for clients that want it: DIR/server-cert.pem, DIR/server-key.pem;
                     with DIR/ca-cert.pem, clients show a certificate of that authority
   --tls-required    refuse clients that do not encrypt

@@ -10,11 +10,13 @@ import {
   ExtentDescriptor,
   NbdCommand,
   OffsetData,
+  OffsetHole,
   SimpleReply,
   simpleReplyMagic,
   structuredReplyMagic,
 } from '../spec/nbd/transmission.js';
 import { faults, type NbdFault } from './faults.js';
+import { runOf } from './holes.js';
 import { findExtents, type MetadataContext } from './metadata.js';
 import { copy, type Outbox } from './outbox.js';
 import { type Slot, SlotList, Stage } from './slot.js';
@@ -24,6 +26,7 @@ const Simple = SimpleReply;
 const simpleBytes = SimpleReply.layout.bytes;
 const chunkHeadBytes = Chunk.layout.bytes;
 const dataHeadBytes = OffsetData.layout.bytes;
+const holeHeadBytes = OffsetHole.layout.bytes;
 const errorBytes = ErrorPayload.layout.bytes;
 const extentBytes = ExtentDescriptor.layout.bytes;
 const dontFragment = CommandFlag.dontFragment;
@@ -47,10 +50,10 @@ export interface AnswerParts {
  * others behind it, because a message must not be interrupted.
  *
  * A read that is larger than a part is answered in pieces, each read when the one before is on its
- * way. With structured replies a piece is a chunk of its own, and what fails in the middle is an
- * error with its offset. Where the client wants one piece (DF), the rest is padded and the error
- * follows; without structured replies nothing is left but to end the connection
- * [NBD §Request types, NBD_CMD_READ].
+ * way. With structured replies a piece is a chunk of its own, or several: whole cells of zeroes are
+ * holes, which are named and not sent. What fails in the middle is an error with its offset. Where
+ * the client wants one piece (DF), the rest is padded and the error follows; without structured
+ * replies nothing is left but to end the connection [NBD §Request types, NBD_CMD_READ].
  */
 export class Answers {
   /** Why the connection must end; '' while all is well. */
@@ -121,24 +124,30 @@ export class Answers {
 
   private speakRead(slot: Slot): boolean {
     const isWhole = !this.isStructured || (slot.flags & dontFragment) !== 0;
-    if (slot.stage === Stage.head) {
-      if (slot.fault !== null) return this.endRead(slot);
-      if (!this.putReadHead(slot, isWhole)) return false;
-      slot.stage = Stage.data;
-      slot.filled = 0;
-    }
-    if (slot.stage === Stage.data && slot.fault === null) {
-      const { outbox } = this;
-      slot.filled += outbox.write(slot.region!.bytes, slot.filled, slot.part - slot.filled);
-      if (slot.filled < slot.part) return false;
-      slot.cursor += slot.part;
-      if (slot.cursor < slot.length) return this.readOn(slot, isWhole);
-      if (!isWhole || !this.isStructured || slot.part === slot.length) {
-        this.release(slot);
-        return true;
+    do {
+      if (slot.stage === Stage.head) {
+        if (slot.fault !== null) return this.endRead(slot);
+        if (!(isWhole ? this.putReadHead(slot) : this.putRunHead(slot))) return false;
+        slot.stage = Stage.data;
       }
-      slot.stage = Stage.tail;
+      if (slot.stage !== Stage.data || slot.fault !== null) return this.endWhole(slot);
+      const end = isWhole ? slot.part : slot.runEnd;
+      slot.filled += this.outbox.write(slot.region!.bytes, slot.filled, end - slot.filled);
+      if (slot.filled < end) return false;
+      if (end < slot.part) slot.stage = Stage.head;
+    } while (slot.filled < slot.part);
+    slot.cursor += slot.part;
+    if (slot.cursor < slot.length) return this.readOn(slot, isWhole);
+    if (!isWhole || !this.isStructured || slot.part === slot.length) {
+      this.release(slot);
+      return true;
     }
+    slot.stage = Stage.tail;
+    return this.endRead(slot);
+  }
+
+  /** An answer in one piece whose head has promised more than could be read. */
+  private endWhole(slot: Slot): boolean {
     if (slot.stage !== Stage.tail && !this.isStructured) {
       this.violation = 'a read failed in the middle of its answer';
       return false;
@@ -169,17 +178,48 @@ export class Answers {
     return true;
   }
 
-  private putReadHead(slot: Slot, isWhole: boolean): boolean {
+  /** The head of an answer in one piece. */
+  private putReadHead(slot: Slot): boolean {
     if (!this.isStructured) return this.putSimple(slot, 0);
+    return this.putContent(slot, slot.length, slot.part === slot.length);
+  }
+
+  /** The head of the next run of a part; of zeroes it is all that is sent. */
+  private putRunHead(slot: Slot): boolean {
+    const from = slot.filled;
+    const run = runOf(slot.region!.words, from, slot.part);
+    const isHole = run < 0;
+    const end = isHole ? -run : run;
+    // Nothing can fail any more when the last data is in memory.
+    const isLast = slot.cursor + end === slot.length;
+    if (isHole ? !this.putHole(slot, end, isLast) : !this.putContent(slot, end - from, isLast)) {
+      return false;
+    }
+    slot.runEnd = end;
+    if (isHole) slot.filled = end;
+    return true;
+  }
+
+  private putContent(slot: Slot, dataBytes: number, isLast: boolean): boolean {
     const { outbox } = this;
     const at = outbox.claim(chunkHeadBytes + dataHeadBytes);
     if (at < 0) return false;
-    const dataBytes = isWhole ? slot.length : slot.part;
-    // Nothing can fail any more when the last data is in memory.
-    const isLast = slot.cursor + slot.part === slot.length;
     const flags = isLast ? ChunkFlag.done : 0;
     this.putHead(slot, at, flags, ChunkType.offsetData, dataHeadBytes + dataBytes);
-    OffsetData.offset.set(outbox.bytes, at + chunkHeadBytes, slot.offset + slot.cursor);
+    const offset = slot.offset + slot.cursor + slot.filled;
+    OffsetData.offset.set(outbox.bytes, at + chunkHeadBytes, offset);
+    return true;
+  }
+
+  private putHole(slot: Slot, end: number, isLast: boolean): boolean {
+    const { outbox } = this;
+    const at = outbox.claim(chunkHeadBytes + holeHeadBytes);
+    if (at < 0) return false;
+    const flags = isLast ? ChunkFlag.done : 0;
+    this.putHead(slot, at, flags, ChunkType.offsetHole, holeHeadBytes);
+    const payload = at + chunkHeadBytes;
+    OffsetHole.offset.set(outbox.bytes, payload, slot.offset + slot.cursor + slot.filled);
+    OffsetHole.length.set(outbox.bytes, payload, end - slot.filled);
     return true;
   }
 

@@ -14,6 +14,12 @@ export interface NbdExport {
   readonly device: BlockDevice;
   /** Every write is refused; false when left out. */
   readonly isReadOnly?: boolean;
+  /**
+   * A write is answered when it is durable, as if every one had FUA; false when left out. A client
+   * that connects again by itself when the server was killed, and goes on (QEMU, kernels), believes
+   * that what was answered is still there: with this it is.
+   */
+  readonly isWriteThrough?: boolean;
   /** What is known about ranges of it; without it all of it counts as allocated. */
   readonly metadata?: NbdMetadata;
 }
@@ -34,6 +40,7 @@ export class ServedExport {
   readonly descriptionBytes: Uint8Array;
   readonly device: BlockDevice;
   readonly isReadOnly: boolean;
+  readonly isWriteThrough: boolean;
   readonly blockBytes: number;
   /** Largest piece for the device. */
   readonly partBytes: number;
@@ -56,6 +63,7 @@ export class ServedExport {
     this.descriptionBytes = textBytes('description', description, longestDescription);
     this.device = device;
     this.isReadOnly = options.isReadOnly === true;
+    this.isWriteThrough = options.isWriteThrough === true;
     this.blockBytes = checkBlocks(device);
     this.partBytes = Math.min(largestPart, device.limits.maxTransferBytes);
     this.partBytes -= this.partBytes % this.blockBytes;
@@ -74,7 +82,7 @@ export class ServedExport {
     const { limits } = this.device;
     let flags = flag.hasFlags | flag.sendFlush | flag.sendFua;
     // One device object serves all connections, and its flush covers all that has completed.
-    flags |= flag.canMultiConn;
+    flags |= flag.canMultiConn | flag.sendCache;
     if (isStructured) flags |= flag.sendDf;
     if (this.isReadOnly) return flags | flag.readOnly;
     if (limits.canDiscard) flags |= flag.sendTrim;

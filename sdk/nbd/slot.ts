@@ -42,6 +42,8 @@ export class Slot {
   cursor = 0;
   part = 0;
   filled = 0;
+  /** In a part of a read: where the run of data, or of zeroes, ends that is being answered. */
+  runEnd = 0;
   /** Data that the client has still to send. */
   remaining = 0;
   fault: NbdFault | null = null;
@@ -68,6 +70,7 @@ export class Slot {
     this.cursor = 0;
     this.part = 0;
     this.filled = 0;
+    this.runEnd = 0;
     this.remaining = 0;
     this.fault = null;
     this.needsFlush = false;

@@ -54,6 +54,8 @@ export class Transmission implements SlotOwner {
   private readonly served: ServedExport;
   private readonly isStructured: boolean;
   private readonly contextCount: number;
+  /** What the client was told: an export that grows is larger for those who come later. */
+  private readonly bytes: number;
   private readonly answers: Answers;
   private readonly header = new Uint8Array(headerBytes);
   private headerFill = 0;
@@ -67,6 +69,7 @@ export class Transmission implements SlotOwner {
     this.served = served;
     this.isStructured = isStructured;
     this.contextCount = contexts.length;
+    this.bytes = served.bytes;
     this.answers = new Answers({
       outbox,
       isStructured,
@@ -176,17 +179,18 @@ export class Transmission implements SlotOwner {
     const { served } = this;
     const { length } = slot;
     const what = slot.command;
-    if (what > command.blockStatus || what === command.cache) return faults.command;
+    if (what > command.blockStatus) return faults.command;
     if ((slot.flags & ~this.flagsOf(what)) !== 0) return faults.flags;
     if (what === command.flush) {
       return slot.offset === 0 && length === 0 ? null : faults.flushRange;
     }
-    const isChange = what !== command.read && what !== command.blockStatus;
+    const isLook = what === command.read || what === command.cache;
+    const isChange = !isLook && what !== command.blockStatus;
     if (isChange && served.isReadOnly) return faults.readOnly;
     if (what === command.trim && !served.device.limits.canDiscard) return faults.command;
     if (length === 0) return faults.empty;
     // Exact below 2^53, and larger numbers are beyond the end anyway.
-    if (slot.offset + length > served.bytes) {
+    if (slot.offset + length > this.bytes) {
       const isWrite = what === command.write || what === command.writeZeroes;
       return isWrite ? faults.writeBeyond : faults.beyond;
     }
@@ -215,6 +219,7 @@ export class Transmission implements SlotOwner {
     request.segmentCount = 0;
     switch (slot.command) {
       case command.read:
+      case command.cache:
         this.readPart(slot);
         return;
       case command.blockStatus:
@@ -224,16 +229,21 @@ export class Transmission implements SlotOwner {
         this.submit(slot, BlockOp.flush, 0, 0);
         return;
       case command.trim:
-        slot.needsFlush = (slot.flags & CommandFlag.fua) !== 0;
+        slot.needsFlush = this.isFua(slot);
         this.submit(slot, BlockOp.discard, slot.offset, slot.length);
         return;
       default:
         if (this.mustWriteZeroes(slot)) this.writeZeroPart(slot);
         else {
-          slot.needsFlush = (slot.flags & CommandFlag.fua) !== 0;
+          slot.needsFlush = this.isFua(slot);
           this.submit(slot, BlockOp.writeZeroes, slot.offset, slot.length);
         }
     }
+  }
+
+  /** Whether a change is durable when it is answered. */
+  private isFua({ flags }: Slot): boolean {
+    return this.served.isWriteThrough || (flags & CommandFlag.fua) !== 0;
   }
 
   private submit(slot: Slot, op: BlockOp, offset: number, length: number): void {
@@ -243,7 +253,7 @@ export class Transmission implements SlotOwner {
     request.flags = 0;
     request.lba = offset / blockBytes;
     request.blockCount = length / blockBytes;
-    if (op === BlockOp.write && (slot.flags & CommandFlag.fua) !== 0) request.flags = blockFlagFua;
+    if (op === BlockOp.write && this.isFua(slot)) request.flags = blockFlagFua;
     if (op === BlockOp.read || op === BlockOp.write) request.setData(slot.region!, 0, length);
     this.served.submit(slot);
   }
@@ -265,7 +275,8 @@ export class Transmission implements SlotOwner {
   private readPart(slot: Slot): void {
     if (this.openPart(slot)) {
       this.submit(slot, BlockOp.read, slot.offset + slot.cursor, slot.part);
-    } else this.answers.readEnded(slot);
+    } else if (slot.command === command.read) this.answers.readEnded(slot);
+    else this.answers.give(slot);
   }
 
   private writeZeroPart(slot: Slot): void {
@@ -308,10 +319,12 @@ export class Transmission implements SlotOwner {
   }
 
   private otherEnded(slot: Slot): void {
-    if (slot.fault === null && slot.request.op === BlockOp.write) {
+    const { op } = slot.request;
+    if (slot.fault === null && (op === BlockOp.write || op === BlockOp.read)) {
       slot.cursor += slot.part;
       if (slot.cursor < slot.length) {
-        this.writeZeroPart(slot);
+        if (op === BlockOp.write) this.writeZeroPart(slot);
+        else this.readPart(slot);
         return;
       }
     }

@@ -6,6 +6,8 @@ import type { NbdExport } from './served-export.js';
 export interface VolumeExportOptions {
   /** Refuse writes; a snapshot does so anyway. False when left out. */
   readonly isReadOnly?: boolean;
+  /** See `NbdExport`. */
+  readonly isWriteThrough?: boolean;
 }
 
 /**
@@ -39,6 +41,7 @@ export function exportOfVolume(
     description: isSnapshot ? `snapshot of ${volume}` : 'volume',
     device,
     isReadOnly: isSnapshot || device.isReadOnly || options.isReadOnly === true,
+    isWriteThrough: options.isWriteThrough === true,
     metadata: {
       allocated: (startByte) => pool.changes(null, target, startByte),
       differences,

@@ -59,7 +59,7 @@ statement('nbdinfo reads size, flags and block sizes of a card', async (served) 
     contexts: ['base:allocation'],
     is_rotational: false,
     is_read_only: false,
-    can_cache: false,
+    can_cache: true,
     can_df: true,
     can_fast_zero: true,
     can_flush: true,
@@ -249,6 +249,32 @@ statement(
     await ultima('pool', 'check', disk);
   },
 );
+
+statement('a volume that has grown is larger when it is served again', async (served) => {
+  const disk = served.file('disk.img');
+  await ultima('pool', 'create', disk, '--bytes', '64m');
+  await ultima('volume', 'create', 'db', '--bytes', '16m', '--pool', disk);
+  const words = ['volume', 'db', '--pool', disk, '--write-through'];
+  await served.start(...words);
+  assert.is((await succeed('nbdinfo', '--size', served.uri)).trim(), `${16 * MiB}`);
+  assert.is(await served.stop('SIGTERM'), 0);
+  await ultima('volume', 'grow', 'db', '--bytes', '24m', '--pool', disk);
+  await served.start(...words);
+  assert.is((await succeed('nbdinfo', '--size', served.uri)).trim(), `${24 * MiB}`);
+  await succeed('qemu-io', '-f', 'raw', '-c', 'write -P 7 20M 1M', '-c', 'flush', served.uri);
+});
+
+statement('nbdcopy reads holes as zeroes', async (served) => {
+  const disk = served.file('disk.img');
+  await ultima('pool', 'create', disk, '--bytes', '64m');
+  await ultima('volume', 'create', 'db', '--bytes', '16m', '--pool', disk);
+  await served.start('volume', 'db', '--pool', disk);
+  writeFileSync(served.file('in.img'), image(16 * MiB));
+  await succeed('nbdcopy', served.file('in.img'), served.uri);
+  // Without extents it reads all of it: holes come as chunks that say so.
+  await succeed('nbdcopy', '--no-extents', served.uri, served.file('out.img'));
+  assert.is(hashOf(served.file('out.img')), hashOf(served.file('in.img')));
+});
 
 statement('nbdinfo comes in over TLS with a certificate, and not in clear', async (served) => {
   const files = {

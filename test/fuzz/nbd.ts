@@ -6,6 +6,7 @@ import { stillClock } from '../support/crash-device.js';
 import { NbdPeerModel } from '../support/nbd-peer-model.js';
 import {
   chunksOf,
+  contentOf,
   fromHex,
   NbdRig,
   option,
@@ -110,7 +111,7 @@ function number(prng: Prng): number {
 function anyRequest(prng: Prng, cookie: number): Buffer {
   const isGood = prng.chance(0.75);
   const first = prng.below(blocks);
-  const command = isGood ? pick(prng, [0, 0, 1, 1, 3, 4, 6, 7]) : prng.below(12);
+  const command = isGood ? pick(prng, [0, 0, 1, 1, 3, 4, 5, 6, 7]) : prng.below(12);
   const isFlush = command === 3;
   const offset = isGood ? (isFlush ? 0 : first * blockBytes) : number(prng);
   const most = Math.min(16, blocks - first);
@@ -269,10 +270,9 @@ class Scene {
     const { honest, shadow } = this;
     if (op === 0) {
       const chunks = chunksOf(honest.say(request({ command: 0, offset, length })));
-      const content = chunks[0]?.payload.subarray(8);
-      const isSame =
-        chunks.length === 1 && content!.equals(shadow.subarray(offset, offset + length));
-      return isSame ? null : `the honest client reads ${length} wrong bytes at ${offset}`;
+      const content = contentOf(chunks, { offset, length });
+      const isSame = content?.equals(shadow.subarray(offset, offset + length));
+      return isSame === true ? null : `the honest client reads ${length} wrong bytes at ${offset}`;
     }
     const data = Buffer.alloc(op === 3 ? 0 : length, ++this.version & 0xff);
     const words = { command: op === 3 ? 6 : 1, flags: op - 1 === 1 ? 1 : 0, offset, length };

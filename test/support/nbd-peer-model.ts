@@ -170,7 +170,8 @@ export class NbdPeerModel {
     // Which of two is answered cannot be known.
     if (list.length > 0) this.break();
     for (const each of this.all) each.isLast = false;
-    const asked = { command, offset, length, errors, covered: 0, chunks: 0, isLast: true };
+    const isWhole = (flags & 4) !== 0;
+    const asked = { command, offset, length, errors, isWhole, covered: 0, chunks: 0, isLast: true };
     list.push(asked);
     this.all = [asked];
     this.expected.set(cookie, list);
@@ -182,7 +183,7 @@ export class NbdPeerModel {
   /** Every error that fits; none of them for a request that must succeed. */
   private errorsOf({ command, flags, offset, length }: Asked): number[] {
     const errors: number[] = [];
-    const known = [0, 1, 3, 4, 6, 7];
+    const known = [0, 1, 3, 4, 5, 6, 7];
     if (!known.includes(command)) return [22];
     const extra = new Map([
       [0, this.isStructured ? 4 : 0],
@@ -227,10 +228,13 @@ export class NbdPeerModel {
   private hearChunk(list: Expected[], { type, isDone, payload }: ChunkWords): string | null {
     const asked = list[0]!;
     let error = 0;
-    if (type === 1) {
+    if (type === 1 || type === 2) {
+      if (type === 2 && payload.length !== 12) return `a hole in ${payload.length} bytes`;
+      const bytes = type === 1 ? payload.length - 8 : payload.readUInt32BE(8);
       const at = Number(payload.readBigUInt64BE(0)) - asked.offset;
       if (asked.command !== 0 || at !== asked.covered) return 'data that was not asked for';
-      asked.covered += payload.length - 8;
+      if (bytes === 0 || (asked.isWhole && at > 0)) return 'a chunk of nothing, or one too many';
+      asked.covered += bytes;
       if (asked.covered > asked.length) return 'more data than was asked for';
     } else if (type === 5) {
       if (asked.command !== 7 || payload.length % 8 !== 4) return 'extents that cannot be';
@@ -274,6 +278,8 @@ interface Expected {
   readonly offset: number;
   readonly length: number;
   readonly errors: number[];
+  /** One chunk of content at most. */
+  readonly isWhole: boolean;
   covered: number;
   chunks: number;
   isLast: boolean;

@@ -263,6 +263,22 @@ export function chunksOf(bytes: Buffer): HeardChunk[] {
   return chunks;
 }
 
+/** What a read was answered with, put together; null when there was an error. */
+export function contentOf(
+  chunks: readonly HeardChunk[],
+  { offset, length }: { readonly offset: number; readonly length: number },
+): Buffer | null {
+  const content = Buffer.alloc(length, 0xee);
+  for (const { type, payload } of chunks) {
+    if (type < 0 || type >= 0x8000) return null;
+    if (type === 0) continue;
+    const at = Number(payload.readBigUInt64BE(0)) - offset;
+    if (type === 1) payload.copy(content, at, 8);
+    else content.fill(0, at, at + payload.readUInt32BE(8));
+  }
+  return content;
+}
+
 export interface HeardReply {
   readonly option: number;
   readonly type: number;

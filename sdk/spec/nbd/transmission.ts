@@ -103,6 +103,12 @@ export const OffsetData = message(
   { offset: be64(0, 'First byte of the export that follows') },
 );
 
+/** The payload of a chunk that says where zeroes are [NBD §Structured reply types]. */
+export const OffsetHole = message(
+  { title: 'NBD hole chunk', cite: '[NBD §Structured reply types]', bytes: 12 },
+  { offset: be64(0, 'First byte of the hole'), length: be32(8, 'Bytes that read as zeroes') },
+);
+
 /** The payload of an error chunk up to the text [NBD §Structured reply types]. */
 export const ErrorPayload = message(
   { title: 'NBD error chunk', cite: '[NBD §Structured reply types]', bytes: 6 },

@@ -21,10 +21,10 @@ const invalid = 0x8000_0003;
 const tlsRequired = 0x8000_0005;
 const unknown = 0x8000_0006;
 const tooBig = 0x8000_0009;
-/** has flags, flush, FUA, trim, write zeroes, several connections, fast zero. */
-const writableFlags = 0x1 | 0x4 | 0x8 | 0x20 | 0x40 | 0x100 | 0x800;
+/** has flags, flush, FUA, trim, write zeroes, several connections, cache, fast zero. */
+const writableFlags = 0x1 | 0x4 | 0x8 | 0x20 | 0x40 | 0x100 | 0x400 | 0x800;
 const dfFlag = 0x80;
-const readOnlyFlags = 0x1 | 0x2 | 0x4 | 0x8 | 0x100;
+const readOnlyFlags = 0x1 | 0x2 | 0x4 | 0x8 | 0x100 | 0x400;
 
 function text(value: string): Buffer {
   return Buffer.concat([u32(Buffer.byteLength(value)), Buffer.from(value)]);
@@ -83,7 +83,7 @@ test('an old client gets size, flags and 124 zeroes, a newer one no zeroes', () 
     made.heard();
     made.say(flags);
     const answer = made.say(option(1, Buffer.from('disk')));
-    assert.equal(answer.subarray(0, 10), fromHex('0000000000100000 096d'));
+    assert.equal(answer.subarray(0, 10), fromHex('0000000000100000 0d6d'));
     assert.is(answer.readUInt16BE(8), writableFlags);
     assert.equal(answer.subarray(10), Buffer.alloc(padding));
     assert.is(made.connection.phase, 'transmission');

@@ -3,6 +3,7 @@ import { BlockStatus } from '../../../sdk/block/request.js';
 import type { NbdExport } from '../../../sdk/nbd/served-export.js';
 import {
   chunksOf,
+  contentOf,
   fromHex,
   NbdRig,
   option,
@@ -52,12 +53,7 @@ function write(client: RigClient, offset: number, data: Buffer, flags = 0): numb
 /** The content, put together from chunks; null when there was an error. */
 function read(client: RigClient, offset: number, length: number, flags = 0): Buffer | null {
   const chunks = chunksOf(client.say(request({ command: command.read, offset, length, flags })));
-  const content = Buffer.alloc(length);
-  for (const { type, payload } of chunks) {
-    if (type === 1) payload.copy(content, Number(payload.readBigUInt64BE(0)) - offset, 8);
-    else if (type !== 0) return null;
-  }
-  return content;
+  return contentOf(chunks, { offset, length });
 }
 
 test('a write and a read, byte for byte as the text draws them', () => {
@@ -234,7 +230,9 @@ const wrong: readonly (readonly [
   ['a write without data', { command: 1 }, 22],
   ['a command that there is not', { command: 9 }, 22],
   ['a resize', { command: 8, length: 512 }, 22],
-  ['a cache', { command: 5, length: 512 }, 22],
+  ['a cache beyond the end', { command: 5, offset: end, length: 512 }, 22],
+  ['a cache with a flag of reads', { command: 5, length: 512, flags: dontFragment }, 22],
+  ['a flag of extended headers', { command: 7, length: 512, flags: 0x20 }, 22],
   ['an unknown flag', { command: 0, length: 512, flags: 0x100 }, 22],
   ['a flag of another command', { command: 1, length: 512, flags: dontFragment }, 22],
   ['a flush of a range', { command: 3, length: 512 }, 22],
