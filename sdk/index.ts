@@ -21,6 +21,7 @@ export {
 } from './block/request.js';
 export type { EtcdOptions, EtcdTls } from './cluster/etcd-client.js';
 export { EtcdStore } from './cluster/etcd-store.js';
+export { FileStore, type FileStoreOptions } from './cluster/file-store.js';
 export { MemoryStore } from './cluster/memory-store.js';
 export type {
   ClusterStore,

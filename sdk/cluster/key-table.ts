@@ -82,6 +82,10 @@ export class KeyTable {
     return this.entries.get(key) ?? null;
   }
 
+  has(key: string): boolean {
+    return this.entries.has(key);
+  }
+
   list(prefix: string): StoreList {
     checkKey(prefix);
     const found = [...this.entries.values()].filter((entry) => entry.key.startsWith(prefix));
@@ -169,6 +173,11 @@ export class KeyTable {
     const lease = { id: this.nextLease, ttlMs, endsAtNs: nowNs + ttlMs * 1e6 };
     this.addLease(lease);
     return lease;
+  }
+
+  /** A lease that was granted before, with its whole time from now on. */
+  restoreLease(id: number, ttlMs: number, nowNs: number): void {
+    this.addLease({ id, ttlMs, endsAtNs: nowNs + ttlMs * 1e6 });
   }
 
   private addLease(lease: TableLease): void {

@@ -49,6 +49,11 @@ export const importRules: readonly Rule[] = [
   },
   { area: 'sdk/cluster', may: [...ground, 'sdk/device'] },
   // The stores themselves: etcd over HTTP, a folder on disk, and the server of it.
+  {
+    area: 'sdk/cluster/log-file',
+    may: [...ground, 'sdk/cluster'],
+    node: ['fs', 'fs/promises', 'net', 'path'],
+  },
   { area: 'sdk/cluster/etcd-client', may: [...ground, 'sdk/cluster'], node: ['http', 'https'] },
   // Sockets, and the loop that serves them.
   {
