@@ -48,6 +48,10 @@ export class NativeServeSystem {
     if (this.kernel.waitFor(fd, true, 0) === 1) this.kernel.signalEvent(fd);
   }
 
+  retract(fd: number): boolean {
+    return this.kernel.takeEvent(fd) > 0;
+  }
+
   nowMs(): number {
     const [seconds, nanoseconds] = process.hrtime();
     return seconds * 1000 + nanoseconds / nanosecondsPerMs;

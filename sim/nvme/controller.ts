@@ -145,8 +145,9 @@ export class Controller implements Endpoint {
     this.queues.watcher = watcher;
   }
 
-  /** What a pin would show: entries wait for the host, and vector 0 is not masked. */
-  get isAsserting(): boolean {
+  /** What a pin shows: entries wait for the host, and vector 0 is not masked. */
+  pinLevel(): boolean {
+    this.doorbells.followHeads();
     return (this.interrupts.mask & 1) === 0 && this.queues.hasUnreleased;
   }
 

@@ -84,6 +84,17 @@ export class Doorbells {
     return head >= 0 && head !== queue.head && this.takeHead(queue, head);
   }
 
+  /**
+   * Know all heads, and ask for a doorbell at the next move of each: what holds an interrupt line
+   * low again, or pretends that registers do, has to hear of every one.
+   */
+  followHeads(): void {
+    for (const queue of this.queues.completion) {
+      // A host that moves its head without end is given up for now.
+      for (let i = 0; queue && i < queue.entries && this.pollHead(queue); i++);
+    }
+  }
+
   private ringTail(queue: SubmissionQueue, tail: number): void {
     if (this.hasShadow(queue.queueId)) {
       // The register only says that the shadow is worth a look: a write that is on the way for

@@ -39,6 +39,7 @@ export const regionWrite: Handler = (message, place) => {
   const errno = regions.checkWrite(access.region, access.offset, access.count);
   if (errno !== 0) return errno;
   regions.write(access.region, access.offset, message.payload.subarray(headBytes));
+  place.served.interrupts.settlePin();
   return { payload: bytesOf(echoOf(message, RegionAccess)) };
 };
 
@@ -60,6 +61,7 @@ export const regionWriteMulti: Handler = (message, place) => {
     if (errno !== 0) return errno;
   }
   for (let i = 0; i < count; i++) writeItem(words, headDwords + i * itemDwords, place);
+  place.served.interrupts.settlePin();
   return { payload: bytesOf(echoOf(message, RegionWriteMulti)) };
 };
 

@@ -107,6 +107,7 @@ export class CardServer {
     const { world } = this.card;
     const before = world.eventCount;
     const hasRung = this.session !== null && this.lookAtDoorbells();
+    if (hasRung) this.served.interrupts.settlePin();
     this.timekeeper.run(realNs);
     // Commands that came while the card asked for memory are here already; nothing will say so.
     if (this.session?.needsPump === true) this.pump();

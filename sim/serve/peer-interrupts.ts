@@ -23,6 +23,8 @@ class Vector {
   mask = none;
   unmask = none;
   isMasked = false;
+  /** The device has fired it, and nobody has masked or unmasked it since. */
+  isRetractable = false;
   /** Fired while masked. */
   isPending = false;
 }
@@ -74,7 +76,22 @@ export class PeerInterrupts {
       if (target !== undefined) this.fire(target, false);
       return;
     }
-    if (!this.isPinDisabled()) this.fire(this.kinds[Irq.intx]![0]!, true);
+    if (this.isPinDisabled() || !this.isPinAsserted()) return;
+    const pin = this.kinds[Irq.intx]![0]!;
+    const isFirst = !pin.isMasked;
+    this.fire(pin, true);
+    pin.isRetractable ||= isFirst && pin.isMasked;
+  }
+
+  /**
+   * The host has moved a head, so the device may not assert INTx any more. A signal that the client
+   * has not seen yet is taken back: it would raise a line that no access to a register lowers
+   * again, because its host has done all that there was to do. QEMU without KVM is such a client.
+   */
+  settlePin(): void {
+    const pin = this.kinds[Irq.intx]![0]!;
+    if (!pin.isRetractable || this.isPinAsserted()) return;
+    if (this.system.retract(pin.trigger)) this.clearMask(pin, true);
   }
 
   /** The device asks to be given up: it is about to go, or is gone. */
@@ -142,6 +159,7 @@ export class PeerInterrupts {
   }
 
   private setMask(vector: Vector): void {
+    vector.isRetractable = false;
     if (vector.isMasked) return;
     vector.isMasked = true;
     if (vector.mask !== none) this.system.signal(vector.mask);
@@ -150,10 +168,13 @@ export class PeerInterrupts {
   private clearMask(vector: Vector, isPin: boolean): void {
     if (!vector.isMasked) return;
     vector.isMasked = false;
+    vector.isRetractable = false;
     if (vector.unmask !== none) this.system.signal(vector.unmask);
     const isDue = isPin ? this.isPinAsserted() && !this.isPinDisabled() : vector.isPending;
     vector.isPending = false;
-    if (isDue) this.fire(vector, isPin);
+    if (!isDue) return;
+    this.fire(vector, isPin);
+    vector.isRetractable = isPin && vector.isMasked;
   }
 
   private connect(vector: Vector, action: IrqRequest['action'], fd: number): void {
@@ -166,6 +187,7 @@ export class PeerInterrupts {
     this.connect(vector, 'mask', none);
     this.connect(vector, 'unmask', none);
     vector.isMasked = false;
+    vector.isRetractable = false;
     vector.isPending = false;
   }
 

@@ -41,6 +41,8 @@ export interface ServeSystem {
   isEventfd(fd: number): boolean;
   /** Signal an eventfd; one that is full stays as it is. Never blocks. */
   signal(fd: number): void;
+  /** Take back what was signalled. @returns false when the peer has seen it already */
+  retract(fd: number): boolean;
   /** Milliseconds since some fixed point, for what a peer is given time for. */
   nowMs(): number;
   /** Zeroed memory that a peer can be given, whole pages. */

@@ -47,7 +47,7 @@ export class ServedFunction {
     this.interrupts.isPinAsserted = () => {
       // A head that the host has moved already does not count.
       this.doorbells.poll();
-      return card.controller.isAsserting;
+      return card.controller.pinLevel();
     };
     this.regions = new Regions(fn);
     this.area = {

@@ -8,7 +8,7 @@ import { kernelCases } from './cases/kernel.js';
 import { lossCases } from './cases/loss.js';
 import { memoryCases } from './cases/memory.js';
 import { processCases } from './cases/process.js';
-import { servedCases } from './cases/served.js';
+import { pinCases, servedCases } from './cases/served.js';
 import { toolCases } from './cases/tools.js';
 import { virtualCases } from './cases/virtual.js';
 import { workersCases } from './cases/workers.js';
@@ -40,7 +40,7 @@ const groups = {
 } as const;
 
 /** Groups that measure, or need another machine: only when they are asked for. */
-const special = { compare: compareCases, served: servedCases } as const;
+const special = { compare: compareCases, served: servedCases, pin: pinCases } as const;
 
 // The firmware leaves its last message without an end of line.
 console.log();

@@ -21,6 +21,8 @@ export interface ServedMachine {
   readonly socket: string;
   /** The card goes, with its server. */
   readonly vanish: () => void;
+  /** Of the kernel's command line. */
+  readonly kernelWords: string;
 }
 
 const diskBytes = 256 * 1024 * 1024;
@@ -102,12 +104,13 @@ function commonArguments({ directory, what }: MachineOptions, kernelWords: strin
 }
 
 /** Memory that the server can map, and its card behind a root port. */
-function servedArguments(options: MachineOptions, { socket }: ServedMachine): string[] {
+function servedArguments(options: MachineOptions, served: ServedMachine): string[] {
+  const { socket, kernelWords } = served;
   const card = { driver: 'vfio-user-pci', id: 'card', bus: 'rp0' };
   return [
     ...['-M', 'q35,memory-backend=mem'],
     ...['-object', 'memory-backend-memfd,id=mem,size=3G,share=on'],
-    ...commonArguments(options, ''),
+    ...commonArguments(options, kernelWords),
     ...['-device', 'pcie-root-port,id=rp0,slot=1,chassis=1'],
     ...['-device', JSON.stringify({ ...card, socket: { path: socket, type: 'unix' } })],
   ];

@@ -21,6 +21,7 @@ export function clientOf(qemu: string | undefined): { readonly qemu: string } | 
 /** Serve a card while a machine runs that has it as its disk. */
 export async function withServed<T>(
   qemu: string,
+  kernelWords: string,
   run: (served: NonNullable<MachineOptions['served']>) => Promise<T>,
 ): Promise<T> {
   const folder = mkdtempSync(join(tmpdir(), 'ultima-served-'));
@@ -29,7 +30,7 @@ export async function withServed<T>(
     const vanish = (): void => {
       void served.close();
     };
-    const machine: ServedMachine = { qemu, socket: served.path, vanish };
+    const machine: ServedMachine = { qemu, socket: served.path, vanish, kernelWords };
     const result = await run(machine);
     const { completedCount, dmaFaultCount, reportCount } = served.status();
     console.log(

@@ -95,6 +95,23 @@ export const servedCases: readonly GuestCase[] = [
   },
 ];
 
+/** The same on a machine that has no messages for interrupts: the card pulls its pin. */
+export const pinCases: readonly GuestCase[] = [
+  {
+    title: 'the driver works with the interrupt pin, and the kernel loses no interrupt',
+    run: async () => {
+      const path = await disk(card);
+      const before = interrupts();
+      const job = { rw: 'randwrite', bs: '4k', iodepth: 16, size: '16m', verify: 'crc32c' };
+      const { errors, written } = fio(path, job);
+      assert.equal({ errors, written }, { errors: 0, written: 16 * 1024 * 1024 });
+      assert.ok(interrupts() > before, `${before} interrupts before and after`);
+      const said = execFileSync('dmesg', { encoding: 'utf8' });
+      assert.not.match(said, /nobody cared|completion polled|timeout, aborting/);
+    },
+  },
+];
+
 function attribute(path: string, name: string): string {
   const controller = path.replace('/dev/', '').replace(/n\d+$/, '');
   return readFileSync(`/sys/class/nvme/${controller}/${name}`, 'utf8').trim();

@@ -10,7 +10,7 @@ const invalidValue = { type: 0, information: 1, logPage: 1 } as const;
 function rigWith(entries: number): { rig: Rig; ring: HostRing } {
   const rig = new Rig();
   rig.enable();
-  return { rig, ring: rig.pair(1, entries) };
+  return { rig, ring: rig.pair(1, entries, { vector: 0 }) };
 }
 
 function send(ring: HostRing, count: number): void {
@@ -280,6 +280,21 @@ test('a tail stored while the controller is fetching needs no doorbell', () => {
   // And the event index now asks for a doorbell at the next one.
   s.ring.put({ cid: 3 });
   assert.ok(storeAndMaybeRing(s, { index: 2, value: s.ring.tail }));
+});
+
+test('a pin that was looked at knows the shadow head, and hears of its next move', () => {
+  const s = withShadow(8);
+  for (const cid of [1, 2, 3]) s.ring.put({ cid });
+  storeAndMaybeRing(s, { index: 2, value: s.ring.tail });
+  s.rig.run();
+  assert.is(s.ring.take({ rings: false }).length, 3);
+  assert.is(s.rig.controller.pinLevel(), true);
+  // The host has not been asked for a doorbell at the second move.
+  assert.is(storeAndMaybeRing(s, { index: 3, value: 1 }), true);
+  assert.is(storeAndMaybeRing(s, { index: 3, value: 2 }), false);
+  assert.is(s.rig.controller.pinLevel(), true, 'one entry is left');
+  assert.is(storeAndMaybeRing(s, { index: 3, value: 3 }), true, 'and now it has been');
+  assert.is(s.rig.controller.pinLevel(), false);
 });
 
 test('an invalid value in the shadow is reported and ignored', () => {

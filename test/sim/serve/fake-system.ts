@@ -6,7 +6,7 @@ const EINVAL = 22;
 /** What a descriptor leads to. */
 type FakeFile =
   | { readonly kind: 'memory'; readonly bytes: Uint8Array; readonly isReadOnly: boolean }
-  | { readonly kind: 'event'; count: number };
+  | { readonly kind: 'event'; count: number; unread: number };
 
 interface FakeMapping {
   readonly bytes: Uint8Array;
@@ -32,7 +32,7 @@ export class FakeSystem implements ServeSystem {
   }
 
   eventFd(): number {
-    return this.add({ kind: 'event', count: 0 });
+    return this.add({ kind: 'event', count: 0, unread: 0 });
   }
 
   /** How often an eventfd was signalled so far; also after it was closed. */
@@ -74,6 +74,20 @@ export class FakeSystem implements ServeSystem {
     const file = this.demand(fd);
     if (file.kind !== 'event') throw new Error('signalled what is no eventfd');
     file.count++;
+    file.unread++;
+  }
+
+  retract(fd: number): boolean {
+    return this.takeEvent(fd) > 0;
+  }
+
+  /** As the peer reads it. @returns signals since the last time */
+  takeEvent(fd: number): number {
+    const file = this.demand(fd);
+    if (file.kind !== 'event') throw new Error('read what is no eventfd');
+    const { unread } = file;
+    file.unread = 0;
+    return unread;
   }
 
   nowMs(): number {

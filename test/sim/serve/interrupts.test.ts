@@ -40,6 +40,25 @@ function connect(rig: ServeRig, index: number, start: number, count: number): nu
 const counts = (rig: ServeRig, fds: readonly number[]): number[] =>
   fds.map((fd) => rig.system.countOf(fd));
 
+/** An enabled controller whose admin queues hold up to 15 commands that identify it. */
+function enabled(rig: ServeRig): void {
+  const queues = rig.give(0x10_0000, 0x3000);
+  rig.write32(0, 0x24, 0x000f_000f);
+  rig.done(10, rig.access(0, 0x28, 16, pack([0x10_0000, 8], [0x10_1000, 8])));
+  rig.write32(0, 0x14, 0x0046_0001);
+  rig.run(10_000_000);
+  // Identify controller, its page behind the queues.
+  for (let i = 0; i < 15; i++) {
+    queues.set(pack([6, 4], [0, 20], [0x10_2000, 8], [0, 8], [1, 4]), i * 64);
+  }
+}
+
+/** The next command is posted, and completes. */
+function complete(rig: ServeRig, tail: number): void {
+  rig.write32(0, 0x1000, tail);
+  rig.run(10_000_000);
+}
+
 test('a vector that the device raises signals its eventfd, and no other', () => {
   const rig = rigOf();
   const fds = connect(rig, msix, 0, 4);
@@ -166,27 +185,25 @@ test('eventfds for mask and unmask are told of each change', () => {
 test('without MSI-X the device signals INTx, which masks itself', () => {
   const rig = rigOf();
   const [fd] = connect(rig, intx, 0, 1);
-  rig.server.card.function.raise(5);
+  enabled(rig);
   rig.server.card.function.raise(0);
+  assert.equal(counts(rig, [fd!]), [0], 'no completion waits: the level is low');
+  complete(rig, 1);
+  complete(rig, 2);
   assert.equal(counts(rig, [fd!]), [1], 'masked after the first');
+  assert.is(rig.system.takeEvent(fd!), 1);
+  rig.write32(0, 0x1004, 2);
   rig.done(8, set(none | unmask, intx, 0, 1));
   assert.equal(counts(rig, [fd!]), [1], 'nothing is asserted any more');
-  rig.server.card.function.raise(0);
+  complete(rig, 3);
   assert.equal(counts(rig, [fd!]), [2]);
 });
 
 test('INTx fires again when it is unmasked while a completion waits, and not after it', () => {
   const rig = rigOf();
   const [fd] = connect(rig, intx, 0, 1);
-  const queues = rig.give(0x10_0000, 0x3000);
-  rig.write32(0, 0x24, 0x000f_000f);
-  rig.done(10, rig.access(0, 0x28, 16, pack([0x10_0000, 8], [0x10_1000, 8])));
-  rig.write32(0, 0x14, 0x0046_0001);
-  rig.run(10_000_000);
-  // Identify controller, its page behind the queues.
-  queues.set(pack([6, 4], [0, 20], [0x10_2000, 8], [0, 8], [1, 4]), 0);
-  rig.write32(0, 0x1000, 1);
-  rig.run(10_000_000);
+  enabled(rig);
+  complete(rig, 1);
   assert.equal(counts(rig, [fd!]), [1]);
   rig.done(8, set(none | unmask, intx, 0, 1));
   assert.equal(counts(rig, [fd!]), [2], 'the entry still waits');
@@ -195,15 +212,81 @@ test('INTx fires again when it is unmasked while a completion waits, and not aft
   assert.equal(counts(rig, [fd!]), [2]);
 });
 
+test('INTx that nobody has seen is taken back when the host has taken the completion', () => {
+  const rig = rigOf();
+  const [fd] = connect(rig, intx, 0, 1);
+  enabled(rig);
+  complete(rig, 1);
+  rig.write32(0, 0x1004, 1);
+  assert.is(rig.system.takeEvent(fd!), 0, 'the client finds no signal');
+  complete(rig, 2);
+  assert.is(rig.system.takeEvent(fd!), 1, 'the next one fires without an unmask');
+});
+
+test('INTx is taken back after a doorbell in shared memory, too', () => {
+  const rig = rigOf();
+  const [fd] = connect(rig, intx, 0, 1);
+  enabled(rig);
+  const doorbells = rig.doorbells();
+  complete(rig, 1);
+  doorbells[1] = 1;
+  rig.run(1);
+  assert.is(rig.system.takeEvent(fd!), 0);
+});
+
+test('INTx that the client has seen stays masked until it is unmasked', () => {
+  const rig = rigOf();
+  const [fd] = connect(rig, intx, 0, 1);
+  enabled(rig);
+  complete(rig, 1);
+  assert.is(rig.system.takeEvent(fd!), 1);
+  rig.write32(0, 0x1004, 1);
+  complete(rig, 2);
+  assert.is(rig.system.takeEvent(fd!), 0, 'masked');
+  rig.done(8, set(none | unmask, intx, 0, 1));
+  assert.is(rig.system.takeEvent(fd!), 1, 'and asserted');
+});
+
+test('INTx is not taken back while another completion waits', () => {
+  const rig = rigOf();
+  const [fd] = connect(rig, intx, 0, 1);
+  enabled(rig);
+  complete(rig, 2);
+  rig.write32(0, 0x1004, 1);
+  assert.is(rig.system.takeEvent(fd!), 1);
+});
+
+test('a loopback trigger of INTx is not taken back', () => {
+  const rig = rigOf();
+  const [fd] = connect(rig, intx, 0, 1);
+  enabled(rig);
+  rig.done(8, set(none | trigger, intx, 0, 1));
+  rig.write32(0, 0x1000, 0);
+  assert.is(rig.system.takeEvent(fd!), 1);
+});
+
+test('INTx that the client itself masked is not taken back, nor unmasked', () => {
+  const rig = rigOf();
+  const [fd] = connect(rig, intx, 0, 1);
+  enabled(rig);
+  complete(rig, 1);
+  rig.done(8, set(none | unmask, intx, 0, 1));
+  rig.done(8, set(none | mask, intx, 0, 1));
+  rig.write32(0, 0x1004, 1);
+  complete(rig, 2);
+  assert.is(rig.system.countOf(fd!), 2, 'before and after the unmask, and not since');
+});
+
 test('the function has pin A, and Interrupt Disable silences it', () => {
   const rig = rigOf();
   assert.equal(rig.read(7, 0x3d, 1), hex('01'));
   const [fd] = connect(rig, intx, 0, 1);
+  enabled(rig);
   rig.done(10, rig.access(7, 4, 2, hex('06 04')));
-  rig.server.card.function.raise(0);
+  complete(rig, 1);
   assert.equal(counts(rig, [fd!]), [0]);
   rig.done(10, rig.access(7, 4, 2, hex('06 00')));
-  rig.server.card.function.raise(0);
+  complete(rig, 2);
   assert.equal(counts(rig, [fd!]), [1]);
 });
 

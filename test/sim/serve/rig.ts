@@ -179,6 +179,14 @@ export class ServeRig {
     this.done(10, this.access(region, offset, 4, pack([value, 4])));
   }
 
+  /** Doorbells as a peer has them mapped. */
+  doorbells(): Uint32Array {
+    const info = this.done(5, pack([64, 4], [0, 4], [0, 4], [0, 4], [0, 16]));
+    const file = this.system.open.get(this.socket.sentFds.at(-1)!);
+    if (file?.kind !== 'memory') throw new Error('no memory came with BAR 0');
+    return new Uint32Array(file.bytes.buffer, file.bytes.byteOffset + u64(info, 48), 1024);
+  }
+
   /** Memory of the peer at an address; the bytes are shared with the card. */
   give(address: number, length: number, flags = 3): Uint8Array {
     const bytes = new Uint8Array(length);

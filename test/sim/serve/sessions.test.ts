@@ -7,14 +7,6 @@ const test = suite('vfio-user sessions of a card');
 const queueBase = 0x10_0000;
 const dataBase = 0x20_0000;
 
-/** Doorbells as a peer has them mapped. */
-function doorbellsOf(rig: ServeRig): Uint32Array {
-  const info = rig.done(5, pack([64, 4], [0, 4], [0, 4], [0, 4], [0, 16]));
-  const file = rig.system.open.get(rig.socket.sentFds.at(-1)!);
-  if (file?.kind !== 'memory') throw new Error('no memory came with BAR 0');
-  return new Uint32Array(file.bytes.buffer, file.bytes.byteOffset + u64(info, 48), 1024);
-}
-
 /** A driver of bytes: bus master on, admin queues of 16 entries, controller enabled. */
 function enable(rig: ServeRig): { queues: Uint8Array; data: Uint8Array } {
   rig.done(10, rig.access(7, 4, 2, hex('06 00')));
@@ -47,7 +39,7 @@ const identify = (cid: number): Uint8Array => entry({ opcode: 6, cid, dw10: 1 })
 test('a doorbell in shared memory costs no message', () => {
   const rig = new ServeRig();
   const { queues, data } = enable(rig);
-  const doorbells = doorbellsOf(rig);
+  const doorbells = rig.doorbells();
   const messages = rig.socket.sent.length;
   queues.set(identify(0x1111), 0);
   doorbells[0] = 1;
@@ -60,7 +52,7 @@ test('a doorbell in shared memory costs no message', () => {
 test('message and shared memory ring the same doorbell', () => {
   const rig = new ServeRig();
   const { queues } = enable(rig);
-  const doorbells = doorbellsOf(rig);
+  const doorbells = rig.doorbells();
   queues.set(identify(1), 0);
   rig.write32(0, 0x1000, 1);
   assert.is(doorbells[0], 1, 'the memory shows what was written by message');
@@ -76,7 +68,7 @@ test('message and shared memory ring the same doorbell', () => {
 test('a new queue starts with a doorbell of 0, whatever an older one has left', () => {
   const rig = new ServeRig();
   const { queues } = enable(rig);
-  const doorbells = doorbellsOf(rig);
+  const doorbells = rig.doorbells();
   const admin = (index: number, bytes: Uint8Array): void => {
     queues.set(bytes, index * 64);
     doorbells[0] = index + 1;
@@ -116,7 +108,7 @@ test('a new queue starts with a doorbell of 0, whatever an older one has left', 
 test('a reset of the controller sets every doorbell to 0', () => {
   const rig = new ServeRig();
   enable(rig);
-  const doorbells = doorbellsOf(rig);
+  const doorbells = rig.doorbells();
   doorbells[0] = 3;
   doorbells[77] = 5;
   rig.write32(0, 0x14, 0);
@@ -126,7 +118,7 @@ test('a reset of the controller sets every doorbell to 0', () => {
 test('a doorbell of a queue that is not is seen sooner or later, and reported once', () => {
   const rig = new ServeRig();
   enable(rig);
-  const doorbells = doorbellsOf(rig);
+  const doorbells = rig.doorbells();
   doorbells[9] = 1;
   for (let i = 0; i < 600; i++) rig.run(100);
   assert.is(rig.server.card.checker.countOf('doorbellQueue'), 1);
@@ -135,7 +127,7 @@ test('a doorbell of a queue that is not is seen sooner or later, and reported on
 test('a tail outside of the queue is refused, and the queue works on', () => {
   const rig = new ServeRig();
   const { queues } = enable(rig);
-  const doorbells = doorbellsOf(rig);
+  const doorbells = rig.doorbells();
   doorbells[0] = 999;
   rig.run(1000);
   assert.is(rig.server.card.checker.countOf('doorbellValue'), 1);
@@ -147,7 +139,7 @@ test('a tail outside of the queue is refused, and the queue works on', () => {
 
 test('nobody is served a doorbell before the first client has connected', () => {
   const rig = new ServeRig();
-  const doorbells = doorbellsOf(rig);
+  const doorbells = rig.doorbells();
   rig.socket.isPeerGone = true;
   rig.pump();
   doorbells[0] = 1;
