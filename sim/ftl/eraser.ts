@@ -58,18 +58,23 @@ export class Eraser {
       this.goOn(blocks.poolOf(block));
       return;
     }
-    for (let at = 0; at < this.layout.blocks; at++) {
-      if (this.failed[at] === 1) this.retire(at);
-    }
-    this.failed.fill(0);
+    this.retireFailed();
     this.ended();
   }
 
-  private retire(block: number): void {
-    const { blocks } = this;
-    // A spare one was never in use: there is just one spare less.
-    if (blocks.states[block] === BlockState.spare) blocks.dropSpare(block);
-    else blocks.retire(block);
+  private retireFailed(): void {
+    const { blocks, failed } = this;
+    // Spare ones first: none of them may replace another. They were never in use, so there is just
+    // one spare less.
+    for (let block = 0; block < failed.length; block++) {
+      if (failed[block] === 0 || blocks.states[block] !== BlockState.spare) continue;
+      blocks.dropSpare(block);
+      failed[block] = 0;
+    }
+    for (let block = 0; block < failed.length; block++) {
+      if (failed[block] === 1) blocks.retire(block);
+    }
+    failed.fill(0);
   }
 
   private goOn(pool: number): void {

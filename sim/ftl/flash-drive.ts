@@ -297,6 +297,8 @@ export class FlashDrive implements Drive {
   rowMoved(pool: number, slot: number): void {
     this.relocator.rowMoved(pool, slot);
     this.writes.rowMoved();
+    // Blocks wait for another row now, which nobody fills unless a write that waits asks again.
+    this.isRoomGained = true;
   }
 
   poolDue(pool: number): void {
@@ -415,7 +417,7 @@ export class FlashDrive implements Drive {
     if (pool < 0) return;
     const isHopeful = !this.flash.isQuiet(this.layout.dieOf(pool));
     if (this.state !== DriveState.readOnly) {
-      if (isHopeful || this.relocator.eraseWaiting(pool)) return;
+      if (isHopeful || this.relocator.makeRoom(pool)) return;
     }
     this.becomeReadOnly();
     this.writer.abandonFailed();

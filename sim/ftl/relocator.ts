@@ -2,6 +2,7 @@ import type { CellWear } from '../nand/cell-wear.js';
 import type { FlashArray } from '../nand/flash-array.js';
 import { Lane } from '../nand/flash-ops.js';
 import { BlockState, type Blocks } from './blocks.js';
+import { coldBlock } from './cold-block.js';
 import type { Counters } from './counters.js';
 import { driveUnitBytes } from './drive.js';
 import type { FtlProfile } from './ftl-profile.js';
@@ -63,12 +64,12 @@ export class Relocator {
   private readonly pagesPerBlock: number;
   private isStopped = false;
   private readonly ftl: FtlProfile;
-  private readonly layout: Layout;
-  private readonly blocks: Blocks;
+  readonly layout: Layout;
+  readonly blocks: Blocks;
   private readonly map: UnitMap;
   private readonly writer: RowWriter;
   private readonly flash: FlashArray;
-  private readonly cells: CellWear;
+  readonly cells: CellWear;
   private readonly victims: Victims;
   private readonly counters: Counters;
   private readonly listener: RelocationListener;
@@ -116,7 +117,9 @@ export class Relocator {
       if (!this.collect(pool, 1)) this.waiting.pad(pool);
     } else if (this.wantedCounts[pool]! > 0 && free > this.ftl.gcFreeBlocks) {
       this.startWanted(pool);
-    } else if (willBeFree <= this.ftl.gcIdleFreeBlocks) {
+    } else if (free >= this.ftl.gcFreeBlocks && willBeFree <= this.ftl.gcIdleFreeBlocks) {
+      // Below that floor the data could find no room without padding, which makes new garbage:
+      // a pool whose blocks are all but full would be collected for ever.
       this.collect(pool, Math.ceil(this.layout.unitsPerBlock * idleGain));
     }
   }
@@ -175,14 +178,16 @@ export class Relocator {
   }
 
   /**
-   * A failed row finds no room, and blocks wait for it: one of them makes some. What it held is
-   * then in the buffer of that row alone. @returns false when none waits
+   * A failed row finds no room: a block makes some that has nothing valid, or else one that waits
+   * for that row. What it held is then in the buffer of the row alone. @returns false without one
    */
-  eraseWaiting(pool: number): boolean {
-    const block = this.waiting.takeAny(pool);
-    if (block === nothing) return false;
-    this.erase(pool, block);
-    return true;
+  makeRoom(pool: number): boolean {
+    if (this.eraseVoid(pool)) return true;
+    for (let block = this.waiting.takeAny(pool); block !== nothing; ) {
+      if (this.erase(pool, block)) return true;
+      block = this.waiting.takeAny(pool);
+    }
+    return false;
   }
 
   /** Units of a failed row are in other rows now: what waited for the first waits for those. */
@@ -258,27 +263,13 @@ export class Relocator {
     const gap = this.ftl.staticWearGap;
     const isFree = this.reasons[pool] === Reason.none && !this.isStopped;
     if (gap === 0 || !isFree || this.blocks.freeCounts[pool]! <= this.ftl.gcFreeBlocks) return;
-    const { eraseCounts } = this.cells;
-    const { states } = this.blocks;
-    const first = pool * this.layout.blocksPerPool;
-    let most = 0;
-    let coldest = nothing;
-    for (let block = first; block < first + this.layout.blocksPerPool; block++) {
-      const state = states[block]!;
-      if (state === BlockState.bad || state === BlockState.spare) continue;
-      most = Math.max(most, eraseCounts[block]!);
-      if (state !== BlockState.closed) continue;
-      if (coldest === nothing || eraseCounts[block]! < eraseCounts[coldest]!) coldest = block;
-    }
-    if (coldest === nothing || most - eraseCounts[coldest]! < gap) return;
+    const coldest = coldBlock(this, pool, gap);
+    if (coldest === nothing) return;
     this.start(pool, coldest, Reason.wear);
   }
 
   private start(pool: number, block: number, reason: number): void {
-    if (this.wanted[block] !== Reason.none) {
-      this.wanted[block] = Reason.none;
-      this.wantedCounts[pool] = this.wantedCounts[pool]! - 1;
-    }
+    this.unwant(pool, block);
     this.blocks.startMoving(block);
     this.reasons[pool] = reason;
     this.jobBlocks[pool] = block;
@@ -331,24 +322,35 @@ export class Relocator {
   }
 
   /**
-   * What moves has no room, because an erase failed that was counted on: blocks that wait for a row
-   * get it, or the rest of another open block will do. When that is used up the pool cannot be
-   * collected any more.
+   * What moves has no room, because a program or an erase failed whose block was counted on. Room
+   * is on its way, or a void block gives some, or the rest of another open block will do, or blocks
+   * that wait for a row get it padded: last, for what pads a row is garbage again, and a pool that
+   * is that short would go round for ever. When nothing of that is left it cannot be collected.
    */
   private findRoom(pool: number, units: number): void {
-    const { layout, writer, blocks } = this;
-    this.waiting.pad(pool);
-    if (blocks.freeCounts[pool]! > 0 || blocks.comingCounts[pool]! > 0) return;
+    const { writer, blocks, waiting } = this;
+    const needsFill = waiting.needFill(pool);
+    if (blocks.freeCounts[pool]! > 0) return;
+    if (blocks.comingCounts[pool]! > 0 && !needsFill) return;
+    if (this.eraseVoid(pool) || this.changeSlot(pool, units)) return;
+    waiting.pad(pool);
+    if (blocks.comingCounts[pool]! > 0) return;
+    if (!writer.hasFailedRows) this.listener.poolStuck(pool);
+  }
+
+  /** What moves goes to the open block of another slot from now on. @returns false without room */
+  private changeSlot(pool: number, units: number): boolean {
+    const { layout, writer } = this;
     const slot = this.jobSlots[pool]!;
     for (let other = 0; other < layout.slots; other++) {
-      if (writer.roomIn(pool, other) < units) continue;
+      if (other === slot || writer.roomIn(pool, other) < units) continue;
       // Its program comes before those of the other slot, so waiting for these is enough.
       writer.pad(pool, slot);
       this.jobSlots[pool] = other;
       this.listener.poolDue(pool);
-      return;
+      return true;
     }
-    if (!writer.hasFailedRows) this.listener.poolStuck(pool);
+    return false;
   }
 
   private readPage(pool: number, block: number, page: number, units: number): void {
@@ -422,23 +424,49 @@ export class Relocator {
     this.listener.roomGained();
   }
 
-  private erase(pool: number, block: number): void {
+  /**
+   * Nothing of such a block has to move, so it gives room to a pool that has none at all.
+   *
+   * @returns false when the pool has no block that is void and good
+   */
+  private eraseVoid(pool: number): boolean {
+    const { blocks } = this;
+    const first = pool * this.layout.blocksPerPool;
+    for (let block = first; block < first + this.layout.blocksPerPool; block++) {
+      if (blocks.validUnits[block] !== 0 || blocks.isFailing[block] === 1) continue;
+      if (blocks.states[block] !== BlockState.closed) continue;
+      this.unwant(pool, block);
+      blocks.comingCounts[pool] = blocks.comingCounts[pool]! + 1;
+      return this.erase(pool, block);
+    }
+    return false;
+  }
+
+  /** @returns false when it will not be free after all */
+  private erase(pool: number, block: number): boolean {
     if (this.blocks.validUnits[block]! > 0) {
       // A row with its data was given up: it holds them again.
       this.blocks.comingCounts[pool] = this.blocks.comingCounts[pool]! - 1;
       this.blocks.states[block] = BlockState.closed;
-      return;
+      return false;
     }
     if (this.blocks.isFailing[block] === 1) {
       this.blocks.comingCounts[pool] = this.blocks.comingCounts[pool]! - 1;
       this.giveUp(block);
       this.listener.roomGained();
-      return;
+      return false;
     }
     const { layout } = this;
     const lane = this.laneOf(pool, Lane.erase);
     this.blocks.states[block] = BlockState.erasing;
     this.flash.erase(layout.dieOf(pool), layout.planesPerPool, block, lane);
+    return true;
+  }
+
+  private unwant(pool: number, block: number): void {
+    if (this.wanted[block] === Reason.none) return;
+    this.wanted[block] = Reason.none;
+    this.wantedCounts[pool] = this.wantedCounts[pool]! - 1;
   }
 
   private giveUp(block: number): void {

@@ -4,6 +4,7 @@ import type { Counters } from './counters.js';
 import type { FtlProfile } from './ftl-profile.js';
 import type { Layout } from './layout.js';
 import { noRow, Rows } from './rows.js';
+import { takeBack } from './undo.js';
 import { lostUnit, type UnitMap, unmappedUnit } from './unit-map.js';
 
 /** Who asks for room, which decides how far down the free blocks may go. */
@@ -50,9 +51,9 @@ export class RowWriter {
   private readonly filling: Int32Array;
   /** Rows of failed programs whose units have not all found a place. */
   private firstFailed = noRow;
-  private readonly layout: Layout;
-  private readonly blocks: Blocks;
-  private readonly map: UnitMap;
+  readonly layout: Layout;
+  readonly blocks: Blocks;
+  readonly map: UnitMap;
   private readonly flash: FlashArray;
   private readonly counters: Counters;
   private readonly listener: RowListener;
@@ -225,19 +226,19 @@ export class RowWriter {
 
   /** Nothing will make room any more: what is left of failed rows is as it was before. */
   abandonFailed(): void {
-    const { rows, layout, map } = this;
-    while (this.firstFailed !== noRow) {
-      const row = this.firstFailed;
+    const { rows, layout } = this;
+    const failed: number[] = [];
+    for (let row = this.firstFailed; row !== noRow; row = rows.next[row]!) failed.push(row);
+    takeBack(this, failed, lostUnit);
+    for (const row of failed) {
       this.firstFailed = rows.next[row]!;
       const first = row * layout.unitsPerRow;
-      const base = this.baseOf(row);
-      for (let place = rows.moved[row]!; place < rows.fill[row]!; place++) {
-        const unit = rows.units[first + place]!;
-        if (unit === nobody || map.find(unit) !== base + place + 1) continue;
-        map.restore(unit, rows.before[first + place]!, lostUnit);
-        const request = rows.requests[first + place]!;
-        rows.requests[first + place] = nobody;
-        if (request !== nobody) this.listener.unitAbandoned(request);
+      for (let place = first + rows.moved[row]!; place < first + rows.fill[row]!; place++) {
+        const request = rows.requests[place]!;
+        // What was overwritten since, or trimmed, is not missed: `release` tells its end.
+        if (request === nobody || rows.units[place] !== nobody) continue;
+        rows.requests[place] = nobody;
+        this.listener.unitAbandoned(request);
       }
       this.release(row);
     }
@@ -248,33 +249,23 @@ export class RowWriter {
    * rows that are not programmed are where they were before, if they are anywhere.
    */
   cutPower(isProtected: boolean): void {
-    const { rows, blocks, layout, map, counters } = this;
+    const { rows, blocks, layout, counters } = this;
     const inUse = rows.inUse();
     for (const row of inUse) {
+      const block = rows.block[row]!;
+      // What waits for room after a failed program is saved as well.
+      if (isProtected) {
+        blocks.rowsDone[block] = Math.max(blocks.rowsDone[block]!, rows.index[row]! + 1);
+      }
       if (rows.isOut[row] === 1) continue;
       if (!isProtected) {
         counters.abandonedUnits += rows.fill[row]!;
         continue;
       }
-      const block = rows.block[row]!;
-      blocks.rowsDone[block] = Math.max(blocks.rowsDone[block]!, rows.index[row]! + 1);
       counters.mediaWriteUnits += layout.unitsPerRow;
       counters.padUnits += layout.unitsPerRow - rows.fill[row]!;
     }
-    // A unit may have been written several times into rows that are lost: back step by step.
-    for (let isChanged = !isProtected; isChanged; ) {
-      isChanged = false;
-      for (const row of inUse) {
-        const first = row * layout.unitsPerRow;
-        const base = this.baseOf(row);
-        for (let place = 0; place < rows.fill[row]!; place++) {
-          const unit = rows.units[first + place]!;
-          if (unit === nobody || map.find(unit) !== base + place + 1) continue;
-          map.restore(unit, rows.before[first + place]!, unmappedUnit);
-          isChanged = true;
-        }
-      }
-    }
+    if (!isProtected) takeBack(this, inUse, unmappedUnit);
     for (const row of inUse) blocks.rowsBusy[rows.block[row]!] = 0;
     this.clear();
   }

@@ -76,6 +76,15 @@ export class Rows {
     return false;
   }
 
+  /** The row in use with this index in its block, `noRow` without one. For the control path. */
+  at(block: number, index: number): number {
+    for (let row = 0; row < this.made; row++) {
+      if (this.isTaken[row] === 0 || this.block[row] !== block) continue;
+      if (this.index[row] === index) return row;
+    }
+    return noRow;
+  }
+
   /** Every row that is being filled or programmed. For the control path. */
   inUse(): number[] {
     const taken = this.isTaken;

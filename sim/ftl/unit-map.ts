@@ -1,4 +1,4 @@
-import { BlockState, type Blocks } from './blocks.js';
+import type { Blocks } from './blocks.js';
 import { FilledContents, FilledPlaces, type FillOrder } from './fill-order.js';
 import type { Layout } from './layout.js';
 import { UnitTable } from './unit-table.js';
@@ -82,35 +82,11 @@ export class UnitMap {
     this.places.set(unit, value);
   }
 
-  /**
-   * The last write of a unit is undone.
-   *
-   * @param before  what `place` returned
-   * @param gone    what the unit maps to when it no longer lies there
-   */
-  restore(unit: number, before: number, gone: number): void {
-    const isThere = before > 0 && this.isWritten(before - 1, unit);
-    if (!isThere) {
-      this.forget(unit, before > 0 ? gone : before);
-      return;
-    }
+  /** A unit whose last write is undone lies at this physical unit again, which still holds it. */
+  putBack(unit: number, physical: number): void {
     this.invalidate(this.places.get(unit) - 1);
-    this.places.set(unit, before);
-    this.count(this.blockOf(before - 1), 1);
-  }
-
-  /** The content of a physical unit is still on the medium, valid or not. */
-  private isWritten(physical: number, unit: number): boolean {
-    if (this.contents.get(physical) !== unit + 1) return false;
-    const { states, rowsDone } = this.blocks;
-    const { unitsPerBlock, unitsPerRow } = this.layout;
-    const block = this.blockOf(physical);
-    const state = states[block];
-    if (state === BlockState.closed || state === BlockState.moving) return true;
-    if (state !== BlockState.open) return false;
-    const row = Math.trunc((physical - block * unitsPerBlock) / unitsPerRow);
-    // Rows are taken in order. A place in a lost one counts: it is undone in its turn.
-    return row < rowsDone[block]! + this.blocks.rowsBusy[block]!;
+    this.places.set(unit, physical + 1);
+    this.count(this.blockOf(physical), 1);
   }
 
   /** The next unit, from `unit` on, that may map to something. */
