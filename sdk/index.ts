@@ -35,6 +35,7 @@ export type {
   StoreWatch,
   StoreWatcher,
 } from './cluster/store.js';
+export { StoreServer, type StoreServerOptions } from './cluster/store-server.js';
 export type {
   Bar,
   Clock,

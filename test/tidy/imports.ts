@@ -55,6 +55,11 @@ export const importRules: readonly Rule[] = [
     node: ['fs', 'fs/promises', 'net', 'path'],
   },
   { area: 'sdk/cluster/etcd-client', may: [...ground, 'sdk/cluster'], node: ['http', 'https'] },
+  {
+    area: 'sdk/cluster/store-server',
+    may: [...ground, 'sdk/cluster'],
+    node: ['http', 'https', 'net'],
+  },
   // Sockets, and the loop that serves them.
   {
     area: 'sdk/nbd',
