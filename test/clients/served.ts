@@ -44,7 +44,7 @@ export function ultima(...words: readonly string[]): Promise<string> {
 export class Served {
   readonly folder = mkdtempSync(join(tmpdir(), 'ultima-clients-'));
   readonly uri: string;
-  private readonly socket: string;
+  readonly socket: string;
   private child: ChildProcess | null = null;
   private said = '';
 

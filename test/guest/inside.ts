@@ -3,6 +3,7 @@ import { callCases } from './cases/calls.js';
 import { compareCases } from './cases/compare.js';
 import { conformanceCases } from './cases/conformance.js';
 import { crossCases } from './cases/cross.js';
+import { databaseCases } from './cases/database.js';
 import { functionCases } from './cases/function.js';
 import { kernelCases } from './cases/kernel.js';
 import { lossCases } from './cases/loss.js';
@@ -40,7 +41,12 @@ const groups = {
 } as const;
 
 /** Groups that measure, or need another machine: only when they are asked for. */
-const special = { compare: compareCases, served: servedCases, pin: pinCases } as const;
+const special = {
+  compare: compareCases,
+  served: servedCases,
+  pin: pinCases,
+  database: databaseCases,
+} as const;
 
 // The firmware leaves its last message without an end of line.
 console.log();

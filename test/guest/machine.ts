@@ -12,6 +12,17 @@ export interface MachineOptions {
   readonly onLine: (line: string) => void;
   /** Instead of QEMU's controllers, a card that somebody serves over vfio-user. */
   readonly served?: ServedMachine;
+  /** Instead of QEMU's controllers, a disk that somebody serves over NBD. */
+  readonly disk?: ServedDisk;
+}
+
+export interface ServedDisk {
+  /** Socket of the server. */
+  readonly socket: string;
+  /** Name of the export. */
+  readonly name: string;
+  /** The server is killed, and another one takes its place. */
+  readonly kill: () => void;
 }
 
 export interface ServedMachine {
@@ -26,6 +37,8 @@ export interface ServedMachine {
 }
 
 const diskBytes = 256 * 1024 * 1024;
+/** Longer than a server takes to start on a machine that others use as well. */
+const reconnectSeconds = 120;
 
 /**
  * The controllers of the guest, each behind a root port, so that each has an IOMMU group of its
@@ -56,9 +69,14 @@ const diskCount = 7;
 
 /** Boot the guest, run `inside.ts` in it, and hand over what it prints. @returns its exit code */
 export async function runMachine(options: MachineOptions): Promise<number> {
-  const { served } = options;
+  const { served, disk } = options;
   const program = served?.qemu ?? 'qemu-system-x86_64';
-  const words = served === undefined ? machineArguments(options) : servedArguments(options, served);
+  const words =
+    disk !== undefined
+      ? diskArguments(options, disk)
+      : served === undefined
+        ? machineArguments(options)
+        : servedArguments(options, served);
   const qemu = spawn(program, words, { stdio: ['ignore', 'pipe', 'pipe'] });
   const timer = setTimeout(() => qemu.kill('SIGKILL'), options.limitMs);
   let exitCode = -1;
@@ -67,6 +85,7 @@ export async function runMachine(options: MachineOptions): Promise<number> {
     const order = /^MONITOR (.*)/.exec(line)?.[1];
     if (end !== null) exitCode = Number(end[1]);
     else if (line === 'VANISH') served?.vanish();
+    else if (line === 'KILL') disk?.kill();
     else if (order !== undefined) tellMonitor(join(options.directory, 'monitor'), order);
     else options.onLine(line);
   });
@@ -113,6 +132,18 @@ function servedArguments(options: MachineOptions, served: ServedMachine): string
     ...commonArguments(options, kernelWords),
     ...['-device', 'pcie-root-port,id=rp0,slot=1,chassis=1'],
     ...['-device', JSON.stringify({ ...card, socket: { path: socket, type: 'unix' } })],
+  ];
+}
+
+/** A disk whose requests wait when its server is gone, and are sent again to the next one. */
+function diskArguments(options: MachineOptions, { socket, name }: ServedDisk): string[] {
+  const server = { type: 'unix', path: socket };
+  const nbd = { driver: 'nbd', 'node-name': 'disk', server, export: name };
+  return [
+    ...['-M', 'q35'],
+    ...commonArguments(options, ''),
+    ...['-blockdev', JSON.stringify({ ...nbd, 'reconnect-delay': reconnectSeconds })],
+    ...['-device', 'virtio-blk-pci,drive=disk,serial=database'],
   ];
 }
 

@@ -10,7 +10,7 @@ out=$(realpath -m "${1:?usage: prepare.sh DIRECTORY}")
 checkout=$(realpath "$(dirname "$0")/../..")
 mkdir -p "$out"; cd "$out"
 
-packages=(qemu-system-x86 busybox-static cpio kmod fio nvme-cli)
+packages=(qemu-system-x86 busybox-static cpio kmod fio nvme-cli e2fsprogs sqlite3)
 missing=()
 for p in "${packages[@]}"; do dpkg -s "$p" >/dev/null 2>&1 || missing+=("$p"); done
 if [ ${#missing[@]} -gt 0 ]; then
@@ -27,7 +27,7 @@ if [ ! -d k ]; then
 fi
 version=$(ls k/lib/modules)
 
-modules="virtio_pci 9p 9pnet_virtio overlay nvme vfio-pci vfio_iommu_type1 virtio_net ext4 crc32c_generic"
+modules="virtio_pci 9p 9pnet_virtio overlay nvme vfio-pci vfio_iommu_type1 virtio_net virtio_blk ext4 crc32c_generic"
 rm -rf ird; mkdir -p ird/bin ird/proc ird/sys ird/dev; cp /bin/busybox ird/bin/
 cat >ird/init <<INIT
 #!/bin/busybox sh

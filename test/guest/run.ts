@@ -1,5 +1,6 @@
 import { accessSync, constants } from 'node:fs';
-import { runMachine, type ServedMachine } from './machine.js';
+import { withDatabaseDisk } from './database-disk.js';
+import { type MachineOptions, runMachine } from './machine.js';
 import { guestDirectory, whyNotGuest } from './prepare.js';
 import { clientOf, withServed } from './served.js';
 
@@ -7,8 +8,8 @@ import { clientOf, withServed } from './served.js';
  * `npm run test:guest -- [group …]`: boot a Debian guest with several NVMe controllers and run the
  * cases of `inside.ts` on them, over the addon and VFIO. The group `served` boots another one whose
  * disk is a simulated card that this process serves over vfio-user, and `pin` the same without
- * message-signalled interrupts; `ULTIMA_QEMU` names the QEMU that can use it. Ends with one line of
- * counts.
+ * message-signalled interrupts; `ULTIMA_QEMU` names the QEMU that can use it. The group `database`
+ * boots one whose disk is a volume served over NBD. Ends with one line of counts.
  */
 const directory = guestDirectory;
 /** Groups of cases that need another machine, and what its kernel is told. */
@@ -16,6 +17,7 @@ const servedGroups: ReadonlyMap<string, string> = new Map([
   ['served', ''],
   ['pin', 'pci=nomsi'],
 ]);
+const databaseGroup = 'database';
 /** What the guest said last, when it fails before its first case. */
 const keptLines = 40;
 /** Two free cores need a few minutes; a machine that others use as well may need ten. */
@@ -40,11 +42,11 @@ interface Counts {
 async function run(groups: readonly string[]): Promise<number> {
   accessSync(directory, constants.W_OK);
   const counts: Counts = { PASS: 0, FAIL: 0, SKIP: 0 };
-  const ordinary = groups.filter((group) => !servedGroups.has(group));
+  const isWanted = (group: string): boolean => groups.length === 0 || groups.includes(group);
+  const ordinary = groups.filter((group) => !servedGroups.has(group) && group !== databaseGroup);
   if (groups.length === 0 || ordinary.length > 0) await boot(counts, ordinary);
-  for (const group of servedGroups.keys()) {
-    if (groups.length === 0 || groups.includes(group)) await bootServed(counts, group);
-  }
+  if (isWanted(databaseGroup)) await bootDatabase(counts);
+  for (const group of servedGroups.keys()) if (isWanted(group)) await bootServed(counts, group);
   const skipped = counts.SKIP > 0 ? `, ${counts.SKIP} skipped` : '';
   console.log(`${counts.PASS} passed, ${counts.FAIL} failed${skipped}`);
   return counts.FAIL === 0 ? 0 : 1;
@@ -59,13 +61,22 @@ async function bootServed(counts: Counts, group: string): Promise<void> {
     return;
   }
   const kernelWords = servedGroups.get(group) ?? '';
-  await withServed(client.qemu, kernelWords, (served) => boot(counts, [group], served));
+  await withServed(client.qemu, kernelWords, (served) => boot(counts, [group], { served }));
+}
+
+/** The same guest on a volume in a pool on a card, behind a server that is killed under it. */
+async function bootDatabase(counts: Counts): Promise<void> {
+  const fault = await withDatabaseDisk((disk) => boot(counts, [databaseGroup], { disk }));
+  const title = 'the pool under the database is sound after its servers were killed';
+  if (fault === null) counts.PASS++;
+  else counts.FAIL++;
+  console.log(fault === null ? `PASS database: ${title}` : `FAIL database: ${title}\n${fault}`);
 }
 
 async function boot(
   counts: Counts,
   groups: readonly string[],
-  served?: ServedMachine,
+  machine: Pick<MachineOptions, 'served' | 'disk'> = {},
 ): Promise<void> {
   let hasStarted = false;
   const before: string[] = [];
@@ -75,7 +86,7 @@ async function boot(
     directory,
     what: groups,
     limitMs,
-    ...(served === undefined ? {} : { served }),
+    ...machine,
     onLine: (raw) => {
       // The firmware leaves its last message without an end of line.
       const line = raw.replace(/^.*?(?=(?:PASS|FAIL|SKIP) \w+: )/, '');
