@@ -15,8 +15,9 @@ export interface QosGateOptions {
   readonly requestCount?: number;
   /**
    * Units in flight on the device below, at most, but for one request more. Only what is still here
-   * can be put in order: as many as the device works on at one time, and hardly more. 64 when left
-   * out.
+   * can be put in order: as many as the device works on at one time, and hardly more. Requests that
+   * go by reservation do not wait for those of others to end: they may be as many by themselves. 64
+   * when left out.
    */
   readonly depthUnits?: number;
   readonly cost?: CostModel;
@@ -57,6 +58,8 @@ export class QosGate {
   private readonly scheduler: Scheduler;
   private readonly depthUnits: number;
   private inFlightUnits = 0;
+  /** Of these, what went by reservation. */
+  private reservedUnits = 0;
   private nowNs = 0;
   /** Units since `nowNs` was looked up; Infinity when it does not hold. */
   private unitsSinceLook = stale;
@@ -68,6 +71,8 @@ export class QosGate {
   private readonly owners: (GateClient | null)[] = [];
   /** Of each request, or of each of its pieces. */
   private readonly costs: Float64Array;
+  /** Of each request, how much of it is in flight by reservation: itself, or pieces. */
+  private readonly reservedCounts: Uint32Array;
   private readonly pieces: Pieces | null;
   /** What each request's own `done` is, and what stands in its place. */
   private readonly dones: ((request: BlockRequest) => void)[] = [];
@@ -94,6 +99,7 @@ export class QosGate {
     this.scheduler = new Scheduler({ clientCount, requestCount });
     this.clients = new Array<GateClient | null>(clientCount).fill(null);
     this.costs = new Float64Array(requestCount);
+    this.reservedCounts = new Uint32Array(requestCount);
     this.free = new Int32Array(requestCount);
     for (let slot = requestCount - 1; slot >= 0; slot--) this.free[this.freeCount++] = slot;
     for (let slot = 0; slot < requestCount; slot++) {
@@ -196,11 +202,15 @@ export class QosGate {
     this.look();
     if (!this.isDue && this.nowNs < this.wakesNs) return;
     this.isDue = false;
-    const { scheduler, pieces } = this;
+    // What it has no room for waits for something to end.
+    this.wakesNs = Number.POSITIVE_INFINITY;
+    const { scheduler, pieces, depthUnits } = this;
     let count = 0;
-    while (this.inFlightUnits < this.depthUnits && this.device.canSubmit()) {
+    while (this.device.canSubmit()) {
       if (pieces !== null && !pieces.hasRoom) break;
-      if (!scheduler.pull(this.nowNs)) {
+      const isFull = this.inFlightUnits >= depthUnits;
+      if (isFull && this.reservedUnits >= depthUnits) break;
+      if (!scheduler.pull(this.nowNs, isFull)) {
         this.wakesNs = scheduler.wakeNs;
         break;
       }
@@ -234,18 +244,29 @@ export class QosGate {
     const cost = this.costs[slot]!;
     this.inFlightUnits += cost;
     client.servedUnits += cost;
-    if (this.scheduler.isReserved) client.reservedUnits += cost;
+    if (!this.scheduler.isReserved) return;
+    client.reservedUnits += cost;
+    this.reservedUnits += cost;
+    this.reservedCounts[slot]!++;
+  }
+
+  private discharge(slot: number): void {
+    const cost = this.costs[slot]!;
+    this.inFlightUnits -= cost;
+    if (this.reservedCounts[slot] === 0) return;
+    this.reservedCounts[slot]!--;
+    this.reservedUnits -= cost;
   }
 
   private ended(slot: number, request: BlockRequest): void {
-    this.inFlightUnits -= this.costs[slot]!;
+    this.discharge(slot);
     request.done = this.dones[slot]!;
     this.finish(slot);
     request.done(request);
   }
 
   private pieceEnded(slot: number, isOver: boolean): void {
-    this.inFlightUnits -= this.costs[slot]!;
+    this.discharge(slot);
     this.isDue = true;
     if (!isOver) return;
     const request = this.requests[slot]!;

@@ -220,9 +220,10 @@ export class Scheduler {
   /**
    * Choose what is served next and take it out into `request`, `client`, `isReserved` and `isLast`.
    *
-   * @returns false when nothing waits, or all that waits is over its limit until `wakeNs`
+   * @param onlyReserved  take nothing but what goes by reservation
+   * @returns false when nothing waits, or nothing that waits may go until `wakeNs`
    */
-  pull(nowNs: number): boolean {
+  pull(nowNs: number, onlyReserved = false): boolean {
     const { byStart, byReservation, forbidden, limitClock } = this;
     for (let at = forbidden.take(nowNs); at !== nothing; at = forbidden.take(nowNs)) this.enter(at);
     let client = byStart.first;
@@ -245,6 +246,10 @@ export class Scheduler {
       }
       byReservation.remove(reserved);
       if (byStart.has(reserved)) this.forbid(reserved);
+    }
+    if (onlyReserved && !isReserved) {
+      this.wakeNs = Math.min(byReservation.firstKey, forbidden.firstNs);
+      return false;
     }
     this.client = client;
     this.isReserved = isReserved;

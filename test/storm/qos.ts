@@ -102,7 +102,8 @@ class Storm {
 
   constructor(name: 'scheduler' | 'gate', tally: Tally) {
     this.tally = tally;
-    const depthUnits = targets.workerCount * largest + (name === 'gate' ? targets.depthUnits : 0);
+    const ahead = name === 'gate' ? 2 * targets.depthUnits : 0;
+    const depthUnits = targets.workerCount * largest + ahead;
     this.audit = new QosAudit({ largest, depthUnits });
     const Target = name === 'scheduler' ? targets.SchedulerTarget : targets.GateTarget;
     this.target = new Target(this.audit, clientCount);

@@ -190,6 +190,9 @@ export class GateTarget implements QosTarget {
   /** Never has a request: it stands for the loop that polls. */
   private readonly keeper: QosDevice;
   private inFlightUnits = 0;
+  /** Of these, what went by reservation: it has a depth of its own. */
+  private reservedInFlight = 0;
+  private readonly isReserved = new Uint8Array(requestCount);
   private submitted = 0;
   private arrived = 0;
   private violation: string | null = null;
@@ -259,7 +262,7 @@ export class GateTarget implements QosTarget {
   }
 
   nextNs(): number {
-    const hasRoom = this.inFlightUnits < depthUnits;
+    const hasRoom = this.inFlightUnits < depthUnits || this.reservedInFlight < depthUnits;
     return Math.min(this.device.workers.nextNs(), hasRoom ? this.gate.wakeNs : never);
   }
 
@@ -270,14 +273,21 @@ export class GateTarget implements QosTarget {
     const isReserved = reservedUnits > opened.reservedUnits;
     opened.reservedUnits = reservedUnits;
     this.submitted++;
-    this.inFlightUnits += request.op === BlockOp.discard ? costs[0] : request.blockCount;
+    const cost = request.op === BlockOp.discard ? costs[0] : request.blockCount;
+    const before = isReserved ? this.reservedInFlight : this.inFlightUnits;
+    if (before >= depthUnits) {
+      this.violation ??= `${before} units are in flight; the depth is ${depthUnits}`;
+    }
+    this.inFlightUnits += cost;
+    if (isReserved) this.reservedInFlight += cost;
+    this.isReserved[request.tag] = isReserved ? 1 : 0;
     this.violation ??= this.audit.serve(client, request.tag, isReserved, this.device.nowNs);
-    if (this.inFlightUnits < depthUnits + costs[3]) return;
-    this.violation ??= `${this.inFlightUnits} units are in flight; the depth is ${depthUnits}`;
   }
 
   private ended(request: BlockRequest): void {
-    this.inFlightUnits -= request.op === BlockOp.discard ? costs[0] : request.blockCount;
+    const cost = request.op === BlockOp.discard ? costs[0] : request.blockCount;
+    this.inFlightUnits -= cost;
+    if (this.isReserved[request.tag] === 1) this.reservedInFlight -= cost;
     if (request.status !== BlockStatus.ok) this.violation ??= `status ${request.status}`;
     this.onEnd(request.tag);
   }

@@ -15,7 +15,7 @@ const nlb = Read.nlb;
 const { read, write, compare, verify } = NvmOpcode;
 
 /** Where a command stands with the scheduler. */
-const Place = { outside: 0, waiting: 1, inMedia: 2 } as const;
+const Place = { outside: 0, waiting: 1, inMedia: 2, inMediaReserved: 3 } as const;
 
 export interface CardQosOptions {
   readonly world: World;
@@ -35,7 +35,8 @@ export interface QosUser {
 /**
  * Quality of service in the card. While any namespace has a policy, every read, write and other
  * command to the media of every controller passes here between fetch and media: a namespace over
- * its limit waits, and so does who comes behind others while the media have enough to do. A Flush
+ * its limit waits, and so does who comes behind others while the media have enough to do. What goes
+ * by reservation does not wait for those of others to end: it may be as much by itself. A Flush
  * and fused commands are not held: they order others, and nothing is known of what they cost.
  *
  * Without a policy nothing waits and nothing is counted.
@@ -49,7 +50,8 @@ export class CardQos {
   isActive = false;
   private readonly world: World;
   private readonly scheduler: Scheduler;
-  private readonly onWake: number;
+  private readonly onTimer: number;
+  private readonly onSoon: number;
   private readonly slots: number;
   private readonly users: (QosUser | null)[] = [];
   /** By request, which is a slot of a controller: where it is, whose it is, what it costs. */
@@ -58,7 +60,10 @@ export class CardQos {
   private readonly costs: Float64Array;
   private readonly isMember: Uint8Array;
   private inMediaUnits = 0;
-  private wakesNs = never;
+  private reservedUnits = 0;
+  /** When the timer that counts fires; one that was set before for later does not count. */
+  private timerNs = never;
+  private isSoon = false;
   /** The scheduler works on one command at a time. */
   private freeNs = 0;
 
@@ -76,7 +81,11 @@ export class CardQos {
     this.clients = new Int32Array(requestCount);
     this.costs = new Float64Array(requestCount);
     this.isMember = new Uint8Array(namespaceLimit + 1);
-    this.onWake = world.register(() => this.wake());
+    this.onTimer = world.register(() => this.timer());
+    this.onSoon = world.register(() => {
+      this.isSoon = false;
+      this.pump();
+    });
   }
 
   /** @returns what its slots are counted from */
@@ -96,7 +105,7 @@ export class CardQos {
       this.scheduler.change(client, share, nowNs);
       this.counters.setReservation(client, share.reservation, nowNs);
     }
-    this.wakeAt(nowNs);
+    this.soon();
   }
 
   /** @param tier  an index of the table, checked */
@@ -136,7 +145,7 @@ export class CardQos {
     this.places[request] = Place.waiting;
     scheduler.push(client, request, cost, nowNs);
     counters.waits(client);
-    if (hasRoom) this.wakeAt(nowNs);
+    if (hasRoom || this.reservedUnits < this.profile.depthUnits) this.soon();
     return true;
   }
 
@@ -157,23 +166,39 @@ export class CardQos {
       this.counters.waitEnds(client, this.world.nowNs);
     } else {
       this.inMediaUnits -= this.costs[request]!;
+      if (place === Place.inMediaReserved) this.reservedUnits -= this.costs[request]!;
     }
     // Not from inside: whoever ends commands may be ending more of them.
-    if (this.scheduler.waitingCount > 0) this.wakeAt(this.world.nowNs);
+    if (this.scheduler.waitingCount > 0) this.soon();
   }
 
-  private wakeAt(atNs: number): void {
-    if (atNs >= this.wakesNs) return;
-    this.wakesNs = atNs;
-    this.world.schedule(Math.ceil(atNs - this.world.nowNs), this.onWake, 0);
+  private soon(): void {
+    if (this.isSoon) return;
+    this.isSoon = true;
+    this.world.schedule(0, this.onSoon, 0);
+  }
+
+  private wakeAt(wantedNs: number): void {
+    const atNs = Math.ceil(wantedNs);
+    if (atNs >= this.timerNs) return;
+    this.timerNs = atNs;
+    this.world.schedule(atNs - this.world.nowNs, this.onTimer, 0);
+  }
+
+  private timer(): void {
+    if (this.world.nowNs !== this.timerNs) return;
+    this.timerNs = never;
+    this.pump();
   }
 
   /** Hand over as long as the media have room and somebody may go. */
-  private wake(): void {
+  private pump(): void {
     const { scheduler, counters, world } = this;
-    this.wakesNs = never;
-    while (this.inMediaUnits < this.profile.depthUnits) {
-      if (!scheduler.pull(world.nowNs)) {
+    const { depthUnits } = this.profile;
+    for (;;) {
+      const isFull = this.inMediaUnits >= depthUnits;
+      if (isFull && this.reservedUnits >= depthUnits) return;
+      if (!scheduler.pull(world.nowNs, isFull)) {
         if (scheduler.wakeNs < never) this.wakeAt(scheduler.wakeNs);
         return;
       }
@@ -187,8 +212,9 @@ export class CardQos {
 
   private handOver(request: number, isReserved: boolean): void {
     const cost = this.costs[request]!;
-    this.places[request] = Place.inMedia;
+    this.places[request] = isReserved ? Place.inMediaReserved : Place.inMedia;
     this.inMediaUnits += cost;
+    if (isReserved) this.reservedUnits += cost;
     this.counters.serve(this.clients[request]!, cost, isReserved);
   }
 

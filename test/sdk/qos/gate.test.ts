@@ -173,6 +173,25 @@ function countSubmits(device: BlockDevice): { count: number } {
   return counter;
 }
 
+test('a reserved request does not wait for those of others to end, up to the depth', () => {
+  const { gate, device } = makeGate({ depthUnits: 4 });
+  const other = gate.open(plain);
+  const reserved = gate.open({ ...plain, reservation: 1_000, reservationBurst: 64 });
+  const ended: BlockRequest[] = [];
+  const passed = countSubmits(device);
+  // Nothing ends.
+  device.poll = () => 0;
+  const large = requestOn(other, BlockOp.read, 1, ended);
+  large.blockCount = 16;
+  large.setData(other.memory.allocate(16 * page), 0, 16 * page);
+  other.submit(large);
+  other.submit(requestOn(other, BlockOp.read, 2, ended));
+  for (let i = 0; i < 10; i++) reserved.submit(requestOn(reserved, BlockOp.read, i, ended));
+  gate.poll();
+  assert.is(passed.count, 1 + 4);
+  assert.is(reserved.counts.reservedUnits, 4);
+});
+
 test('a large request goes in pieces, others come in between, and its bytes are its own', () => {
   const { gate, device } = makeGate({ depthUnits: 1, pieceBytes: 4 * page });
   const [large, small] = [gate.open(plain), gate.open(plain)];

@@ -302,6 +302,26 @@ function checkSpans(
   }
 }
 
+test('asked for reserved requests alone, it gives no other and says when there is one', () => {
+  const scheduler = new Scheduler({ clientCount: 2, requestCount: 64 });
+  scheduler.add(0, { ...plain, reservation: 1_000, reservationBurst: 2 }, 0);
+  scheduler.add(1, { ...plain, weight: 1_000 }, 0);
+  for (let request = 0; request < 32; request++) {
+    scheduler.push(0, request, 1, 0);
+    scheduler.push(1, 32 + request, 1, 0);
+  }
+  const clients: number[] = [];
+  while (scheduler.pull(0, true)) clients.push(scheduler.client);
+  // Its burst and one request, then one per millisecond; the other one is not touched.
+  assert.equal(clients, [0, 0, 0]);
+  assert.is(scheduler.wakeNs, 1_000_000);
+  assert.not(scheduler.pull(999_999, true));
+  assert.ok(scheduler.pull(1_000_000, true));
+  assert.is(scheduler.client, 0);
+  assert.ok(scheduler.pull(1_000_000));
+  assert.is(scheduler.client, 1);
+});
+
 test('shares and clients that cannot be are refused with the value and the limit', () => {
   const scheduler = new Scheduler({ clientCount: 2, requestCount: 4 });
   scheduler.add(0, plain, 0);
