@@ -1,11 +1,14 @@
 import { ErrorCode, UltimaError } from '../../sdk/errors.js';
 import { samsung970pro } from './970pro.js';
+import { samsung983dct } from './983dct.js';
 import { samsung983zet } from './983zet.js';
 import { micron9100 } from './9100max.js';
 import { merge } from './merge.js';
 import { mqsimDefault } from './mqsim-default.js';
 import { p3700 } from './p3700.js';
+import { p4510 } from './p4510.js';
 import { p4800x } from './p4800x.js';
+import { p5800x } from './p5800x.js';
 import type { Profile } from './profile.js';
 import { readProfile } from './profile-file.js';
 import { checkProfile, isProfile } from './rules.js';
@@ -20,10 +23,13 @@ export const profiles: readonly Profile[] = [
   ultimaG2,
   ultimaG2Large,
   p4800x,
+  p5800x,
   p3700,
   micron9100,
   samsung970pro,
   samsung983zet,
+  samsung983dct,
+  p4510,
   znand,
   tlcEnterprise,
   mqsimDefault,
