@@ -21,6 +21,7 @@ export const ErrorCode = {
   nameTaken: 'NAME_TAKEN',
   namespaceInvalid: 'NAMESPACE_INVALID',
   notFound: 'NOT_FOUND',
+  placementImpossible: 'PLACEMENT_IMPOSSIBLE',
   poolDamaged: 'POOL_DAMAGED',
   poolFull: 'POOL_FULL',
   poolInvalid: 'POOL_INVALID',

@@ -74,6 +74,21 @@ export {
   type NbdTls,
 } from './nbd/server.js';
 export { exportOfVolume, type VolumeExportOptions } from './nbd/volume-export.js';
+export {
+  ClusterDirectory,
+  type NewClusterVolume,
+  type NodeView,
+  type Versioned,
+} from './node/directory.js';
+export { type Candidate, type PlacementWish, placeMembers } from './node/placement.js';
+export type {
+  AliveRecord,
+  ClusterRecord,
+  NodeRecord,
+  PlacedMember,
+  VolumeRecord,
+  VolumeState,
+} from './node/records.js';
 export { Admin } from './nvme/admin.js';
 export type { CommandResult, DmaSlice } from './nvme/admin-queue.js';
 export type { ControllerIdentity, Health } from './nvme/admin-results.js';

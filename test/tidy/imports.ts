@@ -21,6 +21,7 @@ const sdkBelowCli: readonly string[] = [
   'sdk/qos',
   'sdk/volume',
   'sdk/cluster',
+  'sdk/node',
   'sdk/nbd',
   'sdk/observe',
   'sdk/trace',
@@ -60,6 +61,8 @@ export const importRules: readonly Rule[] = [
     may: [...ground, 'sdk/cluster'],
     node: ['http', 'https', 'net'],
   },
+  // What makes nodes of pools, and a cluster of nodes.
+  { area: 'sdk/node', may: [...ground, 'sdk/device', 'sdk/block', 'sdk/volume', 'sdk/cluster'] },
   // Sockets, and the loop that serves them.
   {
     area: 'sdk/nbd',

@@ -1,0 +1,262 @@
+import type { ClusterStore, StoreChange, StoreCondition } from '../cluster/store.js';
+import { ErrorCode, UltimaError } from '../errors.js';
+import { type Candidate, placeMembers } from './placement.js';
+import {
+  type AliveRecord,
+  checkName,
+  decodeAlive,
+  decodeCluster,
+  decodeNode,
+  decodeVolume,
+  encodeRecord,
+  keys,
+  mostMirrors,
+  type NodeRecord,
+  type PlacedMember,
+  type VolumeRecord,
+} from './records.js';
+
+export interface NodeView extends NodeRecord {
+  /** null while the node does not answer. */
+  readonly alive: AliveRecord | null;
+}
+
+export interface NewClusterVolume {
+  readonly name: string;
+  readonly bytes: number;
+  /** 512 or 4096; 4096 when left out. */
+  readonly blockBytes?: 512 | 4096;
+  /** Members, 1 to 3; 3 when left out. */
+  readonly mirrors?: number;
+  /** The node that will use it: it gets the first member. */
+  readonly preferred?: string;
+}
+
+/** With the revision that the next change of it must name. */
+export interface Versioned<T> {
+  readonly record: T;
+  readonly revision: number;
+}
+
+/** A change that met another one begins anew, this often. */
+const mostTries = 16;
+
+/**
+ * The cluster's list of nodes and volumes, as anybody who reaches the cluster store sees it. It
+ * writes down what shall be; the nodes make it so. Every change names the revision that it was
+ * decided on, so that of two at once one is decided again.
+ */
+export class ClusterDirectory {
+  private readonly store: ClusterStore;
+  private readonly random: (bytes: Uint8Array) => void;
+
+  /** @param random  fills bytes with chance, for identities */
+  constructor(store: ClusterStore, random: (bytes: Uint8Array) => void) {
+    this.store = store;
+    this.random = random;
+  }
+
+  /** The cluster's identity, drawn by whoever asks first. */
+  async clusterId(): Promise<string> {
+    for (;;) {
+      const entry = await this.store.read(keys.cluster);
+      if (entry !== null) return decodeCluster(entry.value).clusterId;
+      const drawn = { key: keys.cluster, value: encodeRecord({ clusterId: this.newId() }) };
+      // Whether it was this one or another's that came first: read again.
+      await this.store.commit([{ key: keys.cluster, revision: 0 }], [drawn]);
+    }
+  }
+
+  /** A node joins, or says again that it is one. @throws UltimaError NAME_TAKEN by another pool */
+  async join(node: NodeRecord): Promise<void> {
+    checkName('node', node.name);
+    const key = keys.nodes + node.name;
+    for (let tries = 0; tries < mostTries; tries++) {
+      const entry = await this.store.read(key);
+      const known = entry === null ? null : decodeNode(key, entry.value);
+      if (known !== null && known.poolId !== node.poolId) {
+        throw new UltimaError(
+          ErrorCode.nameTaken,
+          `node ${node.name} has pool ${known.poolId}, not ${node.poolId}: give this one another ` +
+            'name, or remove the old one from the cluster first',
+          { node: node.name, poolId: node.poolId, knownPoolId: known.poolId },
+        );
+      }
+      if (known !== null && known.zone === node.zone) return;
+      const conditions = [{ key, revision: entry?.revision ?? 0 }];
+      if (await this.apply(conditions, [{ key, value: encodeRecord(node) }])) return;
+    }
+    throw busy(`node ${node.name}`);
+  }
+
+  /** @throws UltimaError VOLUME_BUSY while it has members, NOT_FOUND */
+  async removeNode(name: string): Promise<void> {
+    const key = keys.nodes + name;
+    const entry = await this.store.read(key);
+    if (entry === null) throw notFound('node', name);
+    const volumes = (await this.volumes()).filter((volume) => hasMemberOn(volume, name));
+    if (volumes.length > 0) {
+      const names = volumes.map((volume) => volume.name).join(', ');
+      throw new UltimaError(
+        ErrorCode.volumeBusy,
+        `node ${name} has members of ${names}; replace them first`,
+        { node: name, volumes: volumes.length },
+      );
+    }
+    await this.apply([{ key, revision: entry.revision }], [{ key, value: null }]);
+    if ((await this.store.read(key)) !== null) throw busy(`node ${name}`);
+  }
+
+  async nodes(): Promise<NodeView[]> {
+    const { entries } = await this.store.list(keys.nodes);
+    const alive = await this.store.list(keys.alive);
+    return entries.map((entry) => {
+      const node = decodeNode(entry.key, entry.value);
+      const key = keys.alive + node.name;
+      const sign = alive.entries.find((each) => each.key === key);
+      return { ...node, alive: sign === undefined ? null : decodeAlive(key, sign.value) };
+    });
+  }
+
+  async volumes(): Promise<VolumeRecord[]> {
+    const { entries } = await this.store.list(keys.volumes);
+    return entries.map(({ key, value }) => decodeVolume(key, value));
+  }
+
+  /** @throws UltimaError NOT_FOUND */
+  async volume(name: string): Promise<Versioned<VolumeRecord>> {
+    checkName('volume', name);
+    const key = keys.volumes + name;
+    const entry = await this.store.read(key);
+    if (entry === null) throw notFound('volume', name);
+    return { record: decodeVolume(key, entry.value), revision: entry.revision };
+  }
+
+  /**
+   * Write down a volume and the nodes of its members, which then make them.
+   *
+   * @throws UltimaError NAME_TAKEN, PLACEMENT_IMPOSSIBLE; RangeError
+   */
+  async createVolume(wanted: NewClusterVolume): Promise<VolumeRecord> {
+    const { name, bytes, blockBytes = 4096, mirrors = mostMirrors, preferred } = wanted;
+    checkName('volume', name);
+    checkSize(bytes, mirrors);
+    const key = keys.volumes + name;
+    if ((await this.store.read(key)) !== null) throw nameTaken(name);
+    const wish = { count: mirrors, bytes: 0, taken: [], preferred };
+    const places = placeMembers((await this.nodes()).map(candidateOf), wish);
+    const members = places.map((node) => ({ id: this.newId(), node }));
+    const identity = { name, volumeId: this.newId() };
+    const shape = { bytes, blockBytes, state: 'creating' as const };
+    const record: VolumeRecord = { ...identity, ...shape, members, retired: [] };
+    const change = { key, value: encodeRecord(record) };
+    await this.apply([{ key, revision: 0 }], [change]);
+    // Ours or another's: the identity that was drawn for it tells.
+    const { record: found } = await this.volume(name);
+    if (found.volumeId !== record.volumeId) throw nameTaken(name);
+    return found;
+  }
+
+  /** Its nodes take the members away, then the volume is gone. @throws UltimaError NOT_FOUND */
+  async deleteVolume(name: string): Promise<void> {
+    await this.change(name, (record) => ({ ...record, state: 'deleting' }));
+  }
+
+  /** A new member on another node, in addition. @returns the member */
+  async addMember(name: string, options: { readonly node?: string } = {}): Promise<PlacedMember> {
+    const id = this.newId();
+    const nodes = (await this.nodes()).map(candidateOf);
+    const changed = await this.change(name, (record) => {
+      if (record.members.length >= mostMirrors) {
+        throw new RangeError(`volume ${name} has ${record.members.length} members; at most 3`);
+      }
+      const taken = [...record.members, ...record.retired].map((member) => member.node);
+      const wish = { count: 1, bytes: 0, taken, preferred: options.node };
+      const [node] = placeMembers(nodes, wish);
+      if (options.node !== undefined && node !== options.node) {
+        throw new RangeError(`node ${options.node} cannot take a member of volume ${name}`);
+      }
+      return { ...record, members: [...record.members, { id, node: node! }] };
+    });
+    return changed.members.find((member) => member.id === id)!;
+  }
+
+  /** A member leaves the list, and its node removes it. Only once the mirror does without it. */
+  async retireMember(name: string, id: string): Promise<void> {
+    await this.change(name, (record) => {
+      const leaving = record.members.find((member) => member.id === id);
+      if (leaving === undefined) return record;
+      const members = record.members.filter((member) => member !== leaving);
+      if (members.length === 0) throw new RangeError(`the last member of volume ${name} stays`);
+      return { ...record, members, retired: [...record.retired, leaving] };
+    });
+  }
+
+  /** Decide on a volume's record, and again when it has changed meanwhile. */
+  async change(
+    name: string,
+    decide: (record: VolumeRecord) => VolumeRecord | null,
+  ): Promise<VolumeRecord> {
+    const key = keys.volumes + name;
+    for (let tries = 0; tries < mostTries; tries++) {
+      const { record, revision } = await this.volume(name);
+      const next = decide(record);
+      if (next === record) return record;
+      const change = { key, value: next === null ? null : encodeRecord(next) };
+      if (await this.apply([{ key, revision }], [change])) return next ?? record;
+    }
+    throw busy(`volume ${name}`);
+  }
+
+  /** @returns false when a condition does not hold, or nobody knows whether it was applied */
+  private async apply(
+    conditions: readonly StoreCondition[],
+    changes: readonly StoreChange[],
+  ): Promise<boolean> {
+    try {
+      return (await this.store.commit(conditions, changes)).outcome === 'applied';
+    } catch (error) {
+      // Whoever asked reads the record again, and finds it changed by itself or not at all.
+      if (error instanceof UltimaError && error.code === ErrorCode.storeUnknown) return false;
+      throw error;
+    }
+  }
+
+  newId(): string {
+    const bytes = new Uint8Array(16);
+    this.random(bytes);
+    return Buffer.from(bytes).toString('hex');
+  }
+}
+
+function candidateOf({ name, zone, alive }: NodeView): Candidate {
+  const isFit = alive !== null && alive.trouble === '';
+  return { name, zone, freeBytes: alive?.freeBytes ?? 0, isFit };
+}
+
+function hasMemberOn({ members, retired }: VolumeRecord, node: string): boolean {
+  return [...members, ...retired].some((member) => member.node === node);
+}
+
+function checkSize(bytes: number, mirrors: number): void {
+  if (!(Number.isInteger(mirrors) && mirrors >= 1 && mirrors <= mostMirrors)) {
+    throw new RangeError(`${mirrors} members; 1 to ${mostMirrors}`);
+  }
+  if (!(Number.isSafeInteger(bytes) && bytes > 0 && bytes % 4096 === 0)) {
+    throw new RangeError(`a volume of ${bytes} bytes; a multiple of 4096 from 4096 on`);
+  }
+}
+
+function nameTaken(name: string): UltimaError {
+  const message = `a volume named ${name} is there already; choose another name`;
+  return new UltimaError(ErrorCode.nameTaken, message, { name });
+}
+
+function notFound(what: string, name: string): UltimaError {
+  return new UltimaError(ErrorCode.notFound, `the cluster has no ${what} named ${name}`, { name });
+}
+
+function busy(what: string): UltimaError {
+  const message = `${what} was changed by others ${mostTries} times in a row; try again`;
+  return new UltimaError(ErrorCode.volumeBusy, message, { what, tries: mostTries });
+}
