@@ -2,6 +2,7 @@
 
 export { checkRequest } from './block/check.js';
 export type { BlockDevice, BlockLimits } from './block/device.js';
+export { FailoverDevice, type FailoverOptions } from './block/failover.js';
 export { FileDevice, type FileDeviceOptions } from './block/file.js';
 export { MemoryDevice, type MemoryDeviceOptions, MemorySpace } from './block/memory.js';
 export {

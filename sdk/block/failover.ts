@@ -1,0 +1,143 @@
+import { assert } from '../assert.js';
+import type { Clock, DmaSpace } from '../device.js';
+import { checkRequest } from './check.js';
+import type { BlockDevice, BlockLimits } from './device.js';
+import { type BlockRequest, BlockStatus } from './request.js';
+
+export interface FailoverOptions {
+  /** Buffers for requests; every device behind it must take them. */
+  readonly memory: DmaSpace;
+  /** Requests in flight or waiting; 256 when left out. */
+  readonly requestCount?: number;
+}
+
+/**
+ * One block device for the user while the device behind it changes: another path, another node.
+ * A request that ends because its device was lost (`notExecuted`, `unknown`) is kept, and sent once
+ * more when there is another device.
+ *
+ * Sending a request twice is right because the user has no two requests for the same blocks in
+ * flight of which one writes, which no block device puts in order, and because whoever calls
+ * `moveTo` has made sure that nothing of the device before can still arrive.
+ *
+ * Nothing is allocated per request. A request's `done` is replaced while the device has it.
+ */
+export class FailoverDevice implements BlockDevice {
+  readonly blockBytes: number;
+  readonly blockCount: number;
+  readonly limits: BlockLimits;
+  readonly clock: Clock;
+  readonly memory: DmaSpace;
+  /** Requests that were sent once more. */
+  resentCount = 0;
+  private device: BlockDevice | null;
+  /** Devices that were left, as long as they have requests. */
+  private left: BlockDevice[] = [];
+  private inside = 0;
+  private readonly requests: (BlockRequest | null)[] = [];
+  private readonly dones: ((request: BlockRequest) => void)[] = [];
+  private readonly endings: ((request: BlockRequest) => void)[] = [];
+  private readonly free: number[] = [];
+  /** Slots that wait for a device, in the order in which they came. */
+  private readonly waiting: number[] = [];
+  private ended = 0;
+
+  constructor(device: BlockDevice, { memory, requestCount = 256 }: FailoverOptions) {
+    this.device = device;
+    this.blockBytes = device.blockBytes;
+    this.blockCount = device.blockCount;
+    this.limits = { ...device.limits, maxInFlight: requestCount };
+    this.clock = device.clock;
+    this.memory = memory;
+    for (let slot = 0; slot < requestCount; slot++) {
+      this.requests.push(null);
+      this.dones.push(neverEnds);
+      this.endings.push((request) => this.end(slot, request));
+      this.free.push(slot);
+    }
+  }
+
+  /** Requests that wait for a device. */
+  get waitingCount(): number {
+    return this.waiting.length;
+  }
+
+  /** The device is not to be used any more: what comes from now on waits. */
+  leave(): void {
+    if (this.device !== null && this.inside > 0) this.left.push(this.device);
+    this.device = null;
+  }
+
+  /**
+   * Go on with another device of the same size.
+   *
+   * @throws RangeError for another size
+   */
+  moveTo(device: BlockDevice): void {
+    const { blockBytes, blockCount } = device;
+    if (blockBytes !== this.blockBytes || blockCount !== this.blockCount) {
+      throw new RangeError(
+        `a device of ${blockCount} blocks of ${blockBytes} bytes; the one before had ` +
+          `${this.blockCount} of ${this.blockBytes}`,
+      );
+    }
+    this.leave();
+    this.device = device;
+  }
+
+  canSubmit(): boolean {
+    return this.free.length > 0;
+  }
+
+  submit(request: BlockRequest): void {
+    checkRequest(request, this);
+    assert(this.free.length > 0, 'more requests than canSubmit allows');
+    const slot = this.free.pop()!;
+    this.requests[slot] = request;
+    this.dones[slot] = request.done;
+    request.done = this.endings[slot]!;
+    this.waiting.push(slot);
+    this.send();
+  }
+
+  private send(): void {
+    const { device, waiting } = this;
+    if (device === null) return;
+    let sent = 0;
+    while (sent < waiting.length && device.canSubmit()) {
+      device.submit(this.requests[waiting[sent]!]!);
+      this.inside += 1;
+      sent += 1;
+    }
+    if (sent === waiting.length) waiting.length = 0;
+    else if (sent > 0) waiting.splice(0, sent);
+  }
+
+  private end(slot: number, request: BlockRequest): void {
+    this.inside -= 1;
+    if (this.inside === 0) this.left = [];
+    if (request.status === BlockStatus.notExecuted || request.status === BlockStatus.unknown) {
+      this.resentCount += 1;
+      this.waiting.push(slot);
+      return;
+    }
+    request.done = this.dones[slot]!;
+    this.requests[slot] = null;
+    this.free.push(slot);
+    this.ended += 1;
+    request.done(request);
+  }
+
+  /** Drives devices that were left, too, until they have given back what they had. */
+  poll(): number {
+    const before = this.ended;
+    for (const device of this.left) device.poll();
+    this.device?.poll();
+    this.send();
+    return this.ended - before;
+  }
+}
+
+function neverEnds(): void {
+  assert(false, 'a request ends that the device does not have');
+}

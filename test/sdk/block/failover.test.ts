@@ -1,0 +1,164 @@
+import * as assert from 'uvu/assert';
+import type { BlockDevice } from '../../../sdk/block/device.js';
+import { FailoverDevice } from '../../../sdk/block/failover.js';
+import { MemoryDevice } from '../../../sdk/block/memory.js';
+import { BlockOp, BlockRequest, BlockStatus } from '../../../sdk/block/request.js';
+import { World } from '../../../sim/world.js';
+import { suite } from '../../support/suite.js';
+
+const test = suite('fail-over device');
+
+/** A path to a device that can break: what is under way is done, or not, and nobody hears of it. */
+class Path implements BlockDevice {
+  readonly blockBytes: number;
+  readonly blockCount: number;
+  readonly limits;
+  readonly clock;
+  readonly memory;
+  private readonly target: MemoryDevice;
+  private held: BlockRequest[] = [];
+  private isBroken = false;
+
+  constructor(target: MemoryDevice) {
+    this.target = target;
+    ({ blockBytes: this.blockBytes, blockCount: this.blockCount } = target);
+    this.limits = { ...target.limits, maxInFlight: 4 };
+    this.clock = target.clock;
+    this.memory = target.memory;
+  }
+
+  canSubmit(): boolean {
+    return this.held.length < 4;
+  }
+
+  submit(request: BlockRequest): void {
+    this.held.push(request);
+  }
+
+  break(): void {
+    this.isBroken = true;
+  }
+
+  poll(): number {
+    const due = this.held;
+    this.held = [];
+    for (const [i, request] of due.entries()) {
+      if (!this.isBroken) this.target.submit(request);
+      else {
+        request.status = i % 2 === 0 ? BlockStatus.unknown : BlockStatus.notExecuted;
+        request.done(request);
+      }
+    }
+    return this.target.poll();
+  }
+}
+
+function rig() {
+  const { clock } = new World();
+  const target = new MemoryDevice({ blockBytes: 512, blockCount: 1000, clock });
+  const first = new Path(target);
+  const device = new FailoverDevice(first, { memory: target.memory, requestCount: 16 });
+  return { target, first, device };
+}
+
+function write(device: BlockDevice, lba: number, ends: number[]): BlockRequest {
+  const request = new BlockRequest(({ status }) => ends.push(status));
+  request.op = BlockOp.write;
+  request.lba = lba;
+  request.blockCount = 1;
+  const region = device.memory.allocate(512);
+  region.bytes.fill(lba);
+  request.setData(region, 0, 512);
+  device.submit(request);
+  return request;
+}
+
+function read(device: BlockDevice, lba: number): number {
+  const request = new BlockRequest(() => {});
+  request.op = BlockOp.read;
+  request.lba = lba;
+  request.blockCount = 1;
+  const region = device.memory.allocate(512);
+  request.setData(region, 0, 512);
+  device.submit(request);
+  device.poll();
+  device.poll();
+  return region.bytes[511]!;
+}
+
+test('requests that a lost device had are carried out by the next one, each ends once', () => {
+  const { target, first, device } = rig();
+  const ends: number[] = [];
+  for (let lba = 1; lba <= 10; lba++) write(device, lba, ends);
+  first.break();
+  device.leave();
+  for (let i = 0; i < 3; i++) device.poll();
+  assert.equal(ends, []);
+  assert.is(device.waitingCount, 10);
+  device.moveTo(new Path(target));
+  for (let i = 0; i < 8; i++) device.poll();
+  assert.equal(ends, Array(10).fill(BlockStatus.ok));
+  assert.is(device.resentCount, 4);
+  for (let lba = 1; lba <= 10; lba++) assert.is(read(device, lba), lba);
+});
+
+test('what a lost device still completes has ended', () => {
+  const { target, device } = rig();
+  const ends: number[] = [];
+  write(device, 7, ends);
+  device.leave();
+  write(device, 8, ends);
+  device.poll();
+  assert.equal(ends, [BlockStatus.ok]);
+  device.moveTo(new Path(target));
+  device.poll();
+  device.poll();
+  assert.equal(ends, [BlockStatus.ok, BlockStatus.ok]);
+  assert.is(device.resentCount, 0);
+});
+
+test("a failure of the device itself is the user's, not tried again", () => {
+  const { target, device } = rig();
+  const failing = new Path(target);
+  failing.poll = () => 0;
+  let submitted: BlockRequest | null = null;
+  failing.submit = (request) => {
+    submitted = request;
+  };
+  device.moveTo(failing);
+  const ends: number[] = [];
+  const request = write(device, 1, ends);
+  assert.is(submitted, request);
+  request.status = BlockStatus.mediaError;
+  request.done(request);
+  assert.equal(ends, [BlockStatus.mediaError]);
+});
+
+test('a request has its own end again when it comes back', () => {
+  const { device } = rig();
+  const ends: number[] = [];
+  const request = new BlockRequest(() => ends.push(1));
+  const own = request.done;
+  request.op = BlockOp.flush;
+  request.blockCount = 0;
+  device.submit(request);
+  device.poll();
+  device.poll();
+  assert.is(request.done, own);
+  assert.equal(ends, [1]);
+});
+
+test('no more requests are taken than there is room for', () => {
+  const { device } = rig();
+  device.leave();
+  for (let lba = 0; lba < 16; lba++) write(device, lba, []);
+  assert.is(device.canSubmit(), false);
+});
+
+test('a device of another size is refused', () => {
+  const { target, device } = rig();
+  const other = new MemoryDevice({ blockBytes: 512, blockCount: 999, clock: target.clock });
+  assert.throws(() => device.moveTo(other), /999 blocks of 512 bytes; the one before had 1000/);
+});
+
+test.run();
