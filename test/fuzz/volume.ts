@@ -179,9 +179,6 @@ class Fuzz {
       case 'flush':
         await this.request(pool.volume(volume), { op: BlockOp.flush, first: 0, count: 0 });
         return null;
-      case 'create':
-        if (!isFull) await this.create(pool);
-        return null;
       case 'compare':
         return (await this.sound(pool)) ?? compareWithModel(pool, model);
       case 'changes':
@@ -210,7 +207,9 @@ class Fuzz {
     const { model } = this;
     const { volume, snapshot, name, isFull } = on;
     const short = snapshot?.slice(volume.length + 1) ?? '';
-    if (kind === 'snapshot' && !isFull) {
+    if (kind === 'create' && !isFull) {
+      await this.create(pool);
+    } else if (kind === 'snapshot' && !isFull) {
       await pool.takeSnapshot([{ volume, name }]);
       this.duplicate(volume, `${volume}@${name}`);
     } else if (kind === 'group' && !isFull) {
