@@ -56,13 +56,16 @@ class Loop {
   private readonly free: BlockRequest[] = [];
   private readonly chance = new TestPrng(1);
   private readonly blocks: number;
+  private readonly places: Uint32Array | null;
   private ended = 0;
 
-  constructor(device: BlockDevice, op: BlockOp, inFlight = depth) {
+  /** @param places  where each 4 KiB lie, in blocks; in order when left out */
+  constructor(device: BlockDevice, op: BlockOp, places: Uint32Array | null = null) {
     this.device = device;
     this.op = op;
+    this.places = places;
     this.blocks = span / device.blockBytes;
-    for (let i = 0; i < inFlight; i++) {
+    for (let i = 0; i < depth; i++) {
       const request = new BlockRequest((done) => {
         if (done.status !== BlockStatus.ok) throw new Error(`status ${done.status}`);
         this.ended++;
@@ -74,7 +77,7 @@ class Loop {
   }
 
   run(count: number): void {
-    const { device, free } = this;
+    const { device, free, places } = this;
     const perRequest = blockBytes / device.blockBytes;
     let left = count;
     this.ended = 0;
@@ -84,6 +87,7 @@ class Loop {
         request.op = this.op;
         // A power of two, so that choosing costs next to nothing.
         request.lba = (this.chance.word() & (this.blocks / perRequest - 1)) * perRequest;
+        if (places !== null) request.lba = places[request.lba]!;
         request.blockCount = perRequest;
         device.submit(request);
         left--;
@@ -193,22 +197,34 @@ async function addedCost(): Promise<Record<string, number>> {
     cpuNsPerIo_added_overwrite: Math.round(median(added[1]!)),
     cpuNsPerIo_null_read: Math.round(median(bases[0]!)),
     gcPerMillion: gcs,
-    readRatioNull_after_100_snapshots: await readRatio(pool, volume),
-    readRatio_after_100_snapshots: await readRatioOnMemory(),
+    readRatioNull_after_100_snapshots: (await readRatios(pool, volume, under)).ratio,
+    ...(await readRatioOnMemory()),
   };
 }
 
-/** The same where 4 KiB are moved, as the figures of others have it. */
-async function readRatioOnMemory(): Promise<number> {
+/**
+ * The same where 4 KiB are moved, as the figures of others have it; and beside it what the device
+ * alone takes for the places in which the two volumes lie.
+ */
+async function readRatioOnMemory(): Promise<Record<string, number>> {
   const under = new FlatDevice({ bytes: 1536 * MiB, blockBytes, clock: noClock });
   const pool = await poolOn(under);
   const volume = await pool.createVolume({ name: 'v', bytes: GiB });
   await fill(volume, span);
-  return readRatio(pool, volume);
+  const { ratio, rawRatio } = await readRatios(pool, volume, under);
+  return {
+    readRatio_after_100_snapshots: ratio,
+    readRatioOfDevice_same_places: rawRatio,
+  };
+}
+
+interface ReadRatios {
+  readonly ratio: number;
+  readonly rawRatio: number;
 }
 
 /** Reads of a volume with 100 snapshots behind it beside reads of one without. */
-async function readRatio(pool: Pool, volume: Volume): Promise<number> {
+async function readRatios(pool: Pool, volume: Volume, under: BlockDevice): Promise<ReadRatios> {
   const plain = await pool.createVolume({ name: 'plain', bytes: GiB });
   await fill(plain, span);
   const region = volume.memory.allocate(blockBytes);
@@ -221,13 +237,24 @@ async function readRatio(pool: Pool, volume: Volume): Promise<number> {
     }
   }
   const loops = [plain, volume].map((one) => new Loop(one, BlockOp.read));
+  for (const one of [plain, volume]) loops.push(new Loop(under, BlockOp.read, placesOf(one)));
   for (const loop of loops) loop.run(warmUp);
   const ratios: number[] = [];
+  const rawRatios: number[] = [];
   for (let round = 0; round < rounds; round++) {
-    const [a, b] = loops.map(nsPerIo);
+    const [a, b, rawA, rawB] = loops.map(nsPerIo);
     ratios.push(b! / a!);
+    rawRatios.push(rawB! / rawA!);
   }
-  return rounded(median(ratios));
+  return { ratio: rounded(median(ratios)), rawRatio: rounded(median(rawRatios)) };
+}
+
+/** Where each 4 KiB of a volume lie on the one device of its pool. */
+function placesOf({ core, object }: Volume): Uint32Array {
+  return Uint32Array.from({ length: span / blockBytes }, (_, i) => {
+    core.trees.locate(object.root, Math.floor(i / 16));
+    return core.trees.unitOf(i % 16) * 16 + (i % 16);
+  });
 }
 
 async function cardOverhead(): Promise<Record<string, number>> {
@@ -338,20 +365,49 @@ async function large(): Promise<Record<string, number>> {
   await mapped(small, 'v', GiB);
   figures.snapshotCreateUs_1GiB = await snapshotUs(small);
   const device = new SparseDevice({ bytes: 1.25 * TiB, blockBytes, clock: realClock });
-  const pool = await poolOn(device);
+  let pool = await poolOn(device);
   await mapped(pool, 'v', TiB);
-  const { nodes, units } = pool.core;
+  const { nodes } = pool.core;
   figures.metadataBytesPerMappedTiB = nodes.count * 4096 + nodes.end * 16;
-  figures.hostMemoryBytesPerMappedTiB =
-    nodes.chunks.length * 64 * 4096 + nodes.refs.length * 18 + units.unitCount * 4.2;
+  figures.hostMemoryBytesPerMappedTiB = hostBytes(pool);
   figures.snapshotCreateUs_1TiB_full = await snapshotUs(pool);
   figures.snapshotCreateRatio = rounded(
     figures.snapshotCreateUs_1TiB_full / figures.snapshotCreateUs_1GiB,
   );
+  await pool.close();
+  Object.assign(figures, await pagedReads(device));
+  pool = await Pool.open([device]);
   figures.restoreUs_1TiB = await restoreUs(pool);
   figures.diffMsPer100kExtents = await diffMs(pool);
   figures.openMs_1TiB_1000volumes = await openMs();
   return figures;
+}
+
+/** Nodes with what is known of each, and four bytes and a bit for each unit of the pool. */
+function hostBytes({ core: { nodes, units } }: Pool): number {
+  return Math.round(
+    nodes.chunks.length * 64 * 4096 + nodes.refs.length * 19 + units.unitCount * 4.2,
+  );
+}
+
+/** Reads all over the terabyte with an eighth of its map in memory. */
+async function pagedReads(device: BlockDevice): Promise<Record<string, number>> {
+  const pool = await Pool.open([device], { mapCacheBytes: 16 * MiB });
+  const volume = pool.volume('v');
+  const chance = new TestPrng(7);
+  const region = volume.memory.allocate(blockBytes);
+  const reads = 20_000;
+  for (let i = 0; i < reads; i++) {
+    const lba = chance.below(TiB / blockBytes);
+    await one(volume, { op: BlockOp.read, lba, count: 1, region });
+  }
+  const hostMemoryBytes = hostBytes(pool);
+  const { fetched } = pool.core.pager;
+  await pool.close();
+  return {
+    hostMemoryBytesPerMappedTiB_cache16MiB: hostMemoryBytes,
+    mapReadsPerRead_cache16MiB: rounded(fetched / reads),
+  };
 }
 
 /** The lower quartile: a few microseconds disappear in what else the machine does. */

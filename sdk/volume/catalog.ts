@@ -124,7 +124,7 @@ export class Catalog {
         const from = this.objects.get(change.from)!;
         volume.root = from.root;
         volume.damage = from.damage;
-        if (volume.root !== 0) this.nodes.refs[volume.root]!++;
+        if (volume.root !== 0) this.nodes.share(volume.root);
         this.add(kept);
         break;
       }
@@ -146,7 +146,7 @@ export class Catalog {
 
   private share(from: number, object: CatalogObject): void {
     const { root, damage } = this.objects.get(from)!;
-    if (root !== 0) this.nodes.refs[root]!++;
+    if (root !== 0) this.nodes.share(root);
     this.add({ ...object, root, damage });
   }
 

@@ -1,15 +1,15 @@
 import type { PoolCore } from './core.js';
 import type { Finding } from './findings.js';
 import { NodeKind, nodeWords } from './nodes.js';
-import { pointerOf } from './trees.js';
+import { pointerOf } from './tree-finder.js';
 
 /**
  * Count again, from the catalog down, what every node and unit is named by, and compare with the
- * counts that the pool works with. For a pool in which nothing is under way.
+ * counts that the pool works with. For a pool in which nothing is under way, until it returns.
  *
  * @returns what is not as it must be; nothing for a sound pool
  */
-export function checkMaps(core: PoolCore): Finding[] {
+export async function checkMaps(core: PoolCore): Promise<Finding[]> {
   const { nodes, units } = core;
   const pointers = new Uint32Array(nodes.end);
   const names = new Uint32Array(units.unitCount);
@@ -20,13 +20,17 @@ export function checkMaps(core: PoolCore): Finding[] {
   };
   for (const { root } of core.catalog.objects.values()) if (root !== 0) enter(root);
   for (let id = stack.pop(); id !== undefined; id = stack.pop()) {
+    const kind = nodes.kinds[id]!;
+    if (kind === NodeKind.sums) continue;
+    if (!nodes.isHere(id) && !(await core.pager.bring(id))) {
+      findings.push({ kind: 'lost', what: `node ${id}`, text: 'cannot be read', costs: [] });
+      continue;
+    }
     const at = nodes.at(id);
     const words = nodes.wordsOf(id);
-    const kind = nodes.kinds[id]!;
     const isBottom = kind === NodeKind.leaf || kind === NodeKind.cells;
     const step = kind === NodeKind.leaf ? 2 : 1;
-    const end = kind === NodeKind.sums ? at : at + nodeWords;
-    for (let i = at; i < end; i += step) {
+    for (let i = at; i < at + nodeWords; i += step) {
       const value = words[i]!;
       if (value === 0) continue;
       if (isBottom) names[value]!++;

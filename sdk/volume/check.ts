@@ -34,7 +34,7 @@ export async function checkPool(core: PoolCore): Promise<Finding[]> {
     const text = 'its slot does not hold what was written';
     findings.push({ kind: 'copy', what: `node ${id}`, text, costs: [] });
   }
-  findings.push(...checkMaps(core));
+  findings.push(...(await checkMaps(core)));
   return findings;
 }
 
@@ -67,7 +67,11 @@ async function badNodes(core: PoolCore): Promise<number[]> {
  */
 export async function repairPool(core: PoolCore): Promise<void> {
   for (const port of core.ports) await writeLabels(core, port);
-  for (const id of await badNodes(core)) core.nodes.touch(id);
+  for (const id of await badNodes(core)) {
+    // What is not in memory is mended on its way there, or lost.
+    if (core.nodes.isHere(id)) core.nodes.touch(id);
+    else await core.pager.bring(id);
+  }
   core.badNodes.clear();
   for (let i = 0; i < 2; i++) await runCheckpoint(core);
 }

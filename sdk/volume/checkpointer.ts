@@ -31,6 +31,7 @@ export interface CheckpointOwner {
   readonly committer: Committer;
   readonly deferred: { seal(seq: number): void };
   readonly identity: PoolIdentity;
+  readonly pager: { lookAgain(): void };
   readonly isFailed: boolean;
   settle(seq: number): void;
   fail(what: string): void;
@@ -76,6 +77,7 @@ export class Checkpointer {
   private status: BlockStatus = BlockStatus.ok;
   private superblock = new Uint32Array(0);
   private retiredSlots: number[] = [];
+  private writtenNodes: readonly number[] = [];
   private retiredImage: readonly number[] = [];
   private nextImage: number[] = [];
   private sealedSeq = 0;
@@ -136,6 +138,7 @@ export class Checkpointer {
     nodes.retiredSlots = [];
     this.pieces = [];
     const ids = nodes.takeDirty();
+    this.writtenNodes = ids;
     const places: { slot: number; id: number }[] = [];
     for (const id of ids) {
       const slot = slots.allocate();
@@ -291,6 +294,9 @@ export class Checkpointer {
     const { owner } = this;
     owner.journal.tail = this.nextBlock;
     for (const slot of this.retiredSlots) owner.slots.free(slot);
+    owner.nodes.settle(this.writtenNodes);
+    this.writtenNodes = [];
+    owner.pager.lookAgain();
     for (const unit of this.retiredImage) owner.units.free(unit);
     owner.slots.settle();
     owner.identity.imageUnits = this.nextImage;

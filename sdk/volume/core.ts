@@ -5,6 +5,7 @@ import type { Finding } from './findings.js';
 import { cellsPerUnit, unitBytes } from './format.js';
 import { Journal } from './journal.js';
 import { NodeArena } from './nodes.js';
+import { Pager } from './pager.js';
 import { ControlIo, type Port, Pump } from './port.js';
 import { Reaper } from './reaper.js';
 import { SlotSpace } from './slot-space.js';
@@ -17,7 +18,7 @@ import { VolumeIo } from './volume-io.js';
 const reapedPerPoll = 4;
 /** Rounds of one poll: a flush, the journal behind it, and what waited for them. */
 const mostTurns = 4;
-/** Changed nodes at which a checkpoint starts: 16 MiB to write. */
+/** Changed nodes at which a checkpoint starts, at the latest: 16 MiB to write. */
 const mostDirtyNodes = 4096;
 /** Units that only what frees space may use up. */
 const slackUnits = 4;
@@ -28,6 +29,8 @@ export type KeyFinder = (keyId: string) => Uint8Array | null;
 export interface CoreOptions {
   readonly ports: readonly Port[];
   readonly identity: PoolIdentity;
+  /** Memory for nodes of maps; all of them stay in memory when left out. */
+  readonly mapCacheBytes?: number;
 }
 
 /**
@@ -46,6 +49,7 @@ export class PoolCore {
   readonly catalog: Catalog;
   readonly committer: Committer;
   readonly checkpointer: Checkpointer;
+  readonly pager: Pager;
   readonly io: VolumeIo;
   readonly pump: Pump;
   readonly control: ControlIo;
@@ -60,8 +64,11 @@ export class PoolCore {
   watch: SpaceWatch | null = null;
   /** A journal that is never written: what a pool opened for reading has. */
   journal: Journal;
+  /** Nothing more is taken apart. */
+  isClosing = false;
   /** Requests of users that ended, ever. */
   ended = 0;
+  private readonly mostDirty: number;
   private attempts: (() => boolean)[] = [];
   private readonly releaseUnit: (unit: number) => void;
   private readonly dropNode: (id: number) => void;
@@ -82,6 +89,9 @@ export class PoolCore {
     this.journal = this.openJournal(0, 0, true);
     this.committer = new Committer(this);
     this.checkpointer = new Checkpointer(this);
+    this.pager = new Pager(this);
+    if (options.mapCacheBytes !== undefined) this.pager.limit(options.mapCacheBytes);
+    this.mostDirty = Math.min(mostDirtyNodes, Math.max(8, this.pager.mostNodes >>> 1));
     this.io = new VolumeIo(this);
   }
 
@@ -104,6 +114,7 @@ export class PoolCore {
   close(): void {
     this.journal.close();
     this.io.close();
+    this.pager.close();
   }
 
   /** @returns requests of users that ended */
@@ -124,11 +135,18 @@ export class PoolCore {
     if (this.attempts.length > 0) this.attempts = this.attempts.filter((attempt) => !attempt());
     this.io.turn();
     this.units.turn();
-    if (!this.reaper.isIdle) this.reaper.step(reapedPerPoll, this.releaseUnit);
+    if (!this.reaper.isIdle && !this.isClosing) this.reap();
     if (this.journal.fullness > 0.5) this.committer.want();
     if (this.needsCheckpoint()) this.checkpointer.start();
     this.committer.turn();
     this.checkpointer.turn();
+    this.pager.turn();
+  }
+
+  private reap(): void {
+    const absent = this.reaper.step(reapedPerPoll, this.releaseUnit);
+    // What a lost node names stays taken until the pool is opened again.
+    if (absent !== 0 && !this.pager.want(absent)) this.reaper.skip();
   }
 
   private isSilent(): boolean {
@@ -193,7 +211,7 @@ export class PoolCore {
 
   private needsCheckpoint(): boolean {
     if (this.checkpointer.isRunning || this.isFailed) return false;
-    if (this.nodes.dirtyCount > mostDirtyNodes || this.journal.ringUse > 0.5) return true;
+    if (this.nodes.dirtyCount > this.mostDirty || this.journal.ringUse > 0.5) return true;
     return this.journal.hasRecords && !this.journal.fitsRing;
   }
 

@@ -11,6 +11,12 @@ export interface PoolOptions {
   readonly random: (bytes: Uint8Array) => unknown;
   /** Where the keys of encrypted volumes come from; none when left out. */
   readonly keys?: KeyFinder;
+  /**
+   * Memory for the maps, 16 KiB or more: what is not used leaves it and is read again when it is
+   * needed. All maps stay in memory when left out. What has changed since the last checkpoint
+   * stays in any case, at most half as much again.
+   */
+  readonly mapCacheBytes?: number;
   /** Size of the journal; a 64th of the first device, 64 KiB to 16 MiB, when left out. */
   readonly journalBytes?: number;
   /** Take devices that hold something; false when left out. */
@@ -41,6 +47,7 @@ export async function createPool(
       journalUnits: journalUnitsOf(ports[0]!, options.journalBytes),
       imageUnits: [],
     },
+    ...(options.mapCacheBytes === undefined ? {} : { mapCacheBytes: options.mapCacheBytes }),
   });
   if (options.keys !== undefined) core.keyOf = options.keys;
   const { units, identity, control } = core;

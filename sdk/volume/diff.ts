@@ -1,6 +1,13 @@
+import { ErrorCode, UltimaError } from '../errors.js';
 import type { PoolCore } from './core.js';
 import { allCells, cellBytes, cellsPerUnit, unitBytes } from './format.js';
-import { extentsPerGroup, extentsPerLeaf, groupsPerSplit, isSplit, pointerOf } from './trees.js';
+import {
+  extentsPerGroup,
+  extentsPerLeaf,
+  groupsPerSplit,
+  isSplit,
+  pointerOf,
+} from './tree-finder.js';
 
 /** A range of a volume that is not as it was. */
 export interface ChangedRange {
@@ -12,7 +19,7 @@ export interface ChangedRange {
 }
 
 /** One side of a comparison: the root of a map, and its size. */
-interface Side {
+export interface Side {
   readonly root: number;
   readonly bytes: number;
 }
@@ -23,26 +30,64 @@ interface Side {
  * are one and the same node are skipped, and a cell is unchanged when both name the same unit,
  * because no unit that a snapshot names is ever written again.
  *
- * Both maps are pinned until the iteration ends, so that volumes may be written meanwhile.
+ * Both maps are pinned until the iteration ends, so that volumes may be written meanwhile. Between
+ * the ranges stand the numbers of nodes that must be in memory when the iteration goes on.
  */
+function* walkChanges(
+  core: PoolCore,
+  from: Side,
+  to: Side,
+  startByte: number,
+): Generator<ChangedRange | number> {
+  const { nodes, reaper } = core;
+  const roots = [from.root, to.root].filter((root) => root !== 0);
+  for (const root of roots) nodes.share(root);
+  try {
+    const pending = new RangeList(startByte, to.bytes);
+    for (const group of changedGroups(core, from.root, to.root, startByte)) {
+      if (group >= absentBase) {
+        yield group - absentBase;
+        continue;
+      }
+      for (let absent = 0; ; ) {
+        absent = compareGroup(core, { from: from.root, to: to.root }, group, pending);
+        if (absent === 0) break;
+        yield absent;
+      }
+      yield* pending.take(false);
+    }
+    yield* pending.take(true);
+  } finally {
+    for (const root of roots) reaper.drop(root);
+  }
+}
+
+/** `walkChanges` for a pool whose maps are all in memory. */
 export function* changedRanges(
   core: PoolCore,
   from: Side,
   to: Side,
   startByte = 0,
 ): Generator<ChangedRange> {
-  const { nodes, reaper } = core;
-  const roots = [from.root, to.root].filter((root) => root !== 0);
-  for (const root of roots) nodes.refs[root]!++;
-  try {
-    const pending = new RangeList(startByte, to.bytes);
-    for (const group of changedGroups(core, from.root, to.root, startByte)) {
-      compareGroup(core, { from: from.root, to: to.root }, group, pending);
-      yield* pending.take(false);
+  for (const one of walkChanges(core, from, to, startByte)) {
+    if (typeof one !== 'number') yield one;
+    else {
+      const message = 'a part of the map is not in memory; stream the changes instead';
+      throw new UltimaError(ErrorCode.poolInvalid, message, { node: one });
     }
-    yield* pending.take(true);
-  } finally {
-    for (const root of roots) reaper.drop(root);
+  }
+}
+
+/** `walkChanges` for any pool. @throws UltimaError POOL_DAMAGED when a node is lost */
+export async function* streamedRanges(
+  core: PoolCore,
+  from: Side,
+  to: Side,
+  startByte = 0,
+): AsyncGenerator<ChangedRange> {
+  for (const one of walkChanges(core, from, to, startByte)) {
+    if (typeof one !== 'number') yield one;
+    else await core.pager.hold(one);
   }
 }
 
@@ -95,17 +140,19 @@ class GroupView {
   private step = 0;
   private isCells = false;
 
-  look(core: PoolCore, root: number, first: number): void {
+  /** @returns a node that must be in memory first; 0 for none */
+  look(core: PoolCore, root: number, first: number): number {
     const { trees } = core;
     this.step = 0;
     this.words = noWords;
     this.at = 0;
     this.isCells = false;
-    if (!trees.locate(root, first)) return;
+    if (!trees.locate(root, first)) return trees.absent;
     this.words = trees.words;
     this.at = trees.at;
     this.isCells = trees.isCells;
     this.step = trees.isCells ? cellsPerUnit : 2;
+    return 0;
   }
 
   /** The units of the cells of an extent. */
@@ -153,15 +200,15 @@ const toUnits = new Uint32Array(cellsPerUnit);
 const fromView = new GroupView();
 const toView = new GroupView();
 
-/** The 64 extents from this one on. */
+/** The 64 extents from this one on. @returns a node that must be in memory first; 0 for none */
 function compareGroup(
   core: PoolCore,
   roots: { readonly from: number; readonly to: number },
   first: number,
   found: RangeList,
-): void {
-  fromView.look(core, roots.from, first);
-  toView.look(core, roots.to, first);
+): number {
+  const absent = fromView.look(core, roots.from, first) || toView.look(core, roots.to, first);
+  if (absent !== 0) return absent;
   for (let i = 0; i < extentsPerGroup; i++) {
     if (fromView.isSame(toView, i)) continue;
     fromView.read(i, fromUnits);
@@ -172,7 +219,11 @@ function compareGroup(
       found.addCell((first + i) * unitBytes + cell * cellBytes, unit !== 0);
     }
   }
+  return 0;
 }
+
+/** From here on numbers are those of nodes that must be in memory first, not of extents. */
+const absentBase = 2 ** 32;
 
 /** First extents of groups below nodes that are not shared by both maps, ascending. */
 function* changedGroups(
@@ -194,9 +245,17 @@ function* changedGroups(
       const leafB = childOf(b, j);
       const start = (i * 1024 + j) * extentsPerLeaf;
       if (leafA === leafB || start + extentsPerLeaf <= first) continue;
+      for (let absent = absentSplit(core, leafA, leafB); absent !== 0; ) {
+        yield absentBase + absent;
+        absent = absentSplit(core, leafA, leafB);
+      }
+      // At once, because the split nodes may leave memory when others come.
+      let groups = 0;
       for (let group = 0; group < groupsPerSplit; group++) {
-        if (groupNode(core, leafA, group) === groupNode(core, leafB, group)) continue;
-        yield start + group * extentsPerGroup;
+        if (groupNode(core, leafA, group) !== groupNode(core, leafB, group)) groups |= 1 << group;
+      }
+      for (let group = 0; group < groupsPerSplit; group++) {
+        if (((groups >>> group) & 1) === 1) yield start + group * extentsPerGroup;
       }
     }
   }
@@ -208,4 +267,11 @@ function groupNode(core: PoolCore, entry: number, group: number): number {
   const split = pointerOf(entry);
   const cells = core.trees.child(split, 1 + group);
   return cells !== 0 ? cells : core.trees.child(split, 0);
+}
+
+/** One of two entries is a split node that is not in memory: its number; 0 for neither. */
+function absentSplit(core: PoolCore, a: number, b: number): number {
+  const { nodes } = core;
+  if (isSplit(a) && !nodes.isHere(pointerOf(a))) return pointerOf(a);
+  return isSplit(b) && !nodes.isHere(pointerOf(b)) ? pointerOf(b) : 0;
 }

@@ -4,44 +4,12 @@ import type { CatalogObject } from './catalog.js';
 import type { PoolCore } from './core.js';
 import { cellsPerUnit, directoryRow, unitBytes } from './format.js';
 import { NodeKind, nodeBytes, nodeWords } from './nodes.js';
-import { groupsPerSplit, isSplit, pointerOf } from './trees.js';
+import { groupsPerSplit, isSplit, pointerOf } from './tree-finder.js';
 
-/** Read every node of the directory. @returns those that cannot be read */
-export async function readNodes(core: PoolCore, directory: Uint32Array): Promise<Set<number>> {
+/** Where each node lies. @returns those that cannot be where the directory says */
+export function readDirectory(core: PoolCore, directory: Uint32Array): Set<number> {
   const bad = new Set<number>();
-  await readAll(core, directory, bad);
-  return bad;
-}
-
-/**
- * Count what leads where. A node that cannot be read, or says what cannot be, is emptied, and the
- * volumes and snapshots that need it are damaged: read-only, by name. The others know nothing of
- * it.
- */
-export function countNames(core: PoolCore, system: Uint8Array, bad: Set<number>): void {
-  const walk = new Walk(core, system, bad);
-  for (const object of core.catalog.objects.values()) {
-    if (object.root === 0 || walk.enter(object.root, NodeKind.root)) continue;
-    object.root = 0;
-    object.damage ||= 'the root of its map is lost';
-  }
-  walk.finish();
-  // A node that nothing needs costs nothing.
-  for (const id of bad) if (core.nodes.refs[id] === 0) bad.delete(id);
-  if (bad.size === 0) return;
-  const costs = [...core.catalog.objects.values()].filter((object) => reaches(core, object, bad));
-  for (const object of costs) object.damage ||= 'a node of its map is lost';
-  const names = costs.map(({ name }) => name);
-  for (const id of bad) {
-    const text = 'cannot be read, or says what cannot be';
-    core.findings.push({ kind: 'lost', what: `node ${id}`, text, costs: names });
-    core.badNodes.add(id);
-  }
-}
-
-async function readAll(core: PoolCore, directory: Uint32Array, bad: Set<number>): Promise<void> {
   const { nodes, slots, units } = core;
-  const rows: { id: number; slot: number }[] = [];
   for (let id = 1; id * directoryRow.words < directory.length; id++) {
     const slot = directory[id * directoryRow.words + directoryRow.slot]!;
     if (slot === 0) continue;
@@ -53,19 +21,38 @@ async function readAll(core: PoolCore, directory: Uint32Array, bad: Set<number>)
     if (!slots.claim(slot)) bad.add(id);
     nodes.slots[id] = slot;
     nodes.checks[id] = directory[id * directoryRow.words + directoryRow.check]!;
-    rows.push({ id, slot });
   }
-  rows.sort((a, b) => a.slot - b.slot);
-  for (let i = 0; i < rows.length; ) {
-    const unit = Math.floor(rows[i]!.slot / cellsPerUnit);
-    let end = i;
-    while (end < rows.length && Math.floor(rows[end]!.slot / cellsPerUnit) === unit) end++;
-    const first = rows[i]!.slot;
-    const words = await readSlots(core, first, rows[end - 1]!.slot + 1 - first);
-    for (const { id, slot } of rows.slice(i, end)) {
-      if (words === null || !place(core, id, words, (slot - first) * nodeWords)) bad.add(id);
-    }
-    i = end;
+  return bad;
+}
+
+/**
+ * Read the maps from the roots down, and count what leads where. A node that cannot be read, or
+ * says what cannot be, is emptied, and the volumes and snapshots that need it are damaged:
+ * read-only, by name. The others know nothing of it.
+ */
+export async function countNames(
+  core: PoolCore,
+  system: Uint8Array,
+  bad: Set<number>,
+): Promise<void> {
+  const walk = new Walk(core, system, bad);
+  for (const object of core.catalog.objects.values()) {
+    if (object.root === 0 || walk.enter(object.root, NodeKind.root)) continue;
+    object.root = 0;
+    object.damage ||= 'the root of its map is lost';
+  }
+  await walk.finish();
+  if (bad.size === 0) return;
+  const costs: CatalogObject[] = [];
+  for (const object of core.catalog.objects.values()) {
+    if (await reaches(core, object, bad)) costs.push(object);
+  }
+  for (const object of costs) object.damage ||= 'a node of its map is lost';
+  const names = costs.map(({ name }) => name);
+  for (const id of bad) {
+    const text = 'cannot be read, or says what cannot be';
+    core.findings.push({ kind: 'lost', what: `node ${id}`, text, costs: names });
+    core.badNodes.add(id);
   }
 }
 
@@ -86,6 +73,7 @@ function place(core: PoolCore, id: number, words: Uint32Array, from: number): bo
   const { nodes } = core;
   const state = checkWords(words, { from, to: from + nodeWords }, nodes.checks[id]!);
   if (state === 'bad') return false;
+  nodes.bringIn(id);
   nodes.wordsOf(id).set(words.subarray(from, from + nodeWords), nodes.at(id));
   if (state === 'mended') {
     const text = 'one wrong bit';
@@ -95,12 +83,13 @@ function place(core: PoolCore, id: number, words: Uint32Array, from: number): bo
   return true;
 }
 
-/** Counts pointers and names, from the roots down, each node once. */
+/** Counts pointers and names, from the roots down, level by level, each node once. */
 class Walk {
   private readonly core: PoolCore;
   private readonly system: Uint8Array;
   private readonly bad: Set<number>;
-  private readonly stack: number[] = [];
+  /** Nodes of the next level. */
+  private found: number[] = [];
 
   constructor(core: PoolCore, system: Uint8Array, bad: Set<number>) {
     this.core = core;
@@ -116,18 +105,49 @@ class Walk {
       if (nodes.kinds[id] !== kind) return false;
     } else {
       nodes.kinds[id] = kind;
-      this.stack.push(id);
+      this.found.push(id);
     }
     nodes.refs[id]!++;
     return true;
   }
 
-  finish(): void {
-    for (let id = this.stack.pop(); id !== undefined; id = this.stack.pop()) this.visit(id);
+  async finish(): Promise<void> {
+    while (this.found.length > 0) {
+      const level = this.found;
+      this.found = [];
+      await this.visitAll(level);
+    }
+    // A node that nothing needs costs nothing.
+    for (const id of this.bad) if (this.core.nodes.refs[id] === 0) this.bad.delete(id);
+  }
+
+  /** Where they lie one after the other they are read at once, up to a unit. */
+  private async visitAll(level: readonly number[]): Promise<void> {
+    const { core, bad } = this;
+    const { nodes, pager } = core;
+    const rows = level
+      .map((id) => ({ id, slot: nodes.slots[id]! }))
+      .sort((a, b) => a.slot - b.slot);
+    for (let i = 0; i < rows.length; ) {
+      const unit = Math.floor(rows[i]!.slot / cellsPerUnit);
+      let end = i;
+      while (end < rows.length && Math.floor(rows[end]!.slot / cellsPerUnit) === unit) end++;
+      const first = rows[i]!.slot;
+      const words = await readSlots(core, first, rows[end - 1]!.slot + 1 - first);
+      for (const { id, slot } of rows.slice(i, end)) {
+        if (words === null || !place(core, id, words, (slot - first) * nodeWords)) bad.add(id);
+        this.visit(id);
+        // What differs from the device must stay.
+        if (bad.has(id)) nodes.keep(id);
+        if (nodes.frameCount > pager.mostNodes && nodes.canLeave(id)) nodes.leave(id);
+      }
+      i = end;
+    }
   }
 
   private visit(id: number): void {
     const { nodes } = this.core;
+    if (!nodes.isHere(id)) nodes.bringIn(id);
     const words = nodes.wordsOf(id);
     const at = nodes.at(id);
     if (this.bad.has(id)) {
@@ -188,7 +208,11 @@ function kindBelow(
 }
 
 /** Whether the map of an object needs one of these nodes. Only for pools with damage. */
-function reaches(core: PoolCore, object: CatalogObject, wanted: ReadonlySet<number>): boolean {
+async function reaches(
+  core: PoolCore,
+  object: CatalogObject,
+  wanted: ReadonlySet<number>,
+): Promise<boolean> {
   const { nodes } = core;
   if (object.root === 0) return object.damage !== '';
   const stack = [object.root];
@@ -196,6 +220,7 @@ function reaches(core: PoolCore, object: CatalogObject, wanted: ReadonlySet<numb
     if (wanted.has(id)) return true;
     const kind = nodes.kinds[id]!;
     if (kind === NodeKind.leaf || kind >= NodeKind.cells) continue;
+    if (!nodes.isHere(id) && !(await core.pager.bring(id))) return true;
     const at = nodes.at(id);
     for (const entry of nodes.wordsOf(id).subarray(at, at + nodeWords)) {
       if (entry !== 0) stack.push(pointerOf(entry));

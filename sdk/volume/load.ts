@@ -12,7 +12,7 @@ import {
   newestSuperblock,
   readLabel,
 } from './labels.js';
-import { countNames, readNodes } from './load-nodes.js';
+import { countNames, readDirectory } from './load-nodes.js';
 import { ControlIo, Port, Pump } from './port.js';
 import { batchAt, laterBatch, type ReplayTarget, type RingView, replayBatch } from './replay.js';
 
@@ -34,7 +34,10 @@ export interface LoadedPool {
  * @throws UltimaError POOL_INVALID for devices that are not, or not all, one pool; POOL_DAMAGED
  *   when no copy of the superblock or the image is left
  */
-export async function loadPool(devices: readonly BlockDevice[]): Promise<LoadedPool> {
+export async function loadPool(
+  devices: readonly BlockDevice[],
+  mapCacheBytes?: number,
+): Promise<LoadedPool> {
   const findings: Finding[] = [];
   const labels: FoundLabel[] = [];
   for (const [i, device] of devices.entries()) {
@@ -55,14 +58,14 @@ export async function loadPool(devices: readonly BlockDevice[]): Promise<LoadedP
       journalUnits: superblock.journalUnits,
       imageUnits: superblock.copies.flat(),
     },
+    ...(mapCacheBytes === undefined ? {} : { mapCacheBytes }),
   });
   core.findings.push(...findings);
   const image = await readImage(core, superblock);
   readCatalog(core, image);
-  const directory = directoryOf(image);
-  const bad = await readNodes(core, directory);
+  const bad = readDirectory(core, directoryOf(image));
   const system = systemUnits(core);
-  countNames(core, system, bad);
+  await countNames(core, system, bad);
   const end = await replayJournal(core, superblock, system);
   settleSpace(core, system);
   return { core, ...end };
@@ -268,8 +271,7 @@ async function replayJournal(
       const text = `one wrong bit in batch ${seq}`;
       core.findings.push({ kind: 'mended', what: 'journal', text, costs: [] });
     }
-    const fault = replayBatch(ring.words, batch, target);
-    core.reaper.finish();
+    const fault = (await replayBatch(ring.words, batch, target)) ?? (await reapAll(core));
     if (fault !== null) {
       blocked = `batch ${seq} of the journal makes no sense: ${fault}`;
       break;
@@ -306,8 +308,17 @@ function replayTarget(core: PoolCore, system: Uint8Array): ReplayTarget {
     unitCount: units.unitCount,
     tree: (id) => catalog.objects.get(id),
     change: (change) => catalog.apply(change, releases),
+    bring: (node) => core.pager.bring(node),
     isSystemUnit: (unit) => system[unit] === 1,
   };
+}
+
+/** @returns null, or in words what it cannot go on for */
+async function reapAll(core: PoolCore): Promise<string | null> {
+  for (let absent = core.reaper.finish(); absent !== 0; absent = core.reaper.finish()) {
+    if (!(await core.pager.bring(absent))) return `it gives up node ${absent}, which is lost`;
+  }
+  return null;
 }
 
 /** What nothing names is free. */

@@ -62,12 +62,11 @@ export class PieceIssue {
     return true;
   }
 
-  /** The device has answered: copy what it read, and give the buffer back. */
+  /** The device has answered: copy what it read, give the buffer back. A write stays entered. */
   ended(piece: IoPiece): void {
     this.core.units.inFlight[piece.round]!--;
     const { work, bounce } = piece;
     const isRead = work === PieceWork.read || work === PieceWork.readToModify;
-    if (!isRead) this.locks.leave(piece);
     if (bounce === null) return;
     if (isRead) {
       const from = piece.bounceSkip;

@@ -5,7 +5,7 @@ import type { CatalogChange, CatalogObject } from './catalog.js';
 import { checkPool, repairPool } from './check.js';
 import type { KeyFinder, PoolCore } from './core.js';
 import { createPool, type PoolOptions } from './create.js';
-import { type ChangedRange, changedRanges } from './diff.js';
+import { type ChangedRange, changedRanges, type Side, streamedRanges } from './diff.js';
 import type { Finding } from './findings.js';
 import { addDevice, destroyPool, type GrowOptions } from './grow.js';
 import { type LoadedPool, loadPool } from './load.js';
@@ -20,7 +20,13 @@ import {
 } from './pool-names.js';
 import { type ScrubResult, scrubVolume } from './scrub.js';
 import { beginSession, runCheckpoint } from './session.js';
-import { type ObjectSpace, objectSpace, type PoolSpace, poolSpace } from './space.js';
+import {
+  measuredSpace,
+  type ObjectSpace,
+  objectSpace,
+  type PoolSpace,
+  poolSpace,
+} from './space.js';
 import { type SpaceListener, SpaceWatch } from './space-watch.js';
 import { isReadOnly, Volume } from './volume.js';
 
@@ -29,6 +35,8 @@ export interface PoolOpenOptions {
   readonly isReadOnly?: boolean;
   /** Where the keys of encrypted volumes come from; none when left out. */
   readonly keys?: KeyFinder;
+  /** As in `PoolOptions`. */
+  readonly mapCacheBytes?: number;
 }
 
 export interface SnapshotOptions {
@@ -111,7 +119,7 @@ export class Pool {
    *   is left to start from
    */
   static async open(devices: readonly BlockDevice[], options: PoolOpenOptions = {}): Promise<Pool> {
-    const loaded = await loadPool(devices);
+    const loaded = await loadPool(devices, options.mapCacheBytes);
     const { core } = loaded;
     if (options.keys !== undefined) core.keyOf = options.keys;
     if (options.isReadOnly === true) core.failure = 'the pool was opened for reading';
@@ -165,6 +173,8 @@ export class Pool {
       await this.commit();
       await this.checkpoint();
     }
+    core.isClosing = true;
+    await core.pump.until(() => core.pager.isIdle);
     for (const volume of this.open.values()) volume.isGone = true;
     core.close();
   }
@@ -335,17 +345,22 @@ export class Pool {
    * not overlap, in time that follows from the change. Without `from`, all that is allocated.
    *
    * @param startByte  where to go on; 0 when left out
-   * @throws UltimaError NOT_FOUND; POOL_INVALID for two that have no common past
+   * @throws UltimaError NOT_FOUND; POOL_INVALID for two that have no common past, and on the way
+   *   when a part of a map is not in memory: see `streamChanges`
    */
   changes(from: ObjectName | null, to: ObjectName, startByte = 0): Generator<ChangedRange> {
-    const target = this.names.object(to);
-    if (from === null) return changedRanges(this.core, { root: 0, bytes: 0 }, target, startByte);
-    const source = this.names.object(from);
-    if (source.familyId !== target.familyId) {
-      const message = `${nameOf(from)} and ${nameOf(to)} have no common past to compare`;
-      throw new UltimaError(ErrorCode.poolInvalid, message, {});
-    }
+    const { source, target } = this.sidesOf(from, to);
     return changedRanges(this.core, source, target, startByte);
+  }
+
+  /** The same for a pool whose maps are not all in memory. @throws POOL_DAMAGED, too */
+  streamChanges(
+    from: ObjectName | null,
+    to: ObjectName,
+    startByte = 0,
+  ): AsyncGenerator<ChangedRange> {
+    const { source, target } = this.sidesOf(from, to);
+    return streamedRanges(this.core, source, target, startByte);
   }
 
   /** What the pool has and what is free, in bytes. */
@@ -368,6 +383,11 @@ export class Pool {
     return objectSpace(this.core, this.names.object(name).root);
   }
 
+  /** The same for a pool whose maps are not all in memory. @throws UltimaError POOL_DAMAGED, too */
+  measureSpace(name: ObjectName): Promise<ObjectSpace> {
+    return measuredSpace(this.core, this.names.object(name).root);
+  }
+
   /**
    * Read all data of a volume or snapshot. With checks every cell is compared with its CRC, without
    * them only what the devices say counts. Runs beside other requests.
@@ -375,7 +395,7 @@ export class Pool {
   scrub(name: ObjectName): Promise<ScrubResult> {
     const { volume, snapshot } = name;
     const device = snapshot === undefined ? this.volume(volume) : this.snapshot(volume, snapshot);
-    return scrubVolume(device, this.changes(null, name));
+    return scrubVolume(device, this.streamChanges(null, name));
   }
 
   /** Make durable everything that has completed, of all volumes. */
@@ -423,6 +443,17 @@ export class Pool {
     await this.settleSpace();
     await repairPool(core);
     if (core.isFailed) throw this.work.readOnly();
+  }
+
+  private sidesOf(from: ObjectName | null, to: ObjectName): { source: Side; target: Side } {
+    const target = this.names.object(to);
+    if (from === null) return { source: { root: 0, bytes: 0 }, target };
+    const source = this.names.object(from);
+    if (source.familyId !== target.familyId) {
+      const message = `${nameOf(from)} and ${nameOf(to)} have no common past to compare`;
+      throw new UltimaError(ErrorCode.poolInvalid, message, {});
+    }
+    return { source, target };
   }
 
   private deviceOf(object: CatalogObject): Volume {

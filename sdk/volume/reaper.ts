@@ -1,6 +1,5 @@
-import { assert } from '../assert.js';
 import { grown, type NodeArena, NodeKind, nodeWords } from './nodes.js';
-import { pointerOf } from './trees.js';
+import { pointerOf } from './tree-finder.js';
 import type { UnitSpace } from './unit-space.js';
 
 /**
@@ -24,21 +23,24 @@ export class Reaper {
 
   /** One pointer less to a node; after the last one the node and all below it are to go. */
   drop(id: number): void {
-    const { refs } = this.nodes;
-    assert(refs[id]! > 0, 'a node is dropped that nothing leads to');
-    if (--refs[id]! > 0) return;
+    if (this.nodes.unshare(id) > 0) return;
     if (this.depth === this.stack.length) this.stack = grown(this.stack);
     this.stack[this.depth++] = id;
   }
 
-  /** @param budget nodes to take apart */
-  step(budget: number, releaseUnit: (unit: number) => void): void {
+  /**
+   * @param budget  nodes to take apart
+   * @returns       a node that is not in memory and that it needs to go on; 0 for none
+   */
+  step(budget: number, releaseUnit: (unit: number) => void): number {
     for (let i = 0; i < budget && this.depth > 0; i++) {
-      const id = this.stack[--this.depth]!;
+      const id = this.stack[this.depth - 1]!;
       const { nodes } = this;
+      const kind = nodes.kinds[id]!;
+      if (kind !== NodeKind.sums && !nodes.isHere(id)) return id;
+      this.depth--;
       const words = nodes.wordsOf(id);
       const from = nodes.at(id);
-      const kind = nodes.kinds[id]!;
       const isBottom = kind === NodeKind.leaf || kind === NodeKind.cells;
       const step = kind === NodeKind.leaf ? 2 : 1;
       const end = kind === NodeKind.sums ? from : from + nodeWords;
@@ -50,10 +52,20 @@ export class Reaper {
       }
       nodes.release(id);
     }
+    return 0;
   }
 
-  /** All of it now, as replay does, where nothing is under way. */
-  finish(): void {
-    while (this.depth > 0) this.step(1024, (unit) => this.units.refs[unit]!--);
+  /** The node that it waits for is lost. */
+  skip(): void {
+    this.nodes.release(this.stack[--this.depth]!);
+  }
+
+  /** All of it now, as replay does, where nothing is under way. @returns as `step` does */
+  finish(): number {
+    let absent = 0;
+    while (this.depth > 0 && absent === 0) {
+      absent = this.step(1024, (unit) => this.units.refs[unit]!--);
+    }
+    return absent;
   }
 }

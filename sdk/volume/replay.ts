@@ -131,14 +131,16 @@ export interface ReplayTarget {
   tree(id: number): { root: number; readonly bytes: number; readonly damage: string } | undefined;
   change(change: CatalogChange): string | null;
   isSystemUnit(unit: number): boolean;
+  /** See to it that a node is in memory. @returns false when it is lost */
+  bring(node: number): Promise<boolean>;
 }
 
 /** Carry out the records of a batch. @returns null, or in words what makes no sense in them */
-export function replayBatch(
+export async function replayBatch(
   words: Uint32Array,
   batch: FoundBatch,
   target: ReplayTarget,
-): string | null {
+): Promise<string | null> {
   const end = batch.from + batch.words;
   for (let at = batch.from + headerWords; at < end; at += recordWords) {
     const kind = JournalRecord.kind.get(words, at);
@@ -155,11 +157,11 @@ export function replayBatch(
       const steps = sumsRecords(count);
       if (at + (1 + steps) * recordWords > end) return 'checksums are cut off';
       const sums = words.subarray(at + recordWords, at + recordWords + count);
-      const fault = replayRecord(words, at, target, sums);
+      const fault = await replayRecord(words, at, target, sums);
       if (fault !== null) return fault;
       at += steps * recordWords;
     } else {
-      const fault = replayRecord(words, at, target);
+      const fault = await replayRecord(words, at, target);
       if (fault !== null) return fault;
     }
   }
@@ -178,12 +180,12 @@ function replayCatalog(json: Uint8Array, target: ReplayTarget): string | null {
   return target.change(change);
 }
 
-function replayRecord(
+async function replayRecord(
   words: Uint32Array,
   at: number,
   target: ReplayTarget,
   sums: Uint32Array | null = null,
-): string | null {
+): Promise<string | null> {
   const kind = JournalRecord.kind.get(words, at);
   const cells = JournalRecord.cells.get(words, at);
   const id = JournalRecord.object.get(words, at);
@@ -197,6 +199,14 @@ function replayRecord(
   }
   // Its map is not known in full: what the records say of it cannot be carried out.
   if (tree.damage !== '') return null;
+  const { trees } = target;
+  const absent = (): number =>
+    kind === RecordKind.unmapRange
+      ? trees.absentIn(tree.root, extent, value)
+      : trees.absentAt(tree.root, extent, sums !== null);
+  for (let node = absent(); node !== 0; node = absent()) {
+    if (!(await target.bring(node))) return `a record needs node ${node}, which is lost`;
+  }
   if (kind === RecordKind.assign || kind === RecordKind.assignChecked) {
     if (value === 0 || value >= target.unitCount || target.isSystemUnit(value) || cells === 0) {
       return `a record puts cells ${cells} of an extent into unit ${value}`;

@@ -20,12 +20,12 @@ export interface ScrubResult {
 /** Read all that is there, an extent at a time, and each bad one cell by cell. */
 export async function scrubVolume(
   volume: Volume,
-  ranges: Iterable<ChangedRange>,
+  ranges: AsyncIterable<ChangedRange>,
 ): Promise<ScrubResult> {
   const bad: BadRange[] = [];
   let readBytes = 0;
   const buffer = new Uint8Array(unitBytes);
-  for (const { byteOffset, byteLength } of ranges) {
+  for await (const { byteOffset, byteLength } of ranges) {
     for (let at = byteOffset; at < byteOffset + byteLength; ) {
       const left = byteOffset + byteLength - at;
       const length = Math.min(left, unitBytes - (at % unitBytes));

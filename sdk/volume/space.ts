@@ -1,7 +1,8 @@
+import { ErrorCode, UltimaError } from '../errors.js';
 import type { PoolCore } from './core.js';
 import { cellBytes, cellsPerUnit, unitBytes } from './format.js';
 import { NodeKind, nodeWords } from './nodes.js';
-import { pointerOf } from './trees.js';
+import { pointerOf } from './tree-finder.js';
 
 /** What a volume or snapshot takes. `usedBytes` = `exclusiveBytes` + `sharedBytes`. */
 export interface ObjectSpace {
@@ -41,26 +42,47 @@ export function poolSpace(core: PoolCore): PoolSpace {
   };
 }
 
-/**
- * Exact, by walking the map. A unit belongs to one extent of a family of maps, so it is exclusive
- * when all its names stand in the one entry, and no node on the way there is shared.
- */
+/** `walkSpace` for a pool whose maps are all in memory. */
 export function objectSpace(core: PoolCore, root: number): ObjectSpace {
+  const walk = walkSpace(core, root);
+  const { value, done } = walk.next();
+  if (done === true) return value;
+  walk.return(noSpace);
+  const message = 'a part of the map is not in memory; measure the space instead';
+  throw new UltimaError(ErrorCode.poolInvalid, message, { node: value });
+}
+
+/** `walkSpace` for any pool. @throws UltimaError POOL_DAMAGED when a node is lost */
+export async function measuredSpace(core: PoolCore, root: number): Promise<ObjectSpace> {
+  const walk = walkSpace(core, root);
+  try {
+    for (;;) {
+      const { value, done } = walk.next();
+      if (done === true) return value;
+      await core.pager.hold(value);
+    }
+  } finally {
+    walk.return(noSpace);
+  }
+}
+
+const noSpace: ObjectSpace = { mappedBytes: 0, usedBytes: 0, exclusiveBytes: 0, sharedBytes: 0 };
+
+/**
+ * Exact while nothing is written, by walking the map, which is pinned meanwhile. A unit belongs to
+ * one extent of a family of maps, so it is exclusive when all its names stand in the one entry, and
+ * no node on the way there is shared. It yields the nodes that must be in memory to go on.
+ */
+function* walkSpace(core: PoolCore, root: number): Generator<number, ObjectSpace> {
   const sum = { cells: 0, units: 0, exclusive: 0 };
-  const stack: { readonly id: number; readonly isPrivate: boolean }[] = [];
-  if (root !== 0) stack.push({ id: root, isPrivate: true });
-  const { nodes } = core;
-  for (let one = stack.pop(); one !== undefined; one = stack.pop()) {
-    const { id } = one;
-    const isPrivate = one.isPrivate && nodes.refs[id] === 1;
-    const kind = nodes.kinds[id]!;
-    const at = nodes.at(id);
-    if (kind === NodeKind.leaf) addLeaf(core, id, isPrivate, sum);
-    else if (kind === NodeKind.cells) addCells(core, id, isPrivate, sum);
-    else if (kind !== NodeKind.sums) {
-      for (const entry of nodes.wordsOf(id).subarray(at, at + nodeWords)) {
-        if (entry !== 0) stack.push({ id: pointerOf(entry), isPrivate });
-      }
+  const { nodes, reaper } = core;
+  if (root !== 0) {
+    const isPrivate = nodes.refs[root] === 1;
+    nodes.share(root);
+    try {
+      yield* addNodes(core, { id: root, isPrivate }, sum);
+    } finally {
+      reaper.drop(root);
     }
   }
   return {
@@ -69,6 +91,33 @@ export function objectSpace(core: PoolCore, root: number): ObjectSpace {
     exclusiveBytes: sum.exclusive * unitBytes,
     sharedBytes: (sum.units - sum.exclusive) * unitBytes,
   };
+}
+
+interface SeenNode {
+  readonly id: number;
+  /** All above it belongs to this map alone. */
+  readonly isPrivate: boolean;
+}
+
+function* addNodes(core: PoolCore, root: SeenNode, sum: Sum): Generator<number, void> {
+  const { nodes } = core;
+  const stack = [root];
+  for (let one = stack.pop(); one !== undefined; one = stack.pop()) {
+    const { id } = one;
+    const kind = nodes.kinds[id]!;
+    // The root has the pointer that pins it, too.
+    const isPrivate = one.isPrivate && (kind === NodeKind.root || nodes.refs[id] === 1);
+    if (kind === NodeKind.sums) continue;
+    while (!nodes.isHere(id)) yield id;
+    const at = nodes.at(id);
+    if (kind === NodeKind.leaf) addLeaf(core, id, isPrivate, sum);
+    else if (kind === NodeKind.cells) addCells(core, id, isPrivate, sum);
+    else {
+      for (const entry of nodes.wordsOf(id).subarray(at, at + nodeWords)) {
+        if (entry !== 0) stack.push({ id: pointerOf(entry), isPrivate });
+      }
+    }
+  }
 }
 
 interface Sum {

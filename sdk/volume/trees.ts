@@ -1,5 +1,16 @@
+import { assert } from '../assert.js';
 import { allCells, cellsPerUnit } from './format.js';
-import { chunkMask, chunkShift, type NodeArena, NodeKind, nodeWords } from './nodes.js';
+import { type NodeArena, NodeKind, nodeWords } from './nodes.js';
+import {
+  extentsPerGroup,
+  extentsPerLeaf,
+  extentsPerMiddle,
+  firstSums,
+  pointerMask,
+  pointerOf,
+  splitFlag,
+  TreeFinder,
+} from './tree-finder.js';
 import type { UnitSpace } from './unit-space.js';
 
 /**
@@ -32,152 +43,17 @@ export interface Releases {
   deferNode(id: number): void;
 }
 
-const splitFlag = 0x8000_0000;
-const pointerMask = 0x7fff_ffff;
-export const extentsPerLeaf = 512;
-export const extentsPerGroup = 64;
-const extentsPerMiddle = extentsPerLeaf * nodeWords;
-export const groupsPerSplit = 8;
-const firstSums = 1 + groupsPerSplit;
-
 export interface CheckedPlace {
   readonly mask: number;
   readonly unit: number;
 }
 
-export class Trees {
-  readonly nodes: NodeArena;
-  readonly units: UnitSpace;
+export class Trees extends TreeFinder {
   releases: Releases;
-  /** Result of `locate`. */
-  words: Uint32Array = new Uint32Array(0);
-  at = 0;
-  isCells = false;
-  isPrivate = false;
-  /** The node that holds the entry. */
-  node = 0;
 
   constructor(parts: { nodes: NodeArena; units: UnitSpace; releases: Releases }) {
-    this.nodes = parts.nodes;
-    this.units = parts.units;
+    super(parts);
     this.releases = parts.releases;
-  }
-
-  /** Find the entry of an extent. @returns false when its leaf does not exist */
-  locate(root: number, extent: number): boolean {
-    if (root === 0) return false;
-    const { chunks, refs } = this.nodes;
-    const leafIndex = extent >>> 9;
-    const middle =
-      chunks[root >>> chunkShift]![(root & chunkMask) * nodeWords + (leafIndex >>> 10)]!;
-    if (middle === 0) return false;
-    const entry =
-      chunks[middle >>> chunkShift]![(middle & chunkMask) * nodeWords + (leafIndex & 1023)]!;
-    if (entry === 0) return false;
-    let isPrivate = refs[root] === 1 && refs[middle] === 1;
-    let leaf = entry;
-    if (entry >= splitFlag) {
-      const split = entry & pointerMask;
-      const base = (split & chunkMask) * nodeWords;
-      const splitWords = chunks[split >>> chunkShift]!;
-      isPrivate &&= refs[split] === 1;
-      const cells = splitWords[base + 1 + ((extent >>> 6) & 7)]!;
-      if (cells !== 0) {
-        this.words = chunks[cells >>> chunkShift]!;
-        this.at = (cells & chunkMask) * nodeWords + (extent & 63) * cellsPerUnit;
-        this.isCells = true;
-        this.isPrivate = isPrivate && refs[cells] === 1;
-        this.node = cells;
-        return true;
-      }
-      leaf = splitWords[base]!;
-    }
-    this.words = chunks[leaf >>> chunkShift]!;
-    this.at = (leaf & chunkMask) * nodeWords + (extent & 511) * 2;
-    this.isCells = false;
-    this.isPrivate = isPrivate && refs[leaf] === 1;
-    this.node = leaf;
-    return true;
-  }
-
-  /** Unit of a cell of the located extent, 0 for none. */
-  unitOf(cell: number): number {
-    if (this.isCells) return this.words[this.at + cell]!;
-    return ((this.words[this.at + 1]! >>> cell) & 1) === 1 ? this.words[this.at]! : 0;
-  }
-
-  /** The located extent's own unit, which may be written in place; 0 when it has none. */
-  ownUnit(): number {
-    if (!this.isPrivate) return 0;
-    const { words, at } = this;
-    const { refs } = this.units;
-    if (!this.isCells) {
-      const unit = words[at]!;
-      return unit !== 0 && refs[unit] === 1 ? unit : 0;
-    }
-    for (let i = 0; i < cellsPerUnit; i++) {
-      const unit = words[at + i]!;
-      if (unit === 0 || refs[unit]! > cellsPerUnit) continue;
-      let names = 1;
-      for (let j = i + 1; j < cellsPerUnit; j++) if (words[at + j] === unit) names++;
-      if (names === refs[unit]) return unit;
-    }
-    return 0;
-  }
-
-  /** Whether all these cells of the located extent lie in the unit. */
-  lieIn(unit: number, mask: number): boolean {
-    if (!this.isCells) {
-      return this.words[this.at] === unit && (mask & ~this.words[this.at + 1]!) === 0;
-    }
-    for (let i = 0; i < cellsPerUnit; i++) {
-      if (((mask >>> i) & 1) === 1 && this.words[this.at + i] !== unit) return false;
-    }
-    return true;
-  }
-
-  /** Mask of the cells of an extent that lie somewhere. */
-  mappedCells(root: number, extent: number): number {
-    if (!this.locate(root, extent)) return 0;
-    if (!this.isCells) return this.words[this.at + 1]!;
-    let mask = 0;
-    for (let i = 0; i < cellsPerUnit; i++) if (this.words[this.at + i] !== 0) mask |= 1 << i;
-    return mask;
-  }
-
-  /** An own unit of the located extent in which none of these cells lie; 0 when it has none. */
-  ownUnitWithout(mask: number): number {
-    if (!this.isPrivate || !this.isCells) return 0;
-    const { words, at } = this;
-    const { refs } = this.units;
-    for (let i = 0; i < cellsPerUnit; i++) {
-      const unit = words[at + i]!;
-      if (unit === 0 || refs[unit]! > cellsPerUnit || !this.isFreeOf(unit, mask)) continue;
-      let names = 0;
-      for (let j = 0; j < cellsPerUnit; j++) if (words[at + j] === unit) names++;
-      if (names === refs[unit]) return unit;
-    }
-    return 0;
-  }
-
-  /** Whether none of these cells of the located extent lies in the unit. */
-  isFreeOf(unit: number, mask: number): boolean {
-    for (let cell = 0; cell < cellsPerUnit; cell++) {
-      if (((mask >>> cell) & 1) === 1 && this.unitOf(cell) === unit) return false;
-    }
-    return true;
-  }
-
-  /** CRCs of `count` cells of an extent, 0 where the map has none. */
-  readSums(root: number, extent: number, first: number, sums: Uint32Array, count: number): void {
-    const node = this.sumsNode(root, extent);
-    if (node === 0) {
-      sums.fill(0, 0, count);
-      return;
-    }
-    const words = this.nodes.wordsOf(node);
-    const at = this.nodes.at(node) + (extent & 63) * cellsPerUnit + first;
-    for (let i = 0; i < count; i++) sums[i] = words[at + i]!;
   }
 
   /** Cells of an extent lie in a unit from now on, each with its CRC: in ascending order. */
@@ -200,14 +76,6 @@ export class Trees {
     for (let cell = 0; cell < cellsPerUnit; cell++) {
       if (((mask >>> cell) & 1) === 1) words[at + cell] = sums[next++]!;
     }
-  }
-
-  private sumsNode(root: number, extent: number): number {
-    if (root === 0) return 0;
-    const middle = this.child(root, (extent >>> 9) >>> 10);
-    if (middle === 0) return 0;
-    const entry = this.child(middle, (extent >>> 9) & 1023);
-    return isSplit(entry) ? this.child(pointerOf(entry), firstSums + ((extent >>> 6) & 7)) : 0;
   }
 
   /** Cells of an extent lie in a unit from now on. */
@@ -296,10 +164,12 @@ export class Trees {
 
   /** Locate an extent for a change: every node on its path has one pointer after this. */
   private own(tree: Tree, extent: number): void {
-    if (this.locate(tree.root, extent) && this.isPrivate) {
+    const isThere = this.locate(tree.root, extent);
+    if (isThere && this.isPrivate) {
       this.nodes.touch(this.node);
       return;
     }
+    assert(isThere || this.absent === 0, 'a node of a map changes that is not in memory');
     const { nodes } = this;
     const middle = this.ownMiddle(tree, extent);
     const index = (extent >>> 9) & 1023;
@@ -343,7 +213,7 @@ export class Trees {
     const from = nodes.at(id);
     nodes.wordsOf(copy).set(nodes.wordsOf(id).subarray(from, from + nodeWords), nodes.at(copy));
     this.countBelow(copy);
-    nodes.refs[id]!--;
+    nodes.unshare(id);
     return copy;
   }
 
@@ -360,6 +230,7 @@ export class Trees {
       const value = words[i]!;
       if (value !== 0) refs[value & pointerMask]!++;
     }
+    nodes.shape++;
   }
 
   /** The 64 extents around this one get an entry per cell. Their path has one pointer each. */
@@ -398,25 +269,15 @@ export class Trees {
     this.locate(tree.root, extent);
   }
 
-  child(id: number, index: number): number {
-    return this.nodes.chunks[id >>> chunkShift]![(id & chunkMask) * nodeWords + index]!;
-  }
-
   private put(id: number, index: number, value: number): void {
-    const words = this.nodes.chunks[id >>> chunkShift]!;
-    const at = (id & chunkMask) * nodeWords + index;
+    const { nodes } = this;
+    const words = nodes.wordsOf(id);
+    const at = nodes.at(id) + index;
     if (words[at] === value) return;
     words[at] = value;
-    this.nodes.touch(id);
+    nodes.shape++;
+    nodes.touch(id);
   }
-}
-
-export function isSplit(entry: number): boolean {
-  return entry >= splitFlag;
-}
-
-export function pointerOf(entry: number): number {
-  return entry & pointerMask;
 }
 
 function kindOf(kind: number): NodeKind {

@@ -39,6 +39,8 @@ export class VolumeIo {
   private readonly onPieceEnded = (piece: IoPiece): void => this.pieceEnded(piece);
   private readonly stalled = new Ring<IoOp>(64);
   private readonly ready = new Ring<IoOp>(64);
+  /** Written cells that the map cannot name yet, because a part of it is not in memory. */
+  private readonly unnamed = new Ring<IoPiece>(16);
   /** Modified cells that wait for room or space. */
   private readonly modified = new Ring<IoPiece>(16);
 
@@ -115,6 +117,7 @@ export class VolumeIo {
   /** Called with every poll, after the devices were polled. */
   turn(): void {
     for (let i = this.ready.count; i > 0; i--) this.finish(this.ready.shift()!);
+    for (let i = this.unnamed.count; i > 0; i--) this.endWrite(this.unnamed.shift()!);
     for (let i = this.modified.count; i > 0; i--) this.writeModified(this.modified.shift()!);
     for (let i = this.stalled.count; i > 0; i--) this.advance(this.stalled.shift()!);
   }
@@ -201,6 +204,10 @@ export class VolumeIo {
         length = cell * cellBytes - within;
         break;
       }
+      const absent = unit !== 0 && object.hasChecks ? trees.absentSums(object.root, extent) : 0;
+      if (absent !== 0) return this.aim.waitForNode(op, absent);
+    } else if (trees.absent !== 0) {
+      return this.aim.waitForNode(op, trees.absent);
     }
     if (unit === 0) {
       // In a damaged map nobody knows whether nothing was here.
@@ -268,6 +275,8 @@ export class VolumeIo {
     const toEnd = (cell + 1) * cellBytes - within;
     const left = op.end - op.cursor;
     const length = Math.min(left, toEnd);
+    const absent = trees.absentAt(volume.object.root, extent, volume.object.hasChecks);
+    if (absent !== 0) return this.aim.waitForNode(op, absent);
     const piece = this.takePiece();
     if (piece === undefined) return false;
     piece.op = op;
@@ -365,11 +374,16 @@ export class VolumeIo {
     }
     if (core.isFailed) return this.aim.giveUp(op, BlockStatus.deviceError);
     if (!core.canChangeMaps) return this.aim.waitForSpace(op);
+    const { object } = volume;
+    const absent =
+      extents > 0
+        ? core.trees.absentIn(object.root, extent, extents)
+        : core.trees.absentAt(object.root, extent, false);
+    if (absent !== 0) return this.aim.waitForNode(op, absent);
     if (!core.journal.promise(1)) {
       core.committer.want();
       return false;
     }
-    const { object } = volume;
     const isChanged =
       extents > 0
         ? core.trees.unmapRange(object, extent, extents)
@@ -401,26 +415,43 @@ export class VolumeIo {
       }
       this.locks.unlock(piece);
     } else if (piece.work !== PieceWork.read) {
-      this.written(piece, status);
+      if (!op.isFua) piece.port!.needsFlush = true;
+      this.endWrite(piece);
+      return;
     }
     this.pieceDone(piece);
   }
 
-  private written(piece: IoPiece, status: BlockStatus): void {
+  /** The data is written, or is not going to be: now the map, if what it takes is in memory. */
+  private endWrite(piece: IoPiece): void {
     const { core } = this;
     const op = piece.op!;
     const { attachment } = piece;
-    if (!op.isFua) piece.port!.needsFlush = true;
     if (attachment !== null) {
+      const isWritten = piece.request.status === BlockStatus.ok;
+      const absent = isWritten ? this.absentFor(piece) : 0;
+      if (absent !== 0 && core.pager.want(absent)) {
+        this.unnamed.push(piece);
+        return;
+      }
       core.journal.breakPromise(piece.records);
-      if (status === BlockStatus.ok) {
+      if (absent !== 0) {
+        this.aim.loseNode(op);
+      } else if (isWritten) {
         this.aim.assign(op.volume!.object, piece);
         if (op.isFua) op.needsCommit = true;
       }
       this.attachments.leave(attachment);
       piece.attachment = null;
     }
+    this.locks.leave(piece);
     if (piece.work === PieceWork.writeModified) this.locks.unlock(piece);
+    this.pieceDone(piece);
+  }
+
+  private absentFor({ op, extent }: IoPiece): number {
+    const { root, hasChecks } = op!.volume!.object;
+    return this.core.trees.absentAt(root, extent, hasChecks);
   }
 
   /**

@@ -36,6 +36,7 @@ export class WriteAim {
     const { extent, mask } = piece;
     piece.attachment = null;
     const isThere = trees.locate(volume.object.root, extent);
+    if (!isThere && trees.absent !== 0) return this.waitForNode(op, trees.absent);
     const { hasChecks } = volume.object;
     let attached: Attachment | null = null;
     if (volume.attaching > 0) {
@@ -91,6 +92,21 @@ export class WriteAim {
     if (!core.awaitsSpace) return this.giveUp(op, BlockStatus.outOfSpace);
     core.committer.want();
     return false;
+  }
+
+  /** @returns false: now, while a part of the map comes to memory, or when it is lost, for good */
+  waitForNode(op: IoOp, node: number): false {
+    if (this.core.pager.want(node)) return false;
+    this.loseNode(op);
+    return this.giveUp(op, op.status);
+  }
+
+  /** A part of the map that the request needs is lost. */
+  loseNode(op: IoOp): void {
+    const volume = op.volume!;
+    volume.object.damage ||= 'a node of its map is lost';
+    volume.isReadOnly = true;
+    op.status = BlockStatus.integrityError;
   }
 
   /** The request is at its end. */

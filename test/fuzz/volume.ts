@@ -1,5 +1,6 @@
 import { BlockOp, BlockRequest, BlockStatus, blockFlagFua } from '../../sdk/block/request.js';
 import { checkMaps } from '../../sdk/volume/check-maps.js';
+import { leastCacheBytes } from '../../sdk/volume/pager.js';
 import { Pool } from '../../sdk/volume/pool.js';
 import type { ObjectName } from '../../sdk/volume/pool-names.js';
 import type { Volume } from '../../sdk/volume/volume.js';
@@ -117,6 +118,8 @@ class Fuzz {
   private readonly families = new Map<string, number>();
   private readonly isEncrypted: boolean;
   private readonly hasChecks: boolean;
+  /** Half of all pools have no room for their maps. */
+  private readonly memory: { readonly mapCacheBytes?: number };
   private version = 0;
 
   constructor(steps: readonly FuzzStep[], seed: number, tally: Tally) {
@@ -127,18 +130,25 @@ class Fuzz {
     const count = 1 + this.chance.below(3);
     const bytes = (3 + this.chance.below(12)) * 1024 * 1024;
     const hasVolatileCache = this.chance.chance(0.5);
+    const pollsPerEnd = this.chance.chance(0.7) ? 1 : 7;
     this.devices = Array.from(
       { length: count },
-      () => new CrashDevice({ blockBytes, bytes, hasVolatileCache }),
+      () => new CrashDevice({ blockBytes, bytes, hasVolatileCache, pollsPerEnd }),
     );
     this.blockBytes = this.chance.chance(0.7) ? 512 : 4096;
     this.isEncrypted = this.chance.chance(0.25);
     this.hasChecks = this.chance.chance(0.4);
+    this.memory = this.chance.chance(0.5) ? { mapCacheBytes: leastCacheBytes } : {};
   }
 
   async run(): Promise<string | null> {
     const random = (bytes: Uint8Array): void => this.chance.fill(bytes);
-    let pool = await Pool.create(this.devices, { random, journalBytes: 128 * 1024, keys });
+    let pool = await Pool.create(this.devices, {
+      random,
+      journalBytes: 128 * 1024,
+      keys,
+      ...this.memory,
+    });
     await this.create(pool);
     for (const [i, step] of this.steps.entries()) {
       if (step.kind === 'reopen') pool = await this.reopen(pool);
@@ -152,12 +162,13 @@ class Fuzz {
 
   private async reopen(pool: Pool): Promise<Pool> {
     await pool.close();
-    return Pool.open(this.devices.toReversed(), { keys });
+    this.tally.fetched = (this.tally.fetched ?? 0) + pool.core.pager.fetched;
+    return Pool.open(this.devices.toReversed(), { keys, ...this.memory });
   }
 
   private async sound(pool: Pool): Promise<string | null> {
     await pool.settleSpace();
-    const faults = checkMaps(pool.core).map(({ what, text }) => `${what}: ${text}`);
+    const faults = (await checkMaps(pool.core)).map(({ what, text }) => `${what}: ${text}`);
     return faults.length > 0 ? faults.slice(0, 3).join('; ') : null;
   }
 
@@ -373,7 +384,7 @@ class Fuzz {
     return request.status;
   }
 
-  private changes(pool: Pool, step: FuzzStep): string | null {
+  private async changes(pool: Pool, step: FuzzStep): Promise<string | null> {
     const names = [...this.model.objects.keys()].sort();
     const to = names[step.pick % names.length]!;
     const family = names.filter((one) => this.families.get(one) === this.families.get(to));
@@ -383,7 +394,8 @@ class Fuzz {
     const source = from === null ? new Uint32Array(0) : this.model.objects.get(from)!.sectors;
     copy.set(source.subarray(0, copy.length));
     let end = 0;
-    for (const range of pool.changes(from === null ? null : objectName(from), objectName(to))) {
+    const side = from === null ? null : objectName(from);
+    for await (const range of pool.streamChanges(side, objectName(to))) {
       if (range.byteOffset < end) return `range at ${range.byteOffset} overlaps or goes back`;
       end = range.byteOffset + range.byteLength;
       const first = range.byteOffset / sectorBytes;
@@ -399,11 +411,11 @@ class Fuzz {
   private async space(pool: Pool, volume: string, snapshot: string | null): Promise<string | null> {
     await pool.settleSpace();
     for (const name of namedDevices(pool).keys()) {
-      const { usedBytes, exclusiveBytes, sharedBytes } = pool.spaceOf(objectName(name));
+      const { usedBytes, exclusiveBytes, sharedBytes } = await pool.measureSpace(objectName(name));
       if (usedBytes !== exclusiveBytes + sharedBytes) return `${name}: the parts are not the whole`;
     }
     if (snapshot === null) return null;
-    const { exclusiveBytes } = pool.spaceOf(objectName(snapshot));
+    const { exclusiveBytes } = await pool.measureSpace(objectName(snapshot));
     const before = pool.space().dataBytes;
     await pool.deleteSnapshot(volume, snapshot.slice(volume.length + 1));
     this.model.objects.delete(snapshot);

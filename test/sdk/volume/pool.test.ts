@@ -76,7 +76,7 @@ test('a full pool fails the write that needs space, and no other request', async
   await runPlain(volume, BlockOp.flush, 0, 0);
   await runPlain(volume, BlockOp.discard, 0, 128);
   assert.is(await write(last * 16), BlockStatus.ok, 'what was discarded is free at once');
-  assert.equal(checkMaps(pool.core), []);
+  assert.equal(await checkMaps(pool.core), []);
 });
 
 test('attributes, tier and name change, and are as they were left after opening again', async () => {
@@ -190,7 +190,7 @@ test('snapshots go in any order, with clones of them alive, and all space comes 
   await pool.deleteVolume('c');
   await pool.settleSpace();
   assert.is(pool.space().dataBytes, 0);
-  assert.equal(checkMaps(pool.core), []);
+  assert.equal(await checkMaps(pool.core), []);
 });
 
 function versionsOf(cells: readonly number[]): number[] {
