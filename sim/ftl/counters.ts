@@ -32,4 +32,12 @@ export class Breakdown implements DriveBreakdown {
   queueNs = 0;
   arrayNs = 0;
   transferNs = 0;
+
+  /** No flash operation was done for it alone. */
+  allInMap(ns: number): void {
+    this.mapNs = ns;
+    this.queueNs = 0;
+    this.arrayNs = 0;
+    this.transferNs = 0;
+  }
 }

@@ -23,7 +23,7 @@ import { HostReads } from './host-reads.js';
 import { HostWrites } from './host-writes.js';
 import { Layout } from './layout.js';
 import { MapCache } from './map-cache.js';
-import { Patrol } from './patrol.js';
+import { Patrol, scanOwner } from './patrol.js';
 import { Reason, Relocator, relocationOwner } from './relocator.js';
 import { Requests } from './requests.js';
 import { Right, RowWriter } from './row-writer.js';
@@ -103,8 +103,8 @@ export class FlashDrive implements Drive {
     const cache = mapCacheBytes === 0 ? null : new MapCache(ftl, layout.mapUnits, requests, this);
     this.cache = cache;
     const { writer, relocator } = this;
-    this.patrol = new Patrol(ftl, layout, cells, relocator);
     const second = { ...first, writer, relocator, cache, breakdown, listener: this };
+    this.patrol = new Patrol(second);
     this.writes = new HostWrites(second);
     this.reads = new HostReads(second);
     this.eraser = new Eraser({ ...first, ended: () => this.erasedAll() });
@@ -265,6 +265,8 @@ export class FlashDrive implements Drive {
       this.reads.pageDone(owner, op, failed);
     } else if (owner === relocationOwner) {
       this.relocator.readDone(op);
+    } else if (owner === scanOwner) {
+      this.patrol.scanned(ops.block[op]!, ops.attempts[op]!);
     } else {
       this.cache?.loaded(ops.extra[op]!);
     }
@@ -366,10 +368,7 @@ export class FlashDrive implements Drive {
     const { requests, breakdown } = this;
     const { nowNs } = this.world;
     const started = requests.startedAtNs[request]!;
-    breakdown.mapNs = nowNs - started;
-    breakdown.queueNs = 0;
-    breakdown.arrayNs = 0;
-    breakdown.transferNs = 0;
+    breakdown.allInMap(nowNs - started);
     const op = this.programOp;
     if (op >= 0 && this.flash.ops.queuedAtNs[op]! >= started) {
       const { ops } = this.flash;
@@ -465,11 +464,7 @@ export class FlashDrive implements Drive {
       return;
     }
     if (this.requests.endAtNs[request] !== this.world.nowNs) return;
-    const { breakdown } = this;
-    breakdown.mapNs = this.world.nowNs - this.requests.startedAtNs[request]!;
-    breakdown.queueNs = 0;
-    breakdown.arrayNs = 0;
-    breakdown.transferNs = 0;
+    this.breakdown.allInMap(this.world.nowNs - this.requests.startedAtNs[request]!);
     this.tell(request);
   }
 

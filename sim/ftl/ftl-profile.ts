@@ -47,4 +47,11 @@ export interface FtlProfile {
   readonly refreshDays: number;
   /** A read that needs so many retries has its block written again; 0 is never. */
   readonly refreshRetries: number;
+
+  /**
+   * While the host is at work the drive reads its medium through, looking for pages that get bad:
+   * so many pages of a block on end each time, which nothing overtakes. 0 ns is never.
+   */
+  readonly scanEveryNs: number;
+  readonly scanPages: number;
 }

@@ -107,6 +107,8 @@ const ftlRules = {
   refreshReads: integer(0, 1_000_000_000),
   refreshDays: integer(0, 100_000),
   refreshRetries: integer(0, 64),
+  scanEveryNs: timeNs,
+  scanPages: integer(1, 65_536),
 } satisfies RuleOf<FtlProfile>;
 
 const inPlaceRules = {

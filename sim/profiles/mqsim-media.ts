@@ -69,4 +69,6 @@ export const mqsimFtl: FtlProfile = {
   refreshReads: 0,
   refreshDays: 0,
   refreshRetries: 0,
+  scanEveryNs: 0, // it has none
+  scanPages: 1,
 };

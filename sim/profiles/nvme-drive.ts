@@ -143,6 +143,8 @@ export const driveFtl: FtlProfile = {
   refreshReads: 0, // guess
   refreshDays: 0, // guess
   refreshRetries: 0, // guess
+  scanEveryNs: 0, // guess: none that is seen
+  scanPages: 1, // of a scan alone
 };
 
 /** Bytes that a drive of this flash shows with this part of it hidden, whole GiB. */

@@ -86,6 +86,8 @@ export const p4510: Profile = checkProfile({
     },
     ftl: {
       ...driveFtl,
+      scanEveryNs: 70_000_000, // fitted: p99.99 at depth 1
+      scanPages: 12, // fitted: as scanEveryNs
       overProvisioningPermille: 80, // guess
     },
     inPlace: null,

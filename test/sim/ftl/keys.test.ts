@@ -57,6 +57,8 @@ const ftl: FtlProfile = {
   refreshReads: 150,
   refreshDays: 20,
   refreshRetries: 2,
+  scanEveryNs: 4_000_000,
+  scanPages: 3,
 };
 
 /** Everything that a run of mixed load shows: the hash of its events, its counters, its wear. */
@@ -139,6 +141,8 @@ const ftlKeys: Partial<Record<keyof FtlProfile, FtlProfile[keyof FtlProfile]>> =
   refreshReads: 30,
   refreshDays: 0,
   refreshRetries: 1,
+  scanEveryNs: 0,
+  scanPages: 5,
 };
 
 test('every key of flash and translation layer is tried here', () => {

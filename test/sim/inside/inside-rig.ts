@@ -101,6 +101,8 @@ export const plainInside: InsideProfile = {
     refreshReads: 0,
     refreshDays: 0,
     refreshRetries: 0,
+    scanEveryNs: 0,
+    scanPages: 1,
   },
   inPlace: null,
 };
