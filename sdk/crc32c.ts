@@ -58,6 +58,25 @@ export function crc32cOfWords(words: Uint32Array, from: number, to: number): num
   return ~crc >>> 0;
 }
 
+/** CRC32C of the bytes from..to - 1, going on from an earlier result (0 at the start). */
+export function crc32cOfRange(bytes: Uint8Array, from: number, to: number, before = 0): number {
+  let crc = ~before;
+  let i = from;
+  for (; i + 8 <= to; i += 8) {
+    crc =
+      t7[(crc ^ bytes[i]!) & 255]! ^
+      t6[((crc >>> 8) ^ bytes[i + 1]!) & 255]! ^
+      t5[((crc >>> 16) ^ bytes[i + 2]!) & 255]! ^
+      t4[(crc >>> 24) ^ bytes[i + 3]!]! ^
+      t3[bytes[i + 4]!]! ^
+      t2[bytes[i + 5]!]! ^
+      t1[bytes[i + 6]!]! ^
+      t0[bytes[i + 7]!]!;
+  }
+  for (; i < to; i++) crc = (crc >>> 8) ^ t0[(crc ^ bytes[i]!) & 255]!;
+  return ~crc >>> 0;
+}
+
 /** CRC32C of bytes, going on from an earlier result (0 at the start). */
 export function crc32c(bytes: Uint8Array, before = 0): number {
   let crc = ~before;

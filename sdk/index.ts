@@ -50,6 +50,30 @@ export type {
   PciFunction,
 } from './device.js';
 export { ErrorCode, type ErrorFacts, UltimaError } from './errors.js';
+export type { Association, HostIdentity } from './fabric/association.js';
+export {
+  NvmeTcp,
+  type NvmeTcpEvent,
+  type NvmeTcpOptions,
+  type VendorRequest,
+} from './fabric/initiator.js';
+export { type FabricTls, NodeSockets } from './fabric/node-sockets.js';
+export { RemoteNamespace } from './fabric/remote-namespace.js';
+export { makeSecret, parseSecret } from './fabric/secret.js';
+export type { FabricNamespace } from './fabric/served-namespace.js';
+export type { FabricSockets } from './fabric/stream.js';
+export {
+  type FabricHost,
+  FabricSubsystem,
+  type SubsystemOptions,
+  type VendorAnswer,
+  type VendorCommand,
+} from './fabric/subsystem.js';
+export {
+  NvmeTcpTarget,
+  type NvmeTcpTargetOptions,
+  type NvmeTcpTargetStatus,
+} from './fabric/target.js';
 export { type FaultKind, type FaultKindRule, faultKinds } from './faults/kinds.js';
 export {
   type CommandMatch,

@@ -23,6 +23,7 @@ const sdkBelowCli: readonly string[] = [
   'sdk/cluster',
   'sdk/node',
   'sdk/nbd',
+  'sdk/fabric',
   'sdk/observe',
   'sdk/trace',
   'sdk/open',
@@ -68,6 +69,11 @@ export const importRules: readonly Rule[] = [
     area: 'sdk/nbd',
     may: [...ground, 'sdk/spec', 'sdk/device', 'sdk/block', 'sdk/volume'],
     node: ['fs', 'net', 'path', 'tls'],
+  },
+  {
+    area: 'sdk/fabric',
+    may: [...ground, 'sdk/spec', 'sdk/device', 'sdk/block'],
+    node: ['crypto', 'net', 'tls'],
   },
   { area: 'sdk/observe', may: ground, node: ['fs', 'path'] },
   {
