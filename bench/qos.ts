@@ -1,5 +1,6 @@
 import { type Bench, type Figures, machine } from './figures.js';
 import * as guarantee from './qos/guarantees.js';
+import { insideFigures } from './qos/inside-figures.js';
 import {
   FifoPolicy,
   OurPolicy,
@@ -7,7 +8,7 @@ import {
   TokenBucketPolicy,
   WeightedRoundRobinPolicy,
 } from './qos/policies.js';
-import { probeShares, runProbe, unloadedP99Us } from './qos/probe.js';
+import { probeShares, runProbe, sharesBeside, unloadedP99Us } from './qos/probe.js';
 
 /** What each client is promised is kept, beside whatever its neighbours do. */
 export const bench: Bench = {
@@ -38,8 +39,15 @@ async function run(): Promise<Figures> {
     figures[`S11_nsPerOp_${count}`] = guarantee.nsPerOperation(count, 2);
     figures[`S11_nsPerOp_limited_${count}`] = guarantee.nsPerOperation(count, 0.8);
   }
+  for (const count of [2, 10, 100, 1_000, 10_000]) {
+    const options = { neighbours: count - 2, neighbourDepth: 2, seconds: 1 };
+    const probe = runProbe(new OurPolicy(sharesBeside(count - 2)), options);
+    figures[`S1_reservationMetPct_worst100ms_tenants_${count}`] = probe.worstMetPct;
+    figures[`S3_p99Us_tenants_${count}`] = probe.p99Us;
+  }
   neighbours(figures);
   beside(figures);
+  await insideFigures(figures);
   return {
     conditions: {
       device: '8 workers of 80 us, 30 % up and down: 100,000 units per second',
@@ -47,7 +55,13 @@ async function run(): Promise<Figures> {
         'one reserves 20,000 (weight 4) and gets 18,000 Poisson arrivals per second; ' +
         'one reserves 5,000 (weight 2) at depth 32; 62 best effort at depth 32',
       time: 'virtual, 5 s, the first 0.5 s dropped; S11 is processor time',
+      pieces: `of ${pieceUnits} units; _whole: the device works on requests as they are`,
       s11: 'push and pull; all with reservation, limit, weight; limit 2 times a fair share, or 0.8',
+      inside:
+        'sim:ultima-g2 with its whole inside, two drives of few blocks, aged; 64 volumes reserve ' +
+        '20,000 (18,000 Poisson), 5,000 (depth 32), 10,000 (9,000 steady), 10,000 (9,000 in ' +
+        'bursts of 32), 60 nothing; 300 ms after 50 ms; mixed: 4 KiB reads and writes, 256 KiB ' +
+        'reads, discards',
       tokenBucket: 'each neighbour limited to its part of what is not reserved',
       seed: 1,
       ...machine(),
@@ -55,6 +69,9 @@ async function run(): Promise<Figures> {
     figures,
   };
 }
+
+/** Pieces of large requests: this device works on a request as a whole. */
+const pieceUnits = 8;
 
 /** Neighbours that write, are large, or both: the reserved tenants must not notice. */
 function neighbours(figures: Record<string, number>): void {
@@ -64,9 +81,12 @@ function neighbours(figures: Record<string, number>): void {
     mixed: (count: number) => (count % 10 < 7 ? 1 : 10),
   };
   for (const [name, neighbourCost] of Object.entries(costs)) {
-    const probe = runProbe(new OurPolicy(probeShares), { neighbourCost, neighbourDepth: 8 });
+    const load = { neighbourCost, neighbourDepth: 8 };
+    const probe = runProbe(new OurPolicy(probeShares, pieceUnits), load);
     figures[`S1_reservationMetPct_worst100ms_${name}`] = probe.worstMetPct;
     figures[`S3_p99Us_${name}`] = probe.p99Us;
+    const whole = runProbe(new OurPolicy(probeShares), load);
+    figures[`S1_reservationMetPct_worst100ms_${name}_whole`] = whole.worstMetPct;
   }
 }
 

@@ -142,7 +142,8 @@ export function lostByChanges(): number {
     return { atNs, act: () => policy.scheduler.change(i % 16, share, atNs) };
   });
   const clients = shares.map(() => backlogged);
-  const result = runModel(policy, clients, { device: probeDevice, untilNs: 3e9, seed: 9, events });
+  const options = { device: probeDevice, untilNs: 3e9, seed: 9, events, drains: true };
+  const result = runModel(policy, clients, options);
   return result.came - result.accounted;
 }
 

@@ -3,10 +3,13 @@ import { TestPrng } from '../../sdk/testing/prng.js';
 
 /** Who is served next, as the model asks it. */
 export interface Policy {
-  push(client: number, request: number, cost: number, nowNs: number): void;
+  /** @param cost  of each piece of the request */
+  push(client: number, request: number, cost: number, nowNs: number, pieces: number): void;
   /** @returns the request, or -1; `wakeNs` then says when to ask again */
   pull(nowNs: number): number;
   readonly wakeNs: number;
+  /** Requests that cost more go to the device in pieces of it; never when left out. */
+  readonly pieceUnits?: number;
 }
 
 export interface Client {
@@ -47,6 +50,8 @@ export interface RunOptions {
   readonly device: Device;
   readonly untilNs: number;
   readonly seed: number;
+  /** At the end everything that waits is taken out of the policy, to be counted. */
+  readonly drains?: boolean;
   /** What happens in between, by rising time. */
   readonly events?: readonly { readonly atNs: number; readonly act: () => void }[];
 }
@@ -55,7 +60,7 @@ export interface RunResult {
   readonly clients: readonly ClientResult[];
   /** Part of the workers' time that was used. */
   readonly used: number;
-  /** Requests that came, and those of them that were served or still wait. */
+  /** Requests that came, and those of them that ended, are worked on, or come out of the policy. */
   readonly came: number;
   readonly accounted: number;
 }
@@ -75,13 +80,16 @@ class Run {
   private nowNs = 0;
   private came = 0;
   private served = 0;
-  private waiting = 0;
+  /** Pieces that were not handed to the device. */
+  private unpulled = 0;
   private usedNs = 0;
   private readonly prng: TestPrng;
   private readonly free: number[] = [];
   private readonly owner = new Int32Array(requestCount);
   private readonly cost = new Float64Array(requestCount);
   private readonly cameNs = new Float64Array(requestCount);
+  /** Pieces that have not ended. */
+  private readonly pieces = new Int32Array(requestCount);
   /** End of what each worker works on, Infinity for nothing, and its request. */
   private readonly endNs: Float64Array;
   private readonly busyWith: Int32Array;
@@ -119,7 +127,8 @@ class Run {
       this.dispatch();
     }
     const capacityNs = untilNs * this.options.device.workers;
-    const accounted = this.served + this.waiting + this.inService();
+    const accounted =
+      this.served + this.inService() + (this.options.drains === true ? this.drain() : 0);
     return {
       clients: this.results,
       used: this.usedNs / capacityNs,
@@ -128,12 +137,28 @@ class Run {
     };
   }
 
+  /** Take out what waits, however late. @returns requests, each once */
+  private drain(): number {
+    const drained = new Set<number>();
+    for (let idle = 0; idle < 2; ) {
+      const request = this.policy.pull(this.nowNs);
+      if (request === -1) {
+        idle++;
+        if (this.policy.wakeNs < Number.POSITIVE_INFINITY) this.nowNs = this.policy.wakeNs;
+      } else {
+        idle = 0;
+        drained.add(request);
+      }
+    }
+    return drained.size;
+  }
+
   private inService(): number {
     return this.endNs.reduce((sum, at) => sum + (at < Number.POSITIVE_INFINITY ? 1 : 0), 0);
   }
 
   private earliest(): number {
-    let least = this.waiting > 0 ? Math.max(this.policy.wakeNs, this.nowNs) : Infinity;
+    let least = this.unpulled > 0 ? Math.max(this.policy.wakeNs, this.nowNs) : Infinity;
     if (this.inService() === this.endNs.length) least = Number.POSITIVE_INFINITY;
     for (const at of this.endNs) least = Math.min(least, at);
     for (const at of this.nextArrival) least = Math.min(least, at);
@@ -146,6 +171,7 @@ class Run {
       const request = this.busyWith[worker]!;
       const client = this.owner[request]!;
       this.endNs[worker] = Number.POSITIVE_INFINITY;
+      if (--this.pieces[request]! > 0) continue;
       this.results[client]!.latency.record(this.nowNs - this.cameNs[request]!);
       this.served++;
       this.free.push(request);
@@ -169,13 +195,15 @@ class Run {
     const request = this.free.pop();
     if (request === undefined) throw new Error('more requests wait than the model has');
     const cost = this.clients[client]!.cost?.(this.counts[client]!++) ?? 1;
+    const pieces = Math.max(1, Math.ceil(cost / (this.policy.pieceUnits ?? cost)));
     this.owner[request] = client;
-    this.cost[request] = cost;
+    this.cost[request] = cost / pieces;
+    this.pieces[request] = pieces;
+    this.unpulled += pieces;
     this.cameNs[request] = this.nowNs;
     this.results[client]!.arrivals.push(this.nowNs);
     this.came++;
-    this.waiting++;
-    this.policy.push(client, request, cost, this.nowNs);
+    this.policy.push(client, request, cost / pieces, this.nowNs, pieces);
   }
 
   private dispatch(): void {
@@ -187,7 +215,7 @@ class Run {
       const cost = this.cost[request]!;
       const part = 1 + device.spread * (2 * this.prng.fraction() - 1);
       const ns = Math.round(device.unitNs(this.nowNs) * cost * part);
-      this.waiting--;
+      this.unpulled--;
       this.usedNs += ns;
       this.busyWith[worker] = request;
       this.endNs[worker] = this.nowNs + ns;

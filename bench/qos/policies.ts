@@ -6,8 +6,10 @@ const never = Number.POSITIVE_INFINITY;
 /** The scheduler of the package. */
 export class OurPolicy implements Policy {
   readonly scheduler: Scheduler;
+  readonly pieceUnits: number;
 
-  constructor(shares: readonly Share[]) {
+  constructor(shares: readonly Share[], pieceUnits = never) {
+    this.pieceUnits = pieceUnits;
     this.scheduler = new Scheduler({ clientCount: shares.length, requestCount: 1 << 18 });
     for (const [client, share] of shares.entries()) this.scheduler.add(client, share, 0);
   }
@@ -16,8 +18,8 @@ export class OurPolicy implements Policy {
     return this.scheduler.wakeNs;
   }
 
-  push(client: number, request: number, cost: number, nowNs: number): void {
-    this.scheduler.push(client, request, cost, nowNs);
+  push(client: number, request: number, cost: number, nowNs: number, pieces: number): void {
+    this.scheduler.push(client, request, cost, nowNs, pieces);
   }
 
   pull(nowNs: number): number {

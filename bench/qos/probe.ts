@@ -15,17 +15,23 @@ const none = Number.POSITIVE_INFINITY;
 const neighbourCount = 62;
 
 /** A tenant with 20,000 reserved, one with 5,000, and 62 that take all they get. */
-export const probeShares: readonly Share[] = [
-  { reservation: 20_000, limit: none, weight: 4 },
-  { reservation: 5_000, limit: none, weight: 2 },
-  ...Array.from({ length: neighbourCount }, () => ({ reservation: 0, limit: none, weight: 1 })),
-];
+export const probeShares: readonly Share[] = sharesBeside(neighbourCount);
+
+export function sharesBeside(neighbours: number): Share[] {
+  return [
+    { reservation: 20_000, limit: none, weight: 4 },
+    { reservation: 5_000, limit: none, weight: 2 },
+    ...Array.from({ length: neighbours }, () => ({ reservation: 0, limit: none, weight: 1 })),
+  ];
+}
 
 export interface ProbeOptions {
   readonly device?: Device;
   /** What the neighbours' requests cost. */
   readonly neighbourCost?: (count: number) => number;
   readonly neighbourDepth?: number;
+  /** 62 when left out. */
+  readonly neighbours?: number;
   readonly seconds?: number;
 }
 
@@ -49,6 +55,7 @@ const settledNs = 5e8;
 /** Noisy neighbours: an open-loop tenant at 90 % of its reservation beside 63 saturating ones. */
 export function runProbe(policy: Policy, options: ProbeOptions = {}): ProbeResult {
   const { device = probeDevice, neighbourCost, neighbourDepth = 32, seconds = 5 } = options;
+  const { neighbours = neighbourCount } = options;
   const neighbour: Client = {
     depth: neighbourDepth,
     ...(neighbourCost === undefined ? {} : { cost: neighbourCost }),
@@ -56,7 +63,7 @@ export function runProbe(policy: Policy, options: ProbeOptions = {}): ProbeResul
   const clients: Client[] = [
     { ratePerSecond: 18_000 },
     { depth: 32 },
-    ...Array.from({ length: neighbourCount }, () => neighbour),
+    ...Array.from({ length: neighbours }, () => neighbour),
   ];
   const untilNs = seconds * 1e9;
   const result = runModel(policy, clients, { device, untilNs, seed: 1 });
@@ -64,7 +71,8 @@ export function runProbe(policy: Policy, options: ProbeOptions = {}): ProbeResul
   const [first, second, ...others] = result.clients;
   const seen = (untilNs - settledNs) / 1e9;
   // Nothing takes a request back that the device works on: so long may one wait for a worker.
-  const longest = Math.max(...[0, 1, 2, 3, 4, 5, 6, 7, 8, 9].map(neighbourCost ?? (() => 1)));
+  const most = Math.max(...[0, 1, 2, 3, 4, 5, 6, 7, 8, 9].map(neighbourCost ?? (() => 1)));
+  const longest = Math.min(most, policy.pieceUnits ?? most);
   const graceNs = 1.5 * longest * device.unitNs(0) + 100_000;
   return {
     p50Us: first!.latency.percentile(50) / 1000,

@@ -1,0 +1,233 @@
+import { BlockOp } from '../../sdk/block/request.js';
+import { NvmeController } from '../../sdk/nvme/controller.js';
+import type { Namespace } from '../../sdk/nvme/namespace.js';
+import type { QueuePair } from '../../sdk/nvme/queue-pair.js';
+import { UltimaQos } from '../../sdk/nvme/ultima-qos.js';
+import { bestEffort, shareOf, type Tier } from '../../sdk/qos/tiers.js';
+import { ArbitrationFeature, Feature } from '../../sdk/spec/nvme/features.js';
+import { KiB, MiB } from '../../sdk/units.js';
+import { SimCard } from '../../sim/card.js';
+import { defineProfile, findProfile } from '../../sim/profiles/index.js';
+import { IoLoad } from '../io-load.js';
+import type { Policy } from './model.js';
+import { ByPolicy, type Pace, runTenants, Straight, Tenant, type Way } from './tenants.js';
+
+const base = findProfile('ultima-g2');
+const bytes = 1360 * MiB;
+export const volumeCount = 64;
+/** What a write costs beside garbage collection, in reads of its size; see `writeCost` below. */
+const writeCostPermille = 12_000;
+const depthUnits = 48;
+
+/** The card with all of its inside, two drives of few blocks: soon full, and collected. */
+const profile = defineProfile(base, {
+  inside: {
+    drives: 2,
+    buffer: { writeBytes: 8 * MiB },
+    flash: { channels: 4, diesPerPackage: 2, blocksPerPlane: 100, pagesPerBlock: 32 },
+  },
+  qos: { ...base.qos!, capacityUnits: 300_000, depthUnits, writeCostPermille },
+  subsystem: { capacityBytes: bytes, allocationBytes: 64 * KiB },
+  namespaces: Array.from({ length: volumeCount }, () => ({
+    ...base.namespaces[0]!,
+    bytes: bytes / volumeCount,
+  })),
+});
+
+/** The reserved tenants: what they reserve, and how they come. Each is below its reservation. */
+export const reserved = [
+  { name: 'poisson', units: 20_000, pace: { kind: 'poisson', rate: 18_000 } },
+  { name: 'closed', units: 5_000, pace: { kind: 'closed', depth: 32 } },
+  { name: 'steady', units: 10_000, pace: { kind: 'steady', rate: 9_000 } },
+  { name: 'bursts', units: 10_000, pace: { kind: 'bursts', rate: 9_000, burst: 32 } },
+] as const satisfies readonly { name: string; units: number; pace: Pace }[];
+
+/** What the neighbours do. */
+export const neighbourKinds = {
+  read4K: [{ op: BlockOp.read, bytes: 4 * KiB, depth: 32 }],
+  write4K: [{ op: BlockOp.write, bytes: 4 * KiB, depth: 32 }],
+  discard: [{ op: BlockOp.discard, bytes: 256 * KiB, depth: 8 }],
+  read256K: [{ op: BlockOp.read, bytes: 256 * KiB, depth: 8 }],
+  write256K: [{ op: BlockOp.write, bytes: 256 * KiB, depth: 8 }],
+  mixed: [
+    { op: BlockOp.read, bytes: 4 * KiB, depth: 32 },
+    { op: BlockOp.write, bytes: 4 * KiB, depth: 32 },
+    { op: BlockOp.read, bytes: 256 * KiB, depth: 8 },
+    { op: BlockOp.discard, bytes: 256 * KiB, depth: 8 },
+  ],
+} as const;
+
+export type Neighbours = keyof typeof neighbourKinds;
+
+/** Who says who is next: the card, nobody, NVMe's arbitration in the card, or a policy here. */
+export type Ruler =
+  | { readonly kind: 'card' }
+  | { readonly kind: 'none' }
+  | { readonly kind: 'wrr' }
+  | { readonly kind: 'host'; readonly policy: Policy };
+
+export interface InsideResult {
+  /** Worst 100 ms of each reserved tenant: percent of its demand, or of its reservation. */
+  readonly worstMetPct: Readonly<Record<string, number>>;
+  readonly p99Us: Readonly<Record<string, number>>;
+  /** Units per second of everybody. */
+  readonly units: number;
+  /** Units of each tenant per 10 ms. */
+  readonly perSlot: readonly Float64Array[];
+  /** Bytes that the media were written with per byte of the host, collection included. */
+  readonly writtenPerHost: number;
+}
+
+const slotNs = 10_000_000;
+const perWindow = 10;
+const warmNs = 50_000_000;
+/** What is in the buffer is written in this time. */
+const settleNs = 200_000_000;
+
+/** The reserved tenants beside 60 neighbours on the whole card. */
+export async function runInside(
+  neighbours: Neighbours | null,
+  ruler: Ruler,
+  windows = 3,
+): Promise<InsideResult> {
+  const card = new SimCard({ profile, seed: 1, carriesData: false });
+  card.fill();
+  const isWeighted = ruler.kind === 'wrr';
+  const controller = await NvmeController.open(card.open(), {
+    arbitration: isWeighted ? 'weighted round robin' : 'round robin',
+  });
+  const devices = await openVolumes(controller, isWeighted);
+  age(devices);
+  const before = card.inside.media.wear()!.mediaWrittenBytes;
+  if (ruler.kind === 'card') await program(controller);
+  const startNs = devices[0]!.clock.nowNs() + warmNs;
+  const slots = { startNs, slotNs, count: windows * perWindow };
+  const tenants = devices.map((device, client) => {
+    const own = reserved[client];
+    const kinds = neighbours === null ? [] : neighbourKinds[neighbours];
+    if (own !== undefined) {
+      const how = { pace: own.pace, op: BlockOp.read, bytes: 4 * KiB, units: 1 };
+      return new Tenant(device, { ...how, seed: client + 1 }, slots);
+    }
+    const kind = kinds[client % Math.max(1, kinds.length)];
+    const depth = kind?.depth ?? 0;
+    const { op, bytes: size } = kind ?? { op: BlockOp.read, bytes: 4 * KiB };
+    const pace: Pace = { kind: 'closed', depth };
+    const how = { pace, op, bytes: size, units: unitsOf(op, size), seed: client + 1 };
+    return new Tenant(device, how, slots);
+  });
+  const units = tenants.map((tenant) => tenant.units);
+  const way: Way =
+    ruler.kind === 'host'
+      ? new ByPolicy(devices, { policy: ruler.policy, depthUnits, units })
+      : new Straight(devices);
+  const { clock } = card.function;
+  const parts = { tenants, way, polled: pollable(devices), clock };
+  runTenants(parts, startNs);
+  for (const tenant of tenants) tenant.isRecording = true;
+  runTenants(parts, startNs + slots.count * slotNs);
+  card.checker.demandNone();
+  const written = card.inside.media.wear()!.mediaWrittenBytes - before;
+  return resultOf(tenants, windows, written);
+}
+
+/** The shares of all tenants, for a policy of the host. */
+export const insideShares = Array.from({ length: volumeCount }, (_, client) => {
+  const own = reserved[client];
+  return own === undefined ? shareOf(bestEffort) : shareOf(tierOf(own));
+});
+
+function tierOf(own: (typeof reserved)[number]): Tier {
+  return { ...bestEffort, name: own.name, minIops: own.units, weight: 4 };
+}
+
+export function unitsOf(op: BlockOp, size: number): number {
+  if (op === BlockOp.discard) return profile.qos!.discardCostPermille / 1000;
+  const weight = op === BlockOp.write ? writeCostPermille / 1000 : 1;
+  return (weight * size) / (4 * KiB);
+}
+
+/** Reserved volumes have a queue pair each, of the high class; neighbours share the others. */
+async function openVolumes(controller: NvmeController, isWeighted: boolean): Promise<Namespace[]> {
+  const { ab, lpw, mpw, hpw } = ArbitrationFeature;
+  if (isWeighted) {
+    const word = hpw.put(mpw.put(lpw.put(ab.put(0, 3), 1), 4), 64);
+    await controller.admin.setFeature(Feature.arbitration, word);
+  }
+  const opened: Namespace[] = [];
+  const pairs: QueuePair[] = [];
+  for (let client = 0; client < volumeCount; client++) {
+    const isReserved = client < reserved.length;
+    const priority = isReserved ? 'high' : 'low';
+    const index = isReserved ? client : reserved.length + (client % 16);
+    pairs[index] ??= await controller.createQueuePair({
+      entries: 4096,
+      ...(isWeighted ? { priority } : {}),
+    });
+    const queuePair = pairs[index];
+    opened.push(await controller.namespace(client + 1, { queuePair }));
+  }
+  return opened;
+}
+
+/** One device of each queue pair: its poll serves all of them. */
+function pollable(devices: readonly Namespace[]): Namespace[] {
+  return devices.slice(0, reserved.length + 16);
+}
+
+/** Written at random until garbage is collected all the time. */
+function age(devices: readonly Namespace[]): void {
+  const { clock } = devices[0]!;
+  const load = new IoLoad(devices.slice(reserved.length, reserved.length + 16), {
+    bytes: 64 * KiB,
+    depth: 64,
+    readPercent: 0,
+  });
+  load.run(4_000);
+  const settledNs = clock.nowNs() + settleNs;
+  while (clock.nowNs() < settledNs) clock.idle(settledNs);
+}
+
+async function program(controller: NvmeController): Promise<void> {
+  const qos = new UltimaQos(controller.admin);
+  await qos.setTiers([bestEffort, ...reserved.map(tierOf)]);
+  for (const client of reserved.keys()) await qos.assign(client + 1, client + 1);
+}
+
+function resultOf(tenants: readonly Tenant[], windows: number, written: number): InsideResult {
+  const worstMetPct: Record<string, number> = {};
+  const p99Us: Record<string, number> = {};
+  for (const [client, own] of reserved.entries()) {
+    const tenant = tenants[client]!;
+    worstMetPct[own.name] = worstOf(tenant, own, windows);
+    p99Us[own.name] = tenant.latency.percentile(99) / 1000;
+  }
+  const seconds = (windows * perWindow * slotNs) / 1e9;
+  const all = tenants.reduce((sum, { served }) => sum + served.reduce((a, b) => a + b, 0), 0);
+  const hostWritten = tenants.reduce((sum, { writtenBytes }) => sum + writtenBytes, 0);
+  return {
+    worstMetPct,
+    p99Us,
+    units: all / seconds,
+    perSlot: tenants.map(({ served }) => served),
+    writtenPerHost: written / Math.max(1, hostWritten),
+  };
+}
+
+/**
+ * A window must hold what is promised of it: the reservation of who always has something, and what
+ * came of others, but for the last slot's, which may end in the next window.
+ */
+function worstOf(tenant: Tenant, own: (typeof reserved)[number], windows: number): number {
+  let worst = 100;
+  for (let window = 0; window < windows; window++) {
+    const first = window * perWindow;
+    const sum = (from: Float64Array, until: number): number =>
+      from.subarray(first, first + until).reduce((a, b) => a + b, 0);
+    const promised = (own.units * perWindow * slotNs) / 1e9;
+    const demand =
+      own.pace.kind === 'closed' ? promised : Math.min(promised, sum(tenant.came, perWindow - 1));
+    worst = Math.min(worst, (100 * sum(tenant.served, perWindow)) / demand);
+  }
+  return worst;
+}
