@@ -27,8 +27,8 @@ the address of a card (its namespace 1), for instance 'sim:ultima-g2?file=card.i
   list DEVICE...       the same in one line for each volume
   check DEVICE...      read all metadata and compare it; exit code 1 when something is wrong
       --repair           write anew what is wrong
-  grow DEVICE...       take one more device into the pool
-      --add DEVICE       which; --bytes and --overwrite as above
+  grow DEVICE...       take into the pool what its devices have become larger by
+      --add DEVICE       or one more device; --bytes and --overwrite as above
   delete DEVICE...     take the labels off: the pool is gone
       --yes              without this nothing is done
 
@@ -148,8 +148,8 @@ async function check(words: readonly string[]): Promise<VerbResult> {
 
 async function grow(words: readonly string[]): Promise<VerbResult> {
   const { values, devices } = parse(words);
-  if (values.add === undefined) throw usageError('which device? --add DEVICE');
   const { add } = values;
+  if (add === undefined) return growInPlace(devices);
   const bytes = values.bytes === undefined ? undefined : parseSize('bytes', values.bytes);
   return withPool(devices, 'write', async (pool) => {
     const added = await openDevices([add], bytes);
@@ -162,6 +162,13 @@ async function grow(words: readonly string[]): Promise<VerbResult> {
       await pool.close();
       await added.close();
     }
+  });
+}
+
+function growInPlace(devices: readonly string[]): Promise<VerbResult> {
+  return withPool(devices, 'write', async (pool) => {
+    if ((await pool.growDevices()) > 0) return described(pool, devices);
+    throw usageError('no device has become larger; make one larger, or say --add DEVICE');
   });
 }
 

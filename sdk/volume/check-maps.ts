@@ -73,7 +73,7 @@ function systemUnits(core: PoolCore): Set<number> {
   const { identity, ports, slots, units } = core;
   const system = new Set<number>(identity.imageUnits);
   for (let unit = 0; unit <= identity.journalUnits; unit++) system.add(unit);
-  for (const { firstUnit } of ports) system.add(firstUnit);
+  for (const port of ports) if (port.hasLabel) system.add(port.firstUnit);
   for (let unit = 0; unit < units.unitCount; unit++) {
     if (slots.isSlotUnit(unit)) system.add(unit);
   }

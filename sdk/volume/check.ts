@@ -4,7 +4,7 @@ import { checkMaps } from './check-maps.js';
 import type { PoolCore } from './core.js';
 import { writeLabels } from './create.js';
 import type { Finding } from './findings.js';
-import { cellBytes, cellsPerUnit, placeOf, unitBytes } from './format.js';
+import { cellBytes, cellsPerUnit, placeOf } from './format.js';
 import { hexOf, newestSuperblock, readLabel } from './labels.js';
 import { readImageCopies } from './load.js';
 import { nodeBytes } from './nodes.js';
@@ -17,8 +17,8 @@ import { runCheckpoint } from './session.js';
  */
 export async function checkPool(core: PoolCore): Promise<Finding[]> {
   const findings: Finding[] = [];
-  for (const { device } of core.ports) {
-    if ((await readLabel(device, findings)) !== null) continue;
+  for (const { device, hasLabel } of core.ports) {
+    if (!hasLabel || (await readLabel(device, findings)) !== null) continue;
     findings.push({ kind: 'lost', what: 'label', text: 'neither copy is readable', costs: [] });
   }
   const [first] = placeOf.superblocks;
@@ -47,7 +47,7 @@ async function badNodes(core: PoolCore): Promise<number[]> {
     if (slot === 0 || nodes.isDirty(id)) continue;
     const unit = Math.floor(slot / cellsPerUnit);
     const port = core.portOf(unit);
-    const at = (unit - port.firstUnit) * unitBytes + (slot % cellsPerUnit) * nodeBytes;
+    const at = port.byteOf(unit) + (slot % cellsPerUnit) * nodeBytes;
     try {
       const words = await core.control.read(port, at, nodeBytes);
       const state = checkWords(words, { from: 0, to: words.length }, nodes.checks[id]!);
@@ -66,7 +66,7 @@ async function badNodes(core: PoolCore): Promise<number[]> {
  * snapshots keep what is left, read-only, and say so.
  */
 export async function repairPool(core: PoolCore): Promise<void> {
-  for (const port of core.ports) await writeLabels(core, port);
+  for (const port of core.ports) if (port.hasLabel) await writeLabels(core, port);
   for (const id of await badNodes(core)) {
     // What is not in memory is mended on its way there, or lost.
     if (core.nodes.isHere(id)) core.nodes.touch(id);

@@ -242,7 +242,7 @@ export class Checkpointer {
       const { unit, byteInUnit, words } = this.pieces[this.nextPiece++]!;
       const port = this.owner.portOf(unit);
       this.inFlight++;
-      const byteOffset = (unit - port.firstUnit) * unitBytes + byteInUnit;
+      const byteOffset = port.byteOf(unit) + byteInUnit;
       this.write(port, byteOffset, { words, flags: 0 }, (status) => {
         port.needsFlush = true;
         this.inFlight--;

@@ -194,11 +194,6 @@ export class PoolCore {
     return port;
   }
 
-  /** Byte of its device at which a unit begins. */
-  byteOf(unit: number, port: Port): number {
-    return (unit - port.firstUnit) * unitBytes;
-  }
-
   /** Number the units of all devices. @returns how many there are */
   layOut(): number {
     let unit = 0;

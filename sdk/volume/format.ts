@@ -13,6 +13,9 @@ import { bits, struct, u32, u64, wide } from '../spec/layout.js';
  *              units 1 .. journalUnits: the journal, a ring of 4 KiB blocks
  *              then units of data, of slots and of images, in any order
  *   others     unit 0: label, label copy; then units
+ *
+ * A device that has become larger has a further row in the superblock, with the same identity, for
+ * the part behind the earlier ones; that part's units come last in the numbering, too.
  */
 export const unitBytes = 65_536;
 export const cellBytes = 4096;
@@ -76,7 +79,7 @@ export const Superblock = struct(
     imageBytes: u32(0x3c, 'Length of the image'),
     imageCheck: u32(0x40, 'CRC32C of the image'),
     imageUnits: u32(0x44, 'Units of one copy of the image'),
-    devices: wide(0x60, 16 * 20, 'raw', 'For each device: identity and units'),
+    devices: wide(0x60, 16 * 20, 'raw', 'For each device or further part: identity and units'),
     firstCopy: wide(0x1a0, 4 * maxImageUnits, 'raw', 'Units of the first copy of the image'),
     secondCopy: wide(0x7a0, 4 * maxImageUnits, 'raw', 'Units of the second copy'),
   },

@@ -5,7 +5,7 @@ import { demandBlank, writeLabels } from './create.js';
 import type { Finding } from './findings.js';
 import { cellBytes, maxDevices, maxUnits, unitBytes } from './format.js';
 import { hexOf, readLabel } from './labels.js';
-import { ControlIo, checkDevice, Port, Pump } from './port.js';
+import { ControlIo, checkDevice, Port, Pump, unitsOf } from './port.js';
 import { runCheckpoint } from './session.js';
 
 export interface GrowOptions {
@@ -47,6 +47,70 @@ export async function addDevice(
     throw new UltimaError(ErrorCode.poolReadOnly, `the pool is read-only: ${core.failure}`, {});
   }
   for (let unit = first + 1; unit < units.unitCount; unit++) units.free(unit);
+}
+
+/**
+ * Take into the pool what its devices have become larger by. As with a new device, units are free
+ * only when a superblock that names them is durable.
+ *
+ * @returns units that were added
+ * @throws UltimaError POOL_INVALID for a device that has become smaller; RangeError when the
+ *   superblock has no row left. Nothing has changed then
+ */
+export async function growDevices(core: PoolCore): Promise<number> {
+  const { ports, units, identity } = core;
+  const parts = largerParts(core);
+  const first = units.unitCount;
+  const end = parts.reduce((sum, { unitCount }) => sum + unitCount, first);
+  if (end === first) return 0;
+  if (end > maxUnits) throw new RangeError(`a pool has at most ${maxUnits * unitBytes} bytes`);
+  const isLonger = parts[0]!.device === ports.at(-1)!.device;
+  if (ports.length + parts.length - (isLonger ? 1 : 0) > maxDevices) {
+    throw new RangeError(`a pool has at most ${maxDevices} devices and parts of them`);
+  }
+  for (const [i, { device, baseUnit, unitCount }] of parts.entries()) {
+    const last = ports.at(-1)!;
+    if (i === 0 && isLonger) {
+      last.unitCount += unitCount;
+      continue;
+    }
+    const port = new Port(device, ports.length, baseUnit);
+    port.firstUnit = last.firstUnit + last.unitCount;
+    identity.deviceIds.push(identity.deviceIds[ports.findIndex((one) => one.device === device)]!);
+    ports.push(port);
+  }
+  units.grow(end);
+  await runCheckpoint(core);
+  if (core.isFailed) {
+    throw new UltimaError(ErrorCode.poolReadOnly, `the pool is read-only: ${core.failure}`, {});
+  }
+  for (let unit = first; unit < end; unit++) units.free(unit);
+  return end - first;
+}
+
+interface LargerPart {
+  readonly device: BlockDevice;
+  readonly baseUnit: number;
+  readonly unitCount: number;
+}
+
+/** That of the last row first, which has just to become longer. */
+function largerParts({ ports }: PoolCore): LargerPart[] {
+  const known = new Map<BlockDevice, number>();
+  for (const { device, unitCount } of ports.toReversed()) {
+    known.set(device, (known.get(device) ?? 0) + unitCount);
+  }
+  const parts: LargerPart[] = [];
+  for (const [device, baseUnit] of known) {
+    const unitCount = unitsOf(device) - baseUnit;
+    if (unitCount < 0) {
+      const index = ports.findIndex((port) => port.device === device);
+      const message = `device ${index} has shrunk to ${unitsOf(device) * unitBytes} bytes`;
+      throw new UltimaError(ErrorCode.poolInvalid, message, { index });
+    }
+    if (unitCount > 0) parts.push({ device, baseUnit, unitCount });
+  }
+  return parts;
 }
 
 /** Labelled for this pool, but in no superblock of it: an earlier attempt was cut short. */

@@ -2,7 +2,7 @@ import { checkWords } from '../crc32c.js';
 import { UltimaError } from '../errors.js';
 import type { CatalogObject } from './catalog.js';
 import type { PoolCore } from './core.js';
-import { cellsPerUnit, directoryRow, unitBytes } from './format.js';
+import { cellsPerUnit, directoryRow } from './format.js';
 import { NodeKind, nodeBytes, nodeWords } from './nodes.js';
 import { groupsPerSplit, isSplit, pointerOf } from './tree-finder.js';
 
@@ -59,7 +59,7 @@ export async function countNames(
 async function readSlots(core: PoolCore, slot: number, count: number): Promise<Uint32Array | null> {
   const unit = Math.floor(slot / cellsPerUnit);
   const port = core.portOf(unit);
-  const byteOffset = (unit - port.firstUnit) * unitBytes + (slot % cellsPerUnit) * nodeBytes;
+  const byteOffset = port.byteOf(unit) + (slot % cellsPerUnit) * nodeBytes;
   try {
     return await core.control.read(port, byteOffset, count * nodeBytes);
   } catch (error) {

@@ -13,7 +13,7 @@ import {
   readLabel,
 } from './labels.js';
 import { countNames, readDirectory } from './load-nodes.js';
-import { ControlIo, Port, Pump } from './port.js';
+import { ControlIo, Port, Pump, unitsOf } from './port.js';
 import { batchAt, laterBatch, type ReplayTarget, type RingView, replayBatch } from './replay.js';
 
 /** A pool as it was read, before anything is written. */
@@ -45,9 +45,9 @@ export async function loadPool(
     if (label === null) throw invalid(`device ${i} carries no pool`, { device: i });
     labels.push(label);
   }
-  const ports = orderedPorts(devices, labels);
-  const superblock = await readSuperblock(ports, labels[0]!.poolId, findings);
-  checkDevices(ports, labels, superblock);
+  const first = firstDevice(devices, labels);
+  const superblock = await readSuperblock(first, labels[0]!.poolId, findings);
+  const ports = portsOf(devices, labels, superblock);
   const core = new PoolCore({
     ports,
     identity: {
@@ -75,42 +75,40 @@ export function invalid(message: string, facts: Record<string, string | number>)
   return new UltimaError(ErrorCode.poolInvalid, message, facts);
 }
 
-/** Devices in the order of the pool, whatever order they were named in. */
-function orderedPorts(devices: readonly BlockDevice[], labels: readonly FoundLabel[]): Port[] {
+/** All are one pool, whatever order they were named in. @returns the one with the superblocks */
+function firstDevice(devices: readonly BlockDevice[], labels: readonly FoundLabel[]): BlockDevice {
   const { poolId } = labels[0]!;
-  const ports: (Port | undefined)[] = [];
+  const seen = new Set<number>();
   for (const [i, label] of labels.entries()) {
     if (label.poolId !== poolId) {
       const facts = { device: i, pool: label.poolId };
       throw invalid(`device ${i} is part of another pool (${label.poolId})`, facts);
     }
-    if (ports[label.index] !== undefined) {
+    if (seen.has(label.index)) {
       throw invalid(`device ${i} is number ${label.index} of the pool, as another one is`, {
         device: i,
         index: label.index,
       });
     }
-    ports[label.index] = new Port(devices[i]!, label.index);
+    seen.add(label.index);
   }
-  const first = ports[0];
-  if (first === undefined) throw invalid('the first device of the pool is missing', { index: 0 });
-  return [...ports].map((port, index) => {
-    if (port === undefined) throw invalid(`device ${index} of the pool is missing`, { index });
-    return port;
-  });
+  const first = labels.findIndex(({ index }) => index === 0);
+  if (first < 0) throw invalid('the first device of the pool is missing', { index: 0 });
+  return devices[first]!;
 }
 
 async function readSuperblock(
-  ports: readonly Port[],
+  device: BlockDevice,
   poolId: string,
   findings: Finding[],
 ): Promise<FoundSuperblock> {
-  const pump = new Pump(ports, () => {
-    for (const port of ports) port.poll();
+  const port = new Port(device, 0);
+  const pump = new Pump([port], () => {
+    port.poll();
   });
   const [first] = placeOf.superblocks;
   const bytes = placeOf.superblocks.length * cellBytes;
-  const words = await new ControlIo(pump).read(ports[0]!, first * cellBytes, bytes);
+  const words = await new ControlIo(pump).read(port, first * cellBytes, bytes);
   const superblock = newestSuperblock(words, poolId, findings);
   if (superblock !== null) return superblock;
   throw new UltimaError(
@@ -120,43 +118,51 @@ async function readSuperblock(
   );
 }
 
-function checkDevices(
-  ports: readonly Port[],
+/** A port for each row of the superblock, which is a device, or a part of one. */
+function portsOf(
+  devices: readonly BlockDevice[],
   labels: readonly FoundLabel[],
   superblock: FoundSuperblock,
-): void {
-  const { deviceIds, unitCounts } = superblock;
-  if (ports.length < deviceIds.length) {
-    const index = ports.length;
-    throw invalid(`device ${index} of ${deviceIds.length} of the pool is missing`, { index });
-  }
-  // A device that was labelled but is in no superblock: growing was cut short.
-  for (const port of ports.slice(deviceIds.length)) {
-    throw invalid(`device ${port.index} was never taken into the pool; leave it out`, {
-      index: port.index,
-    });
-  }
-  for (const port of ports) {
-    const label = labels.find(({ index }) => index === port.index)!;
-    const { index, device } = port;
-    if (hexOf(label.deviceId) !== hexOf(deviceIds[index]!)) {
-      throw invalid(`device ${index} is not the one that the pool knows`, { index });
+): Port[] {
+  const { unitCounts } = superblock;
+  const ids = superblock.deviceIds.map(hexOf);
+  const ports: Port[] = [];
+  for (const [index, id] of ids.entries()) {
+    const at = labels.findIndex((label) => hexOf(label.deviceId) === id);
+    if (at < 0) throw missing(index, new Set(ids).size, labels);
+    const device = devices[at]!;
+    const { blockBytes } = labels[at]!;
+    if (device.blockBytes !== blockBytes) {
+      throw invalid(`device ${index} has blocks of ${device.blockBytes} bytes, not ${blockBytes}`, {
+        index,
+        blockBytes: device.blockBytes,
+      });
     }
-    if (device.blockBytes !== label.blockBytes) {
-      throw invalid(
-        `device ${index} has blocks of ${device.blockBytes} bytes, not ${label.blockBytes}`,
-        { index, blockBytes: device.blockBytes },
-      );
-    }
+    const before = ports.filter((port) => port.device === device);
+    const baseUnit = before.reduce((sum, { unitCount }) => sum + unitCount, 0);
+    const port = new Port(device, index, baseUnit);
     const units = unitCounts[index]!;
     if (port.unitCount < units) {
-      throw invalid(
-        `device ${index} has shrunk: ${port.unitCount * unitBytes} bytes of ${units * unitBytes}`,
-        { index, bytes: port.unitCount * unitBytes, expected: units * unitBytes },
-      );
+      const bytes = unitsOf(device) * unitBytes;
+      const expected = (baseUnit + units) * unitBytes;
+      const message = `device ${index} has shrunk: ${bytes} bytes of ${expected}`;
+      throw invalid(message, { index, bytes, expected });
     }
     port.unitCount = units;
+    ports.push(port);
   }
+  // A device that was labelled but is in no superblock: growing was cut short.
+  for (const { index, deviceId } of labels) {
+    if (ids.includes(hexOf(deviceId))) continue;
+    throw invalid(`device ${index} was never taken into the pool; leave it out`, { index });
+  }
+  return ports;
+}
+
+function missing(index: number, count: number, labels: readonly FoundLabel[]): UltimaError {
+  return labels.some((label) => label.index === index)
+    ? invalid(`device ${index} is not the one that the pool knows`, { index })
+    : invalid(`device ${index} of ${count} of the pool is missing`, { index });
 }
 
 async function readImage(core: PoolCore, superblock: FoundSuperblock): Promise<Uint32Array> {
@@ -204,7 +210,7 @@ async function readUnits(
     const left = wordCount * 4 - i * unitBytes;
     const bytes = Math.min(unitBytes, Math.ceil(left / cellBytes) * cellBytes);
     try {
-      all.set(await core.control.read(port, core.byteOf(unit, port), bytes), (i * unitBytes) / 4);
+      all.set(await core.control.read(port, port.byteOf(unit), bytes), (i * unitBytes) / 4);
     } catch (error) {
       if (error instanceof UltimaError) return null;
       throw error;
@@ -242,7 +248,7 @@ function directoryOf(image: Uint32Array): Uint32Array {
 function systemUnits(core: PoolCore): Uint8Array {
   const system = new Uint8Array(core.units.unitCount);
   system.fill(1, 0, core.identity.journalUnits + 1);
-  for (const { firstUnit } of core.ports) system[firstUnit] = 1;
+  for (const port of core.ports) if (port.hasLabel) system[port.firstUnit] = 1;
   for (const unit of core.identity.imageUnits) system[unit] = 1;
   core.slots.markUnits(system);
   return system;

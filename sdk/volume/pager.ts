@@ -3,7 +3,7 @@ import { checkWords } from '../crc32c.js';
 import type { DmaRegion } from '../device.js';
 import { ErrorCode, UltimaError } from '../errors.js';
 import type { Finding } from './findings.js';
-import { cellsPerUnit, unitBytes } from './format.js';
+import { cellsPerUnit } from './format.js';
 import { type NodeArena, nodeBytes, nodeWords } from './nodes.js';
 import type { Port, Pump } from './port.js';
 
@@ -166,7 +166,7 @@ export class Pager {
     const unit = Math.floor(slot / cellsPerUnit);
     const within = (slot % cellsPerUnit) * nodeBytes;
     request.op = BlockOp.read;
-    port.aim(request, (unit - port.firstUnit) * unitBytes + within, nodeBytes);
+    port.aim(request, port.byteOf(unit) + within, nodeBytes);
     request.setData(region, 0, nodeBytes);
     port.submit(request);
   }

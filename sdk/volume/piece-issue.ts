@@ -44,7 +44,7 @@ export class PieceIssue {
       memory !== core.ports[0]!.device.memory || cipher !== null || object.hasChecks;
     const isAligned = ((within | length) & (blockBytes - 1)) === 0;
     piece.port = port;
-    const at = (unit - port.firstUnit) * unitBytes;
+    const at = port.byteOf(unit);
     if (isForeign || !isAligned) {
       if (!this.sendBounced(piece, at, within, length)) return false;
     } else {

@@ -7,7 +7,8 @@ import type { KeyFinder, PoolCore } from './core.js';
 import { createPool, type PoolOptions } from './create.js';
 import { type ChangedRange, changedRanges, type Side, streamedRanges } from './diff.js';
 import type { Finding } from './findings.js';
-import { addDevice, destroyPool, type GrowOptions } from './grow.js';
+import { unitBytes } from './format.js';
+import { addDevice, destroyPool, type GrowOptions, growDevices } from './grow.js';
 import { type LoadedPool, loadPool } from './load.js';
 import { PoolChanges } from './pool-changes.js';
 import {
@@ -142,6 +143,19 @@ export class Pool {
     await this.work.inTurn(() => {
       if (this.core.isFailed) throw this.work.readOnly();
       return addDevice(this.core, device, options);
+    });
+  }
+
+  /**
+   * Take into the pool what its devices have become larger by since.
+   *
+   * @returns bytes that were added, 0 when none is larger
+   * @throws UltimaError POOL_INVALID for a device that has become smaller
+   */
+  async growDevices(): Promise<number> {
+    return this.work.inTurn(async () => {
+      if (this.core.isFailed) throw this.work.readOnly();
+      return (await growDevices(this.core)) * unitBytes;
     });
   }
 

@@ -7,14 +7,15 @@ import { cellBytes, unitBytes } from './format.js';
 import { Ring } from './ring.js';
 
 /**
- * A device of the pool: its place among the units, and a queue in front of it, so that submitting
- * never fails for want of a slot.
+ * A device of the pool, or a part by which it has become larger since: its place among the units,
+ * and a queue in front of it, so that submitting never fails for want of a slot.
  */
 export class Port {
   readonly device: BlockDevice;
   readonly index: number;
-  /** The first unit of the device, in the pool's numbering, and how many it has. */
+  /** The first unit, in the pool's numbering and in that of the device, and how many there are. */
   firstUnit = 0;
+  readonly baseUnit: number;
   unitCount: number;
   /** Requests that ended, ever: for those who wait for any progress. */
   ended = 0;
@@ -25,11 +26,22 @@ export class Port {
   private readonly blockBytes: number;
   private readonly waiting = new Ring<BlockRequest>(256);
 
-  constructor(device: BlockDevice, index: number) {
+  constructor(device: BlockDevice, index: number, baseUnit = 0) {
     this.device = device;
     this.index = index;
+    this.baseUnit = baseUnit;
     this.blockBytes = device.blockBytes;
-    this.unitCount = Math.floor((device.blockCount * device.blockBytes) / unitBytes);
+    this.unitCount = unitsOf(device) - baseUnit;
+  }
+
+  /** The first part of a device begins with its label. */
+  get hasLabel(): boolean {
+    return this.baseUnit === 0;
+  }
+
+  /** Byte of the device at which a unit begins. */
+  byteOf(unit: number): number {
+    return (unit - this.firstUnit + this.baseUnit) * unitBytes;
   }
 
   submit(request: BlockRequest): void {
@@ -54,6 +66,11 @@ export class Port {
     request.lba = byteOffset / this.blockBytes;
     request.blockCount = byteLength / this.blockBytes;
   }
+}
+
+/** Whole units that a device has. */
+export function unitsOf(device: BlockDevice): number {
+  return Math.floor((device.blockCount * device.blockBytes) / unitBytes);
 }
 
 /** @throws UltimaError DEVICE_UNSUPPORTED for a device that no pool can lie on */

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, statSync, truncateSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as assert from 'uvu/assert';
@@ -71,6 +71,19 @@ test('a pool grows by a file, which it then needs', async () => {
     () => assert.unreachable(),
     (error: unknown) => assert.match(String(error), /device 1 of 2 of the pool is missing/),
   );
+});
+
+test('a pool grows by what its files have become larger by, and says when they have not', async () => {
+  await run(`pool grow ${disk} ${more}`).then(
+    () => assert.unreachable(),
+    (error: unknown) => assert.match(String(error), /no device has become larger/),
+  );
+  const before = await json(`pool describe ${disk} ${more}`);
+  truncateSync(disk, statSync(disk).size + 2 ** 20);
+  const after = await json(`pool grow ${disk} ${more}`);
+  const bytesOf = ({ space }: Record<string, unknown>): number =>
+    Number(Object.entries(Object(space)).find(([key]) => key === 'totalBytes')?.[1]);
+  assert.is(bytesOf(after) - bytesOf(before), 2 ** 20);
 });
 
 test('snapshots are restored, compared and deleted; check finds the pool sound', async () => {

@@ -121,4 +121,105 @@ test('growing that was cut short leaves the pool as it was, and can be done agai
   assert.equal(await again.check(), []);
 });
 
+/** The same device, with more behind it. */
+function larger(disk: CrashDevice, bytes: number): CrashDevice {
+  const image = new Uint8Array(bytes).fill(0x5a);
+  image.set(disk.image);
+  return new CrashDevice({ blockBytes: 512, bytes }, image);
+}
+
+test('what any of several devices has become larger by is taken in, again and again', async () => {
+  let disks = [device(2 * MiB), device(2 * MiB)];
+  const first = await poolOn(...disks);
+  await first.createVolume({ name: 'a', bytes: 16 * MiB, blockBytes: 512 });
+  await writeSectors(first.volume('a'), 0, 1024, 1);
+  await first.close();
+  // Both, then the last one, which is a further part already, then the first one again.
+  const sizes = [
+    [3, 4],
+    [3, 5],
+    [6, 5],
+  ] as const;
+  let end = 1024;
+  for (const [a, b] of sizes) {
+    const before = disks.map(({ image }) => image.length);
+    disks = [larger(disks[0]!, a * MiB), larger(disks[1]!, b * MiB)];
+    const pool = await Pool.open(disks.toReversed());
+    const { freeBytes, totalBytes } = pool.space();
+    assert.is(totalBytes, before[0]! + before[1]!, 'nothing is taken in by itself');
+    const added = (a + b) * MiB - totalBytes;
+    assert.is(await pool.growDevices(), added);
+    assert.is(await pool.growDevices(), 0);
+    assert.is(pool.space().freeBytes, freeBytes + added);
+    const count = Math.floor((pool.space().freeBytes - 3 * 65_536) / 65_536) * 128;
+    await writeSectors(pool.volume('a'), end, count, 1);
+    end += count;
+    assert.equal(await pool.check(), []);
+    await pool.close();
+  }
+  const again = await Pool.open(disks);
+  assert.equal(await again.check(), []);
+  const versions = await readVersions(again.volume('a'));
+  assert.ok(versions.slice(0, end).every((version) => version === 1));
+  assert.ok(versions.slice(end).every((version) => version === 0));
+  await again.close();
+  const short = new CrashDevice({ blockBytes: 512, bytes: 5 * MiB }, disks[0]!.image.slice());
+  assert.is(await codeOf(Pool.open([short, disks[1]!])), 'POOL_INVALID');
+});
+
+test('growing in place that is cut off anywhere leaves the pool as it was, or larger', async () => {
+  const disks = [device(2 * MiB), device(2 * MiB)];
+  const first = await poolOn(...disks);
+  await first.createVolume({ name: 'a', bytes: MiB, blockBytes: 512 });
+  await writeSectors(first.volume('a'), 0, 256, 1);
+  await first.close();
+  const grown = [larger(disks[0]!, 3 * MiB), larger(disks[1]!, 3 * MiB)];
+  const pool = await Pool.open(grown);
+  const images = grown.map(({ image }) => image.slice());
+  const totals = new Set<number>();
+  let cuts = 0;
+  const look = async (): Promise<void> => {
+    const copies = images.map((image) => image.slice());
+    const cut = copies.map((copy) => new CrashDevice({ blockBytes: 512, bytes: 3 * MiB }, copy));
+    const opened = await Pool.open(cut);
+    totals.add(opened.space().totalBytes / MiB);
+    assert.equal(await opened.check(), []);
+    const versions = await readVersions(opened.volume('a'));
+    assert.ok(versions.slice(0, 256).every((version) => version === 1));
+    cuts++;
+  };
+  for (const disk of grown) disk.isLogging = true;
+  await pool.growDevices();
+  await look();
+  // All is in one order here: data of both devices, then the superblock twice.
+  for (const i of [1, 0]) {
+    for (const event of grown[i]!.log) {
+      if (event.kind !== 'submit') continue;
+      images[i]!.set(event.write.data, event.write.at);
+      await look();
+    }
+  }
+  assert.ok(cuts > 3, `${cuts} cuts`);
+  assert.equal([...totals], [4, 6]);
+});
+
+test('a pool has no more parts of devices than its superblock has rows', async () => {
+  let disks = [device(MiB), device(MiB)];
+  await (await poolOn(...disks)).close();
+  for (let parts = 3; parts <= 16; parts++) {
+    const i = parts % 2 === 1 ? 0 : 1;
+    disks = disks.map((disk, j) => (j === i ? larger(disk, disk.image.length + 65_536) : disk));
+    const pool = await Pool.open(disks);
+    assert.is(await pool.growDevices(), 65_536);
+    await pool.close();
+  }
+  const pool = await Pool.open([larger(disks[0]!, 2 * MiB), disks[1]!]);
+  assert.is(await codeOf(pool.growDevices()), 'RangeError');
+  assert.equal(await pool.check(), []);
+  // The last row has just to say more.
+  const added = 2 * MiB - disks[1]!.image.length;
+  const again = await Pool.open([disks[0]!, larger(disks[1]!, 2 * MiB)]);
+  assert.is(await again.growDevices(), added);
+});
+
 test.run();
