@@ -85,6 +85,7 @@ export class Association {
     this.identity = identity;
     this.subsystem = parts.subsystem;
     this.keepAliveMs = parts.keepAliveMs;
+    if (parts.subsystem.options.isClosedAtFirst === true) this.gate = Status.accessDenied;
     this.keepAlive();
   }
 

@@ -49,6 +49,8 @@ export interface SubsystemOptions {
    * serve the same subsystem must not give out the same ones.
    */
   readonly controllerIds?: { readonly first: number; readonly last: number };
+  /** Commands for namespaces are denied until somebody opens the association's gate. */
+  readonly isClosedAtFirst?: boolean;
   /** Opcodes 0xc0 and above. They are invalid without it. */
   readonly onVendorCommand?: (command: VendorCommand) => Promise<VendorAnswer>;
 }

@@ -69,10 +69,8 @@ export class NvmeTcpTarget {
     this.options = options;
     this.most = options.mostConnections ?? defaultConnections;
     this.sockets = options.sockets ?? new NodeSockets(options.tls);
-    const changed = (): void => this.namespacesChanged();
     for (const each of [...options.subsystems, { nqn: discoveryNqn, serial: 'discovery' }]) {
-      if (this.subsystems.has(each.nqn)) throw new RangeError(`two subsystems named ${each.nqn}`);
-      this.subsystems.set(each.nqn, new FabricSubsystem(each, changed));
+      this.insert(each);
     }
     this.reactor = new FabricReactor(this.sockets, () => this.lookForGrowth());
     this.connector = new Connector({
@@ -130,6 +128,45 @@ export class NvmeTcpTarget {
     const found = this.subsystems.get(nqn);
     if (found === undefined) throw new RangeError(`no subsystem is named ${nqn}`);
     return found;
+  }
+
+  /**
+   * One more. Hosts of the discovery subsystem are told.
+   *
+   * @throws RangeError, UltimaError as at start
+   */
+  addSubsystem(options: SubsystemOptions): FabricSubsystem {
+    if (this.subsystems.size > mostSubsystems) {
+      throw new RangeError(`one more subsystem; ${mostSubsystems} are possible`);
+    }
+    const made = this.insert(options);
+    this.subsystemsChanged();
+    return made;
+  }
+
+  /** Its hosts lose their connections; returns when nothing of theirs is inside a device. */
+  async removeSubsystem(nqn: string): Promise<void> {
+    const subsystem = this.subsystem(nqn);
+    this.subsystems.delete(nqn);
+    for (const each of [...subsystem.associations]) each.end('the subsystem has gone');
+    await Promise.all([...subsystem.draining].map((each) => each.drained()));
+    this.subsystemsChanged();
+    for (const each of subsystem.namespaces.values()) each.close();
+  }
+
+  private insert(options: SubsystemOptions): FabricSubsystem {
+    const { nqn } = options;
+    if (this.subsystems.has(nqn)) throw new RangeError(`two subsystems named ${nqn}`);
+    const made = new FabricSubsystem(options, () => this.namespacesChanged());
+    this.subsystems.set(nqn, made);
+    return made;
+  }
+
+  private subsystemsChanged(): void {
+    this.generation++;
+    this.namespacesChanged();
+    const discovery = this.subsystems.get(discoveryNqn);
+    for (const each of discovery?.associations ?? []) each.discoveryChanged();
   }
 
   /** Let the hosts go, wait for what is inside devices, give everything back. Idempotent. */
