@@ -13,6 +13,11 @@ export interface BlockLimits {
   readonly hasVolatileCache: boolean;
   readonly canDiscard: boolean;
   readonly canWriteZeroes: boolean;
+  /**
+   * Every block carries a checksum that each read compares; a block that is not as it was written
+   * ends the read with `integrityError`. False when left out.
+   */
+  readonly hasProtection?: boolean;
 }
 
 /**

@@ -93,7 +93,7 @@ function rowOf(pool: Pool, name: string) {
     blockBytes: object.blockBytes,
     originId: object.originId,
     snapshots: pool.snapshots(name).map((snapshot) => snapshot.name),
-    checks: object.hasChecks,
+    checks: object.hasChecks || object.isProtected,
     qosTier: object.qosTier,
     attributes: object.attributes,
     createdMs: object.createdMs,

@@ -102,6 +102,8 @@ export class Namespace implements BlockDevice {
       hasVolatileCache: limits.hasVolatileCache,
       canDiscard: limits.canDeallocate,
       canWriteZeroes: limits.canWriteZeroes,
+      // Every read has the controller check the guard.
+      hasProtection: format.protectionType !== 0,
     };
   }
 

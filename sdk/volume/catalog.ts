@@ -27,6 +27,8 @@ export interface CatalogObject {
   readonly keyId: string;
   /** Each cell has a CRC32C that every read compares. */
   readonly hasChecks: boolean;
+  /** The devices compare each block with its protection information instead. */
+  readonly isProtected: boolean;
   /** Why it is read-only for ever: metadata that was lost. '' for none. */
   damage: string;
   /** Root node of its map, 0 for none. Only the image has it. */
@@ -220,6 +222,8 @@ export function parseObject(value: unknown): CatalogObject | null {
   if (typeof keyId !== 'string' || typeof damage !== 'string') return null;
   const { hasChecks, qosTier } = value;
   if (typeof hasChecks !== 'boolean' || typeof qosTier !== 'string') return null;
+  // Pools from before that was known do not have it.
+  const isProtected = value.isProtected === true;
   if (bytes === null || bytes % cellBytes !== 0 || id === null || id === 0) return null;
   if (volumeId === null || originId === null || groupId === null || root === null) return null;
   if (createdMs === null || familyId === null || !isTexts(attributes)) return null;
@@ -238,6 +242,7 @@ export function parseObject(value: unknown): CatalogObject | null {
     qosTier,
     keyId,
     hasChecks,
+    isProtected,
     damage,
     root,
   };

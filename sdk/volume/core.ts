@@ -99,6 +99,17 @@ export class PoolCore {
     return this.failure !== '';
   }
 
+  /** All devices compare what they read with protection information. */
+  get isCompared(): boolean {
+    return this.ports.every(({ device }) => device.limits.hasProtection === true);
+  }
+
+  /** Volumes and snapshots that rely on that. */
+  reliantNames(): string[] {
+    const objects = [...this.catalog.objects.values()];
+    return objects.filter(({ isProtected }) => isProtected).map(({ name }) => name);
+  }
+
   /** Try now and with every poll, until it says that it is done. */
   atInstant(attempt: () => boolean): void {
     if (!attempt()) this.attempts.push(attempt);

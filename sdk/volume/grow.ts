@@ -26,6 +26,15 @@ export async function addDevice(
   const { ports, units, identity } = core;
   if (ports.length === maxDevices) throw new RangeError(`a pool has at most ${maxDevices} devices`);
   if (ports.some((port) => port.device === device)) throw new RangeError('it is in the pool');
+  const names = core.reliantNames();
+  if (names.length > 0 && device.limits.hasProtection !== true) {
+    throw new UltimaError(
+      ErrorCode.deviceUnsupported,
+      `the device has no protection information, which ${names.length} volumes and snapshots ` +
+        `rely on (${names.slice(0, 3).join(', ')})`,
+      { reliant: names.length },
+    );
+  }
   const index = ports.length;
   const port = new Port(device, index);
   const first = units.unitCount;

@@ -63,6 +63,11 @@ export async function loadPool(
   core.findings.push(...findings);
   const image = await readImage(core, superblock);
   readCatalog(core, image);
+  const names = core.reliantNames();
+  if (names.length > 0 && !core.isCompared) {
+    const text = 'not all devices compare what they read any more; nothing else does';
+    core.findings.push({ kind: 'lost', what: 'protection', text, costs: names });
+  }
   const bad = readDirectory(core, directoryOf(image));
   const system = systemUnits(core);
   await countNames(core, system, bad);

@@ -17,7 +17,8 @@ export interface NewVolume {
   /** Name of the key that its data is encrypted with; not at all when left out. */
   readonly keyId?: string;
   /**
-   * Keep a CRC32C of every 4 KiB and compare it on every read; false when left out. Such a volume
+   * Compare every 4 KiB with a checksum on every read; false when left out. Where all devices have
+   * protection information, they do that. Otherwise the pool keeps a CRC32C, and such a volume
    * never writes in place: each write is recorded, and what is overwritten often takes two places.
    */
   readonly hasChecks?: boolean;
@@ -112,8 +113,10 @@ export class PoolNames {
     new VolumeCipher(key, blockBytes ?? 4096);
   }
 
-  newVolume(wanted: NewVolume): CatalogObject {
+  /** @param isCompared  the devices compare what they read themselves */
+  newVolume(wanted: NewVolume, isCompared: boolean): CatalogObject {
     this.demandRoom(1, 0);
+    const hasChecks = wanted.hasChecks ?? false;
     return {
       ...blank,
       id: this.catalog.nextId,
@@ -126,7 +129,8 @@ export class PoolNames {
       attributes: wanted.attributes ?? {},
       qosTier: wanted.qosTier ?? '',
       keyId: wanted.keyId ?? '',
-      hasChecks: wanted.hasChecks ?? false,
+      hasChecks: hasChecks && !isCompared,
+      isProtected: hasChecks && isCompared,
     };
   }
 
@@ -183,6 +187,7 @@ const blank = {
   qosTier: '',
   keyId: '',
   hasChecks: false,
+  isProtected: false,
   damage: '',
   root: 0,
 } as const;

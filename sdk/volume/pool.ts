@@ -217,7 +217,7 @@ export class Pool {
     this.names.checkKey(wanted, this.core.keyOf);
     return this.work.inTurn(async () => {
       this.names.demandFree(wanted.name);
-      const object = this.names.newVolume(wanted);
+      const object = this.names.newVolume(wanted, this.core.isCompared);
       await this.work.change({ op: 'create', object });
       return this.deviceOf(this.core.catalog.objects.get(object.id)!);
     });
