@@ -29,8 +29,8 @@ export class Split {
   start(request: BlockRequest, blockBytes: number): void {
     this.request = request;
     this.lba = request.lba;
-    // A flush has no blocks and is one command all the same.
-    this.blocksLeft = Math.max(1, request.blockCount);
+    // A flush is one command, whatever count its request had in an earlier use.
+    this.blocksLeft = request.op === BlockOp.flush ? 1 : request.blockCount;
     this.blockBytes = blockBytes;
     this.outstanding = 0;
     this.status = BlockStatus.ok;

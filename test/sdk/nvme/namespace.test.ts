@@ -358,6 +358,23 @@ test('all 16 dwords of an entry are written, whatever the ring slot held before'
   await controller.close();
 });
 
+test('a flush is one command whatever its request carried before', async () => {
+  const fn = new FakeFunction();
+  const controller = await NvmeController.open(fn);
+  const namespace = await controller.namespace(1);
+  let isOver = false;
+  const request = new BlockRequest(() => {
+    isOver = true;
+  });
+  request.op = BlockOp.flush;
+  request.blockCount = 100;
+  const before = fn.fetched.length;
+  namespace.submit(request);
+  pollUntil(namespace, () => isOver);
+  assert.is(fn.fetched.length - before, 1);
+  await controller.close();
+});
+
 test('an observer sees the four stages of every command in order', async () => {
   const rig = await simRig('sim:simple?bytes=16MiB', { queueEntries: 8 });
   const { namespace } = rig;
