@@ -1,4 +1,4 @@
-import { performance } from 'node:perf_hooks';
+import { MonotonicClock } from '../native/vfio/clock.js';
 import type {
   Bar,
   Clock,
@@ -51,7 +51,7 @@ export class NullFunction implements PciFunction {
   readonly dma: DmaSpace;
   readonly config: ConfigSpace;
   readonly interrupts: Interrupts = noInterrupts;
-  readonly clock: Clock = realClock;
+  readonly clock: Clock = new MonotonicClock();
   private readonly registers = new Uint32Array(doorbellBase / 4);
   private readonly queues: NullQueue[] = [];
   private readonly bar0: Bar;
@@ -233,12 +233,6 @@ function memoryAt(space: DmaSpace, iova: number): Uint32Array {
   if (found === undefined) throw new RangeError(`no memory at ${iova}`);
   return found.words.subarray((iova - found.iova) / 4);
 }
-
-const realClock: Clock = {
-  nowNs: () => Math.floor(performance.now() * 1e6),
-  idle() {},
-  turn: () => new Promise((resolve) => setImmediate(resolve)),
-};
 
 const noInterrupts: Interrupts = {
   vectorCount: 0,

@@ -76,7 +76,7 @@ export class PromisingLoop {
   }
 
   private submit(request: BlockRequest): void {
-    const { op, lba, blockCount, region, offset, length, flags } = request;
+    const { op, lba, blockCount, region, soundBytes, address, flags } = request;
     const isRead = op === BlockOp.read;
     if (
       request.segmentCount !== 1 ||
@@ -84,10 +84,8 @@ export class PromisingLoop {
       region === null ||
       region.space !== this.memory ||
       region.isFreed === true ||
-      (offset & 0x7fff_fffc) !== offset ||
-      offset + length > region.length ||
-      length !== blockCount * blockBytes ||
-      length !== blockBytes ||
+      soundBytes !== blockCount * blockBytes ||
+      soundBytes !== blockBytes ||
       !(lba >= 0 && lba + blockCount <= deviceBlocks && Math.floor(lba) === lba) ||
       (flags & ~1) !== 0 ||
       this.freeCount === 0
@@ -103,7 +101,6 @@ export class PromisingLoop {
     this.inSlot[slot] = request;
     const { sq } = this;
     const at = (this.tail << 4) & 0xf_ffff;
-    const address = region.iova + offset;
     sq[at] = (isRead ? 2 : 1) | (cid << 16);
     sq[at + 1] = 1;
     sq[at + 2] = 0;

@@ -34,9 +34,9 @@ function checkSegments(request: BlockRequest, device: BlockDevice): void {
   }
   let sum = 0;
   for (let i = 0; i < segmentCount; i++) {
-    const region = segmentCount === 1 ? request.region : request.regions[i]!;
-    const offset = segmentCount === 1 ? request.offset : request.offsets[i]!;
-    const length = segmentCount === 1 ? request.length : request.lengths[i]!;
+    const region = request.regions[i]!;
+    const offset = request.offsets[i]!;
+    const length = request.lengths[i]!;
     if (region == null || region.isFreed === true || region.space !== device.memory) {
       throw new TypeError('a segment lies in freed or foreign memory');
     }

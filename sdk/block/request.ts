@@ -76,8 +76,8 @@ export class BlockRequest {
   /** For the owner of the request. */
   tag = 0;
   private firstRegion: DmaRegion | null = null;
-  private firstOffset = 0;
-  private firstLength = 0;
+  private firstAddress = 0;
+  private soundLength = -1;
   private readonly regionList: (DmaRegion | null)[] = [null];
   private readonly offsetList: number[] = [0];
   private readonly lengthList: number[] = [0];
@@ -93,12 +93,25 @@ export class BlockRequest {
 
   /** Byte offset of the first segment inside its region. */
   get offset(): number {
-    return this.firstOffset;
+    return this.offsetList[0]!;
   }
 
   /** Bytes of the first segment. */
   get length(): number {
-    return this.firstLength;
+    return this.lengthList[0]!;
+  }
+
+  /** Device address of the first segment. */
+  get address(): number {
+    return this.firstAddress;
+  }
+
+  /**
+   * Bytes of the first segment when it is whole dwords inside its region, else -1. Looked into when
+   * it is set: most requests carry the same memory again and again. It may have been freed since.
+   */
+  get soundBytes(): number {
+    return this.soundLength;
   }
 
   get regions(): readonly (DmaRegion | null)[] {
@@ -125,12 +138,18 @@ export class BlockRequest {
     assert(this.segmentCount < maxSegments, 'more segments than a request can carry');
     const i = this.segmentCount++;
     if (i === 0) {
+      const isInside = length > 0 && offset + length <= region.length;
       this.firstRegion = region;
-      this.firstOffset = offset;
-      this.firstLength = length;
+      this.firstAddress = region.iova + offset;
+      this.soundLength = isInside && isDwords(offset) && isDwords(length) ? length : -1;
     }
     this.regionList[i] = region;
     this.offsetList[i] = offset;
     this.lengthList[i] = length;
   }
+}
+
+/** Whether a number is a multiple of 4 from 0 to 2^31 - 4. */
+function isDwords(bytes: number): boolean {
+  return (bytes & 0x7fff_fffc) === bytes;
 }

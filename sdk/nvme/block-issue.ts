@@ -79,6 +79,14 @@ export class BlockIssue {
     }
   }
 
+  /** A whole request whose data lies in one sound piece. */
+  direct(request: BlockRequest, slot: number): void {
+    this.transfer(request, slot, request.lba, request.blockCount);
+    const { words, entryAt } = this.queue;
+    const region = request.regions[0]!;
+    this.data.layRange(words, entryAt, slot, region, request.offsets[0]!, request.soundBytes);
+  }
+
   /** One block by way of memory of ours: the caller's lies so that no data pointer can name it. */
   bounced(split: Split, slot: number, region: DmaRegion, offset: number): void {
     const at = this.queue.entryAt;

@@ -20,18 +20,12 @@ import type { NamespaceFormat } from './namespace-format.js';
 import type { SglUse } from './options.js';
 import type { QueuePair } from './queue-pair.js';
 import { type PieceLimits, Split, SplitList, Splitter } from './split.js';
-import { SlotEnd, type SlotOwner, type SubmissionQueue } from './submission-queue.js';
+import { nobody, SlotEnd, type SlotOwner, type SubmissionQueue } from './submission-queue.js';
 
 // Looked up once: the tables lie behind imports.
-const dwNsid = Sqe.nsid.dword;
-const dwMetadata = Sqe.mptr.dword;
 const dwPrp1 = Sqe.prp1.dword;
-const dwPrp2 = Sqe.prp2.dword;
 const dwLba = Read.slba.dword;
 const dwCount = Read.nlb.dword;
-const dwHints = Read.dsm.dword;
-const dwTag = Read.eilbrt.dword;
-const dwTagMask = Read.elbat.dword;
 const cidField = Sqe.cid;
 const blockCountField = Read.nlb;
 const fuaField = Read.fua;
@@ -39,8 +33,6 @@ const readDword = Sqe.opc.put(0, NvmOpcode.read);
 const writeDword = Sqe.opc.put(0, NvmOpcode.write);
 /** Every dword index inside a ring: a sum with an index that was masked so cannot overflow. */
 const ringMask = 0xf_ffff;
-/** What an offset of a segment may be on the fast path: dwords, below 2^31. */
-const dwordOffsets = 0x7fff_fffc;
 const largestCount = 0x7fff_ffff;
 const readOp = BlockOp.read;
 const writeOp = BlockOp.write;
@@ -48,6 +40,8 @@ const flushOp = BlockOp.flush;
 const lastOp = BlockOp.writeZeroes;
 const okStatus = BlockStatus.ok;
 const completedEnd = SlotEnd.completed;
+const fuaFlag = blockFlagFua;
+const span = dwordSpan;
 
 /**
  * Block requests of one namespace on one queue pair: the data path.
@@ -78,13 +72,9 @@ export class BlockQueue implements SlotOwner {
   private readonly boundaryMask: number;
   private readonly boundaryBlocks: number;
   private readonly ops: Uint8Array;
-  private readonly nsid: number;
-  /** See BlockIssue. */
-  private readonly readFlags: number;
-  private readonly writeFlags: number;
-  private readonly tagMask: number;
   private readonly pageMask: number;
-  private readonly pageBytes: number;
+  /** Bytes from the start of a page that four dwords of a command can name: a page, or none. */
+  private readonly shortBytes: number;
   private readonly requests: (BlockRequest | null)[] = [];
   private readonly splits: (Split | null)[] = [];
   private readonly waiting = new SplitList();
@@ -100,14 +90,14 @@ export class BlockQueue implements SlotOwner {
     this.memory = pair.data.region.space;
     this.blockBytes = blockBytesOf(format);
     this.blockCount = format.blockCount;
-    this.nsid = format.nsid;
-    this.pageBytes = this.data.pageBytes;
-    this.pageMask = this.pageBytes - 1;
+    const { pageBytes } = this.data;
+    this.pageMask = pageBytes - 1;
+    this.shortBytes = format.protectionType === 0 ? pageBytes : 0;
     this.maxInFlight = this.queue.slotCount;
     this.metadata = this.metadataMemory(format, limits);
     const isPlain = parts.sgl !== 'always' && this.metadata === null;
     this.directBytes = isPlain ? smallInteger(limits.transferBlocks * this.blockBytes) : 0;
-    this.boundaryBlocks = limits.boundaryBlocks;
+    this.boundaryBlocks = smallInteger(limits.boundaryBlocks);
     const isPowerOfTwo = (limits.boundaryBlocks & (limits.boundaryBlocks - 1)) === 0;
     this.boundaryMask = isPowerOfTwo ? limits.boundaryBlocks - 1 : -1;
     this.ops = Uint8Array.from([0, 1, 1, 1, parts.canDiscard ? 1 : 0, parts.canZero ? 1 : 0]);
@@ -119,9 +109,6 @@ export class BlockQueue implements SlotOwner {
     const { data, queue, blockBytes } = this;
     this.issue = new BlockIssue({ queue, data, format, metadata: this.metadata });
     const { issue } = this;
-    this.readFlags = smallInteger(issue.flags[readOp]!);
-    this.writeFlags = smallInteger(issue.flags[writeOp]!);
-    this.tagMask = issue.tagMask;
     this.splitter = new Splitter({ limits, data, issue, queue, sgl: parts.sgl, blockBytes });
   }
 
@@ -136,69 +123,56 @@ export class BlockQueue implements SlotOwner {
 
   /**
    * The data path, written in a row: the usual case is decided without a call. A read or write of
-   * one aligned piece that one command can carry, with nothing wrong with it, goes into the ring;
-   * everything else is looked at again, slowly. All 16 dwords are written, because a ring slot
-   * still holds what it was used for before.
+   * one sound piece that one command can carry, with nothing wrong with it, goes into the ring;
+   * everything else is looked at again, slowly.
+   *
+   * A ring entry still holds what it was used for before. When that was a request of ours that
+   * needed no more than four dwords of its own, and this one needs no more, only they are written.
    */
   submit(request: BlockRequest): void {
     // One look at the clock serves all requests between two doorbells. The call comes first,
     // because the compiler forgets at a call what it has checked.
-    const { completion } = this;
+    const { completion, queue } = this;
     if (completion.isTimed === false) completion.look();
-    const { op, lba, blockCount, region, offset, length, flags } = request;
+    const { region, soundBytes, blockCount, lba } = request;
     if (
       request.segmentCount !== 1 ||
-      (op !== readOp && op !== writeOp) ||
       region === null ||
       region.space !== this.memory ||
       region.isFreed === true ||
-      (offset & dwordOffsets) !== offset ||
-      offset + length > region.length ||
-      length !== blockCount * this.blockBytes ||
-      length > this.directBytes ||
+      soundBytes !== blockCount * this.blockBytes ||
+      soundBytes > this.directBytes ||
       (blockCount & largestCount) !== blockCount ||
-      blockCount === 0 ||
       !(lba >= 0 && lba + blockCount <= this.blockCount && Math.floor(lba) === lba) ||
-      (flags & ~blockFlagFua) !== 0 ||
+      !(request.op >= readOp && request.op <= writeOp) ||
+      (request.flags & ~fuaFlag) !== 0 ||
       (this.boundaryBlocks !== 0 && !this.isInsideBoundary(lba, blockCount)) ||
-      this.waiting.head !== null
+      this.waiting.head !== null ||
+      queue.canTake === false
     ) {
       this.submitChecked(request);
       return;
     }
-    const { queue } = this;
-    const slot = queue.take(this);
-    if (slot === -1) {
-      this.submitChecked(request);
-      return;
-    }
+    const slot = queue.takeLaid(this);
     this.startedCount++;
     request.submittedNs = completion.nowNs;
     this.requests[slot] = request;
-    const { words } = queue;
-    const at = queue.entryAt & ringMask;
-    const isRead = op === readOp;
-    words[at] = cidField.fill(isRead ? readDword : writeDword, queue.takenCid);
-    words[at + dwNsid] = this.nsid;
-    words[at + 2] = 0;
-    words[at + 3] = 0;
-    words[at + dwMetadata] = 0;
-    words[at + dwMetadata + 1] = 0;
-    words[at + dwLba] = lba;
-    words[at + dwLba + 1] = lba / dwordSpan;
-    const control = blockCountField.fill(isRead ? this.readFlags : this.writeFlags, blockCount);
-    words[at + dwCount] = fuaField.fill(control, flags);
-    words[at + dwHints] = 0;
-    words[at + dwTag] = lba & this.tagMask;
-    words[at + dwTagMask] = 0;
-    const address = region.iova + offset;
-    words[at + dwPrp1] = address;
-    words[at + dwPrp1 + 1] = address / dwordSpan;
-    words[at + dwPrp2] = 0;
-    words[at + dwPrp2 + 1] = 0;
-    if ((address & this.pageMask) + length > this.pageBytes) {
-      this.data.layRange(words, at, slot, region, offset, length);
-    }
+    const { address } = request;
+    if (
+      lba < span &&
+      address < span &&
+      (address & this.pageMask) + soundBytes <= this.shortBytes &&
+      queue.isLaidBy(this) === true
+    ) {
+      const { words } = queue;
+      const at = queue.entryAt & ringMask;
+      const opcode = request.op === readOp ? readDword : writeDword;
+      words[at] = cidField.fill(opcode, queue.takenCid);
+      words[at + dwPrp1] = address;
+      words[at + dwLba] = lba;
+      words[at + dwCount] = fuaField.fill(blockCountField.fill(0, blockCount), request.flags);
+    } else this.lay(request, slot);
+    if (queue.observer !== null) queue.observer.submitted(queue, slot);
   }
 
   /** @returns requests ended */
@@ -235,7 +209,6 @@ export class BlockQueue implements SlotOwner {
       request.status = blockStatusOf(queue.end, queue.status);
     }
     this.end(request);
-    if (this.waiting.head !== null) this.pump();
   }
 
   /** Slots that carry commands of a request; for aborting it. */
@@ -287,7 +260,7 @@ export class BlockQueue implements SlotOwner {
     if (Math.floor(lba) !== lba || Math.floor(blockCount) !== blockCount) {
       throw new RangeError(`block ${lba}, ${blockCount} blocks: both must be integers`);
     }
-    if (request.flags !== 0 && request.flags !== blockFlagFua) {
+    if (request.flags !== 0 && request.flags !== fuaFlag) {
       throw new RangeError('unknown request flag');
     }
     if (op === readOp || op === writeOp) this.checkData(request);
@@ -323,6 +296,15 @@ export class BlockQueue implements SlotOwner {
       return (lowDword(lba) & this.boundaryMask) + blockCount <= this.boundaryBlocks;
     }
     return (lba % this.boundaryBlocks) + blockCount <= this.boundaryBlocks;
+  }
+
+  /** All dwords of a request that goes into the ring directly. */
+  private lay(request: BlockRequest, slot: number): void {
+    const { lba, address, soundBytes } = request;
+    this.issue.direct(request, slot);
+    const inPage = (address & this.pageMask) + soundBytes;
+    if (lba < span && address < span && inPage <= this.shortBytes) this.queue.leaveLaid(this);
+    else this.queue.leaveLaid(nobody);
   }
 
   /** @throws what `submit` throws */

@@ -21,6 +21,8 @@ const cidField = Cqe.cid;
 const statusField = Cqe.status;
 const sqidField = Cqe.sqid;
 const sqhdField = Cqe.sqhd;
+const shift = slotShift;
+assert(sqhdField.low === 0 && sqhdField.width === 16 && sqidField.low === 16, 'head below queue');
 
 /** What is wrong with a completion entry. */
 export interface BadCompletion {
@@ -147,16 +149,15 @@ export class CompletionQueue {
       const at = head << entryShift;
       const where = words[at | headDword]!;
       const word = words[at | phaseDword]!;
-      const sqid = sqidField.of(where);
-      const first = this.first;
-      const queue = first !== null && first.id === sqid ? first : this.other(sqid);
+      let queue = this.first;
+      // The queue is named in the high half and its head in the low one, so that one comparison
+      // tells both: less than the number of entries is left when the first is taken away.
+      if (queue === null || (where ^ queue.firstHead) >>> 0 >= queue.entries) {
+        queue = this.other(where);
+      }
       const cid = cidField.of(word);
-      if (
-        queue === null ||
-        sqhdField.of(where) >= queue.entries ||
-        queue.slots[(cid & queue.slotMask) << slotShift] !== cid
-      ) {
-        this.report(queue, at);
+      if (queue === null || queue.slots[(cid & queue.slotMask) << shift] !== cid) {
+        this.report(at);
         continue;
       }
       queue.end = completedEnd;
@@ -195,9 +196,10 @@ export class CompletionQueue {
     this.words.fill(0);
   }
 
-  private other(sqid: number): SubmissionQueue | null {
+  private other(where: number): SubmissionQueue | null {
     for (let i = 0; i < this.others.length; i++) {
-      if (this.others[i]!.id === sqid) return this.others[i]!;
+      const queue = this.others[i]!;
+      if ((where ^ queue.firstHead) >>> 0 < queue.entries) return queue;
     }
     return null;
   }
@@ -221,13 +223,14 @@ export class CompletionQueue {
   }
 
   /** An entry that ended no command: say what is wrong with it. */
-  private report(queue: SubmissionQueue | null, at: number): void {
+  private report(at: number): void {
     const entry = Array.from(this.words.subarray(at, at + entryDwords));
     const sqid = sqidField.of(entry[headDword]!);
     const head = sqhdField.of(entry[headDword]!);
     const cid = cidField.of(entry[phaseDword]!);
     const bad = { queueId: this.id, words: entry };
-    if (queue === null) this.misbehaved({ ...bad, what: 'queue identifier', value: sqid });
+    const queue = [this.first, ...this.others].find((one) => one?.id === sqid);
+    if (queue == null) this.misbehaved({ ...bad, what: 'queue identifier', value: sqid });
     else if (head >= queue.entries) this.misbehaved({ ...bad, what: 'queue head', value: head });
     else this.misbehaved({ ...bad, what: 'command identifier', value: cid });
   }

@@ -84,7 +84,7 @@ export class IoCommands implements SlotOwner {
 
   private start(running: Running): boolean {
     const queue = this.pair.submission;
-    if (queue.room < running.commands.length) return false;
+    if (!queue.hasRoom(running.commands.length)) return false;
     running.commands.forEach((command, index) => {
       const slot = queue.take(this);
       this.running[slot] = running;

@@ -37,20 +37,27 @@ const completedEnd = SlotEnd.completed;
  * done to it then. Four numbers each, from `slot << slotShift`:
  *
  *   0  the identifier: of the command in flight as it is, else of the last one, complemented
- *   1  how many commands had been taken when it was taken: tells which of two is older
- *   2  the next free slot, -1 behind the last
- *   3  the `ownerId` of its owner
+ *   1  in flight: how many commands had been taken when it was taken, which tells the older of two
+ *      free: the next free slot, -1 behind the last
+ *   2  the `ownerId` of its owner
+ *   3  what lies in the ring entry of the same index, see `takeLaid`
  */
 export const slotShift = 2;
+/** An exported constant is looked up at each use, a local one is part of the code. */
+const shift = slotShift;
 const orderWord = 1;
-const nextWord = 2;
-const ownerWord = 3;
-const slotWords = 1 << slotShift;
+const nextWord = 1;
+const ownerWord = 2;
+const laidWord = 3;
+const slotWords = 1 << shift;
 /** log2 of the dwords of an entry. */
 const entryShift = 4;
 assert(1 << entryShift === commandDwords, 'an entry has 16 dwords');
+/** From the dword index of an entry to the number of the same index in `slots`. */
+const entryToSlot = entryShift - shift;
 
-const nobody: SlotOwner = {
+/** Whose no command is. */
+export const nobody: SlotOwner = {
   ownerId: 0,
   ended() {
     assert(false, 'a command ended in a slot that nobody owns');
@@ -75,6 +82,8 @@ export class SubmissionQueue {
   readonly words: Uint32Array;
   readonly region: DmaRegion;
   readonly completion: CompletionQueue;
+  /** The dword of a completion entry that names this queue and its entry 0. */
+  readonly firstHead: number;
   /** How the command passed to `SlotOwner.ended` ended. */
   end: SlotEnd = SlotEnd.completed;
   status = 0;
@@ -105,9 +114,8 @@ export class SubmissionQueue {
   private readonly owners: SlotOwner[] = [];
   private readonly slotSpan: number;
   readonly slotMask: number;
-  /** Commands taken and commands ended so far, both wrapping at 32 bits. */
+  /** Commands taken so far, wrapping at 32 bits. */
   private taken = 0;
-  private finished = 0;
   /** What `lateSlot` saw last in each slot, and when it saw it first. */
   private readonly seenOrder: Int32Array;
   private readonly seenNs: Float64Array;
@@ -121,37 +129,49 @@ export class SubmissionQueue {
     this.region = region;
     this.words = region.words;
     this.completion = completion;
+    this.firstHead = smallInteger(Cqe.sqid.put(0, id));
     this.bar = bar;
     this.doorbell = doorbell;
     this.slotSpan = smallInteger(2 ** Math.ceil(Math.log2(entries)));
     this.slotMask = this.slotSpan - 1;
     this.slots = new Int32Array(this.slotSpan * slotWords);
     for (let slot = 0; slot < this.slotSpan; slot++) {
-      this.slots[slot << slotShift] = ~slot;
-      this.slots[(slot << slotShift) | nextWord] = slot + 1 < this.slotCount ? slot + 1 : -1;
+      this.slots[slot << shift] = ~slot;
+      this.slots[(slot << shift) | nextWord] = slot + 1 < this.slotCount ? slot + 1 : -1;
     }
     this.seenOrder = new Int32Array(this.slotCount).fill(-1);
     this.seenNs = new Float64Array(this.slotCount);
     for (let slot = 0; slot < this.slotCount; slot++) this.owners.push(nobody);
   }
 
-  /** Slots that a command could take now. */
-  get room(): number {
-    return this.isOpen ? this.slotCount - this.inFlight : 0;
+  /** Whether so many commands could be taken now. */
+  hasRoom(count: number): boolean {
+    let slot = this.freeHead;
+    for (let found = 1; found < count && slot >= 0; found++) {
+      slot = this.slots[(slot << shift) | nextWord]!;
+    }
+    return slot >= 0 && this.isOpen;
   }
 
   cidOf(slot: number): number {
-    const cid = this.slots[slot << slotShift]!;
+    const cid = this.slots[slot << shift]!;
     return cid >= 0 ? cid : ~cid;
   }
 
-  /** Commands in flight. */
+  /** Commands in flight, counted one by one. */
   get inFlight(): number {
-    return (this.taken - this.finished) | 0;
+    let count = 0;
+    for (let slot = 0; slot < this.slotCount; slot++) if (this.isBusy(slot)) count++;
+    return count;
   }
 
   isBusy(slot: number): boolean {
-    return this.slots[slot << slotShift]! >= 0;
+    return this.slots[slot << shift]! >= 0;
+  }
+
+  /** Whether a command can be taken now. */
+  get canTake(): boolean {
+    return this.freeHead >= 0 && this.isOpen === true;
   }
 
   /**
@@ -161,26 +181,46 @@ export class SubmissionQueue {
    * @returns the slot, or -1 when none is free or the queue is closed
    */
   take(owner: SlotOwner): number {
-    const slot = this.freeHead;
-    if (slot < 0 || this.isOpen === false) return -1;
-    const { slots, tail } = this;
-    const known = slot << slotShift;
+    if (!this.canTake) return -1;
+    this.slots[(this.tail << shift) | laidWord] = 0;
+    const slot = this.takeLaid(owner);
+    if (this.observer !== null) this.observer.submitted(this, slot);
+    return slot;
+  }
+
+  /**
+   * The same when it `canTake`, for an owner whose commands are much alike: when the entry then
+   * `isLaidBy` it, it writes what differs; else all 16 dwords, and may say `leaveLaid`. It tells
+   * the observer itself.
+   */
+  takeLaid(owner: SlotOwner): number {
+    const { slots, tail, freeHead: slot } = this;
+    const known = slot << shift;
     // The slot part stays, the sequence tag above it moves on and wraps at 16 bits.
     const cid = (~slots[known]! + this.slotSpan) & 0xffff;
     slots[known] = cid;
     this.takenCid = cid;
     this.freeHead = slots[known | nextWord]!;
+    const taken = (this.taken + 1) | 0;
+    this.taken = taken;
+    slots[known | orderWord] = taken;
     if (slots[known | ownerWord] !== owner.ownerId) {
       slots[known | ownerWord] = owner.ownerId;
       this.owners[slot] = owner;
     }
-    const taken = (this.taken + 1) | 0;
-    this.taken = taken;
-    slots[known | orderWord] = taken;
     this.entryAt = tail << entryShift;
     this.tail = tail === this.slotCount ? 0 : tail + 1;
-    if (this.observer !== null) this.observer.submitted(this, slot);
     return slot;
+  }
+
+  /** Whether `leaveLaid` said of the entry taken last that it holds what this owner lays there. */
+  isLaidBy(owner: SlotOwner): boolean {
+    return this.slots[(this.entryAt >> entryToSlot) | laidWord] === owner.ownerId;
+  }
+
+  /** The entry taken last holds what this owner lays into all of its entries. */
+  leaveLaid(owner: SlotOwner): void {
+    this.slots[(this.entryAt >> entryToSlot) | laidWord] = owner.ownerId;
   }
 
   /** A number for a new owner. */
@@ -219,11 +259,10 @@ export class SubmissionQueue {
   /** Give the slot back and tell its owner; `end` and `status` are set. */
   finish(slot: number): void {
     const { slots } = this;
-    const known = slot << slotShift;
+    const known = slot << shift;
     slots[known] = ~slots[known]!;
     slots[known | nextWord] = this.freeHead;
     this.freeHead = slot;
-    this.finished = (this.finished + 1) | 0;
     if (this.observer === null) this.owners[slot]!.ended(this, slot);
     else this.finishObserved(slot, this.observer);
   }
@@ -255,7 +294,7 @@ export class SubmissionQueue {
   }
 
   private orderOf(slot: number): number {
-    return this.slots[(slot << slotShift) | orderWord]!;
+    return this.slots[(slot << shift) | orderWord]!;
   }
 
   /** Whether the command in one slot was taken before that in another; the count may wrap. */
@@ -291,6 +330,7 @@ export class SubmissionQueue {
     this.rungTail = 0;
     this.isMuted = false;
     this.words.fill(0);
+    for (let at = laidWord; at < this.slots.length; at += slotWords) this.slots[at] = 0;
   }
 
   private slotOfEntry(index: number): number {

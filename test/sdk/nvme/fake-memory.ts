@@ -7,7 +7,8 @@ export class FakeMemory implements DmaSpace {
   readonly regions: FakeRegion[] = [];
   /** Allocations that still work; then DMA mapping fails. */
   budget = Number.POSITIVE_INFINITY;
-  private nextIova = 0x10_0000;
+  /** Where the next region starts, or behind it. */
+  nextIova = 0x10_0000;
 
   allocate(length: number, options: DmaOptions = {}): DmaRegion {
     if (this.budget-- <= 0) throw new Error('mapping failed');
