@@ -92,8 +92,28 @@ export interface MemoryCalls {
   mapMemory(fd: number, offset: number, length: number, isWritable: boolean): ArrayBuffer | number;
 }
 
+/** Memory that another process writes without telling. */
+export interface WatchCalls {
+  /**
+   * Compare words with those that were seen, in a thread of the process's own. Both arrays stay
+   * where they are, mapped, until the watch is closed.
+   */
+  watchWords(words: Uint32Array, seen: Uint32Array, eventfd: number): WordsWatch;
+}
+
+export interface WordsWatch {
+  /**
+   * Signal the eventfd once, when a word is another than the one seen, be it at once.
+   *
+   * @param quietMs  how long none has changed: the longer, the more rarely they are looked at
+   */
+  arm(quietMs: number): void;
+  /** Nothing of the memory is touched any more. */
+  close(): void;
+}
+
 /** All that the addon offers. */
-export interface NativeKernel extends Kernel, SocketCalls, MemoryCalls {}
+export interface NativeKernel extends Kernel, SocketCalls, MemoryCalls, WatchCalls {}
 
 export interface Watcher {
   /** Whether waiting for this descriptor keeps the process alive. Not at first. */

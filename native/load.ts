@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
-import type { NativeKernel, Watcher } from './kernel.js';
+import type { NativeKernel, Watcher, WordsWatch } from './kernel.js';
 
 /** A thread that answers every entry of one queue pair with success; runs until it is stopped. */
 export interface NullController {
@@ -21,9 +21,10 @@ type MakeNullController = new (
   doorbells: Uint32Array,
 ) => NullController;
 
-/** What the addon exports: the calls of `NativeKernel`, and watchers as a class. */
-interface Addon extends Omit<NativeKernel, 'watch' | 'watchWritable'> {
+/** What the addon exports: the calls of `NativeKernel`, and watchers as classes. */
+interface Addon extends Omit<NativeKernel, 'watch' | 'watchWritable' | 'watchWords'> {
   readonly Watcher: new (fd: number, onReady: () => void, isForWriting: boolean) => Watcher;
+  readonly WordsWatch: new (words: Uint32Array, seen: Uint32Array, eventfd: number) => WordsWatch;
   readonly NullController: MakeNullController;
   /** Absent in builds older than the check. */
   readonly interfaceVersion?: number;
@@ -40,7 +41,7 @@ export interface LoadResult {
 }
 
 /** What this package expects of the addon; native/src/addon.cc has the same number. */
-const interfaceVersion = 4;
+const interfaceVersion = 5;
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -84,7 +85,9 @@ export function loadAddon(paths: readonly string[] = addonPaths()): LoadResult {
       new addon.Watcher(fd, onReadable, false);
     const watchWritable = (fd: number, onWritable: () => void): Watcher =>
       new addon.Watcher(fd, onWritable, true);
-    const kernel = Object.assign({}, addon, { watch, watchWritable });
+    const watchWords = (words: Uint32Array, seen: Uint32Array, eventfd: number): WordsWatch =>
+      new addon.WordsWatch(words, seen, eventfd);
+    const kernel = Object.assign({}, addon, { watch, watchWritable, watchWords });
     return { kernel, NullController: addon.NullController, path, unavailableReason: '' };
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);

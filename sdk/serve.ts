@@ -2,6 +2,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { ListeningSocket, theKernel, type UnixSocket, type Watcher } from '../native/index.js';
 import { NativeServeSystem } from '../native/serve-system.js';
+import { WordsAlarm } from '../native/words-alarm.js';
 import {
   CardServer,
   type CardServerStatus,
@@ -46,7 +47,9 @@ export interface ServedCard {
 /**
  * Serve a simulated card at a UNIX socket, as vfio-user has it: QEMU's `vfio-user-pci`, SPDK's
  * driver and `open('vfio-user:…')` use it as a PCI device. One client at a time; the next one waits
- * until it is gone. The card runs in this thread's event loop, and keeps the process alive.
+ * until it is gone. The card runs in this thread's event loop, and keeps the process alive. While
+ * it has nothing to do the loop sleeps, and a thread of the addon watches the doorbells of all
+ * cards.
  *
  * @param address  'sim:ultima-g2', as `open` takes it
  * @param folder   made when it is not there; the socket in it is called `cntrl`
@@ -66,12 +69,20 @@ function realNs(): number {
   return performance.now() * msNs;
 }
 
-/** A card, its socket, and the loop that makes it go on. */
+/**
+ * A card, its socket, and the loop that makes it go on. While the card has nothing to do the loop
+ * sleeps, and a thread of the addon looks at its doorbells. From a doorbell to the look at it this
+ * took, against timers of the loop of 1 ms and, after half a second, 4 ms (medians on a busy
+ * machine of two cores): 70 and 120 us instead of 650 us after 5 and 30 ms of quiet, 0.6 ms
+ * instead of 2.4 ms after 1.5 s. An idle card costs 1.4 % of a core instead of 0.65 %, eight cards
+ * the same.
+ */
 class CardLoop implements ServedCard {
   readonly path: string;
   private readonly server: CardServer;
   private readonly listener: ListeningSocket;
   private readonly pace = new Pace();
+  private readonly alarm: WordsAlarm;
   private listening: Watcher | null = null;
   private socket: WatchedSocket | null = null;
   private immediate: NodeJS.Immediate | null = null;
@@ -92,6 +103,8 @@ class CardLoop implements ServedCard {
       ...(timeScale === undefined ? {} : { timeScale }),
     });
     this.listener = new ListeningSocket(kernel, this.path);
+    const { words, seen } = this.server.doorbells;
+    this.alarm = new WordsAlarm(kernel, words, seen, () => this.rung());
     this.listen();
     this.wake();
   }
@@ -110,6 +123,8 @@ class CardLoop implements ServedCard {
     this.listener.close();
     if (this.immediate !== null) clearImmediate(this.immediate);
     if (this.timer !== null) clearTimeout(this.timer);
+    // The doorbells go with the card.
+    this.alarm.close();
     await this.server.close();
   }
 
@@ -156,6 +171,14 @@ class CardLoop implements ServedCard {
     this.immediate ??= setImmediate(() => this.slice());
   }
 
+  /** The client has written a doorbell while nobody looked. */
+  private rung(): void {
+    if (this.closing !== null || this.immediate !== null) return;
+    this.server.doorbellRang();
+    if (this.timer !== null) clearTimeout(this.timer);
+    this.slice();
+  }
+
   /** Look at the card until there is nothing to do or the time is over. */
   private slice(): void {
     this.immediate = null;
@@ -178,8 +201,12 @@ class CardLoop implements ServedCard {
       isConnected: this.server.isConnected,
     });
     if (this.closing !== null) return;
-    if (this.pauseMs > 0) this.timer = setTimeout(() => this.slice(), this.pauseMs);
-    else this.immediate = setImmediate(() => this.slice());
+    if (this.pauseMs === 0) {
+      this.immediate = setImmediate(() => this.slice());
+      return;
+    }
+    this.timer = setTimeout(() => this.slice(), this.pauseMs);
+    if (this.server.isConnected) this.alarm.arm(this.pace.quietMs(nowNs));
   }
 }
 

@@ -6,12 +6,13 @@
 #include "null_controller.h"
 #include "shared_memory.h"
 #include "socket.h"
+#include "words_watch.h"
 
 namespace {
 
 // Moves on with every change of what the addon exports or expects, here and in native/load.ts: an
 // older build must be refused with a word, not crash.
-constexpr double interfaceVersion = 4;
+constexpr double interfaceVersion = 5;
 
 Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("interfaceVersion", Napi::Number::New(env, interfaceVersion));
@@ -21,6 +22,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exportSocket(env, exports);
   exportSharedMemory(env, exports);
   exportNullController(env, exports);
+  exportWordsWatch(env, exports);
   return exports;
 }
 

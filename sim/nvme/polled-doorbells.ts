@@ -14,8 +14,9 @@ export type DoorbellRing = (offset: number, value: number) => void;
  * the first value of a new queue is a change whatever an older one has left.
  */
 export class PolledDoorbells implements QueueWatcher {
-  private readonly words: Uint32Array;
-  private readonly seen: Uint32Array;
+  /** All doorbells as the host leaves them, and as they were seen last. */
+  readonly words: Uint32Array;
+  readonly seen: Uint32Array;
   private readonly ring: DoorbellRing;
   private readonly strideDwords: number;
   /** Dwords that lead to queues, ascending. */

@@ -69,6 +69,16 @@ export class CardServer {
     });
   }
 
+  /** What to watch while nobody takes turns; `doorbellRang` when one has changed. */
+  get doorbells(): { readonly words: Uint32Array; readonly seen: Uint32Array } {
+    return this.served.doorbells;
+  }
+
+  /** The next turn looks at every doorbell, also those that lead to no queue. */
+  doorbellRang(): void {
+    this.turnsToScan = 0;
+  }
+
   get isConnected(): boolean {
     return this.session !== null;
   }

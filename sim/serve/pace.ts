@@ -1,21 +1,17 @@
-import { msNs, secondNs, usNs } from '../../sdk/units.js';
+import { msNs, usNs } from '../../sdk/units.js';
 
 /** A card that had something to do is looked at without a pause for so long. */
 const hotNs = msNs;
 /** An event that is nearer than this is waited for without a pause. */
 const nearNs = 300 * usNs;
-/** A card that was used a moment ago is looked at every millisecond. */
-const warmNs = secondNs / 2;
-const warmPauseMs = 1;
-/** What the first command after a long quiet waits at most. */
-const coldPauseMs = 4;
-/** Nobody can ring a doorbell: timers of the card are served late at most by this. */
-const lonelyPauseMs = 1000;
+/** Timers of the card are served late at most by this. */
+const longestPauseMs = 1000;
 
 /**
- * How long to pause between two looks at a card: not at all while it works, a millisecond when it
- * worked a moment ago, then longer. The card that nobody uses costs next to nothing, the busy one
- * is never waited for.
+ * How long to pause between two looks at a card: not at all while it works or has worked a moment
+ * ago, then until its own next event. Doorbells that ring meanwhile are the business of somebody
+ * else, who ends the pause. The card that nobody uses costs nothing here, the busy one is never
+ * waited for.
  */
 export class Pace {
   private quietSinceNs = -1;
@@ -38,9 +34,12 @@ export class Pace {
     if (look.untilNextNs < nearNs) return 0;
     const quietNs = nowNs - this.quietSinceNs;
     if (look.isConnected && quietNs < hotNs) return 0;
-    const warmth = quietNs < warmNs ? warmPauseMs : coldPauseMs;
-    const pauseMs = look.isConnected ? warmth : lonelyPauseMs;
-    return Math.max(1, Math.min(pauseMs, Math.floor(look.untilNextNs / msNs)));
+    return Math.max(1, Math.min(longestPauseMs, Math.floor(look.untilNextNs / msNs)));
+  }
+
+  /** Milliseconds in which the card had nothing to do. */
+  quietMs(nowNs: number): number {
+    return this.quietSinceNs < 0 ? 0 : Math.floor((nowNs - this.quietSinceNs) / msNs);
   }
 
   /** Something arrived: whatever comes next is near. */

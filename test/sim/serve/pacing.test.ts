@@ -91,24 +91,26 @@ test('a card that works is not paused', () => {
   for (let ns = 0; ns < 10 * msNs; ns += msNs) assert.is(pace.after(true, ns, quiet), 0);
 });
 
-test('after a millisecond of quiet the card is paused for 1 ms, after half a second for 4', () => {
+test('after a millisecond of quiet the card is paused until its own next event', () => {
   const pace = new Pace();
   pace.after(true, 0, quiet);
   assert.is(pace.after(false, msNs - 1, quiet), 0);
-  const pauses = [1, 2, 499, 500, 9000].map((ms) => pace.after(false, ms * msNs, quiet));
-  assert.equal(pauses, [1, 1, 1, 4, 4]);
+  const pauses = [2.5, 70, 999, 5000].map((ms) =>
+    pace.after(false, msNs, { ...quiet, untilNextNs: ms * msNs }),
+  );
+  assert.equal(pauses, [2, 70, 999, 1000]);
   assert.is(pace.after(true, 9001 * msNs, quiet), 0);
-  assert.is(pace.after(false, 9010 * msNs, quiet), 1, 'and anew after work');
+  assert.is(pace.after(false, 9010 * msNs, quiet), 1000, 'and anew after work');
 });
 
-test('an event that is near is waited for without a pause, one that is far is not overslept', () => {
+test('an event that is near is waited for without a pause', () => {
   const pace = new Pace();
   pace.after(true, 0, quiet);
   assert.is(pace.after(false, 9 * msNs, { ...quiet, untilNextNs: 100_000 }), 0);
-  assert.is(pace.after(false, 600 * msNs, { ...quiet, untilNextNs: 2.5 * msNs }), 2);
+  assert.is(pace.after(false, 9 * msNs, { ...quiet, untilNextNs: 400_000 }), 1);
 });
 
-test('without a client the card sleeps until its own next event, a second at most', () => {
+test('without a client the card is paused at once', () => {
   const pace = new Pace();
   const alone = { untilNextNs: Infinity, isConnected: false };
   pace.after(true, 0, alone);
@@ -116,10 +118,20 @@ test('without a client the card sleeps until its own next event, a second at mos
   assert.is(pace.after(false, 2, { ...alone, untilNextNs: 70 * msNs }), 70);
 });
 
+test('the time of quiet is counted from the last work, or from an arrival', () => {
+  const pace = new Pace();
+  assert.is(pace.quietMs(5 * msNs), 0);
+  pace.after(true, 5 * msNs, quiet);
+  pace.after(false, 6 * msNs, quiet);
+  assert.is(pace.quietMs(12.5 * msNs), 7);
+  pace.wake();
+  assert.is(pace.quietMs(13 * msNs), 0);
+});
+
 test('whatever arrives ends the pauses', () => {
   const pace = new Pace();
   pace.after(true, 0, quiet);
-  assert.is(pace.after(false, 5 * msNs, quiet), 1);
+  assert.is(pace.after(false, 5 * msNs, quiet), 1000);
   pace.wake();
   assert.is(pace.after(false, 6 * msNs, quiet), 0);
   assert.is(pace.after(false, 6 * msNs + 1, quiet), 0);
