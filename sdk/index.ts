@@ -98,7 +98,12 @@ export {
   type NbdServerStatus,
   type NbdTls,
 } from './nbd/server.js';
-export { exportOfVolume, type VolumeExportOptions } from './nbd/volume-export.js';
+export {
+  exportOfVolume,
+  exportsOfPool,
+  type PoolExportOptions,
+  type VolumeExportOptions,
+} from './nbd/volume-export.js';
 export {
   ClusterDirectory,
   type NewClusterVolume,

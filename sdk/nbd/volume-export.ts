@@ -1,3 +1,5 @@
+import { QosGate, type QosGateOptions } from '../qos/gate.js';
+import { bestEffort, shareOf, TierTable } from '../qos/tiers.js';
 import type { Pool } from '../volume/pool.js';
 import type { ObjectName } from '../volume/pool-names.js';
 import type { NbdDifference } from './metadata.js';
@@ -8,6 +10,42 @@ export interface VolumeExportOptions {
   readonly isReadOnly?: boolean;
   /** See `NbdExport`. */
   readonly isWriteThrough?: boolean;
+}
+
+export interface PoolExportOptions extends VolumeExportOptions {
+  /** What the names of tiers mean; the built-in ones when left out. */
+  readonly tiers?: TierTable;
+  /** See `QosGate`. */
+  readonly gate?: QosGateOptions;
+}
+
+/**
+ * Several volumes and snapshots of a pool, each with the share that its tier promises: they all
+ * work on the same devices, so one gate stands before all of them. A volume without a tier is best
+ * effort, as a snapshot is of the volume's tier. Where none of them names a tier there is no gate.
+ *
+ * @throws UltimaError NOT_FOUND; RangeError for a tier that there is not
+ */
+export function exportsOfPool(
+  pool: Pool,
+  names: readonly string[],
+  options: PoolExportOptions = {},
+): NbdExport[] {
+  const exports = names.map((name) => exportOfVolume(pool, name, options));
+  const table = options.tiers ?? new TierTable();
+  const tiers = names.map((name) => {
+    const { volume } = objectNameOf(name);
+    return table.get(pool.volume(volume).object.qosTier || bestEffort.name);
+  });
+  if (tiers.every(({ name }) => name === bestEffort.name)) return exports;
+  const gate = new QosGate(exports[0]!.device, {
+    clientCount: exports.length,
+    ...options.gate,
+  });
+  return exports.map((each, i) => {
+    const device = gate.open(shareOf(tiers[i]!), each.device);
+    return { ...each, device, description: `${each.description}, tier ${tiers[i]!.name}` };
+  });
 }
 
 /**
@@ -23,9 +61,8 @@ export function exportOfVolume(
   name: string,
   options: VolumeExportOptions = {},
 ): NbdExport {
-  const at = name.indexOf('@');
-  const volume = at < 0 ? name : name.slice(0, at);
-  const target: ObjectName = at < 0 ? { volume } : { volume, snapshot: name.slice(at + 1) };
+  const target = objectNameOf(name);
+  const { volume } = target;
   const isSnapshot = target.snapshot !== undefined;
   const device = isSnapshot ? pool.snapshot(volume, target.snapshot) : pool.volume(volume);
   const differences = (): NbdDifference[] =>
@@ -47,4 +84,9 @@ export function exportOfVolume(
       differences,
     },
   };
+}
+
+function objectNameOf(name: string): ObjectName {
+  const at = name.indexOf('@');
+  return at < 0 ? { volume: name } : { volume: name.slice(0, at), snapshot: name.slice(at + 1) };
 }

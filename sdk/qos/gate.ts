@@ -113,9 +113,13 @@ export class QosGate {
   /**
    * A block device with a share of the one below.
    *
+   * @param device  what the share is for, when it is not the device itself: a volume of the same
+   *   pool, say. Whatever it does must go on when the gate's device is polled, and have room when
+   *   that has. Its requests go as they are, never in pieces.
    * @throws RangeError for a share that cannot be; UltimaError QUEUE_FULL when all are open
    */
-  open(share: Share): QosDevice {
+  open(share: Share, device: BlockDevice = this.device): QosDevice {
+    if (device.clock !== this.clock) throw new RangeError('a device with a clock of its own');
     const id = this.clients.indexOf(null);
     if (id === -1) {
       const limit = this.clients.length;
@@ -124,7 +128,7 @@ export class QosGate {
       });
     }
     this.scheduler.add(id, share, this.clock.nowNs());
-    const client = new GateClient(this, id);
+    const client = new GateClient(this, id, device);
     this.clients[id] = client;
     return client;
   }
@@ -148,15 +152,17 @@ export class QosGate {
 
   /** @internal */
   submit(client: GateClient, request: BlockRequest): void {
-    checkRequest(request, this.device);
+    const { device } = client;
+    checkRequest(request, device);
     if (this.freeCount === 0) throw full(this.requests.length);
     const slot = this.free[--this.freeCount]!;
-    const cost = this.cost.of(request, this.device.blockBytes);
+    const cost = this.cost.of(request, device.blockBytes);
     this.owners[slot] = client;
     this.unitsSinceLook += cost;
     if (this.unitsSinceLook > unitsPerLook) this.look();
-    if (this.pieces !== null && this.pieces.countOf(request) > 1) {
-      this.submitInPieces(this.pieces, slot, request, cost);
+    const pieces = device === this.device ? this.pieces : null;
+    if (pieces !== null && pieces.countOf(request) > 1) {
+      this.submitInPieces(pieces, slot, request, cost);
       return;
     }
     this.costs[slot] = cost;
@@ -165,7 +171,7 @@ export class QosGate {
     const hasRoom = this.inFlightUnits < this.depthUnits && this.device.canSubmit();
     if (hasRoom && this.scheduler.passes(client.id, cost, this.nowNs)) {
       this.charge(slot, client);
-      this.device.submit(request);
+      device.submit(request);
       return;
     }
     this.requests[slot] = request;
@@ -230,7 +236,7 @@ export class QosGate {
     }
     this.requests[slot] = null;
     try {
-      this.device.submit(request);
+      this.owners[slot]!.device.submit(request);
     } catch (error) {
       // Its memory was freed while it waited: its owner hears of it as of any other failure.
       if (!(error instanceof TypeError)) throw error;
@@ -304,23 +310,27 @@ class GateClient implements QosDevice {
   reservedUnits = 0;
   endedCount = 0;
   readonly id: number;
+  readonly device: BlockDevice;
   readonly blockBytes: number;
-  readonly blockCount: number;
   readonly limits: BlockLimits;
   readonly clock: Clock;
   readonly memory: DmaSpace;
   private readonly gate: QosGate;
   private isClosed = false;
 
-  constructor(gate: QosGate, id: number) {
-    const { device } = gate;
+  constructor(gate: QosGate, id: number, device: BlockDevice) {
     this.gate = gate;
     this.id = id;
+    this.device = device;
     this.blockBytes = device.blockBytes;
-    this.blockCount = device.blockCount;
     this.limits = device.limits;
     this.clock = device.clock;
     this.memory = device.memory;
+  }
+
+  /** A volume grows. */
+  get blockCount(): number {
+    return this.device.blockCount;
   }
 
   get counts(): GateCounts {

@@ -67,7 +67,7 @@ export const importRules: readonly Rule[] = [
   // Sockets, and the loop that serves them.
   {
     area: 'sdk/nbd',
-    may: [...ground, 'sdk/spec', 'sdk/device', 'sdk/block', 'sdk/volume'],
+    may: [...ground, 'sdk/spec', 'sdk/device', 'sdk/block', 'sdk/qos', 'sdk/volume'],
     node: ['fs', 'net', 'path', 'tls'],
   },
   {
