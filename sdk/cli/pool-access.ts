@@ -6,6 +6,7 @@ import type { BlockDevice } from '../block/device.js';
 import { FileDevice } from '../block/file.js';
 import { NvmeController } from '../nvme/controller.js';
 import { open } from '../open.js';
+import type { KeyFinder } from '../volume/core.js';
 import { Pool } from '../volume/pool.js';
 import type { ObjectName } from '../volume/pool-names.js';
 import { nearest, parseChoice, usageError } from './arguments.js';
@@ -69,15 +70,18 @@ export function random(bytes: Uint8Array): void {
   randomFillSync(bytes);
 }
 
+const noKeys: KeyFinder = () => null;
+
 /** Open the pool on devices, use it, close it, whatever happens in between. */
 export async function withPool<T>(
   names: readonly string[],
   access: 'read' | 'write',
   use: (pool: Pool) => Promise<T>,
+  keys: KeyFinder = noKeys,
 ): Promise<T> {
   const opened = await openDevices(names);
   try {
-    const pool = await Pool.open(opened.devices, { isReadOnly: access === 'read' });
+    const pool = await Pool.open(opened.devices, { isReadOnly: access === 'read', keys });
     const result = await use(pool);
     await pool.close();
     return result;

@@ -3,10 +3,11 @@ import { join } from 'node:path';
 import { ErrorCode, UltimaError } from '../errors.js';
 import type { NbdExport } from '../nbd/served-export.js';
 import { NbdServer, type NbdTls } from '../nbd/server.js';
-import { exportOfVolume } from '../nbd/volume-export.js';
+import { exportsOfPool } from '../nbd/volume-export.js';
 import { Pool } from '../volume/pool.js';
 import { parseWords, usageError } from './arguments.js';
 import { openDevice } from './block-device.js';
+import { demandKey, keysOf } from './keys.js';
 import { openDevices, parseObjectName, poolOf } from './pool-access.js';
 import { secondsOf, signalled } from './serving.js';
 import type { Terminal } from './terminal.js';
@@ -15,6 +16,7 @@ const options = {
   nbd: { type: 'string', multiple: true },
   pool: { type: 'string', short: 'p', multiple: true },
   name: { type: 'string' },
+  key: { type: 'string', multiple: true },
   'namespace-id': { type: 'string', short: 'n' },
   'read-only': { type: 'boolean' },
   'write-through': { type: 'boolean' },
@@ -53,15 +55,17 @@ export async function serveVolumes(words: readonly string[], terminal: Terminal)
   if (names.length === 0) {
     throw usageError("say which volume: 'ultima serve volume NAME --pool DEVICE --nbd unix:PATH'");
   }
-  for (const name of names) parseObjectName(name);
+  const objects = names.map(parseObjectName);
+  const keys = keysOf(values.key);
   const settings = settingsOf(values);
   const access = accessOf(values);
   const opened = await openDevices(poolOf(values.pool));
   let pool: Pool;
   let exports: NbdExport[];
   try {
-    pool = await Pool.open(opened.devices);
-    exports = names.map((name) => exportOfVolume(pool, name, access));
+    pool = await Pool.open(opened.devices, { keys });
+    for (const object of objects) demandKey(pool, object, keys);
+    exports = exportsOfPool(pool, names, access);
   } catch (error) {
     await opened.close();
     throw error;

@@ -26,6 +26,8 @@ clients, with any number of connections each.
   DEVICE            a card (sim:..., vfio:..., vfio-user:...), a file, or memory:64MiB
   NAME              a volume of the pool, or VOLUME@SNAPSHOT: a snapshot, read-only
   -p, --pool DEVICE a device of the pool; once for each of its devices
+  --key NAME=SOURCE the key of an encrypted volume, from file:PATH, env:VARIABLE or fd:NUMBER; once
+                    for each key
   --nbd PLACE       unix:PATH, tcp:HOST:PORT or tcp:HOST; may be given more than once
   -n, --namespace-id N  which namespace of the card; 1 when left out
   --name NAME       what clients call the device; its address when left out

@@ -1,5 +1,7 @@
+import { builtInTiers } from '../qos/tiers.js';
 import type { Pool } from '../volume/pool.js';
-import { parseInteger, parseSize, parseWords, usageError } from './arguments.js';
+import { parseChoice, parseInteger, parseSize, parseWords, usageError } from './arguments.js';
+import { checkOf, demandKey, keysOf } from './keys.js';
 import {
   bytesText,
   parseObjectName,
@@ -20,7 +22,8 @@ Thin volumes of a pool.
   create NAME --bytes SIZE   up to 16t; takes space as it is written
       --block-bytes N          4096 (default) or 512
       --checks                 a CRC32C of every 4 KiB, compared on every read
-      --qos-tier NAME          the tier that limits its I/O where it is served
+      --qos-tier NAME          its share beside others where it is served: high, medium, best-effort
+      --encrypt-with NAME      AES-256-XTS with this key, which --key gives; the pool keeps its name
       --attribute KEY=VALUE    as often as wanted
   list                       all volumes with the space that they take
   describe NAME              one volume
@@ -31,6 +34,8 @@ Thin volumes of a pool.
   delete NAME                its space becomes free in the background
       --with-snapshots         its snapshots go, too
 
+  --key NAME=SOURCE          a key of 64 bytes, from file:PATH, env:VARIABLE or fd:NUMBER: wherever
+                             the data of an encrypted volume is read or written
   -p, --pool DEVICE          the devices of the pool, with commas or once for each
   -o, --output-format WORD   normal, json
 `;
@@ -41,6 +46,8 @@ const options = {
   'block-bytes': { type: 'string', default: '4096' },
   checks: { type: 'boolean', default: false },
   'qos-tier': { type: 'string', default: '' },
+  'encrypt-with': { type: 'string' },
+  key: { type: 'string', multiple: true },
   attribute: { type: 'string', multiple: true },
   to: { type: 'string' },
   'with-snapshots': { type: 'boolean', default: false },
@@ -78,6 +85,8 @@ function described(pool: Pool, name: string): VerbResult {
         .map((snapshot) => snapshot.name)
         .join(' ') || 'none'
     }`,
+    ...(row.qosTier === '' ? [] : [`tier       ${row.qosTier}`]),
+    ...(row.keyId === '' ? [] : [`encrypted  with the key '${row.keyId}'`]),
     ...Object.entries(row.attributes).map(([key, value]) => `attribute  ${key}=${value}`),
     ...(row.damage === '' ? [] : [`damage     ${row.damage}; read-only`]),
   ];
@@ -95,6 +104,7 @@ function rowOf(pool: Pool, name: string) {
     snapshots: pool.snapshots(name).map((snapshot) => snapshot.name),
     checks: object.hasChecks || object.isProtected,
     qosTier: object.qosTier,
+    keyId: object.keyId,
     attributes: object.attributes,
     createdMs: object.createdMs,
     damage: object.damage,
@@ -109,15 +119,25 @@ async function create(words: readonly string[]): Promise<VerbResult> {
   if (blockBytes !== 512 && blockBytes !== 4096) {
     throw usageError(`--block-bytes is ${blockBytes}; it must be 512 or 4096`);
   }
-  const attributes = attributesOf(values.attribute ?? []);
-  return withPool(devices, 'write', async (pool) => {
+  const tiers = builtInTiers.map(({ name }) => name);
+  const wantedTier = values['qos-tier'];
+  const qosTier = wantedTier === '' ? '' : parseChoice('qos-tier', wantedTier, tiers);
+  const keys = keysOf(values.key);
+  const keyId = values['encrypt-with'];
+  const key = keyId === undefined ? null : keys(keyId);
+  const attributes = {
+    ...attributesOf(values.attribute ?? []),
+    ...(key === null ? {} : checkOf(key)),
+  };
+  const encryption = keyId === undefined ? {} : { keyId };
+  const make = async (pool: Pool): Promise<VerbResult> => {
     const [name] = names;
     const createdMs = Date.now();
-    const { checks: hasChecks, 'qos-tier': qosTier } = values;
-    const more = { attributes, createdMs, hasChecks, qosTier };
+    const more = { attributes, createdMs, hasChecks: values.checks, qosTier, ...encryption };
     await pool.createVolume({ name: name!, bytes, blockBytes, ...more });
     return described(pool, name!);
-  });
+  };
+  return withPool(devices, 'write', make, keys);
 }
 
 function attributesOf(pairs: readonly string[]): Record<string, string> {
@@ -181,9 +201,11 @@ function clone(words: readonly string[]): Promise<VerbResult> {
 }
 
 function scrub(words: readonly string[]): Promise<VerbResult> {
-  const { names, devices } = parse(words, 1);
+  const { values, names, devices } = parse(words, 1);
   const name = parseObjectName(names[0]!);
-  return withPool(devices, 'read', async (pool) => {
+  const keys = keysOf(values.key);
+  const read = async (pool: Pool): Promise<VerbResult> => {
+    demandKey(pool, name, keys);
     const result = await pool.scrub(name);
     const lines = [
       `${bytesText(result.readBytes)} read, ${result.bad.length} places bad`,
@@ -192,7 +214,8 @@ function scrub(words: readonly string[]): Promise<VerbResult> {
       }),
     ];
     return { json: result, lines, code: result.bad.length === 0 ? 0 : 1 };
-  });
+  };
+  return withPool(devices, 'read', read, keys);
 }
 
 function destroy(words: readonly string[]): Promise<VerbResult> {

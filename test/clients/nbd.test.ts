@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { closeSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
 import * as assert from 'uvu/assert';
 import { Prng } from '../../sim/prng.js';
@@ -263,6 +263,26 @@ statement('a volume that has grown is larger when it is served again', async (se
   assert.is((await succeed('nbdinfo', '--size', served.uri)).trim(), `${24 * MiB}`);
   await succeed('qemu-io', '-f', 'raw', '-c', 'write -P 7 20M 1M', '-c', 'flush', served.uri);
 });
+
+statement(
+  'an encrypted volume is served with its key, and its disk tells nothing',
+  async (served) => {
+    const disk = served.file('disk.img');
+    const key = ['--key', `k1=file:${served.file('key')}`];
+    writeFileSync(served.file('key'), randomBytes(64));
+    await ultima('pool', 'create', disk, '--bytes', '64m');
+    const making = ['create', 'db', '--bytes', '16m', '--pool', disk, '--encrypt-with', 'k1'];
+    await ultima('volume', ...making, '--qos-tier', 'high', ...key);
+    await served.start('volume', 'db', '--pool', disk, ...key);
+    await succeed('qemu-io', '-f', 'raw', '-c', 'write -P 0x5a 1M 1M', '-c', 'flush', served.uri);
+    assert.is(await served.stop('SIGKILL'), 'SIGKILL');
+    assert.is(readFileSync(disk).includes(Buffer.alloc(16, 0x5a)), false);
+    await served.start('volume', 'db', '--pool', disk, ...key);
+    const { code, out } = await run('qemu-io', '-f', 'raw', '-c', 'read -P 0x5a 1M 1M', served.uri);
+    assert.is(code, 0, out);
+    assert.match(await succeed('nbdinfo', served.uri), 'tier high');
+  },
+);
 
 statement('nbdcopy reads holes as zeroes', async (served) => {
   const disk = served.file('disk.img');

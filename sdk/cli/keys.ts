@@ -1,0 +1,97 @@
+import { createHmac } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { ErrorCode, UltimaError } from '../errors.js';
+import { keyBytes } from '../volume/cipher.js';
+import type { KeyFinder } from '../volume/core.js';
+import type { Pool } from '../volume/pool.js';
+import type { ObjectName } from '../volume/pool-names.js';
+import { usageError } from './arguments.js';
+
+/** In the attributes of an encrypted volume: what tells a wrong key from the right one. */
+const checkAttribute = 'key-check';
+const checkHexDigits = 16;
+
+/**
+ * The keys of `--key NAME=SOURCE`, by their names. A key is 64 bytes, raw or as 128 hexadecimal
+ * digits, and comes from outside each time: a file (of a memory file system, or a credential of the
+ * service manager), a variable, or an open descriptor. The pool knows its name alone, and nothing
+ * is written.
+ */
+export function keysOf(words: readonly string[] = []): KeyFinder {
+  const keys = new Map<string, Uint8Array>();
+  for (const word of words) {
+    const at = word.indexOf('=');
+    const name = word.slice(0, at);
+    if (at < 1) throw usageError(`--key takes NAME=SOURCE, such as k1=file:/run/keys/k1`);
+    if (keys.has(name)) throw usageError(`--key ${name} is given twice`);
+    keys.set(name, keyOf(name, word.slice(at + 1)));
+  }
+  return (name) => keys.get(name) ?? null;
+}
+
+/** What a volume remembers about its key: nothing of it, but whether another one is it. */
+export function checkOf(key: Uint8Array): Record<string, string> {
+  const digest = createHmac('sha256', key).update('ultima key check').digest('hex');
+  return { [checkAttribute]: digest.slice(0, checkHexDigits) };
+}
+
+/**
+ * Before a volume is used: its key is there, and it is the one that it was made with. With another
+ * one everything would read as noise, and what is written be lost.
+ *
+ * @throws UltimaError NOT_FOUND without the key; VERIFY_FAILED for another one
+ */
+export function demandKey(pool: Pool, name: ObjectName, keys: KeyFinder): void {
+  const { keyId, attributes } = pool.volume(name.volume).object;
+  if (keyId === '') return;
+  const key = keys(keyId);
+  const facts = { volume: name.volume, keyId };
+  if (key === null) {
+    const message =
+      `volume ${name.volume} is encrypted with the key '${keyId}'; ` +
+      `--key ${keyId}=file:PATH, env:VARIABLE or fd:NUMBER says where it is`;
+    throw new UltimaError(ErrorCode.notFound, message, facts);
+  }
+  const expected = attributes[checkAttribute];
+  if (expected === undefined || checkOf(key)[checkAttribute] === expected) return;
+  const message = `the key '${keyId}' is not the one that volume ${name.volume} was made with`;
+  throw new UltimaError(ErrorCode.verifyFailed, message, facts);
+}
+
+function keyOf(name: string, source: string): Uint8Array {
+  const content = contentOf(name, source);
+  const text = Buffer.from(content).toString('latin1').trim();
+  const isHex = new RegExp(`^[0-9a-fA-F]{${2 * keyBytes}}$`).test(text);
+  const key = isHex ? Buffer.from(text, 'hex') : content;
+  if (key.length !== keyBytes) {
+    throw usageError(
+      `the key '${name}' has ${key.length} bytes; AES-256-XTS takes ${keyBytes}, raw or as ` +
+        `${2 * keyBytes} hexadecimal digits`,
+    );
+  }
+  if (Buffer.compare(key.subarray(0, keyBytes / 2), key.subarray(keyBytes / 2)) === 0) {
+    throw usageError(`the two halves of the key '${name}' are equal; XTS needs two keys`);
+  }
+  return key;
+}
+
+function contentOf(name: string, source: string): Uint8Array {
+  const [kind = '', ...rest] = source.split(':');
+  const place = rest.join(':');
+  if (kind === 'env') {
+    const value = process.env[place];
+    if (value === undefined) throw usageError(`--key ${name}: there is no variable ${place}`);
+    return Buffer.from(value);
+  }
+  const isDescriptor = kind === 'fd' && /^\d{1,9}$/.test(place);
+  if (!isDescriptor && (kind !== 'file' || place === '')) {
+    throw usageError(`--key ${name}=${source}: file:PATH, env:VARIABLE or fd:NUMBER`);
+  }
+  try {
+    return readFileSync(isDescriptor ? Number(place) : place);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    const message = `the key '${name}' cannot be read from ${source}: ${reason}`;
+    throw new UltimaError(ErrorCode.fileInvalid, message, { key: name, source }, error);
+  }
+}
