@@ -63,10 +63,25 @@ export interface MediaWork {
   readonly gcUnits: number;
 }
 
+/** Where the time of the commands of one kind went; the parts add up exactly to the total. */
+export interface CommandSplit {
+  readonly name: string;
+  readonly count: number;
+  readonly totalNs: number;
+  /** In order: from the doorbell to the completion entry. Sums over all of the commands. */
+  readonly parts: readonly { readonly name: string; readonly ns: number }[];
+}
+
 /** What a simulated card shows of its inside: for reports, nothing that a driver may depend on. */
 export interface CardInside {
   /** Be told of each command that ends. */
   observe(observer: { completed(command: CommandTimes): void } | null): void;
+  /**
+   * Split the time of every I/O command from now on, by what was done in it.
+   *
+   * @returns what gives the result of so far; null where service times are fixed
+   */
+  splitTimes(): (() => readonly CommandSplit[]) | null;
   /** Tell when its parts are busy. @returns their names: link, cores, channels, dies */
   watch(sink: { span(track: number, startNs: number, endNs: number): void }): readonly string[];
   /** Counters of its media so far; null where service times are fixed. */
@@ -92,12 +107,32 @@ export async function openCard(address: string, options: OpenOptions = {}): Prom
   if (!address.startsWith('sim:')) return { fn: await open(address, options), inside: null };
   const { openSimulated } = await import('../sim/open.js');
   const { saveCard } = await import('../sim/checkpoint/checkpoint.js');
+  const { BreakdownByOperation } = await import('../sim/nvme/latency-breakdown.js');
   const { faults } = options;
   const card = openSimulated(address, faults === undefined ? {} : { faults });
+  let split: InstanceType<typeof BreakdownByOperation> | null = null;
+  let recorder: { completed(command: CommandTimes): void } | null = null;
+  const look = (): void =>
+    card.controller.observe({
+      completed: (command) => {
+        split?.completed(command);
+        recorder?.completed(command);
+      },
+    });
   return {
     fn: card.open(),
     inside: {
-      observe: (observer) => card.controller.observe(observer),
+      observe: (observer) => {
+        recorder = observer;
+        look();
+      },
+      splitTimes: () => {
+        if (card.mediaWork() === null) return null;
+        const times = new BreakdownByOperation();
+        split = times;
+        look();
+        return () => times.splits();
+      },
       watch: (sink) => card.watch(sink),
       mediaWork: () => card.mediaWork(),
       eventHash: () => card.world.eventHash,

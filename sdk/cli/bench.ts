@@ -3,6 +3,7 @@ import { BlockOp } from '../block/request.js';
 import { ErrorCode, UltimaError } from '../errors.js';
 import type { NvmeController } from '../nvme/controller.js';
 import { writeFileAtomically } from '../observe/atomic-file.js';
+import type { TimeSplit } from '../observe/command-time.js';
 import { IoLog } from '../observe/io-log.js';
 import { writeReport } from '../observe/report.js';
 import { statusText } from '../spec/nvme/status.js';
@@ -16,6 +17,7 @@ import { withController } from './card.js';
 import { faultsOf, sayFaults } from './fault-option.js';
 import { fioDocument, type JobResult } from './fio-json.js';
 import { fioText } from './fio-text.js';
+import { insideTimeLines } from './replay-text.js';
 import type { Terminal } from './terminal.js';
 
 export const usage = `usage: ultima bench [CARD] [options]
@@ -57,10 +59,14 @@ export async function run(words: readonly string[], terminal: Terminal): Promise
   const faults = await faultsOf(options.faultsPath);
   const cpuAtStart = process.cpuUsage();
   const startMs = performance.now();
+  let times: (() => readonly TimeSplit[]) | null = null;
+  let cardTime: readonly TimeSplit[] = [];
   const jobs = await withController(
     options.card,
     async (controller, inside) => {
+      times = inside?.splitTimes() ?? null;
       const done = await measure(controller, options, terminal);
+      cardTime = times?.() ?? [];
       sayFaults(inside, terminal);
       return done;
     },
@@ -70,8 +76,9 @@ export async function run(words: readonly string[], terminal: Terminal): Promise
   const cpu = { ...process.cpuUsage(cpuAtStart), wallMs: performance.now() - startMs };
   const results = jobs.map((job, i) => resultOf(job, { options, index: i, cpu }));
   const shown = options.isGrouped ? [grouped(results)] : results;
-  print(shown, options, terminal);
-  if (options.report !== null) writeReport(options.report, benchReport(results, options));
+  print(shown, cardTime, options, terminal);
+  const report = { ...benchReport(results, options), inside: cardTime };
+  if (options.report !== null) writeReport(options.report, report);
   return explainFailures(jobs, terminal) ? 1 : 0;
 }
 
@@ -103,11 +110,16 @@ async function measure(
   return jobs;
 }
 
-function print(results: readonly JobResult[], bench: BenchOptions, terminal: Terminal): void {
-  const document = { bench, version: `ultima-${version()}`, nowMs: Date.now() };
+function print(
+  results: readonly JobResult[],
+  inside: readonly TimeSplit[],
+  bench: BenchOptions,
+  terminal: Terminal,
+): void {
+  const document = { bench, inside, version: `ultima-${version()}`, nowMs: Date.now() };
   const text =
     bench.format === 'normal'
-      ? fioText(results, bench)
+      ? `${[fioText(results, bench).trimEnd(), ...insideTimeLines(inside)].join('\n')}\n`
       : `${JSON.stringify(fioDocument(results, document), null, 2)}\n`;
   if (bench.output === null) terminal.out(text);
   else writeFileAtomically(bench.output, text);

@@ -1,3 +1,4 @@
+import type { TimeSplit } from '../observe/command-time.js';
 import { Histogram } from '../observe/histogram.js';
 import type { TimelinePoint } from '../observe/timeline.js';
 import type { BenchOptions } from './bench-options.js';
@@ -31,11 +32,13 @@ export interface DocumentOptions {
   readonly version: string;
   /** Wall clock at the end, milliseconds since 1970. */
   readonly nowMs: number;
+  /** Of a card whose inside is modelled; fio has no such thing. */
+  readonly inside: readonly TimeSplit[];
 }
 
 /** fio's JSON document [fio-json §? json output]; `bins` only with json+. */
 export function fioDocument(jobs: readonly JobResult[], options: DocumentOptions): Json {
-  const { bench, version, nowMs } = options;
+  const { bench, version, nowMs, inside } = options;
   return {
     'fio version': version,
     timestamp: Math.floor(nowMs / 1000),
@@ -43,7 +46,12 @@ export function fioDocument(jobs: readonly JobResult[], options: DocumentOptions
     time: new Date(nowMs).toUTCString(),
     'global options': { ...bench.typed },
     jobs: jobs.map((job, i) => jobJson(job, bench, bench.isGrouped ? 0 : i)),
+    ...(inside.length === 0 ? {} : { inside: inside.map(splitJson) }),
   };
+}
+
+function splitJson({ parts, ...split }: TimeSplit): Json {
+  return { ...split, parts: parts.map(({ name, ns }) => ({ name, ns })) };
 }
 
 function jobJson(job: JobResult, bench: BenchOptions, index: number): Json {

@@ -1,4 +1,5 @@
 import { BlockOp } from '../block/request.js';
+import type { TimeSplit } from '../observe/command-time.js';
 import type { Histogram } from '../observe/histogram.js';
 import type { Report } from '../observe/report.js';
 import type { ReplayResult } from '../trace/replay.js';
@@ -21,6 +22,8 @@ export interface ReplaySubject {
   readonly trace: Trace;
   readonly result: ReplayResult;
   readonly splits: readonly NamedSplit[];
+  /** Of a card whose inside is modelled. */
+  readonly inside: readonly TimeSplit[];
 }
 
 const splitOps = [
@@ -38,7 +41,7 @@ export function splitsOf(recorder: StageRecorder, result: ReplayResult): NamedSp
   return splits;
 }
 
-export function reportOf({ request, trace, result, splits }: ReplaySubject): Report {
+export function reportOf({ request, trace, result, splits, inside }: ReplaySubject): Report {
   const [p50, p99, p9999] = result.latency.all.percentiles([50, 99, 99.99]);
   const wrong = result.mismatches === 0 ? 'no byte wrong' : `${result.mismatches} WRONG blocks`;
   return {
@@ -72,6 +75,7 @@ export function reportOf({ request, trace, result, splits }: ReplaySubject): Rep
     ],
     latency: histograms(result).map(([name, histogram]) => ({ name, histogram })),
     split: splits,
+    inside,
   };
 }
 
@@ -80,7 +84,7 @@ function histograms(result: ReplayResult): [string, Histogram][] {
 }
 
 /** The result as plain data. Times are nanoseconds of the card's clock. */
-export function resultJson({ request, trace, result, splits }: ReplaySubject): object {
+export function resultJson({ request, trace, result, splits, inside }: ReplaySubject): object {
   const { plan } = result;
   return {
     trace: { source: trace.source, format: trace.format, requests: trace.count },
@@ -110,6 +114,7 @@ export function resultJson({ request, trace, result, splits }: ReplaySubject): o
     latency: Object.fromEntries(histograms(result).map(([name, h]) => [name, latencyJson(h)])),
     lateness: latencyJson(result.lateness),
     split: Object.fromEntries(splits.map(({ name, stages }) => [name, stages])),
+    inside,
   };
 }
 

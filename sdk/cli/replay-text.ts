@@ -1,4 +1,5 @@
 import { BlockOp } from '../block/request.js';
+import { type TimeSplit, timeTable } from '../observe/command-time.js';
 import type { Histogram } from '../observe/histogram.js';
 import type { OpName, ReplayResult } from '../trace/replay.js';
 import type { StageMean } from '../trace/stages.js';
@@ -169,6 +170,13 @@ function mismatchText(mismatch: Mismatch): string {
       : `what request ${foundVersion - 1} wrote to block ${foundLba}`;
   const broken = kind === 'torn' ? `, broken at byte ${atByte}` : '';
   return `block ${lba} (${where}): ${kind}; expected ${expected}, found ${found}${broken}`;
+}
+
+/** Where the time went inside of a card that shows it. */
+export function insideTimeLines(splits: readonly TimeSplit[]): string[] {
+  const [head, ...rows] = timeTable(splits);
+  if (head === undefined) return [];
+  return ['', ...table([head, ...rows.map(([name, ...cells]) => [`  ${name}`, ...cells])])];
 }
 
 /** First column to the left, the others to the right. */

@@ -1,6 +1,7 @@
 import { NvmeController } from '../nvme/controller.js';
 import type { Namespace } from '../nvme/namespace.js';
 import { writeFileAtomically } from '../observe/atomic-file.js';
+import type { TimeSplit } from '../observe/command-time.js';
 import { traceOfIos } from '../observe/perfetto.js';
 import { writeReport } from '../observe/report.js';
 import { type CardInside, openCard } from '../open.js';
@@ -17,6 +18,7 @@ import { reportOf, resultJson, splitsOf } from './replay-report.js';
 import {
   bytesText,
   grouped,
+  insideTimeLines,
   latencyLines,
   mismatchLines,
   opNames,
@@ -129,6 +131,7 @@ export async function run(words: readonly string[], terminal: Terminal): Promise
     const recorder = new StageRecorder(namespace.clock, Math.max(trace.count, keptAtLeast));
     for (const pair of controller.queuePairs) pair.observer = recorder;
     card.inside?.observe(recorder);
+    const times = card.inside?.splitTimes() ?? null;
     const { inside } = card;
     const seen = new InsideView({
       inside,
@@ -136,7 +139,8 @@ export async function run(words: readonly string[], terminal: Terminal): Promise
       window: request.window,
       isWatching: request.perfettoPath !== null || request.reportPath !== null,
     });
-    const code = await replayOn(namespace, { request, trace, recorder, terminal, inside, seen });
+    const run = { request, trace, recorder, terminal, inside, seen, times };
+    const code = await replayOn(namespace, run);
     await controller.close();
     saveTo(request.savePath, card.inside);
     return code;
@@ -158,6 +162,7 @@ interface Run {
   readonly terminal: Terminal;
   readonly inside: CardInside | null;
   readonly seen: InsideView;
+  readonly times: (() => readonly TimeSplit[]) | null;
 }
 
 async function replayOn(namespace: Namespace, run: Run): Promise<number> {
@@ -184,7 +189,9 @@ async function replayOn(namespace: Namespace, run: Run): Promise<number> {
   const wallNs = (performance.now() - startedMs) * 1e6;
   const splits = splitsOf(recorder, result);
   const kept = recorder.log.capacity < result.requests ? recorder.log.capacity : 0;
-  const subject = { request: { ...request, ...request.replay }, trace, result, splits };
+  const cardTime = run.times?.() ?? [];
+  const asked = { ...request, ...request.replay };
+  const subject = { request: asked, trace, result, splits, inside: cardTime };
   if (request.isJson) terminal.out(`${JSON.stringify(resultJson(subject), null, 2)}\n`);
   else {
     const lines = [
@@ -197,6 +204,7 @@ async function replayOn(namespace: Namespace, run: Run): Promise<number> {
       ...latencyLines(result),
       '',
       ...splitLines(splits, kept),
+      ...insideTimeLines(cardTime),
     ];
     terminal.out(`\n${lines.join('\n')}\n`);
   }

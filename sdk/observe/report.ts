@@ -1,4 +1,5 @@
 import { writeFileAtomically } from './atomic-file.js';
+import { type TimeSplit, timeTable } from './command-time.js';
 import { type HeatMap, heatPlot } from './heat.js';
 import type { Histogram } from './histogram.js';
 import {
@@ -41,6 +42,8 @@ export interface Report {
     readonly name: string;
     readonly stages: readonly { readonly name: string; readonly meanNs: number }[];
   }[];
+  /** Where the time of commands went inside of the card. */
+  readonly inside?: readonly TimeSplit[];
   /** Values over time, a map each. */
   readonly heat?: readonly HeatMap[];
   /** Quantities over time in a plot of their own each: write amplification, garbage collection. */
@@ -75,6 +78,7 @@ export function renderReport(report: Report): string {
     ...(report.courses ?? []).map((course) => section(course.title, coursePlot(course))),
     '</div>',
     ...(report.heat ?? []).map((map) => section(map.title, heatPlot(map))),
+    section('Inside the card', insideTable(report.inside ?? [])),
     section('Latency distribution', distributionPlots(report)),
     section('Percentiles', percentileTable(report)),
     section('Conditions', factTable(report.conditions)),
@@ -263,6 +267,11 @@ function percentileTable(report: Report): string {
     ]);
   if (rows.length === 0) return '';
   return table(['', 'count', 'min', 'mean', ...shownPercents.map((p) => `p${p}`), 'max'], rows);
+}
+
+function insideTable(splits: readonly TimeSplit[]): string {
+  const [head, ...rows] = timeTable(splits);
+  return head === undefined ? '' : table(head, rows);
 }
 
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {

@@ -1,4 +1,5 @@
 import { assert } from '../../sdk/assert.js';
+import { NvmOpcode } from '../../sdk/spec/nvme/opcodes.js';
 import type { Command } from './command.js';
 import type { CommandObserver } from './poster.js';
 
@@ -87,5 +88,38 @@ export class LatencyBreakdown implements CommandObserver {
       means[name] = this.count === 0 ? 0 : this.sumsNs[index]! / this.count;
     }
     return means;
+  }
+}
+
+/** Sums over the commands of one kind. */
+export interface OperationTimes {
+  readonly name: string;
+  readonly count: number;
+  readonly totalNs: number;
+  readonly parts: readonly { readonly name: string; readonly ns: number }[];
+}
+
+/** Breakdowns of reads, of writes and of all other I/O commands. */
+export class BreakdownByOperation implements CommandObserver {
+  readonly read = new LatencyBreakdown(NvmOpcode.read);
+  readonly write = new LatencyBreakdown(NvmOpcode.write);
+  readonly other = new LatencyBreakdown();
+
+  completed(command: Command): void {
+    if (command.opcode === NvmOpcode.read) this.read.completed(command);
+    else if (command.opcode === NvmOpcode.write) this.write.completed(command);
+    else this.other.completed(command);
+  }
+
+  /** Of the operations that there were. The parts of each add up to its total. */
+  splits(): OperationTimes[] {
+    return Object.entries({ read: this.read, write: this.write, other: this.other })
+      .filter(([, { count }]) => count > 0)
+      .map(([name, { count, totalNs, sumsNs }]) => ({
+        name,
+        count,
+        totalNs,
+        parts: latencyParts.map((part, i) => ({ name: part, ns: sumsNs[i]! })),
+      }));
   }
 }
