@@ -84,6 +84,13 @@ export {
   type FaultPlanSpec,
   type FaultSpec,
 } from './faults/plan.js';
+export type { Difference } from './mirror/healer.js';
+export { LocalMember, type MemberDevices } from './mirror/local-member.js';
+export type { MemberHeader, MemberIdentity, MirrorGeometry } from './mirror/member-header.js';
+export { Mirror } from './mirror/mirror.js';
+export { createMirror, type MirrorOptions, type MirrorSpec } from './mirror/options.js';
+export type { MemberAssociation, MemberPort, MemberVolume } from './mirror/port.js';
+export type { MemberStatus, MirrorStatus } from './mirror/rows.js';
 export {
   DifferenceFlag,
   type NbdDifference,

@@ -4,6 +4,7 @@ import { stormOfCheckpoint } from './checkpoint.js';
 import { stormOfDrive } from './drive.js';
 import { stormOfDriver } from './driver.js';
 import { stormOfFaults } from './faults.js';
+import { stormOfMirror } from './mirror.js';
 import { stormOfNbdKills } from './nbd-kill.js';
 import { stormOfQos } from './qos.js';
 import { stormOfVfioUser } from './vfio-user.js';
@@ -15,6 +16,7 @@ const campaigns = {
   checkpoint: stormOfCheckpoint,
   driver: stormOfDriver,
   faults: stormOfFaults,
+  mirror: stormOfMirror,
   qos: stormOfQos,
   'nbd-kill': stormOfNbdKills,
   'volume-crash': stormOfVolumeCrash,

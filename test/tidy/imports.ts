@@ -21,6 +21,7 @@ const sdkBelowCli: readonly string[] = [
   'sdk/qos',
   'sdk/volume',
   'sdk/cluster',
+  'sdk/mirror',
   'sdk/node',
   'sdk/nbd',
   'sdk/fabric',
@@ -61,6 +62,10 @@ export const importRules: readonly Rule[] = [
     area: 'sdk/cluster/store-server',
     may: [...ground, 'sdk/cluster'],
     node: ['http', 'https', 'net'],
+  },
+  {
+    area: 'sdk/mirror',
+    may: [...ground, 'sdk/spec', 'sdk/device', 'sdk/block', 'sdk/cluster'],
   },
   // What makes nodes of pools, and a cluster of nodes.
   { area: 'sdk/node', may: [...ground, 'sdk/device', 'sdk/block', 'sdk/volume', 'sdk/cluster'] },

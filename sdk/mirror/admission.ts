@@ -1,0 +1,109 @@
+import type { Clock, DmaSpace } from '../device.js';
+import { ErrorCode, UltimaError } from '../errors.js';
+import { bytesOf, regionCountOf } from './member-header.js';
+import { MemberPath } from './member-path.js';
+import type { MemberAssociation, MemberPort } from './port.js';
+import type { MirrorRecord } from './record.js';
+import { type Adopted, decodeAnswer, encode, type Verb } from './verbs.js';
+
+/** A member that has adopted our epoch. */
+export interface Admitted {
+  readonly path: MemberPath;
+  readonly adopted: Adopted;
+  /** Its own write-intent map. */
+  readonly bits: Uint8Array;
+}
+
+export interface AdmissionNeeds {
+  readonly record: MirrorRecord;
+  readonly session: number;
+  readonly memory: DmaSpace;
+  /** Requests that the mirror may have in flight on one member. */
+  readonly depth: number;
+}
+
+/**
+ * Connect to a member and make it adopt our epoch.
+ *
+ * @throws UltimaError MEMBER_REFUSED: the member is another one than the record names, or older;
+ *   MIRROR_FENCED: it has adopted a newer epoch; MEMBER_LOST
+ */
+export async function admit(port: MemberPort, needs: AdmissionNeeds): Promise<Admitted> {
+  const { record, session } = needs;
+  const association = await port.connect();
+  try {
+    const { clusterId, volumeId, epoch, token } = record;
+    const verb = { clusterId, volumeId, memberId: port.id, epoch, token, session };
+    const adopted = await ask(association, { verb: 'adopt', ...verb });
+    if (adopted === null) throw refused(port, 'garbage', 'it has adopted, and says no more');
+    checkMember(port, needs, association, adopted);
+    return { path: new MemberPath(association), adopted, bits: bytesOf(adopted.bits) };
+  } catch (error) {
+    association.close();
+    throw error;
+  }
+}
+
+/** @throws UltimaError MEMBER_REFUSED, MIRROR_FENCED, MEMBER_LOST */
+export async function ask(association: MemberAssociation, verb: Verb): Promise<Adopted | null> {
+  const answer = decodeAnswer(await association.control(encode(verb)));
+  if (answer.ok) return answer.adopted;
+  const { reason, text, epoch } = answer;
+  const code = reason === 'epoch' ? ErrorCode.mirrorFenced : ErrorCode.memberRefused;
+  throw new UltimaError(code, `a member refuses to ${verb.verb}: ${text}`, { reason, epoch });
+}
+
+function checkMember(
+  port: MemberPort,
+  { record, memory, depth }: AdmissionNeeds,
+  { device }: MemberAssociation,
+  adopted: Adopted,
+): void {
+  const { blockBytes, blockCount, regionBlocks } = record;
+  const isAlike = adopted.blockBytes === blockBytes && adopted.blockCount === blockCount;
+  if (!isAlike || adopted.regionBlocks !== regionBlocks) {
+    const has = `${adopted.blockCount} blocks of ${adopted.blockBytes} bytes`;
+    const needs = `${blockCount} of ${blockBytes}, regions of ${regionBlocks}`;
+    throw refused(port, 'geometry', `it has ${has}; the mirror has ${needs}`);
+  }
+  const isFitting = device.blockBytes === blockBytes && device.blockCount >= blockCount;
+  if (!isFitting || adopted.bits.length !== 2 * Math.ceil(regionCountOf(record) / 8)) {
+    throw refused(port, 'geometry', 'its device or its map has another size than it says');
+  }
+  const known = record.members.find(({ id }) => id === port.id);
+  const isPast = adopted.incarnation < (known?.incarnation ?? 0);
+  if (isPast || adopted.epoch < (known?.epoch ?? 0)) {
+    throw refused(port, 'past', 'it is older than it was: its device was set back; add it anew');
+  }
+  if (device.memory !== memory) throw refused(port, 'memory', 'it takes no data of this memory');
+  if (device.limits.maxInFlight < depth) {
+    throw refused(port, 'depth', `it takes ${device.limits.maxInFlight} requests of ${depth}`);
+  }
+}
+
+function refused(port: MemberPort, reason: string, text: string): UltimaError {
+  const message = `member ${port.id} is not used: ${text}`;
+  return new UltimaError(ErrorCode.memberRefused, message, { memberId: port.id, reason });
+}
+
+/**
+ * Wait for promises, driving devices meanwhile, at most until a time.
+ *
+ * @returns whether all have been kept or broken
+ */
+export async function settle(
+  promises: readonly Promise<unknown>[],
+  { clock, untilNs, poll }: { clock: Clock; untilNs: number; poll: () => void },
+): Promise<boolean> {
+  let isOver = false;
+  void Promise.allSettled(promises).then(() => {
+    isOver = true;
+  });
+  for (;;) {
+    poll();
+    // The promise of all settles a few steps after the last one.
+    for (let i = 0; i < 8 && !isOver; i++) await null;
+    if (isOver || clock.nowNs() >= untilNs) return isOver;
+    await clock.turn(Math.min(untilNs, clock.nowNs() + 1e6));
+  }
+}

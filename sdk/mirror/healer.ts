@@ -1,0 +1,354 @@
+import { BlockOp, BlockStatus } from '../block/request.js';
+import type { Clock, DmaRegion } from '../device.js';
+import { KiB, MiB, secondNs } from '../units.js';
+import { isLoss, type MirrorEvents, mostMembers } from './io-parts.js';
+import type { MirrorIo } from './mirror-io.js';
+import type { Timers } from './timers.js';
+
+export interface HealerOptions {
+  readonly io: MirrorIo;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly events: MirrorEvents;
+  /** Bytes per second that a returning member is given, at most. */
+  readonly resyncBytesPerSecond: number;
+}
+
+/** Windows that are copied at one time. */
+const copiers = 4;
+const mostChunkBytes = 1 * MiB;
+
+/** Blocks in which a verification found members that differ. */
+export interface Difference {
+  readonly lba: number;
+  /** Whether a majority, or the member that could be read, was written over the others. */
+  readonly isMended: boolean;
+}
+
+/**
+ * Makes members equal: reconciles what a lost writer left, brings a returning member up to date,
+ * mends blocks that cannot be read, and compares members when asked to.
+ */
+export class Healer {
+  /** Bytes copied to returning members. */
+  copiedBytes = 0;
+  private readonly io: MirrorIo;
+  private readonly clock: Clock;
+  private readonly timers: Timers;
+  private readonly events: MirrorEvents;
+  private readonly nsPerByte: number;
+  private paceNs = 0;
+  private readonly chunkBlocks: number;
+  private urgent: number[] = [];
+
+  constructor({ io, clock, timers, events, resyncBytesPerSecond }: HealerOptions) {
+    this.io = io;
+    this.clock = clock;
+    this.timers = timers;
+    this.events = events;
+    this.nsPerByte = secondNs / resyncBytesPerSecond;
+    const most = Math.max(1, Math.floor(mostChunkBytes / io.blockBytes));
+    this.chunkBlocks = Math.min(io.regions.regionBlocks, most);
+  }
+
+  hurry(region: number): void {
+    if (!this.urgent.includes(region)) this.urgent.push(region);
+  }
+
+  /** Make the next region equal on all members; whoever waits for one is served first. */
+  async reconcileNext(): Promise<void> {
+    const { regions } = this.io;
+    let region = this.urgent.shift() ?? -1;
+    while (region >= 0 && regions.unreconciled[region] === 0) region = this.urgent.shift() ?? -1;
+    if (region < 0) region = regions.unreconciled.indexOf(1);
+    if (region < 0) return;
+    // Nobody uses a region that is not reconciled: it needs no lock.
+    if (await this.equalize(region)) this.io.reconciled(region);
+  }
+
+  /** @returns whether all members that are left are equal there */
+  async equalize(region: number): Promise<boolean> {
+    const { io } = this;
+    const buffers = this.buffers(2);
+    try {
+      for (const [lba, count] of this.chunksOf(region)) {
+        // A member that fails in between leaves the others to be compared.
+        while (!(await this.equalizeChunk(lba, count, buffers))) {
+          if (io.isStopped || io.live === 0) return false;
+        }
+      }
+      return !io.isStopped;
+    } finally {
+      this.giveBack(buffers);
+    }
+  }
+
+  private async equalizeChunk(
+    lba: number,
+    count: number,
+    [source, other]: readonly DmaRegion[],
+  ): Promise<boolean> {
+    const { io } = this;
+    const members = io.live;
+    if ((members & (members - 1)) === 0) return members !== 0;
+    const reader = await this.readFrom(members, lba, count, source!);
+    // Unreadable everywhere: equal in that, and nothing can be made of it.
+    if (reader < 0) return io.live === members;
+    for (let member = 0; member < mostMembers; member++) {
+      if (member === reader || (io.live & (1 << member)) === 0) continue;
+      const status = await this.transfer(member, BlockOp.read, lba, count, other!);
+      const isEqual = status === BlockStatus.ok && isSame(source!, other!, count * io.blockBytes);
+      if (isEqual) continue;
+      await this.write(member, lba, count, source!);
+    }
+    return io.live === members;
+  }
+
+  /** Read from the first of some members that can. @returns which one, -1 for none */
+  private async readFrom(
+    members: number,
+    lba: number,
+    count: number,
+    into: DmaRegion,
+  ): Promise<number> {
+    for (let member = 0; member < mostMembers; member++) {
+      if ((members & this.io.live & (1 << member)) === 0) continue;
+      const status = await this.transfer(member, BlockOp.read, lba, count, into);
+      if (status === BlockStatus.ok) return member;
+      if (isLoss(status)) this.events.failed(member, 'it was lost');
+    }
+    return -1;
+  }
+
+  private async write(member: number, lba: number, count: number, from: DmaRegion): Promise<void> {
+    const status = await this.transfer(member, BlockOp.write, lba, count, from);
+    if (status !== BlockStatus.ok) this.events.failed(member, 'it cannot be written');
+  }
+
+  private transfer(
+    member: number,
+    op: BlockOp,
+    lba: number,
+    blockCount: number,
+    region: DmaRegion,
+  ): Promise<BlockStatus> {
+    const path = this.io.paths[member];
+    if (path == null) return Promise.resolve(BlockStatus.notExecuted);
+    return path.transfer({ op, lba, blockCount, region, offset: 0 });
+  }
+
+  /**
+   * Copy to the target what it lacks, window by window, while everybody works.
+   *
+   * @returns whether it now has everything, durably
+   */
+  async bringUp(target: number): Promise<boolean> {
+    const { io } = this;
+    const bit = 1 << target;
+    this.paceNs = this.clock.nowNs();
+    const work = Array.from({ length: copiers }, () => this.copyWindows(target));
+    await Promise.all(work);
+    if (io.isStopped || io.target !== bit || io.regions.missingCount > 0) return false;
+    const path = io.paths[target]!;
+    const request = { op: BlockOp.flush, lba: 0, blockCount: 0, region: null, offset: 0 };
+    const status = await path.transfer(request);
+    if (status !== BlockStatus.ok) this.events.failed(target, 'it cannot be flushed');
+    return status === BlockStatus.ok && io.target === bit && io.regions.missingCount === 0;
+  }
+
+  private async copyWindows(target: number): Promise<void> {
+    const { io } = this;
+    const bit = 1 << target;
+    const buffers = this.buffers(1);
+    try {
+      for (;;) {
+        const region = this.takeWindow();
+        if (region < 0) return;
+        const isCopied = await this.copyWindow(region, target, buffers[0]!);
+        this.taken.delete(region);
+        if (io.isStopped || io.target !== bit) return;
+        // Read again later: whoever is to be read may be gone, or is to be reconciled first.
+        if (!isCopied) await this.timers.sleepUntil(this.clock.nowNs() + 1e6);
+      }
+    } finally {
+      this.giveBack(buffers);
+    }
+  }
+
+  private readonly taken = new Set<number>();
+  private cursor = 0;
+
+  private takeWindow(): number {
+    const { missing, count } = this.io.regions;
+    for (let i = 0; i < count; i++) {
+      const region = (this.cursor + i) % count;
+      if (missing[region] === 0 || this.taken.has(region)) continue;
+      this.taken.add(region);
+      this.cursor = (region + 1) % count;
+      return region;
+    }
+    return -1;
+  }
+
+  /** One window: nobody else is in it while it is copied. */
+  async copyWindow(region: number, target: number, buffer: DmaRegion): Promise<boolean> {
+    const { io } = this;
+    const bit = 1 << target;
+    await this.pace(region);
+    const lock = await io.lock(...this.rangeOf(region));
+    if (lock < 0) return false;
+    try {
+      if (io.target !== bit || io.regions.unreconciled[region] !== 0) return false;
+      for (const [lba, count] of this.chunksOf(region)) {
+        const reader = await this.readFrom(io.live, lba, count, buffer);
+        if (reader < 0 || io.target !== bit) return false;
+        await this.write(target, lba, count, buffer);
+        if (io.target !== bit) return false;
+        this.copiedBytes += count * io.blockBytes;
+      }
+      io.regions.found(region);
+      return true;
+    } finally {
+      io.unlock(lock);
+    }
+  }
+
+  private async pace(region: number): Promise<void> {
+    const nowNs = this.clock.nowNs();
+    const [, count] = this.rangeOf(region);
+    this.paceNs = Math.max(this.paceNs, nowNs - 1e6) + count * this.io.blockBytes * this.nsPerByte;
+    if (this.paceNs > nowNs) await this.timers.sleepUntil(this.paceNs);
+  }
+
+  /** Write over what members could not read, from one that can. */
+  async mend(members: number, lba: number, blockCount: number): Promise<void> {
+    const { io } = this;
+    const lock = await io.lock(lba, blockCount);
+    if (lock < 0) return;
+    const buffers = this.buffers(1);
+    try {
+      for (let at = 0; at < blockCount; at += this.chunkBlocks) {
+        const count = Math.min(this.chunkBlocks, blockCount - at);
+        const reader = await this.readFrom(io.live & ~members, lba + at, count, buffers[0]!);
+        if (reader < 0) return;
+        for (let member = 0; member < mostMembers; member++) {
+          if ((members & io.live & (1 << member)) === 0) continue;
+          await this.write(member, lba + at, count, buffers[0]!);
+        }
+      }
+    } finally {
+      this.giveBack(buffers);
+      io.unlock(lock);
+    }
+  }
+
+  /** Compare all members that are in sync; a majority mends the odd one. */
+  async verify(): Promise<Difference[]> {
+    const { io } = this;
+    const found: Difference[] = [];
+    const buffers = this.buffers(mostMembers);
+    try {
+      for (let region = 0; region < io.regions.count && !io.isStopped; region++) {
+        const lock = await io.lock(...this.rangeOf(region));
+        if (lock < 0) break;
+        try {
+          if (io.regions.unreconciled[region] !== 0) continue;
+          for (const [lba, count] of this.chunksOf(region)) {
+            found.push(...(await this.verifyChunk(lba, count, buffers)));
+          }
+        } finally {
+          io.unlock(lock);
+        }
+      }
+    } finally {
+      this.giveBack(buffers);
+    }
+    return found;
+  }
+
+  private async verifyChunk(
+    lba: number,
+    count: number,
+    buffers: readonly DmaRegion[],
+  ): Promise<Difference[]> {
+    const { io } = this;
+    const members: number[] = [];
+    for (let member = 0; member < mostMembers; member++) {
+      if ((io.live & (1 << member)) === 0) continue;
+      const status = await this.transfer(member, BlockOp.read, lba, count, buffers[member]!);
+      if (status === BlockStatus.ok) members.push(member);
+      else if (isLoss(status)) this.events.failed(member, 'it was lost');
+      else this.events.unreadable(1 << member, lba, count);
+    }
+    const found: Difference[] = [];
+    const { blockBytes } = io;
+    for (let block = 0; block < count; block++) {
+      const views = members.map((member) => viewOf(buffers[member]!, block, blockBytes));
+      const votes = views.map((view) => views.filter((other) => isEqual(view, other)).length);
+      if (votes.every((vote) => vote === views.length)) continue;
+      const winner = votes.findIndex((vote) => vote * 2 > views.length);
+      if (winner >= 0) await this.outvote(lba + block, views[winner]!, { members, votes, buffers });
+      found.push({ lba: lba + block, isMended: winner >= 0 });
+    }
+    return found;
+  }
+
+  private async outvote(
+    lba: number,
+    right: Uint8Array,
+    { members, votes, buffers }: Votes,
+  ): Promise<void> {
+    for (const [i, member] of members.entries()) {
+      if (votes[i]! * 2 > members.length) continue;
+      const copy = right.slice();
+      const buffer = buffers[member]!;
+      const kept = viewOf(buffer, 0, copy.length).slice();
+      buffer.bytes.set(copy);
+      await this.write(member, lba, 1, buffer);
+      buffer.bytes.set(kept);
+    }
+  }
+
+  rangeOf(region: number): [lba: number, blockCount: number] {
+    const { regionBlocks } = this.io.regions;
+    const lba = region * regionBlocks;
+    return [lba, Math.min(regionBlocks, this.io.blockCount - lba)];
+  }
+
+  private chunksOf(region: number): [lba: number, blockCount: number][] {
+    const [lba, blockCount] = this.rangeOf(region);
+    const chunks: [number, number][] = [];
+    for (let at = 0; at < blockCount; at += this.chunkBlocks) {
+      chunks.push([lba + at, Math.min(this.chunkBlocks, blockCount - at)]);
+    }
+    return chunks;
+  }
+
+  private buffers(count: number): DmaRegion[] {
+    const bytes = Math.max(4 * KiB, this.chunkBlocks * this.io.blockBytes);
+    return Array.from({ length: count }, () => this.io.memory.allocate(bytes));
+  }
+
+  private giveBack(buffers: readonly DmaRegion[]): void {
+    for (const buffer of buffers) this.io.memory.free(buffer);
+  }
+}
+
+interface Votes {
+  readonly members: readonly number[];
+  readonly votes: readonly number[];
+  readonly buffers: readonly DmaRegion[];
+}
+
+function viewOf(region: DmaRegion, block: number, blockBytes: number): Uint8Array {
+  return region.bytes.subarray(block * blockBytes, (block + 1) * blockBytes);
+}
+
+function isSame(a: DmaRegion, b: DmaRegion, length: number): boolean {
+  return isEqual(a.bytes.subarray(0, length), b.bytes.subarray(0, length));
+}
+
+function isEqual(a: Uint8Array, b: Uint8Array): boolean {
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
+}

@@ -1,0 +1,60 @@
+import { type BlockRequest, BlockStatus } from '../block/request.js';
+import type { Clock, DmaSpace } from '../device.js';
+import { ErrorCode, UltimaError } from '../errors.js';
+import type { MirrorGeometry } from './member-header.js';
+
+/** Members of a mirror, at most. */
+export const mostMembers = 3;
+
+/** What the data path tells the control path; neither may answer from inside. */
+export interface MirrorEvents {
+  /** A member did not do what it was asked: it must go. */
+  failed(index: number, why: string): void;
+  /** Another member gave what this one could not read. */
+  unreadable(members: number, lba: number, blockCount: number): void;
+  /** Somebody wants regions that are not reconciled yet. */
+  urgent(region: number): void;
+  /** At the end of each poll. */
+  polled(nowNs: number): void;
+}
+
+export interface MirrorIoOptions {
+  readonly geometry: MirrorGeometry;
+  readonly memory: DmaSpace;
+  readonly clock: Clock;
+  readonly events: MirrorEvents;
+  /** Requests in flight or waiting; 256 when left out. */
+  readonly requestCount: number;
+  /** A member that has not answered for so long has failed. */
+  readonly ioTimeoutNs: number;
+}
+
+/** The member is not there, or has another writer. */
+export function isLoss(status: BlockStatus): boolean {
+  return (
+    status === BlockStatus.unknown ||
+    status === BlockStatus.notExecuted ||
+    status === BlockStatus.accessDenied
+  );
+}
+
+export function copySegments(leg: BlockRequest, request: BlockRequest): void {
+  leg.segmentCount = 0;
+  for (let i = 0; i < request.segmentCount; i++) {
+    leg.addSegment(request.regions[i]!, request.offsets[i]!, request.lengths[i]!);
+  }
+}
+
+/** A status that was kept as a byte. */
+export function statusOf(value: number): BlockStatus {
+  for (const status of Object.values(BlockStatus)) if (status === value) return status;
+  return BlockStatus.deviceError;
+}
+
+export function full(limit: number): UltimaError {
+  return new UltimaError(
+    ErrorCode.queueFull,
+    `${limit} requests are in flight or wait, which is all; poll, and ask canSubmit first`,
+    { limit },
+  );
+}

@@ -1,0 +1,399 @@
+import { assert } from '../assert.js';
+import { checkRequest } from '../block/check.js';
+import type { BlockDevice, BlockLimits } from '../block/device.js';
+import { BlockOp, type BlockRequest, BlockStatus } from '../block/request.js';
+import type { Clock, DmaSpace } from '../device.js';
+import { ErrorCode, UltimaError } from '../errors.js';
+import { IntentMap } from './intent-map.js';
+import {
+  checkIdentity,
+  hexOf,
+  type MemberHeader,
+  type MemberIdentity,
+  type MirrorGeometry,
+  readHeader,
+  regionCountOf,
+  writeHeader,
+} from './member-header.js';
+import type { MemberAssociation, MemberVolume } from './port.js';
+import { type Answer, decodeVerb, encode, type Refusal, type Verb } from './verbs.js';
+
+export interface MemberDevices {
+  /** Header and write-intent map: `LocalMember.metaBytes` at least. Not part of snapshots. */
+  readonly meta: BlockDevice;
+  readonly data: BlockDevice;
+  /** What can seal and restore the data; without it those verbs are refused. */
+  readonly volume?: MemberVolume;
+}
+
+/**
+ * A member on the node that has its data.
+ *
+ * What always holds:
+ *   - Data is written only by the association that adopted last, and only while its regions are set
+ *     in the write-intent map on the medium.
+ *   - An epoch is adopted when it is on the medium and nothing of any other association is under
+ *     way; lower ones are refused from then on, also after a restart.
+ *   - Whoever was connected before a restart is not connected after it; `incarnation` tells writers
+ *     that completed writes may have been lost with a volatile cache.
+ */
+export class LocalMember {
+  header: MemberHeader;
+  readonly map: IntentMap;
+  readonly data: BlockDevice;
+  readonly limits: BlockLimits;
+  private readonly meta: BlockDevice;
+  private readonly volume: MemberVolume | null;
+  private current: LocalAssociation | null = null;
+  private claimedEpoch = 0;
+  private claimedSession = 0;
+  private claimedToken = '';
+  private turn: Promise<unknown> = Promise.resolve();
+  private inFlight = 0;
+  private whenIdle: (() => void)[] = [];
+  private readonly regionBlocks: number;
+  /** Requests on their way, what their `done` is, and what stands in its place. */
+  private readonly requests: (BlockRequest | null)[] = [];
+  private readonly dones: ((request: BlockRequest) => void)[] = [];
+  private readonly endings: ((request: BlockRequest) => void)[] = [];
+  private readonly free: number[] = [];
+  /** Slots that wait for bits of the map. */
+  private waiting: number[] = [];
+  private hasFailed = false;
+
+  /** Bytes of metadata for so much data. */
+  static metaBytes(blockBytes: number, geometry: MirrorGeometry): number {
+    return IntentMap.blocksFor(blockBytes, regionCountOf(geometry)) * blockBytes;
+  }
+
+  /** Make devices a new member, which agrees with no other one yet. */
+  static async format(
+    devices: MemberDevices,
+    identity: MemberIdentity,
+    regionBlocks: number,
+  ): Promise<void> {
+    const { blockBytes, blockCount } = devices.data;
+    const geometry = { blockBytes, blockCount, regionBlocks };
+    checkGeometry(geometry, devices.meta);
+    for (const id of Object.values(identity)) checkIdentity(id);
+    await IntentMap.format(devices.meta, regionCountOf(geometry));
+    const zero = { sequence: 0, epoch: 0, generation: 0, incarnation: 0, token: noToken };
+    const header = { ...geometry, ...identity, ...zero };
+    // Both copies: an older member's must not be found.
+    await writeHeader(devices.meta, header);
+    await writeHeader(devices.meta, { ...header, sequence: 1 });
+  }
+
+  /** @throws UltimaError MEMBER_REFUSED for devices that hold no member, or another geometry */
+  static async open(devices: MemberDevices): Promise<LocalMember> {
+    const old = await readHeader(devices.meta);
+    const { data } = devices;
+    if (old.blockBytes !== data.blockBytes || old.blockCount > data.blockCount) {
+      throw new UltimaError(
+        ErrorCode.memberRefused,
+        `the header names ${old.blockCount} blocks of ${old.blockBytes} bytes; the data device ` +
+          `has ${data.blockCount} of ${data.blockBytes}: it is not the one that was formatted`,
+        { reason: 'geometry' },
+      );
+    }
+    const header = { ...old, sequence: old.sequence + 1, incarnation: old.incarnation + 1 };
+    await writeHeader(devices.meta, header);
+    const map = await IntentMap.load(devices.meta, regionCountOf(header));
+    return new LocalMember(devices, header, map);
+  }
+
+  private constructor(devices: MemberDevices, header: MemberHeader, map: IntentMap) {
+    this.header = header;
+    this.map = map;
+    map.onDurable = () => this.submitWaiting();
+    this.data = devices.data;
+    this.meta = devices.meta;
+    this.volume = devices.volume ?? null;
+    this.regionBlocks = header.regionBlocks;
+    const { limits } = devices.data;
+    // Some room is left for the map, which may lie on the same device.
+    const count = Math.max(1, limits.maxInFlight - 8);
+    this.limits = { ...limits, maxInFlight: count };
+    for (let slot = 0; slot < count; slot++) {
+      this.requests.push(null);
+      this.dones.push(neverEnds);
+      this.endings.push((request) => this.ended(slot, request));
+      this.free.push(slot);
+    }
+  }
+
+  /** A connection to this member: what a node serves to others, or uses itself. */
+  associate(): MemberAssociation {
+    return new LocalAssociation(this);
+  }
+
+  /** Drive the devices. @returns how many requests ended */
+  poll(): number {
+    const ended = this.data.poll();
+    this.meta.poll();
+    this.map.retry();
+    // The map took no write: those that wait for it hear so here, not inside submit.
+    if (this.hasFailed) this.submitWaiting();
+    return ended;
+  }
+
+  close(): void {
+    this.current = null;
+    this.map.close();
+  }
+
+  /** @internal */
+  canSubmit(): boolean {
+    return this.free.length > 0 && this.data.canSubmit();
+  }
+
+  /** @internal */
+  isCurrent(association: LocalAssociation): boolean {
+    return association === this.current;
+  }
+
+  /** @internal */
+  submit(request: BlockRequest): void {
+    const slot = this.free.pop()!;
+    this.requests[slot] = request;
+    this.dones[slot] = request.done;
+    request.done = this.endings[slot]!;
+    this.inFlight++;
+    const { op } = request;
+    if (op !== BlockOp.read && op !== BlockOp.flush) {
+      const first = Math.floor(request.lba / this.regionBlocks);
+      const last = Math.floor((request.lba + request.blockCount - 1) / this.regionBlocks);
+      if (!this.map.isDurable(first, last)) {
+        this.waiting.push(slot);
+        this.map.mark(first, last);
+        if (this.map.isBroken) this.hasFailed = true;
+        return;
+      }
+    }
+    this.data.submit(request);
+  }
+
+  /** Bits came to the medium, or never will. */
+  private submitWaiting(): void {
+    const slots = this.waiting;
+    this.hasFailed = false;
+    if (slots.length === 0) return;
+    this.waiting = [];
+    for (const slot of slots) {
+      const request = this.requests[slot]!;
+      const first = Math.floor(request.lba / this.regionBlocks);
+      const last = Math.floor((request.lba + request.blockCount - 1) / this.regionBlocks);
+      if (this.map.isDurable(first, last)) {
+        this.data.submit(request);
+      } else if (this.map.isBroken) {
+        request.status = BlockStatus.deviceError;
+        request.detail = 0;
+        request.done(request);
+      } else {
+        this.waiting.push(slot);
+        this.map.mark(first, last);
+      }
+    }
+  }
+
+  private ended(slot: number, request: BlockRequest): void {
+    request.done = this.dones[slot]!;
+    this.requests[slot] = null;
+    this.free.push(slot);
+    this.inFlight--;
+    request.done(request);
+    if (this.inFlight > 0 || this.whenIdle.length === 0) return;
+    for (const resolve of this.whenIdle.splice(0)) resolve();
+  }
+
+  /** @internal Verbs are carried out one after the other. */
+  control(association: LocalAssociation, message: Uint8Array): Promise<Uint8Array> {
+    const verb = decodeVerb(message);
+    if (verb === null) return Promise.resolve(encode(this.refusal('garbage', 'no verb')));
+    const foreign = verb.verb === 'adopt' ? this.claim(verb) : null;
+    if (foreign !== null) return Promise.resolve(encode(foreign));
+    const answer = this.turn.then(() => this.carryOut(association, verb));
+    this.turn = answer;
+    return answer.then(encode);
+  }
+
+  /** An adoption holds from its arrival on, whatever else is under way. */
+  private claim(verb: Verb & { verb: 'adopt' }): Answer | null {
+    const { header } = this;
+    for (const key of ['clusterId', 'volumeId', 'memberId'] as const) {
+      if (verb[key] === header[key]) continue;
+      return this.refusal('foreign', `${key} is ${header[key]} here, not ${verb[key]}`);
+    }
+    if (this.isOlder(verb)) return this.tooOld(verb);
+    this.claimedEpoch = verb.epoch;
+    this.claimedSession = verb.session;
+    this.claimedToken = verb.token;
+    this.current = null;
+    return null;
+  }
+
+  /** Whether a newer epoch or session has been here. */
+  isOlder({ epoch, token, session }: Verb & { verb: 'adopt' }): boolean {
+    if (epoch < this.header.epoch || epoch < this.claimedEpoch) return true;
+    if (epoch === this.header.epoch && token !== this.header.token) return true;
+    if (epoch !== this.claimedEpoch) return false;
+    return token !== this.claimedToken || session <= this.claimedSession;
+  }
+
+  private async carryOut(association: LocalAssociation, verb: Verb): Promise<Answer> {
+    try {
+      if (verb.verb === 'adopt') return await this.adopt(association, verb);
+      if (association !== this.current) return this.refusal('epoch', 'another one has adopted');
+      if (verb.verb === 'clear') return this.clear(verb.regions);
+      if (verb.verb === 'mark all') return await this.markAll();
+      if (verb.verb === 'note') return await this.note(verb.generation);
+      if (this.volume === null) return this.refusal('unsupported', 'no snapshots on this member');
+      await this.volume[verb.verb](verb.name);
+      return { ok: true, adopted: null };
+    } catch (error) {
+      if (error instanceof UltimaError) return this.refusal('failed', error.message);
+      throw error;
+    }
+  }
+
+  private async adopt(
+    association: LocalAssociation,
+    verb: Verb & { verb: 'adopt' },
+  ): Promise<Answer> {
+    const { epoch, session, token } = verb;
+    const before = this.header.epoch;
+    await this.drain();
+    if (this.map.isBroken && !(await this.map.mend())) return this.refusal('failed', noMap);
+    if (epoch > before) await this.rewrite({ epoch, token });
+    if (epoch !== this.claimedEpoch || session !== this.claimedSession) return this.tooOld(verb);
+    this.current = association;
+    const { blockBytes, blockCount, regionBlocks, incarnation, generation } = this.header;
+    const bits = hexOf(this.map.bits());
+    const isVolatile = this.data.limits.hasVolatileCache;
+    const geometry = { blockBytes, blockCount, regionBlocks };
+    const facts = { epoch: before, generation, incarnation, isVolatile, bits };
+    return { ok: true, adopted: { ...geometry, ...facts } };
+  }
+
+  private async rewrite(changes: Partial<MemberHeader>): Promise<void> {
+    const header = { ...this.header, ...changes, sequence: this.header.sequence + 1 };
+    await writeHeader(this.meta, header);
+    this.header = header;
+  }
+
+  private async note(generation: number): Promise<Answer> {
+    if (generation > this.header.generation) await this.rewrite({ generation });
+    return { ok: true, adopted: null };
+  }
+
+  /** What an earlier association began must not happen after the answer. */
+  drain(): Promise<void> {
+    if (this.inFlight === 0) return Promise.resolve();
+    return new Promise((resolve) => this.whenIdle.push(resolve));
+  }
+
+  private clear(regions: readonly number[]): Answer {
+    if (regions.some((region) => region >= this.map.regionCount)) {
+      return this.refusal('garbage', 'a region beyond the end');
+    }
+    this.map.clear(regions);
+    return { ok: true, adopted: null };
+  }
+
+  private async markAll(): Promise<Answer> {
+    await this.map.setAll();
+    return this.map.isBroken ? this.refusal('failed', noMap) : { ok: true, adopted: null };
+  }
+
+  private tooOld({ epoch }: { readonly epoch: number }): Answer {
+    const known = Math.max(this.header.epoch, this.claimedEpoch);
+    return this.refusal('epoch', `epoch ${epoch} comes after epoch ${known} was adopted`);
+  }
+
+  private refusal(reason: Refusal, text: string): Answer {
+    return { ok: false, reason, text, epoch: Math.max(this.header.epoch, this.claimedEpoch) };
+  }
+}
+
+/** A connection inside this process, and the block device that it is. */
+class LocalAssociation implements MemberAssociation, BlockDevice {
+  readonly blockBytes: number;
+  readonly blockCount: number;
+  readonly limits: BlockLimits;
+  readonly clock: Clock;
+  readonly memory: DmaSpace;
+  private readonly member: LocalMember;
+  private isClosed = false;
+  private refused: BlockRequest[] = [];
+
+  constructor(member: LocalMember) {
+    const { data, header } = member;
+    this.member = member;
+    this.blockBytes = data.blockBytes;
+    this.blockCount = header.blockCount;
+    this.limits = member.limits;
+    this.clock = data.clock;
+    this.memory = data.memory;
+  }
+
+  get device(): BlockDevice {
+    return this;
+  }
+
+  canSubmit(): boolean {
+    return this.member.canSubmit();
+  }
+
+  submit(request: BlockRequest): void {
+    checkRequest(request, this);
+    if (this.isClosed || !this.member.isCurrent(this)) {
+      request.status = this.isClosed ? BlockStatus.notExecuted : BlockStatus.accessDenied;
+      request.detail = 0;
+      this.refused.push(request);
+      return;
+    }
+    if (!this.member.canSubmit()) {
+      throw new UltimaError(ErrorCode.queueFull, 'the member has no room; ask canSubmit first');
+    }
+    this.member.submit(request);
+  }
+
+  poll(): number {
+    const refused = this.refused;
+    if (refused.length > 0) {
+      this.refused = [];
+      for (const request of refused) request.done(request);
+    }
+    return refused.length + this.member.poll();
+  }
+
+  async control(message: Uint8Array): Promise<Uint8Array> {
+    if (this.isClosed) throw new UltimaError(ErrorCode.memberLost, 'the association is closed');
+    return this.member.control(this, message);
+  }
+
+  /** Inside one process nothing is lost on the way: what is under way ends as the device says. */
+  close(): void {
+    this.isClosed = true;
+  }
+}
+
+function checkGeometry(geometry: MirrorGeometry, meta: BlockDevice): void {
+  const { regionBlocks } = geometry;
+  if (!(regionBlocks >= 1 && (regionBlocks & (regionBlocks - 1)) === 0)) {
+    throw new RangeError(`regions of ${regionBlocks} blocks; a power of two from 1 on`);
+  }
+  const wanted = LocalMember.metaBytes(meta.blockBytes, geometry);
+  const has = meta.blockBytes * meta.blockCount;
+  if (has < wanted) throw new RangeError(`${has} bytes for metadata; ${wanted} are needed`);
+  if (4096 % meta.blockBytes !== 0) {
+    throw new RangeError(`metadata blocks of ${meta.blockBytes} bytes; at most 4096`);
+  }
+}
+
+const noMap = 'the write-intent map cannot be written';
+const noToken = '0'.repeat(32);
+
+function neverEnds(): void {
+  assert(false, 'a request ends that the member does not have');
+}

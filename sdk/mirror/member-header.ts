@@ -1,0 +1,147 @@
+import type { BlockDevice } from '../block/device.js';
+import { readBlocks, writeBlocks } from '../block/promised.js';
+import { crc32cOfWords } from '../crc32c.js';
+import { ErrorCode, UltimaError } from '../errors.js';
+import { struct, u32, u64, wide } from '../spec/layout.js';
+
+/**
+ * What a member says of itself, in its metadata area. All numbers are little endian.
+ *
+ *   4 KiB 0   header, copy A: written when `sequence` is even
+ *   4 KiB 1   header, copy B: when it is odd
+ *   from 2    the write-intent map, see `IntentMap`
+ *
+ * A header is written whole, with FUA, over the older copy: a cut leaves one or the other.
+ */
+export const headerBytes = 4096;
+const headerWords = headerBytes / 4;
+const headerMagic = 0x4d4d_4c55; // 'ULMM'
+const formatVersion = 1;
+
+const Layout = struct(
+  { title: 'Member header', cite: 'format of the mirror', bytes: headerBytes },
+  {
+    magic: u32(0x00, 'Magic'),
+    check: u32(0x04, 'CRC32C of all that follows this field'),
+    version: u32(0x08, 'Version of the format'),
+    blockBytes: u32(0x0c, 'Block size of the data'),
+    sequence: u64(0x10, 'Rises with every header'),
+    clusterId: wide(0x20, 16, 'id', 'Cluster that the member belongs to'),
+    volumeId: wide(0x30, 16, 'id', 'Mirrored volume'),
+    memberId: wide(0x40, 16, 'id', 'This member'),
+    blockCount: u64(0x50, 'Blocks of data'),
+    regionBlocks: u32(0x58, 'Blocks that one bit of the map stands for'),
+    epoch: u64(0x60, 'The newest epoch adopted'),
+    incarnation: u64(0x68, 'Rises whenever the member comes up'),
+    token: wide(0x70, 16, 'id', 'Claim behind the epoch'),
+    generation: u64(0x80, 'The newest generation of the membership that it was told'),
+  },
+);
+
+export interface MirrorGeometry {
+  readonly blockBytes: number;
+  readonly blockCount: number;
+  /** Blocks for one bit of the write-intent map; a power of two. */
+  readonly regionBlocks: number;
+}
+
+/** Identities are 32 hexadecimal digits. */
+export interface MemberIdentity {
+  readonly clusterId: string;
+  readonly volumeId: string;
+  readonly memberId: string;
+}
+
+export interface MemberHeader extends MirrorGeometry, MemberIdentity {
+  readonly sequence: number;
+  readonly epoch: number;
+  readonly token: string;
+  readonly generation: number;
+  readonly incarnation: number;
+}
+
+export function regionCountOf({ blockCount, regionBlocks }: MirrorGeometry): number {
+  return Math.ceil(blockCount / regionBlocks);
+}
+
+/** @throws RangeError for an identity that is no 32 hexadecimal digits */
+export function checkIdentity(id: string): string {
+  if (!/^[0-9a-f]{32}$/.test(id)) throw new RangeError(`${id}: 32 hexadecimal digits, lower case`);
+  return id;
+}
+
+export async function writeHeader(meta: BlockDevice, header: MemberHeader): Promise<void> {
+  const words = new Uint32Array(headerWords);
+  Layout.magic.set(words, 0, headerMagic);
+  Layout.version.set(words, 0, formatVersion);
+  Layout.blockBytes.set(words, 0, header.blockBytes);
+  Layout.sequence.set(words, 0, header.sequence);
+  Layout.clusterId.bytes(words, 0).set(bytesOf(header.clusterId));
+  Layout.volumeId.bytes(words, 0).set(bytesOf(header.volumeId));
+  Layout.memberId.bytes(words, 0).set(bytesOf(header.memberId));
+  Layout.blockCount.set(words, 0, header.blockCount);
+  Layout.regionBlocks.set(words, 0, header.regionBlocks);
+  Layout.epoch.set(words, 0, header.epoch);
+  Layout.incarnation.set(words, 0, header.incarnation);
+  Layout.token.bytes(words, 0).set(bytesOf(header.token));
+  Layout.generation.set(words, 0, header.generation);
+  Layout.check.set(words, 0, crc32cOfWords(words, 2, headerWords));
+  const blocks = headerBytes / meta.blockBytes;
+  const lba = (header.sequence % 2) * blocks;
+  await writeBlocks(meta, lba, new Uint8Array(words.buffer), true);
+}
+
+/** @throws UltimaError MEMBER_REFUSED when neither copy is a header */
+export async function readHeader(meta: BlockDevice): Promise<MemberHeader> {
+  const blocks = headerBytes / meta.blockBytes;
+  const found: MemberHeader[] = [];
+  for (const copy of [0, 1]) {
+    const words = new Uint32Array(headerWords);
+    try {
+      await readBlocks(meta, copy * blocks, new Uint8Array(words.buffer));
+    } catch (error) {
+      // The other copy may be readable.
+      if (!(error instanceof UltimaError)) throw error;
+      continue;
+    }
+    const header = parse(words);
+    if (header !== null) found.push(header);
+  }
+  found.sort((a, b) => b.sequence - a.sequence);
+  if (found[0] !== undefined) return found[0];
+  throw new UltimaError(
+    ErrorCode.memberRefused,
+    'neither copy of the header is that of a mirror member: format it, or name the right device',
+    { reason: 'no header' },
+  );
+}
+
+function parse(words: Uint32Array): MemberHeader | null {
+  if (Layout.magic.get(words, 0) !== headerMagic) return null;
+  if (Layout.check.get(words, 0) !== crc32cOfWords(words, 2, headerWords)) return null;
+  if (Layout.version.get(words, 0) !== formatVersion) return null;
+  const { sequence, blockCount, epoch, incarnation, generation } = Layout;
+  const numbers = [sequence, blockCount, epoch, incarnation, generation];
+  if (!numbers.every((field) => field.isExact(words, 0))) return null;
+  return {
+    clusterId: hexOf(Layout.clusterId.bytes(words, 0)),
+    volumeId: hexOf(Layout.volumeId.bytes(words, 0)),
+    memberId: hexOf(Layout.memberId.bytes(words, 0)),
+    blockBytes: Layout.blockBytes.get(words, 0),
+    blockCount: Layout.blockCount.get(words, 0),
+    regionBlocks: Layout.regionBlocks.get(words, 0),
+    sequence: Layout.sequence.get(words, 0),
+    epoch: Layout.epoch.get(words, 0),
+    incarnation: Layout.incarnation.get(words, 0),
+    token: hexOf(Layout.token.bytes(words, 0)),
+    generation: Layout.generation.get(words, 0),
+  };
+}
+
+export function hexOf(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+}
+
+export function bytesOf(hex: string): Uint8Array {
+  return Uint8Array.from(hex.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16));
+}

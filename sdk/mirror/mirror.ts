@@ -1,0 +1,484 @@
+import { assert } from '../assert.js';
+import type { BlockDevice } from '../block/device.js';
+import { ErrorCode, UltimaError } from '../errors.js';
+import { msNs, secondNs } from '../units.js';
+import { type Admitted, admit } from './admission.js';
+import { Cleaner } from './cleaner.js';
+import { type Difference, Healer } from './healer.js';
+import { mostMembers } from './io-parts.js';
+import { RecordKeeper } from './keeper.js';
+import { checkIdentity } from './member-header.js';
+import { MemberVerbs } from './member-verbs.js';
+import { MirrorIo } from './mirror-io.js';
+import { type MirrorOptions, mirrorDefaults, ownDepth } from './options.js';
+import type { MemberPort } from './port.js';
+import type { MirrorRecord } from './record.js';
+import { type MemberRow, type MirrorStatus, rowsOf, statusOf, wantedMembers } from './rows.js';
+import { takeOver } from './take-over.js';
+import { Timers } from './timers.js';
+import type { Verb } from './verbs.js';
+
+/*
+ * A volume with one to three members on different nodes.
+ *
+ * What always holds:
+ *   - An acknowledged write is on every member that the cluster store lists as in sync; what was
+ *     flushed is durable there. A member that is not listed is neither read nor promoted.
+ *   - One epoch writes: it is claimed by a commit on the revision of the record, and a member that
+ *     has adopted it refuses all lower ones, for I/O and control.
+ *   - At every instant the blocks in which members differ lie in regions that are marked in the
+ *     write-intent map of one of them, on its medium.
+ *   - Each block is an atomic register: requests whose blocks overlap take turns, on all members in
+ *     the same order, and nobody sees a write that a crash could still undo. Two reads with no
+ *     write between them are equal, whoever serves them.
+ * What may fail, and what is then done:
+ *   - A member fails, or does not answer: acknowledgements are held, the store is told "member
+ *     out", then they go on. The last member in sync is never taken out: the mirror stops instead.
+ *   - The store does not answer: nothing is acknowledged that needs it. Reads go on until the time
+ *     for which the writer was confirmed is over. By choice the mirror then waits, or stops.
+ *   - A commit has an unknown outcome: both are taken to hold until the record was read again.
+ *   - The writer dies: whoever takes over fences it, waits until it cannot serve reads any more if
+ *     a member is out of reach, makes the members equal where they are marked (before anybody may
+ *     use those regions), and serves.
+ *   - A member returns, or is new: it gets the regions that are marked on the others or on itself,
+ *     window by window, while everybody works; writes beside the window go to it too.
+ *   - A member restarts: completed writes may be gone from its cache. It is out, and another one
+ *     that has been up is the one to go on with.
+ *   - A member is foreign, older than it was, or of another size; the store was set back: refused
+ *     by name, nothing is written.
+ *   - The clocks of two nodes run at speeds that differ by 5 % at most; nothing else about time is
+ *     taken for granted, and no wall clock is asked.
+ */
+
+/** A mirrored volume, attached by its one writer. Poll `device`, or nothing goes on. */
+export class Mirror {
+  readonly device: BlockDevice;
+  /** Resolves with the reason when the mirror has stopped. */
+  readonly stopped: Promise<UltimaError | null>;
+  /** Every copy had restarted when it was attached: what was not flushed before may be lost. */
+  readonly mayHaveLost: boolean;
+  private readonly options: Required<MirrorOptions>;
+  private readonly io: MirrorIo;
+  private readonly timers = new Timers();
+  private readonly keeper: RecordKeeper;
+  private readonly healer: Healer;
+  private readonly cleaner: Cleaner;
+  private readonly verbs: MemberVerbs;
+  private readonly rows: (MemberRow | null)[];
+  private writer: string | null;
+  private snapshots: readonly string[];
+  private session = 1;
+  private stopReason: UltimaError | null = null;
+  private tellStopped: (reason: UltimaError | null) => void = () => {};
+  private wakeHealer: () => void = () => {};
+  private checkNs = 0;
+
+  /**
+   * Become the writer, and serve.
+   *
+   * @throws UltimaError MIRROR_BUSY, MIRROR_FENCED, MIRROR_LOST (no member with everything is in
+   *   reach), STORE_UNREACHABLE, STORE_UNKNOWN, STORE_ROLLED_BACK, NOT_FOUND, MIRROR_INVALID
+   */
+  static async attach(given: MirrorOptions): Promise<Mirror> {
+    const options = { ...mirrorDefaults, ...given };
+    const depth = options.requestCount + ownDepth;
+    const taken = await takeOver({ ...options, depth });
+    return new Mirror(options, taken);
+  }
+
+  private constructor(
+    options: Required<MirrorOptions>,
+    taken: Awaited<ReturnType<typeof takeOver>>,
+  ) {
+    const { clock, memory, leaseNs } = options;
+    const { record, revision, admitted } = taken;
+    this.options = options;
+    this.writer = options.writer;
+    this.snapshots = record.snapshots;
+    this.mayHaveLost = taken.mayHaveLost;
+    const { requestCount, answerNs: ioTimeoutNs } = options;
+    const given = { geometry: record, memory, clock, requestCount, ioTimeoutNs };
+    this.io = new MirrorIo({ ...given, events: this });
+    this.device = this.io;
+    const { timers, io } = this;
+    this.rows = rowsOf(record, options.ports, admitted);
+    this.keeper = new RecordKeeper({ record, revision }, { ...options, timers }, this);
+    this.healer = new Healer({ ...options, io, timers, events: this });
+    this.verbs = new MemberVerbs({ ...options, io, timers, events: this });
+    this.cleaner = new Cleaner({
+      ...{ io, events: this, isComplete: () => this.isComplete() },
+      ask: (member, verb) => this.verbs.askMember(member, verb),
+    });
+    this.stopped = new Promise((resolve) => {
+      this.tellStopped = resolve;
+    });
+    this.begin(taken.confirmedNs + leaseNs);
+  }
+
+  private begin(serveUntilNs: number): void {
+    const { io } = this;
+    const marks: Uint8Array[] = [];
+    for (const [i, row] of this.rows.entries()) {
+      if (row === null || row.state !== 'in sync') continue;
+      const { path, bits } = row.admitted!;
+      row.admitted = null;
+      io.paths[i] = path;
+      io.live |= 1 << i;
+      if (row.port?.isLocal === true) io.local |= 1 << i;
+      marks.push(bits);
+    }
+    this.takeMarks(marks);
+    io.required = io.live;
+    io.serveUntilNs = serveUntilNs;
+    this.note(this.keeper.record.generation);
+    void this.keeper.renew();
+    void this.heal();
+    void this.bringBack();
+    void this.clean();
+  }
+
+  /** Regions in which a lost writer may have left the members different. */
+  private takeMarks(marks: readonly Uint8Array[]): void {
+    const { regions } = this.io;
+    for (let region = 0; region < regions.count; region++) {
+      if (!marks.some((bits) => regions.isMarked(bits, region))) continue;
+      // One copy agrees with itself; the others get the region when they return.
+      if (marks.length === 1) regions.mark(region);
+      else regions.unreconcile(region);
+    }
+  }
+
+  get status(): MirrorStatus {
+    return statusOf(this.keeper.record, this.rows, this.io, this.stopReason);
+  }
+
+  /** When a poll does something although no request ends in between. */
+  get wakeNs(): number {
+    return Math.min(this.timers.wakeNs, this.checkNs);
+  }
+
+  /** Let everything end, make it durable, and let go of the volume. */
+  async detach(): Promise<void> {
+    const lock = await this.io.lock(0, this.io.blockCount);
+    if (lock < 0) throw this.reason();
+    await this.reconcileAll();
+    if (await this.cleaner.flush()) {
+      await this.cleaner.clearAll();
+      this.writer = null;
+      await this.keeper.settled();
+    }
+    this.io.unlock(lock);
+    const isOrderly = this.writer === null && this.keeper.record.writer === null;
+    this.stop(null);
+    if (!isOrderly) throw this.reason();
+  }
+
+  private async reconcileAll(): Promise<void> {
+    while (this.io.regions.unreconciledCount > 0 && !this.io.isStopped) {
+      await this.timers.sleepUntil(this.options.clock.nowNs() + msNs);
+    }
+  }
+
+  private reason(): UltimaError {
+    const text = 'the mirror has stopped; look at its status, and attach again';
+    return this.stopReason ?? new UltimaError(ErrorCode.mirrorLost, text);
+  }
+
+  /** Compare the members, everywhere, while everybody works. */
+  verify(): Promise<Difference[]> {
+    return this.healer.verify();
+  }
+
+  /** Keep the volume as it is now, at one point of its write order on all members. */
+  async snapshot(name: string): Promise<void> {
+    if (this.snapshots.includes(name)) throw new RangeError(`snapshot ${name} is there already`);
+    await this.onAll({ verb: 'seal', name }, () => {
+      this.snapshots = [...this.snapshots, name];
+    });
+  }
+
+  async removeSnapshot(name: string): Promise<void> {
+    this.checkSnapshot(name);
+    this.snapshots = this.snapshots.filter((each) => each !== name);
+    await this.keeper.settled();
+    await this.verbs.everywhere({ verb: 'remove', name });
+  }
+
+  /** Go back to a snapshot. A member that cannot is out, and gets everything when it returns. */
+  async restore(name: string): Promise<void> {
+    this.checkSnapshot(name);
+    const { io } = this;
+    await this.onAll({ verb: 'restore', name }, () => {
+      if (io.target !== 0) this.failed(31 - Math.clz32(io.target), 'it has no such snapshot');
+    });
+  }
+
+  private checkSnapshot(name: string): void {
+    if (!this.snapshots.includes(name)) throw new RangeError(`no snapshot ${name}`);
+  }
+
+  /** A verb on all members between two writes; whoever fails is out before it is done. */
+  private async onAll(verb: Verb, done: () => void): Promise<void> {
+    const { io } = this;
+    const lock = await io.lock(0, io.blockCount);
+    if (lock < 0) throw this.reason();
+    try {
+      await this.reconcileAll();
+      if (verb.verb === 'restore') {
+        // Until all have gone back, any block may differ.
+        io.regions.touch(0, io.blockCount);
+        await this.verbs.expect({ verb: 'mark all' });
+      }
+      await this.verbs.expect(verb);
+      if (io.isStopped) throw this.reason();
+      done();
+      await this.keeper.settled();
+      if (io.isStopped) throw this.reason();
+    } finally {
+      io.unlock(lock);
+    }
+  }
+
+  /** One more member: it gets everything, and is listed when it has it. */
+  async addMember(port: MemberPort): Promise<void> {
+    checkIdentity(port.id);
+    if (this.rows.some((row) => row?.id === port.id)) throw new RangeError(`${port.id} is one`);
+    const place = this.rows.indexOf(null);
+    if (place < 0) throw new RangeError(`${mostMembers} members are the most; remove one first`);
+    const known = { id: port.id, isInSync: false, incarnation: 0, epoch: 0 };
+    this.rows[place] = { ...known, port, state: 'out', why: 'new', admitted: null, sinceNs: 0 };
+    await this.keeper.settled();
+    if (this.io.isStopped) throw this.reason();
+    this.wakeHealer();
+  }
+
+  /** A member less. @throws RangeError for the last one that is in sync */
+  async removeMember(id: string): Promise<void> {
+    const place = this.rows.findIndex((row) => row?.id === id);
+    const row = this.rows[place];
+    if (row == null) throw new RangeError(`${id} is no member`);
+    const bit = 1 << place;
+    if ((this.io.live & ~bit) === 0) throw new RangeError(`${id} is the last that is in sync`);
+    if (((this.io.live | this.io.target) & bit) !== 0) this.failed(place, 'removed');
+    row.isRemoved = true;
+    await this.keeper.settled();
+    if (this.io.isStopped) throw this.reason();
+  }
+
+  // What the data path says.
+
+  failed(index: number, why: string): void {
+    const row = this.rows[index];
+    const bit = 1 << index;
+    const { io } = this;
+    if (row == null || ((io.live | io.target) & bit) === 0) return;
+    if (io.live === bit) {
+      this.stop(lost(this.options.volumeId, row.id, why));
+      return;
+    }
+    io.live &= ~bit;
+    if (io.target === bit) io.target = 0;
+    row.state = (io.required & bit) === 0 ? 'out' : 'failing';
+    row.why = why;
+    row.sinceNs = this.options.clock.nowNs();
+    io.retire(index);
+    this.keeper.kick();
+    io.reconsider();
+  }
+
+  unreadable(members: number, lba: number, blockCount: number): void {
+    void this.healer.mend(members, lba, blockCount);
+  }
+
+  urgent(region: number): void {
+    this.healer.hurry(region);
+    this.wakeHealer();
+  }
+
+  polled(nowNs: number): void {
+    this.timers.run(nowNs);
+    if (nowNs < this.checkNs) return;
+    this.checkNs = nowNs + this.options.answerNs / 8;
+    if (!this.io.isStopped) this.io.checkTimeouts();
+  }
+
+  // What the keeper asks and says.
+
+  wanted(record: MirrorRecord): MirrorRecord {
+    const members = wantedMembers(this.rows, record);
+    const { writer, snapshots } = this;
+    if (members === record.members && writer === record.writer) {
+      if (snapshots.join('\n') === record.snapshots.join('\n')) return record;
+    }
+    return { ...record, members, writer, snapshots };
+  }
+
+  noted(record: MirrorRecord, isSure: boolean): void {
+    const { io, rows } = this;
+    let listed = 0;
+    for (const [i, row] of rows.entries()) {
+      const isListed = record.members.some(({ id, isInSync }) => id === row?.id && isInSync);
+      if (isListed) listed |= 1 << i;
+    }
+    if (!isSure) {
+      io.required |= listed;
+      return;
+    }
+    io.required = listed;
+    for (const [i, row] of rows.entries()) {
+      if (row === null) continue;
+      const bit = 1 << i;
+      if (row.state === 'failing' && (listed & bit) === 0) row.state = 'out';
+      if (row.state === 'joining' && (listed & bit) !== 0) {
+        row.state = 'in sync';
+        io.live |= bit;
+        io.target = 0;
+      }
+      const isKnown = record.members.some(({ id }) => id === row.id);
+      if (row.isRemoved === true && !isKnown) rows[i] = null;
+    }
+    io.reconsider();
+    this.note(record.generation);
+    this.wakeHealer();
+  }
+
+  /** Members remember it: a store that was set back is found out. */
+  private note(generation: number): void {
+    void this.verbs.everywhere({ verb: 'note', generation });
+  }
+
+  confirmed(untilNs: number): void {
+    this.io.serveUntilNs = Math.max(this.io.serveUntilNs, untilNs);
+    this.io.reconsider();
+  }
+
+  dethroned(error: UltimaError): void {
+    this.stop(error);
+  }
+
+  silent(sinceNs: number): void {
+    const silentNs = this.options.clock.nowNs() - sinceNs;
+    if (silentNs < this.options.storeLimitNs) return;
+    const text = `the cluster store has not answered for ${silentNs / secondNs} s`;
+    this.stop(new UltimaError(ErrorCode.storeUnreachable, text));
+  }
+
+  private stop(reason: UltimaError | null): void {
+    if (this.io.isStopped) return;
+    this.stopReason = reason;
+    this.keeper.stop();
+    for (const i of this.rows.keys()) this.io.retire(i);
+    for (const row of this.rows) row?.admitted?.path.close();
+    this.io.stop();
+    this.timers.stop();
+    this.wakeHealer();
+    this.tellStopped(reason);
+  }
+
+  // What goes on in the background.
+
+  private async heal(): Promise<void> {
+    while (!this.io.isStopped) {
+      if (this.io.regions.unreconciledCount > 0) {
+        await this.healer.reconcileNext();
+      } else {
+        await new Promise<void>((resolve) => {
+          this.wakeHealer = resolve;
+        });
+      }
+    }
+  }
+
+  private async clean(): Promise<void> {
+    const { clock, cleanNs } = this.options;
+    while (!this.io.isStopped) {
+      await this.timers.sleepUntil(clock.nowNs() + cleanNs);
+      while (!this.io.isStopped && (await this.cleaner.pass()) > 0);
+    }
+  }
+
+  private isComplete(): boolean {
+    const all = this.io.live | this.io.target;
+    return this.rows.every((row, i) => row === null || (all & (1 << i)) !== 0);
+  }
+
+  /** Members that are out are tried again and again. */
+  private async bringBack(): Promise<void> {
+    const { clock, retryNs } = this.options;
+    while (!this.io.isStopped) {
+      for (const place of this.rows.keys()) {
+        const row = this.rows[place];
+        if (row == null || row.state !== 'out' || row.isRemoved === true) continue;
+        if (row.port !== null && !this.io.isStopped) await this.bringBackOne(place, row);
+      }
+      await this.timers.sleepUntil(clock.nowNs() + retryNs);
+    }
+  }
+
+  private async bringBackOne(place: number, row: MemberRow): Promise<void> {
+    const admitted = await this.readmit(row);
+    if (admitted === null) return;
+    const { io } = this;
+    if (io.isStopped || row.state !== 'out' || row.isRemoved === true) {
+      admitted.path.close();
+      return;
+    }
+    assert(io.target === 0, 'two members are brought up at one time');
+    io.retire(place);
+    io.paths[place] = admitted.path;
+    io.target = 1 << place;
+    row.state = 'returning';
+    if (row.incarnation > 0) {
+      io.regions.miss(admitted.bits);
+    } else {
+      // Never listed: what its map says was not kept up with the others.
+      io.regions.miss(new Uint8Array(admitted.bits.length).fill(0xff));
+      if (!(await this.verbs.askMember(place, { verb: 'mark all' }))) return;
+    }
+    if (!(await this.healer.bringUp(place))) {
+      this.failed(place, 'it was not brought up');
+      return;
+    }
+    row.incarnation = admitted.adopted.incarnation;
+    row.epoch = this.keeper.record.epoch;
+    row.state = 'joining';
+    await this.keeper.settled();
+  }
+
+  private async readmit(row: MemberRow): Promise<Admitted | null> {
+    const early = row.admitted;
+    row.admitted = null;
+    if (early !== null) return early;
+    const { memory, clock, answerNs, requestCount } = this.options;
+    const { record } = this.keeper;
+    this.session += 1;
+    const needs = { record, session: this.session, memory, depth: requestCount + ownDepth };
+    let isLate = false;
+    const asked = admit(row.port!, needs).then(
+      (admitted) => {
+        if (!isLate) return admitted;
+        admitted.path.close();
+        return null;
+      },
+      (error: unknown) => {
+        if (!(error instanceof UltimaError)) throw error;
+        row.why = error.message;
+        return null;
+      },
+    );
+    const late = this.timers.sleepUntil(clock.nowNs() + answerNs).then(() => {
+      isLate = true;
+      return null;
+    });
+    return Promise.race([asked, late]);
+  }
+}
+
+function lost(volumeId: string, memberId: string, why: string): UltimaError {
+  return new UltimaError(
+    ErrorCode.mirrorLost,
+    `mirror ${volumeId}: ${memberId} was the last member in sync, and ${why}; ` +
+      'bring it back and attach again: it has everything that was acknowledged',
+    { volumeId, memberId },
+  );
+}

@@ -1,0 +1,115 @@
+/**
+ * What the writer knows of each region. A region that is not `touched` is equal on all configured
+ * members, and durable there.
+ */
+export class Regions {
+  readonly regionBlocks: number;
+  readonly count: number;
+  /** 0 equal and durable everywhere, 1 written some time ago, 2 written lately. */
+  readonly touched: Uint8Array;
+  /** The members must be made equal before anyone may use it. */
+  readonly unreconciled: Uint8Array;
+  unreconciledCount = 0;
+  /** The target does not have it yet. */
+  readonly missing: Uint8Array;
+  missingCount = 0;
+
+  constructor(count: number, regionBlocks: number) {
+    this.count = count;
+    this.regionBlocks = regionBlocks;
+    this.touched = new Uint8Array(count);
+    this.unreconciled = new Uint8Array(count);
+    this.missing = new Uint8Array(count);
+  }
+
+  of(lba: number): number {
+    return Math.floor(lba / this.regionBlocks);
+  }
+
+  /** Note a write. @returns whether the target has any of its regions */
+  touch(lba: number, blockCount: number): boolean {
+    const last = this.of(lba + blockCount - 1);
+    let hasAny = false;
+    for (let region = this.of(lba); region <= last; region++) {
+      this.touched[region] = 2;
+      if (this.missing[region] === 0) hasAny = true;
+    }
+    return hasAny;
+  }
+
+  /** The first region of a range that is not reconciled, -1 for none. */
+  firstUnreconciled(lba: number, blockCount: number): number {
+    const last = this.of(lba + blockCount - 1);
+    for (let region = this.of(lba); region <= last; region++) {
+      if (this.unreconciled[region] !== 0) return region;
+    }
+    return -1;
+  }
+
+  unreconcile(region: number): void {
+    if (this.unreconciled[region] === 0) this.unreconciledCount++;
+    this.unreconciled[region] = 1;
+    // Marked it is meanwhile: whoever returns lacks it.
+    this.mark(region);
+  }
+
+  reconciled(region: number): void {
+    if (this.unreconciled[region] !== 0) this.unreconciledCount--;
+    this.unreconciled[region] = 0;
+    this.mark(region);
+  }
+
+  /** Marked on some member: not known to be equal, or not durable. */
+  mark(region: number): void {
+    if (this.touched[region] === 0) this.touched[region] = 1;
+  }
+
+  /** What a returning member lacks: what is marked on the others, or on itself. */
+  miss(own: Uint8Array): void {
+    this.missingCount = 0;
+    for (let region = 0; region < this.count; region++) {
+      const isMissing = this.touched[region] !== 0 || this.isMarked(own, region);
+      this.missing[region] = isMissing ? 1 : 0;
+      if (isMissing) this.missingCount++;
+    }
+  }
+
+  /** A bit of a member's own map. */
+  isMarked(own: Uint8Array, region: number): boolean {
+    return ((own[region >>> 3]! >>> (region & 7)) & 1) === 1;
+  }
+
+  /** The target may differ there again. */
+  lose(region: number): void {
+    if (this.missing[region] === 0) this.missingCount++;
+    this.missing[region] = 1;
+  }
+
+  found(region: number): void {
+    if (this.missing[region] === 0) return;
+    this.missing[region] = 0;
+    this.missingCount--;
+    this.mark(region);
+  }
+
+  /** Regions written some time ago and not since; all others are looked at again next time. */
+  idle(most: number): number[] {
+    const found: number[] = [];
+    for (let region = 0; region < this.count; region++) {
+      if (this.isIdle(region) && found.length < most) found.push(region);
+      else if (this.touched[region] === 2) this.touched[region] = 1;
+    }
+    return found;
+  }
+
+  isIdle(region: number): boolean {
+    const isSettled = this.unreconciled[region] === 0 && this.missing[region] === 0;
+    return isSettled && this.touched[region] === 1;
+  }
+
+  get touchedCount(): number {
+    let count = 0;
+    for (const value of this.touched) if (value !== 0) count++;
+    return count;
+  }
+}

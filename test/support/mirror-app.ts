@@ -1,0 +1,157 @@
+import { BlockOp, BlockRequest, BlockStatus, blockFlagFua } from '../../sdk/block/request.js';
+import type { DmaRegion } from '../../sdk/device.js';
+import type { Mirror } from '../../sdk/mirror/mirror.js';
+import { geometry, type StormNode } from './mirror-node.js';
+import type { RegisterChecker } from './mirror-register.js';
+
+const depth = 6;
+const mostBlocks = 5;
+/** The last region is zeroed and discarded, and only compared between members. */
+export const looseFrom = geometry.blockCount - geometry.regionBlocks;
+
+/** Values that are never given twice. */
+export interface Values {
+  next: number;
+}
+
+/** An application on a mirror: a few requests at a time, every answer told to the checker. */
+export class StormApp {
+  readonly mirror: Mirror;
+  isHeld = false;
+  inFlight = 0;
+  private readonly node: StormNode;
+  private readonly checker: RegisterChecker;
+  private readonly values: Values;
+  private readonly free: Slot[] = [];
+  private readonly eraOf: () => number;
+
+  constructor(
+    node: StormNode,
+    mirror: Mirror,
+    checker: RegisterChecker,
+    { values, eraOf }: { values: Values; eraOf: () => number },
+  ) {
+    this.node = node;
+    this.mirror = mirror;
+    this.checker = checker;
+    this.values = values;
+    this.eraOf = eraOf;
+    for (let i = 0; i < depth; i++) {
+      const region = node.memory.allocate(mostBlocks * geometry.blockBytes, { alignment: 8 });
+      const slot: Slot = { request: new BlockRequest(() => this.ended(slot)), region, startNs: 0 };
+      slot.request.setData(region, 0, region.length);
+      this.free.push(slot);
+    }
+    this.next();
+  }
+
+  private next(): void {
+    const { node } = this;
+    const { life, world } = node;
+    world.after(4_000 + 16_000 * world.chance.unit(), () => {
+      node.deliver(life, () => {
+        if (this.mirror.status.state === 'stopped') return;
+        if (!this.isHeld) this.submitOne();
+        this.next();
+      });
+    });
+  }
+
+  private submitOne(): void {
+    const slot = this.free.pop();
+    if (slot === undefined) return;
+    const { chance } = this.node.world;
+    const what = chance.unit();
+    const isWide = chance.chance(0.2);
+    const count = 1 + (isWide ? chance.below(mostBlocks) : 0);
+    // Half of all goes to a few blocks.
+    const span = chance.chance(0.5) ? 8 : looseFrom;
+    const lba = chance.below(Math.min(span, looseFrom - count + 1));
+    if (what < 0.45) this.write(slot, lba, count, chance.chance(0.1));
+    else if (what < 0.9) this.submit(slot, BlockOp.read, lba, count);
+    else if (what < 0.95) this.submit(slot, BlockOp.flush, 0, 0);
+    else if (what < 0.97) this.submit(slot, BlockOp.discard, looseFrom, 1 + chance.below(4));
+    else this.submit(slot, BlockOp.writeZeroes, looseFrom, 1 + chance.below(4));
+  }
+
+  private write(slot: Slot, lba: number, count: number, isFua: boolean): void {
+    const words = slot.region.words;
+    for (let i = 0; i < count; i++) {
+      const value = this.values.next++;
+      words[2 * i] = value;
+      words[2 * i + 1] = ~value;
+      this.checker.begin(lba + i, value, this.node.world.nowNs);
+    }
+    this.submit(slot, BlockOp.write, lba, count, isFua);
+  }
+
+  private submit(slot: Slot, op: BlockOp, lba: number, count: number, isFua = false): void {
+    const { request, region } = slot;
+    slot.startNs = this.node.world.nowNs;
+    request.op = op;
+    request.lba = lba;
+    request.blockCount = count;
+    request.flags = isFua ? blockFlagFua : 0;
+    request.segmentCount = 0;
+    if (op === BlockOp.read || op === BlockOp.write) {
+      request.setData(region, 0, count * geometry.blockBytes);
+    }
+    this.inFlight++;
+    this.mirror.device.submit(request);
+  }
+
+  private ended(slot: Slot): void {
+    this.inFlight--;
+    this.free.push(slot);
+    const { request, startNs } = slot;
+    if (request.op === BlockOp.flush) {
+      if (request.status === BlockStatus.ok) this.checker.flushed(startNs);
+    } else if (request.op === BlockOp.write) {
+      this.written(slot);
+    } else if (request.op === BlockOp.read && request.status === BlockStatus.ok) {
+      this.readBack(slot);
+    }
+  }
+
+  private written({ request, region }: Slot): void {
+    const { world } = this.node;
+    const isFua = request.flags === blockFlagFua;
+    for (let i = 0; i < request.blockCount; i++) {
+      const value = region.words[2 * i]!;
+      const block = request.lba + i;
+      if (request.status === BlockStatus.notExecuted) this.checker.voided(block, value);
+      if (request.status !== BlockStatus.ok) continue;
+      const wrong = this.checker.ended(block, value, world.nowNs, isFua);
+      if (wrong !== null) world.violate(`acknowledged: ${wrong}`);
+    }
+  }
+
+  private readBack({ request, region, startNs }: Slot): void {
+    const { world } = this.node;
+    // Begun before a loss that was announced meanwhile.
+    if (startNs < this.eraOf()) return;
+    for (let i = 0; i < request.blockCount; i++) {
+      const value = region.words[2 * i]!;
+      const isWhole = value === 0 || region.words[2 * i + 1] === ~value >>> 0;
+      const block = request.lba + i;
+      if (!isWhole) world.violate(`block ${block} reads bytes that nobody wrote`);
+      const wrong = this.checker.read(block, value, startNs, world.nowNs);
+      if (wrong !== null) world.violate(`node ${this.node.index} read: ${wrong}`);
+    }
+  }
+
+  /** Read every block once. */
+  async readAll(): Promise<void> {
+    this.isHeld = true;
+    for (let lba = 0; lba < looseFrom; lba++) {
+      while (this.free.length === 0) await this.node.world.run(50_000);
+      this.submit(this.free.pop()!, BlockOp.read, lba, 1);
+    }
+  }
+}
+
+interface Slot {
+  readonly request: BlockRequest;
+  readonly region: DmaRegion;
+  startNs: number;
+}

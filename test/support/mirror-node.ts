@@ -1,0 +1,332 @@
+import type { BlockDevice, BlockLimits } from '../../sdk/block/device.js';
+import { MemorySpace } from '../../sdk/block/memory.js';
+import { BlockOp, BlockRequest, BlockStatus } from '../../sdk/block/request.js';
+import type { Clock, DmaRegion, DmaSpace } from '../../sdk/device.js';
+import { ErrorCode, UltimaError } from '../../sdk/errors.js';
+import { LocalMember } from '../../sdk/mirror/local-member.js';
+import type { Mirror } from '../../sdk/mirror/mirror.js';
+import type { MemberAssociation, MemberPort, MemberVolume } from '../../sdk/mirror/port.js';
+import { StormDisk } from './mirror-disk.js';
+import type { StormNet } from './mirror-net.js';
+import { type StormStore, StormStoreClient } from './mirror-store.js';
+import type { StormWorld } from './mirror-world.js';
+
+export const geometry = { blockBytes: 8, blockCount: 64, regionBlocks: 4 } as const;
+const metaBlockBytes = 512;
+const metaBlocks = LocalMember.metaBytes(metaBlockBytes, geometry) / metaBlockBytes;
+
+/** A node: a clock of its own, a disk, a member on it, and perhaps the mirror's writer. */
+export class StormNode {
+  readonly index: number;
+  readonly world: StormWorld;
+  readonly net: StormNet;
+  readonly memory = new MemorySpace();
+  readonly clock: Clock;
+  readonly meta: StormDisk;
+  readonly data: StormDisk;
+  readonly store: StormStoreClient;
+  readonly memberId: string;
+  readonly snapshots = new Map<string, Uint8Array>();
+  member: LocalMember | null = null;
+  mirror: Mirror | null = null;
+  /** All of this life: those that have stopped still answer what was under way. */
+  mirrors: Mirror[] = [];
+  isUp = true;
+  /** Rises when the process dies: what belonged to it never goes on. */
+  life = 0;
+  private pausedUntilNs = 0;
+  private readonly skew: number;
+  private isPolling = false;
+
+  constructor(index: number, world: StormWorld, net: StormNet, store: StormStore) {
+    this.index = index;
+    this.world = world;
+    this.net = net;
+    this.memberId = String(index + 1).padStart(32, '0');
+    this.skew = 0.98 + 0.04 * world.chance.unit();
+    const base = Math.floor(world.chance.unit() * 1e9);
+    this.clock = {
+      nowNs: () => base + Math.floor(world.nowNs * this.skew),
+      idle: () => {},
+      turn: (untilNs) => this.turn(untilNs),
+    };
+    const common = { world, clock: this.clock, memory: this.memory, onEnded: () => this.wake() };
+    this.meta = new StormDisk({ ...common, blockBytes: metaBlockBytes, blockCount: metaBlocks });
+    const { blockBytes, blockCount } = geometry;
+    this.data = new StormDisk({ ...common, blockBytes, blockCount });
+    this.store = new StormStoreClient(world, store, (action) => this.deliver(this.life, action));
+    this.tick();
+  }
+
+  get isPaused(): boolean {
+    return this.world.nowNs < this.pausedUntilNs;
+  }
+
+  /** Do something for a process of this node: later if it stands still, never if it has died. */
+  deliver(life: number, action: () => void): void {
+    if (life !== this.life || !this.isUp) return;
+    if (this.isPaused) {
+      this.world.after(this.pausedUntilNs - this.world.nowNs, () => this.deliver(life, action));
+      return;
+    }
+    action();
+  }
+
+  wake(): void {
+    const { life } = this;
+    this.deliver(life, () => this.poll());
+  }
+
+  private poll(): void {
+    if (this.isPolling) return;
+    this.isPolling = true;
+    this.member?.poll();
+    for (const mirror of this.mirrors) mirror.device.poll();
+    this.isPolling = false;
+  }
+
+  private tick(): void {
+    this.world.after(250_000, () => this.tick());
+    if (this.isUp && !this.isPaused) this.poll();
+  }
+
+  private turn(untilNs: number): Promise<void> {
+    const ns = Math.max(1_000, Math.min(100_000, untilNs - this.clock.nowNs()));
+    const { life } = this;
+    return new Promise((resolve) => {
+      this.world.after(ns, () => this.deliver(life, resolve));
+    });
+  }
+
+  pause(ns: number): void {
+    this.pausedUntilNs = Math.max(this.pausedUntilNs, this.world.nowNs + ns);
+  }
+
+  async boot(): Promise<void> {
+    const { life } = this;
+    this.isUp = true;
+    try {
+      const member = await LocalMember.open(this.devices());
+      if (life === this.life) this.member = member;
+    } catch (error) {
+      if (!(error instanceof UltimaError)) throw error;
+      // A dead disk: the node is up without a member, and tries again.
+      this.world.after(2e6, () => {
+        if (life === this.life && this.member === null) void this.boot();
+      });
+    }
+  }
+
+  devices(): { meta: BlockDevice; data: BlockDevice; volume: MemberVolume } {
+    return { meta: this.meta, data: this.data, volume: this.volume() };
+  }
+
+  /** A volume whose snapshots are at once and durable. */
+  private volume(): MemberVolume {
+    return {
+      seal: async (name) => {
+        this.snapshots.set(name, this.data.content.slice());
+      },
+      restore: async (name) => {
+        const content = this.snapshots.get(name);
+        if (content === undefined) throw new UltimaError(ErrorCode.notFound, `no snapshot ${name}`);
+        this.data.content.set(content);
+        this.data.durable.set(content);
+      },
+      remove: async (name) => {
+        this.snapshots.delete(name);
+      },
+    };
+  }
+
+  /** The process dies; with the supply, also what stood in the caches of its disk. */
+  die(hasPower: boolean): void {
+    this.life++;
+    this.isUp = false;
+    this.member = null;
+    this.mirror = null;
+    this.mirrors = [];
+    for (const disk of [this.meta, this.data]) {
+      if (hasPower) disk.forgetOwner();
+      else disk.powerCut();
+    }
+  }
+
+  /** How this node reaches a member. */
+  portTo(target: StormNode): MemberPort {
+    if (target === this) {
+      const connect = async (): Promise<MemberAssociation> => {
+        if (this.member === null) throw lost();
+        return this.member.associate();
+      };
+      return { id: target.memberId, isLocal: true, connect };
+    }
+    return {
+      id: target.memberId,
+      isLocal: false,
+      connect: async () => new RemoteAssociation(this, target),
+    };
+  }
+}
+
+function lost(): UltimaError {
+  return new UltimaError(ErrorCode.memberLost, 'the member is out of reach');
+}
+
+interface Sent {
+  readonly request: BlockRequest;
+}
+
+/** A connection over the net: messages there, answers back, until one side is gone. */
+class RemoteAssociation implements MemberAssociation, BlockDevice {
+  readonly blockBytes = geometry.blockBytes;
+  readonly blockCount = geometry.blockCount;
+  readonly limits: BlockLimits;
+  readonly clock: Clock;
+  readonly memory: DmaSpace;
+  private readonly node: StormNode;
+  private readonly target: StormNode;
+  private readonly life: number;
+  /** The other side, once it has heard of us; another life of it does not know us. */
+  private server: { readonly life: number; readonly association: MemberAssociation } | null = null;
+  private isClosed = false;
+  private readonly sent = new Map<number, Sent>();
+  private readonly asked = new Map<number, (answer: Uint8Array | null) => void>();
+  private nextTag = 0;
+  private ended: BlockRequest[] = [];
+
+  constructor(node: StormNode, target: StormNode) {
+    this.node = node;
+    this.target = target;
+    this.life = node.life;
+    this.clock = node.clock;
+    this.memory = node.memory;
+    this.limits = target.data.limits;
+  }
+
+  get device(): BlockDevice {
+    return this;
+  }
+
+  canSubmit(): boolean {
+    return true;
+  }
+
+  submit(request: BlockRequest): void {
+    if (this.isClosed) {
+      request.status = BlockStatus.notExecuted;
+      this.ended.push(request);
+      this.node.world.after(1_000, () => this.node.wake());
+      return;
+    }
+    const tag = this.nextTag++;
+    this.sent.set(tag, { request });
+    const { op, flags, lba, blockCount } = request;
+    const bytes = blockCount * this.blockBytes;
+    const data =
+      op === BlockOp.write
+        ? request.region!.bytes.slice(request.offset, request.offset + bytes)
+        : null;
+    this.toServer(64 + (data?.length ?? 0), (association) => {
+      const far = this.target.memory.allocate(Math.max(8, bytes), { alignment: 8 });
+      const there = new BlockRequest(() => {
+        const { status } = there;
+        const isRead = op === BlockOp.read && status === BlockStatus.ok;
+        const answer = isRead ? far.bytes.slice(0, bytes) : null;
+        this.toClient(64 + (answer?.length ?? 0), () => this.answered(tag, status, answer));
+      });
+      there.op = op;
+      there.flags = flags;
+      there.lba = lba;
+      there.blockCount = blockCount;
+      if (op === BlockOp.read || op === BlockOp.write) this.attach(there, far, data, bytes);
+      association.device.submit(there);
+    });
+  }
+
+  private attach(
+    there: BlockRequest,
+    far: DmaRegion,
+    data: Uint8Array | null,
+    bytes: number,
+  ): void {
+    if (data !== null) far.bytes.set(data);
+    there.setData(far, 0, bytes);
+  }
+
+  private answered(tag: number, status: BlockStatus, data: Uint8Array | null): void {
+    const sent = this.sent.get(tag);
+    if (sent === undefined) return;
+    this.sent.delete(tag);
+    const { request } = sent;
+    if (data !== null) request.region!.bytes.set(data, request.offset);
+    request.status = status;
+    this.ended.push(request);
+    this.node.wake();
+  }
+
+  poll(): number {
+    const { ended } = this;
+    if (ended.length === 0) return 0;
+    this.ended = [];
+    for (const request of ended) request.done(request);
+    return ended.length;
+  }
+
+  async control(message: Uint8Array): Promise<Uint8Array> {
+    if (this.isClosed) throw lost();
+    const tag = this.nextTag++;
+    const asked = new Promise<Uint8Array | null>((resolve) => this.asked.set(tag, resolve));
+    this.toServer(message.length, async (association) => {
+      const answer = await association.control(message);
+      this.toClient(answer.length, () => {
+        this.asked.get(tag)?.(answer);
+        this.asked.delete(tag);
+        this.node.wake();
+      });
+    });
+    const answer = await asked;
+    if (answer === null) throw lost();
+    return answer;
+  }
+
+  close(): void {
+    this.lose();
+  }
+
+  private lose(): void {
+    if (this.isClosed) return;
+    this.isClosed = true;
+    for (const { request } of this.sent.values()) {
+      request.status = BlockStatus.unknown;
+      this.ended.push(request);
+    }
+    this.sent.clear();
+    for (const resolve of this.asked.values()) resolve(null);
+    this.asked.clear();
+    this.node.world.after(1_000, () => this.node.deliver(this.life, () => this.node.wake()));
+  }
+
+  private toServer(bytes: number, action: (association: MemberAssociation) => unknown): void {
+    this.node.net.send(this.node.index, this.target.index, bytes, () => {
+      const { target } = this;
+      target.deliver(target.life, () => {
+        if (this.server === null && target.member !== null) {
+          this.server = { life: target.life, association: target.member.associate() };
+        }
+        // Not there, or there anew: it does not know this connection.
+        if (this.server === null || this.server.life !== target.life || target.member === null) {
+          this.toClient(32, () => this.lose());
+          return;
+        }
+        action(this.server.association);
+      });
+    });
+  }
+
+  private toClient(bytes: number, action: () => void): void {
+    this.node.net.send(this.target.index, this.node.index, bytes, () => {
+      this.node.deliver(this.life, action);
+    });
+  }
+}

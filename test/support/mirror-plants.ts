@@ -1,0 +1,132 @@
+import { Cleaner } from '../../sdk/mirror/cleaner.js';
+import { Healer } from '../../sdk/mirror/healer.js';
+import { IntentMap } from '../../sdk/mirror/intent-map.js';
+import { LocalMember } from '../../sdk/mirror/local-member.js';
+import { MirrorIo } from '../../sdk/mirror/mirror-io.js';
+import { Regions } from '../../sdk/mirror/regions.js';
+import { decodeAnswer, encode } from '../../sdk/mirror/verbs.js';
+
+/** A mistake that somebody could have made in the mirror, made on purpose. */
+export interface Plant {
+  readonly name: string;
+  /** Make it. @returns what undoes it */
+  readonly make: () => () => void;
+}
+
+function replaced<T extends object, K extends keyof T>(owner: T, key: K, value: T[K]): () => void {
+  const kept = owner[key];
+  owner[key] = value;
+  return () => {
+    owner[key] = kept;
+  };
+}
+
+const io = MirrorIo.prototype;
+
+export const plants: readonly Plant[] = [
+  {
+    name: 'acknowledges before the store has taken the member out',
+    make: () => {
+      const { lacking } = io;
+      return replaced(io, 'lacking', function (this: MirrorIo, slot: number) {
+        return lacking.call(this, slot) & this.live;
+      });
+    },
+  },
+  {
+    name: 'acknowledges after the first member',
+    make: () => {
+      const { lacking } = io;
+      return replaced(io, 'lacking', function (this: MirrorIo, slot: number) {
+        const rest = lacking.call(this, slot);
+        return (this.required & ~rest) === 0 ? rest : 0;
+      });
+    },
+  },
+  {
+    name: 'a member obeys lower epochs',
+    make: () => {
+      const undoOlder = replaced(LocalMember.prototype, 'isOlder', () => false);
+      const undoCurrent = replaced(LocalMember.prototype, 'isCurrent', () => true);
+      return () => {
+        undoOlder();
+        undoCurrent();
+      };
+    },
+  },
+  {
+    name: 'a member adopts while writes of another writer are under way',
+    make: () => replaced(LocalMember.prototype, 'drain', async () => {}),
+  },
+  {
+    name: 'a write goes ahead of its bit',
+    make: () => replaced(IntentMap.prototype, 'isDurable', () => true),
+  },
+  {
+    name: 'reads go to a member that is not in sync',
+    make: () => {
+      const { readerOf } = io;
+      return replaced(io, 'readerOf', function (this: MirrorIo, members: number) {
+        return readerOf.call(this, this.target === 0 ? members : this.target);
+      });
+    },
+  },
+  {
+    name: 'windows are copied, and bits cleared, in regions that are not held',
+    make: () => {
+      const undoLock = replaced(io, 'lock', async () => 0);
+      const undoUnlock = replaced(io, 'unlock', () => {});
+      return () => {
+        undoLock();
+        undoUnlock();
+      };
+    },
+  },
+  {
+    name: 'a bit is cleared although its region was written since the flush',
+    make: () =>
+      replaced(Regions.prototype, 'isIdle', function (this: Regions, region: number) {
+        return this.unreconciled[region] === 0 && this.missing[region] === 0;
+      }),
+  },
+  {
+    name: 'bits are cleared without a flush',
+    make: () => replaced(Cleaner.prototype, 'flush', async () => true),
+  },
+  {
+    name: 'a returning member is not asked for its own bits',
+    make: () => {
+      const { miss } = Regions.prototype;
+      return replaced(Regions.prototype, 'miss', function (this: Regions, own: Uint8Array) {
+        miss.call(this, own[0] === 0xff ? own : new Uint8Array(own.length));
+      });
+    },
+  },
+  {
+    name: 'a writer reads although it was not confirmed for long',
+    make: () => replaced(io, 'mayRead', () => true),
+  },
+  {
+    name: 'regions of a lost writer are served before they are reconciled',
+    make: () => replaced(Regions.prototype, 'firstUnreconciled', () => -1),
+  },
+  {
+    name: 'reconciling is said to be done and was not',
+    make: () => replaced(Healer.prototype, 'equalize', async () => true),
+  },
+  {
+    name: 'a member that has restarted passes for one that was up',
+    make: () => {
+      const { control } = LocalMember.prototype;
+      return replaced(
+        LocalMember.prototype,
+        'control',
+        async function (this: LocalMember, ...given) {
+          const answer = decodeAnswer(await control.call(this, ...given));
+          if (!answer.ok || answer.adopted === null) return encode(answer);
+          return encode({ ok: true, adopted: { ...answer.adopted, isVolatile: false } });
+        },
+      );
+    },
+  },
+];

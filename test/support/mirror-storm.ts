@@ -1,0 +1,479 @@
+import { BlockOp, type BlockRequest } from '../../sdk/block/request.js';
+import type { ClusterStore } from '../../sdk/cluster/store.js';
+import { UltimaError } from '../../sdk/errors.js';
+import { LocalMember } from '../../sdk/mirror/local-member.js';
+import { Mirror } from '../../sdk/mirror/mirror.js';
+import { createMirror } from '../../sdk/mirror/options.js';
+import type { MemberAssociation, MemberPort } from '../../sdk/mirror/port.js';
+import { decodeRecord, type MirrorRecord } from '../../sdk/mirror/record.js';
+import type { Prng } from '../../sim/prng.js';
+import type { Tally } from './campaign.js';
+import { StormApp } from './mirror-app.js';
+import { StormNet } from './mirror-net.js';
+import { geometry, StormNode } from './mirror-node.js';
+import { RegisterChecker } from './mirror-register.js';
+import { StormStore } from './mirror-store.js';
+import { StormWorld } from './mirror-world.js';
+
+const kinds = [
+  'work',
+  'work',
+  'work',
+  'attach',
+  'attach',
+  'force',
+  'force',
+  'detach',
+  'pause',
+  'kill',
+  'power cut',
+  'blackout',
+  'partition',
+  'one way',
+  'store out',
+  'store cut',
+  'slow',
+  'hang',
+  'dead',
+  'corrupt',
+  'snapshot',
+  'restore',
+  'add',
+  'remove',
+  'verify',
+] as const;
+
+export interface MirrorStep {
+  readonly kind: (typeof kinds)[number];
+  readonly node: number;
+  readonly other: number;
+  /** How long what begins here lasts, and how long the world runs before the next step. */
+  readonly lastsUs: number;
+  readonly runUs: number;
+}
+
+interface Shock {
+  readonly node: StormNode;
+  readonly other: StormNode;
+  readonly ns: number;
+  readonly choice: number;
+}
+
+const clusterId = 'c'.repeat(32);
+const volumeId = 'a'.repeat(32);
+
+export function stormPlan(prng: Prng, count: number): MirrorStep[] {
+  const steps: MirrorStep[] = [{ kind: 'attach', node: 0, other: 1, lastsUs: 0, runUs: 3000 }];
+  while (steps.length < count) {
+    steps.push({
+      kind: kinds[prng.below(kinds.length)]!,
+      node: prng.below(60),
+      other: 1 + prng.below(12),
+      lastsUs: 200 + prng.below(prng.chance(0.3) ? 30_000 : 4_000),
+      runUs: 200 + prng.below(prng.chance(0.2) ? 12_000 : 3_000),
+    });
+  }
+  return steps;
+}
+
+/** A cluster of simulated nodes under a plan of shocks, watched from outside. */
+export class MirrorStorm {
+  readonly world: StormWorld;
+  readonly nodes: StormNode[] = [];
+  readonly checker = new RegisterChecker(geometry.blockCount);
+  private readonly net: StormNet;
+  private readonly store = new StormStore();
+  private readonly apps = new Map<StormNode, StormApp>();
+  private readonly attaching = new Set<StormNode>();
+  private readonly values = { next: 1 };
+  private readonly tally: Tally;
+  private eraNs = 0;
+  private doubtfulRestore: string | null = null;
+  private snapshotCount = 0;
+
+  constructor(seed: number, tally: Tally) {
+    this.tally = tally;
+    this.world = new StormWorld(seed);
+    const count = 3 + this.world.chance.below(3);
+    this.net = new StormNet(this.world, count);
+    for (let i = 0; i < count; i++) {
+      this.nodes.push(new StormNode(i, this.world, this.net, this.store));
+    }
+  }
+
+  async run(steps: readonly MirrorStep[]): Promise<string | null> {
+    await this.begin();
+    for (const step of steps) {
+      this.count(step.kind);
+      this.take(step);
+      await this.world.run(step.runUs * 1000);
+      this.checkMembers();
+      if (this.world.violation !== null) break;
+    }
+    if (this.world.violation === null) await this.end();
+    this.count('events', this.world.eventCount);
+    this.count('reads', this.checker.reads);
+    this.count('writes', this.checker.writes);
+    return this.world.violation;
+  }
+
+  private async begin(): Promise<void> {
+    const work = this.nodes.map(async (node) => {
+      const identity = { clusterId, volumeId, memberId: node.memberId };
+      await LocalMember.format(node.devices(), identity, geometry.regionBlocks);
+      await node.boot();
+    });
+    await this.until(Promise.all(work));
+    const memberCount = 2 + this.world.chance.below(2);
+    const memberIds = this.nodes.slice(0, memberCount).map(({ memberId }) => memberId);
+    const { store } = this;
+    const commit = store.commit.bind(store);
+    const direct: Pick<ClusterStore, 'commit'> = { commit };
+    await createMirror(direct, { clusterId, volumeId, memberIds, ...geometry });
+  }
+
+  private async until(promise: Promise<unknown>): Promise<void> {
+    let isOver = false;
+    void promise.then(() => {
+      isOver = true;
+    });
+    await this.world.runUntil(() => isOver, 1e9);
+  }
+
+  private take(step: MirrorStep): void {
+    const node = this.nodes[step.node % this.nodes.length]!;
+    const other = this.nodes[(node.index + step.other) % this.nodes.length]!;
+    this.shocks[step.kind]({ node, other, ns: step.lastsUs * 1000, choice: step.other });
+  }
+
+  private readonly shocks: Readonly<Record<MirrorStep['kind'], (shock: Shock) => void>> = {
+    work: () => {},
+    attach: ({ node }) => this.attach(node, false),
+    force: ({ node }) => this.attach(node, true),
+    detach: ({ node }) => this.detach(node),
+    pause: ({ node, ns }) => node.pause(ns),
+    kill: ({ node, ns }) => this.kill(node, true, ns),
+    'power cut': ({ node, ns }) => this.kill(node, false, ns),
+    blackout: ({ ns }) => {
+      for (const each of this.nodes) this.kill(each, false, ns);
+    },
+    partition: ({ node, other, ns }) => {
+      this.net.cut(other.index, node.index, ns);
+      this.net.cut(node.index, other.index, ns);
+    },
+    'one way': ({ node, other, ns }) => this.net.cut(node.index, other.index, ns),
+    'store out': ({ ns }) => {
+      this.store.isOut = true;
+      this.later(ns, () => {
+        this.store.isOut = false;
+      });
+    },
+    'store cut': ({ node, ns }) => {
+      node.store.isCut = true;
+      this.later(ns, () => {
+        node.store.isCut = false;
+      });
+    },
+    slow: ({ node, ns }) => {
+      node.data.slowness = 30;
+      this.later(ns, () => {
+        node.data.slowness = 1;
+      });
+    },
+    hang: ({ node, ns }) => {
+      node.data.isHung = true;
+      this.later(ns, () => node.data.unhang());
+    },
+    dead: ({ node, ns }) => {
+      node.data.isDead = true;
+      node.meta.isDead = this.world.chance.chance(0.5);
+      this.later(ns, () => {
+        node.data.isDead = false;
+        node.meta.isDead = false;
+      });
+    },
+    corrupt: ({ node }) => this.corrupt(node, this.world.chance.below(geometry.blockCount)),
+    verify: () => this.onMirror((app) => this.verify(app)),
+    snapshot: () => this.onMirror((app) => this.snapshot(app)),
+    restore: ({ choice }) => this.onMirror((app) => this.restore(app, choice)),
+    add: ({ node }) => this.onMirror((app) => this.add(app, node)),
+    remove: ({ node }) => this.onMirror((app) => app.mirror.removeMember(node.memberId)),
+  };
+
+  private later(ns: number, action: () => void): void {
+    this.world.after(ns, action);
+  }
+
+  private async verify(app: StormApp): Promise<void> {
+    for (const { lba } of await app.mirror.verify()) {
+      this.world.violate(`verification finds members that differ in block ${lba}`);
+    }
+  }
+
+  private async add(app: StormApp, node: StormNode): Promise<void> {
+    const known = this.record()?.members ?? [];
+    const writer = this.nodeOf(app);
+    if (writer === null || known.length === 3) return;
+    if (known.some(({ id }) => id === node.memberId)) return;
+    await app.mirror.addMember(this.watched(writer, node));
+  }
+
+  /** A sector goes bad where another member that is in sync can read it. */
+  private corrupt(node: StormNode, block: number): void {
+    const good = this.inSync().filter((each) => !each.data.isUnreadable(block));
+    if (good.length > 1 && good.includes(node)) node.data.corrupt(block);
+  }
+
+  private kill(node: StormNode, hasPower: boolean, ns: number): void {
+    if (!node.isUp) return;
+    node.die(hasPower);
+    this.apps.delete(node);
+    this.attaching.delete(node);
+    this.world.after(ns, () => {
+      if (!node.isUp) void node.boot();
+    });
+  }
+
+  private attach(node: StormNode, isForced: boolean): void {
+    const isServing = (this.apps.get(node)?.mirror.status.state ?? 'stopped') !== 'stopped';
+    if (!node.isUp || isServing || this.attaching.has(node)) return;
+    this.attaching.add(node);
+    const { life } = node;
+    const { chance } = this.world;
+    const ports = this.nodes.map((target) => this.watched(node, target));
+    const options = {
+      ...{ store: node.store, volumeId, writer: `node ${node.index}`, ports, isForced },
+      ...{ memory: node.memory, clock: node.clock, random: (b: Uint8Array) => chance.fill(b) },
+      ...{ requestCount: 16, leaseNs: 6e6, answerNs: 2.5e6, retryNs: 1.5e6, cleanNs: 2e6 },
+      resyncBytesPerSecond: 100e6,
+    };
+    Mirror.attach(options).then(
+      (mirror) => {
+        if (life !== node.life) return;
+        this.attaching.delete(node);
+        this.attached(node, mirror);
+      },
+      (error: unknown) => {
+        if (life !== node.life) return;
+        this.attaching.delete(node);
+        if (!(error instanceof UltimaError)) {
+          this.world.violate(`thrown by attach: ${String(error)}`);
+        } else {
+          this.count(error.code);
+          if (error.code === 'STORE_ROLLED_BACK') this.world.violate(error.message);
+        }
+      },
+    );
+  }
+
+  private attached(node: StormNode, mirror: Mirror): void {
+    this.count('attached');
+    if (mirror.mayHaveLost || this.doubtfulRestore !== null) {
+      const name = this.doubtfulRestore;
+      const sealed = name === null ? undefined : this.sealed(name);
+      const extra = sealed === undefined ? null : (block: number) => valueIn(sealed, block);
+      this.doubtfulRestore = null;
+      this.eraNs = this.world.nowNs;
+      this.checker.newEra(this.eraNs, extra);
+      this.count('losses');
+    }
+    node.mirror = mirror;
+    node.mirrors.push(mirror);
+    const { checker, values } = this;
+    const app = new StormApp(node, mirror, checker, { values, eraOf: () => this.eraNs });
+    this.apps.set(node, app);
+    void mirror.stopped.then((reason) => {
+      this.count(reason === null ? 'detached' : `stopped ${reason.code}`);
+      if (reason?.code === 'STORE_ROLLED_BACK') this.world.violate(reason.message);
+    });
+  }
+
+  private detach(node: StormNode): void {
+    const app = this.apps.get(node);
+    if (app === undefined || app.mirror.status.state === 'stopped') return;
+    void this.attempt(() => app.mirror.detach());
+  }
+
+  private onMirror(act: (app: StormApp) => Promise<void>): void {
+    const app = [...this.apps.values()].find(({ mirror }) => mirror.status.state !== 'stopped');
+    if (app !== undefined) void this.attempt(() => act(app));
+  }
+
+  private async attempt(act: () => Promise<void>): Promise<void> {
+    try {
+      await act();
+    } catch (error) {
+      if (error instanceof UltimaError || error instanceof RangeError) return;
+      this.world.violate(`thrown: ${error instanceof Error ? error.stack : String(error)}`);
+    }
+  }
+
+  private nodeOf(app: StormApp): StormNode | null {
+    return this.nodes.find((node) => this.apps.get(node) === app) ?? null;
+  }
+
+  private async snapshot(app: StormApp): Promise<void> {
+    const name = `s${this.snapshotCount++}`;
+    await app.mirror.snapshot(name);
+    this.count('snapshots taken');
+    // A member that has joined since does not have it.
+    const copies = this.inSync().flatMap((node) => node.snapshots.get(name) ?? []);
+    if (copies.length === 0) this.world.violate(`${name} is nowhere`);
+    if (copies.some((copy) => !isEqual(copy, copies[0]!))) {
+      this.world.violate(`${name} differs between members`);
+    }
+  }
+
+  private async restore(app: StormApp, choice: number): Promise<void> {
+    const names = app.mirror.status.snapshots;
+    const name = names[choice % Math.max(1, names.length)];
+    if (name === undefined || app.isHeld) return;
+    app.isHeld = true;
+    await this.quiet(app);
+    this.doubtfulRestore = name;
+    await app.mirror.restore(name);
+    const sealed = this.sealed(name);
+    this.doubtfulRestore = null;
+    this.eraNs = this.world.nowNs;
+    if (sealed === undefined) this.world.violate(`${name} was restored and is nowhere`);
+    else this.checker.restart(this.eraNs, (block) => valueIn(sealed, block));
+    this.count('restored');
+    app.isHeld = false;
+  }
+
+  private quiet(app: StormApp): Promise<void> {
+    return new Promise((resolve) => {
+      const look = (): void => {
+        if (app.inFlight === 0) resolve();
+        else this.world.after(50_000, look);
+      };
+      look();
+    });
+  }
+
+  private sealed(name: string): Uint8Array | undefined {
+    for (const node of this.nodes) {
+      const copy = node.snapshots.get(name);
+      if (copy !== undefined) return copy;
+    }
+    return undefined;
+  }
+
+  record(): MirrorRecord | null {
+    const { current } = this.store;
+    return current === null ? null : decodeRecord(current, volumeId);
+  }
+
+  private inSync(): StormNode[] {
+    const listed = this.record()?.members.filter(({ isInSync }) => isInSync) ?? [];
+    return this.nodes.filter((node) => listed.some(({ id }) => id === node.memberId));
+  }
+
+  /** A port whose reads are compared with what the store lists. */
+  private watched(node: StormNode, target: StormNode): MemberPort {
+    const port = node.portTo(target);
+    const connect = async (): Promise<MemberAssociation> => {
+      const association = await port.connect();
+      const { device } = association;
+      const submit = device.submit.bind(device);
+      device.submit = (request: BlockRequest) => {
+        if (request.op === BlockOp.read) this.watchRead(node, target);
+        submit(request);
+      };
+      return association;
+    };
+    return { id: port.id, isLocal: port.isLocal, connect };
+  }
+
+  private watchRead(node: StormNode, target: StormNode): void {
+    const record = this.record();
+    if (record === null || record.epoch !== node.mirror?.status.epoch) return;
+    const isListed = record.members.some(({ id, isInSync }) => id === target.memberId && isInSync);
+    if (!isListed) this.world.violate(`node ${node.index} reads ${target.index}, out of sync`);
+  }
+
+  /** Where members that are in sync differ, also on their media, one of them has a mark. */
+  private checkMembers(): void {
+    const members = this.inSync();
+    const first = members[0]!.data.content;
+    for (let block = 0; block < geometry.blockCount; block++) {
+      const at = block * geometry.blockBytes;
+      const isSame = members.every(({ data }) => {
+        return isSameAt(data.content, first, at) && isSameAt(data.durable, first, at);
+      });
+      if (isSame) continue;
+      const region = Math.floor(block / geometry.regionBlocks);
+      if (members.some(({ meta }) => isMarked(meta.durable, region))) continue;
+      const values = members.map(({ data }) => `${valueIn(data.content, block)}`).join(' ');
+      this.world.violate(`members differ in block ${block} (${values}), which nobody has marked`);
+    }
+  }
+
+  /** Everything is well again: the mirror heals, and nothing is lost. */
+  private async end(): Promise<void> {
+    const { world } = this;
+    this.store.isOut = false;
+    this.net.heal();
+    for (const node of this.nodes) {
+      node.store.isCut = false;
+      node.data.slowness = 1;
+      node.data.isDead = false;
+      node.meta.isDead = false;
+      node.data.unhang();
+      if (!node.isUp) void node.boot();
+    }
+    await world.run(35e6);
+    if (!(await world.runUntil(() => this.isWhole(), 300e6))) {
+      const states = [...this.apps.values()].map(({ mirror }) => JSON.stringify(mirror.status));
+      world.violate(`the mirror does not heal: ${states.join(' ')} ${this.lastRefusal}`);
+      return;
+    }
+    const [app] = [...this.apps.values()].filter(({ mirror }) => mirror.status.state === 'serving');
+    await app!.readAll();
+    await world.runUntil(() => app!.inFlight === 0, 50e6);
+    if (app!.inFlight > 0) world.violate('reads do not end');
+    const contents = this.inSync().map(({ data }) => data.content);
+    if (contents.some((each) => !isEqual(each, contents[0]!))) {
+      world.violate('members differ although everything is in sync and at rest');
+    }
+  }
+
+  private lastRefusal = '';
+  private nextTryNs = 0;
+
+  private isWhole(): boolean {
+    const app = [...this.apps.values()].find(({ mirror }) => mirror.status.state !== 'stopped');
+    if (app === undefined) {
+      if (this.world.nowNs < this.nextTryNs) return false;
+      this.nextTryNs = this.world.nowNs + 20e6;
+      const up = this.nodes.filter(({ isUp, member }) => isUp && member !== null);
+      if (up[0] !== undefined) this.attach(up[0], true);
+      return false;
+    }
+    const { state, unreconciledRegions } = app.mirror.status;
+    return state === 'serving' && unreconciledRegions === 0;
+  }
+
+  private count(name: string, by = 1): void {
+    this.tally[name] = (this.tally[name] ?? 0) + by;
+  }
+}
+
+function isMarked(meta: Uint8Array, region: number): boolean {
+  const at = 8192 + 4 + (region >>> 3);
+  return ((meta[at]! >>> (region & 7)) & 1) === 1;
+}
+
+function valueIn(content: Uint8Array, block: number): number {
+  const at = block * geometry.blockBytes;
+  return new DataView(content.buffer, content.byteOffset + at).getUint32(0, true);
+}
+
+function isSameAt(a: Uint8Array, b: Uint8Array, at: number): boolean {
+  for (let i = at; i < at + geometry.blockBytes; i++) if (a[i] !== b[i]) return false;
+  return true;
+}
+
+function isEqual(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && Buffer.compare(a, b) === 0;
+}
