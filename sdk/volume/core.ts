@@ -91,7 +91,7 @@ export class PoolCore {
     this.checkpointer = new Checkpointer(this);
     this.pager = new Pager(this);
     if (options.mapCacheBytes !== undefined) this.pager.limit(options.mapCacheBytes);
-    this.mostDirty = Math.min(mostDirtyNodes, Math.max(8, this.pager.mostNodes >>> 1));
+    this.mostDirty = Math.min(mostDirtyNodes, Math.max(8, Math.floor(this.pager.mostNodes / 2)));
     this.io = new VolumeIo(this);
   }
 

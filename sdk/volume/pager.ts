@@ -123,7 +123,7 @@ export class Pager {
     if (this.turnsLeft > 0 && --this.turnsLeft === 0) this.recent.length = 0;
     if (nodes.frameCount <= this.mostNodes || nodes.frameCount < this.nextShrink) return;
     for (let i = 0; i < this.recent.length; i++) nodes.used[this.recent[i]!] = 1;
-    const step = Math.max(1, this.mostNodes >>> 4);
+    const step = Math.max(1, Math.floor(this.mostNodes / 16));
     nodes.shrinkTo(this.mostNodes - step);
     // When most must stay, the next look is worth it after a checkpoint, or when more have come.
     const isEnough = nodes.frameCount <= this.mostNodes;

@@ -174,6 +174,17 @@ test('without a limit no node is read after opening', async () => {
   assert.is(again.core.nodes.frameCount, again.core.nodes.count);
 });
 
+test('without a limit a few changed nodes are no reason for a checkpoint', async () => {
+  const { pool, disk } = await prepared();
+  await pool.close();
+  const again = await Pool.open([disk]);
+  const { count } = again.core.checkpointer;
+  for (let leaf = 0; leaf < leaves; leaf++) {
+    await writeSectors(again.volume('a'), leaf * leafSectors, 8, 9);
+  }
+  assert.is(again.core.checkpointer.count, count);
+});
+
 test('a limit below four nodes is refused', async () => {
   const { pool, disk } = await prepared();
   await pool.close();
