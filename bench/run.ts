@@ -13,6 +13,7 @@ const benches: Readonly<Record<string, () => Promise<{ readonly bench: Bench }>>
   'guest-compare': () => import('./guest-compare.js'),
   'mqsim-closed-form': () => import('./mqsim-closed-form.js'),
   'native-overhead': () => import('./native-overhead.js'),
+  'nvme-tcp': () => import('./nvme-tcp.js'),
   waf: () => import('./waf.js'),
   'vfio-user': () => import('./vfio-user.js'),
   'sim-speed': () => import('./sim-speed.js'),

@@ -112,8 +112,40 @@ export interface WordsWatch {
   close(): void;
 }
 
+/** Received from in one crossing. */
+export interface TcpBatch {
+  /** Readable while something can be received, or sent where that is wanted. */
+  readonly fd: number;
+  add(fd: number, id: number): number;
+  /** Whether room to write makes `fd` of the batch readable. */
+  setWriting(fd: number, id: number, isWanted: boolean): number;
+  remove(fd: number): number;
+  /** @returns how many places were filled: the table has the id and the result of each */
+  poll(): number;
+  close(): void;
+}
+
+/** TCP sockets that never block. Addresses are numbers, IPv4 or IPv6. */
+export interface TcpCalls {
+  /** @returns descriptor; -EINVAL for what is no address */
+  tcpListen(address: string, port: number, backlog: number): number;
+  tcpAccept(fd: number): number;
+  /** @returns descriptor of a socket that may still be connecting: writable when it is over */
+  tcpConnect(address: string, port: number): number;
+  /** @returns 0, or what has become of the connection */
+  tcpError(fd: number): number;
+  /** @returns 'ADDRESS:PORT' */
+  tcpName(fd: number, isPeer: boolean): string;
+  /** Bytes from..to - 1. @returns bytes sent */
+  tcpSend(fd: number, bytes: Uint8Array, from: number, to: number): number;
+  /** Nothing more will be sent. */
+  tcpShutdown(fd: number): number;
+  /** @param memory  for what is received, divided into places; the table has two numbers of each */
+  tcpBatch(memory: Uint8Array, places: number, table: Int32Array): TcpBatch;
+}
+
 /** All that the addon offers. */
-export interface NativeKernel extends Kernel, SocketCalls, MemoryCalls, WatchCalls {}
+export interface NativeKernel extends Kernel, SocketCalls, MemoryCalls, TcpCalls, WatchCalls {}
 
 export interface Watcher {
   /** Whether waiting for this descriptor keeps the process alive. Not at first. */
@@ -151,6 +183,7 @@ export const Errno = {
   ECONNRESET: 104,
   ETOOMANYREFS: 109,
   ECONNREFUSED: 111,
+  EADDRNOTAVAIL: 99,
 } as const;
 
 const errnoNames = new Map<number, string>(

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
-import type { NativeKernel, Watcher, WordsWatch } from './kernel.js';
+import type { NativeKernel, TcpBatch, Watcher, WordsWatch } from './kernel.js';
 
 /** A thread that answers every entry of one queue pair with success; runs until it is stopped. */
 export interface NullController {
@@ -22,10 +22,11 @@ type MakeNullController = new (
 ) => NullController;
 
 /** What the addon exports: the calls of `NativeKernel`, and watchers as classes. */
-interface Addon extends Omit<NativeKernel, 'watch' | 'watchWritable' | 'watchWords'> {
+interface Addon extends Omit<NativeKernel, 'watch' | 'watchWritable' | 'watchWords' | 'tcpBatch'> {
   readonly Watcher: new (fd: number, onReady: () => void, isForWriting: boolean) => Watcher;
   readonly WordsWatch: new (words: Uint32Array, seen: Uint32Array, eventfd: number) => WordsWatch;
   readonly NullController: MakeNullController;
+  readonly TcpBatch: new (memory: Uint8Array, places: number, table: Int32Array) => TcpBatch;
   /** Absent in builds older than the check. */
   readonly interfaceVersion?: number;
 }
@@ -41,7 +42,7 @@ export interface LoadResult {
 }
 
 /** What this package expects of the addon; native/src/addon.cc has the same number. */
-const interfaceVersion = 5;
+const interfaceVersion = 6;
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -87,7 +88,9 @@ export function loadAddon(paths: readonly string[] = addonPaths()): LoadResult {
       new addon.Watcher(fd, onWritable, true);
     const watchWords = (words: Uint32Array, seen: Uint32Array, eventfd: number): WordsWatch =>
       new addon.WordsWatch(words, seen, eventfd);
-    const kernel = Object.assign({}, addon, { watch, watchWritable, watchWords });
+    const tcpBatch = (memory: Uint8Array, places: number, table: Int32Array): TcpBatch =>
+      new addon.TcpBatch(memory, places, table);
+    const kernel = Object.assign({}, addon, { watch, watchWritable, watchWords, tcpBatch });
     return { kernel, NullController: addon.NullController, path, unavailableReason: '' };
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);

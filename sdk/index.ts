@@ -61,6 +61,7 @@ export { type FabricTls, NodeSockets } from './fabric/node-sockets.js';
 export { RemoteNamespace } from './fabric/remote-namespace.js';
 export { makeSecret, parseSecret } from './fabric/secret.js';
 export type { FabricNamespace } from './fabric/served-namespace.js';
+export { fabricSockets } from './fabric/sockets.js';
 export type { FabricSockets } from './fabric/stream.js';
 export {
   type FabricHost,

@@ -6,13 +6,14 @@
 #include "null_controller.h"
 #include "shared_memory.h"
 #include "socket.h"
+#include "tcp.h"
 #include "words_watch.h"
 
 namespace {
 
 // Moves on with every change of what the addon exports or expects, here and in native/load.ts: an
 // older build must be refused with a word, not crash.
-constexpr double interfaceVersion = 5;
+constexpr double interfaceVersion = 6;
 
 Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("interfaceVersion", Napi::Number::New(env, interfaceVersion));
@@ -20,6 +21,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exportMapping(env, exports);
   exportEvent(env, exports);
   exportSocket(env, exports);
+  exportTcp(env, exports);
   exportSharedMemory(env, exports);
   exportNullController(env, exports);
   exportWordsWatch(env, exports);

@@ -45,7 +45,7 @@ export interface ErrorRecord {
 
 /**
  * One host's controller: what its queues have in common, from the Connect of its admin queue to the
- * loss of any of its connections, which ends all of it [NVMe-2.0 §3.3.2 Association].
+ * loss of that connection, which ends all of it [NVMe-2.0 §3.3.2 Association].
  *
  * Two gates keep writes out. `refuse` lets every command for a namespace end with a status from now
  * on, and says when none that came before is inside a device any more. `drained` is the same for an
@@ -69,6 +69,8 @@ export class Association {
   errorCount = 0;
   readonly errors: ErrorRecord[] = [];
   readonly changedNamespaces = new Set<number>();
+  /** Closed, with commands inside devices. */
+  private readonly closing = new Set<TargetQueue>();
   private readonly eventSlots: TargetSlot[] = [];
   private readonly notices = {
     namespaces: notice(NoticeInfo.namespaceChanged, LogPage.changedNamespaces),
@@ -140,6 +142,21 @@ export class Association {
     for (const queue of [...this.queues.values()]) queue.close(why);
     this.eventSlots.length = 0;
     this.subsystem.associationEnded(this);
+  }
+
+  /** A queue for I/O is closed. Its identifier is free when nothing of it is inside a device. */
+  queueLost(queue: TargetQueue): void {
+    if (this.queues.get(queue.qid) === queue) this.queues.delete(queue.qid);
+    if (queue.usedSlots > 0) this.closing.add(queue);
+  }
+
+  /** Whether commands of a closed queue of this identifier are still inside a device. */
+  isClosing(qid: number): boolean {
+    for (const queue of this.closing) {
+      if (queue.usedSlots === 0) this.closing.delete(queue);
+      else if (queue.qid === qid) return true;
+    }
+    return false;
   }
 
   /** Queues for I/O go; the admin queue stays. For a controller reset. */

@@ -147,7 +147,7 @@ function connectIo(
   }
   const qid = Connect.qid.get(slot.words, 0);
   if (qid > mostIoQueues || association.queues.has(qid)) return refused(slot, wrong.qid);
-  return association;
+  return association.isClosing(qid) ? FabricsStatus.controllerBusy : association;
 }
 
 function hostIdOf(data: Uint32Array): string {

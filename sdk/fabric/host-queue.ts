@@ -35,8 +35,11 @@ const Ours = HostDataPdu;
 const Ask = ReadyToTransfer;
 const Completion = Cqe;
 
-/** Most data of one H2CData PDU of ours: several of them fit into a chunk. */
-const mostPieceBytes = 64 * KiB;
+/**
+ * Most data of a command of ours, so that it fits into one H2CData PDU where the controller takes
+ * so much: Linux's target checks one data digest for a command, not one for a PDU.
+ */
+export const mostCommandBytes = 128 * KiB;
 /** A controller may put a whole transfer into one PDU. */
 const mostAnswerBytes = 16 * MiB;
 const accepted = typeSet([
@@ -264,7 +267,7 @@ export class HostQueue implements StreamUser, PduUser {
       return this.refuse(FatalError.unsupportedParameter, 8, 'parameters that were not agreed');
     }
     this.writer.dataAlignment = (alignment + 1) * 4;
-    this.mostHostData = Math.min(most & ~3, mostPieceBytes);
+    this.mostHostData = Math.min(most & ~3, mostCommandBytes);
     this.reader.hasHeaderDigest = headerDigest;
     this.writer.hasHeaderDigest = headerDigest;
     this.reader.hasDataDigest = dataDigest;

@@ -109,8 +109,8 @@ export interface OwnerParts {
 /** The queue for admin commands of an association. */
 export class AdminOwner extends ControlOwner {
   protected readonly association: Association;
+  protected readonly whenLost: (queue: TargetQueue, why: string) => void;
   private readonly discovery: () => DiscoveryFacts;
-  private readonly whenLost: (queue: TargetQueue, why: string) => void;
 
   constructor(parts: OwnerParts) {
     super();
@@ -194,7 +194,9 @@ export class IoOwner extends AdminOwner {
     for (const namespace of this.association.subsystem.namespaces.values()) {
       namespace.abandon(queue);
     }
-    super.lost(queue, why);
+    // The others go on: Linux closes its queues for I/O first, and says goodbye on the admin queue.
+    this.whenLost(queue, why);
+    this.association.queueLost(queue);
   }
 
   /** The gate may have closed since the command came. */

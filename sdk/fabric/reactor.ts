@@ -66,6 +66,14 @@ export class FabricReactor {
     this.immediate = setImmediate(this.runSlice);
   }
 
+  /** One look at sockets and devices. @returns how many had something */
+  look(): number {
+    let done = this.sockets.poll();
+    for (const served of this.namespaces) if (served.inFlight > 0) done += served.poll();
+    this.flush();
+    return done;
+  }
+
   close(): void {
     this.isClosed = true;
     this.setWatching(false);
@@ -84,9 +92,7 @@ export class FabricReactor {
     const endMs = nowMs + sliceMs;
     let lastMs = nowMs - lingerMs;
     for (;;) {
-      let done = this.sockets.poll();
-      for (const served of this.namespaces) if (served.inFlight > 0) done += served.poll();
-      this.flush();
+      const done = this.look();
       nowMs = performance.now();
       if (done > 0) lastMs = nowMs;
       else if (this.isBusy) this.idle(idleNs);

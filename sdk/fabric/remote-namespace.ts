@@ -1,12 +1,6 @@
 import { checkRequest } from '../block/check.js';
 import type { BlockDevice, BlockLimits } from '../block/device.js';
-import {
-  BlockOp,
-  type BlockRequest,
-  BlockStatus,
-  blockFlagFua,
-  maxSegments,
-} from '../block/request.js';
+import { BlockOp, type BlockRequest, BlockStatus, blockFlagFua } from '../block/request.js';
 import type { Clock, DmaSpace } from '../device.js';
 import { ErrorCode, UltimaError } from '../errors.js';
 import { Sqe } from '../spec/nvme/command.js';
@@ -22,7 +16,7 @@ import { NvmOpcode } from '../spec/nvme/opcodes.js';
 import { Status, statusKind } from '../spec/nvme/status.js';
 import { dwordSpan } from '../units.js';
 import { type HostCommand, HostData } from './host-command.js';
-import type { HostQueue } from './host-queue.js';
+import { type HostQueue, mostCommandBytes } from './host-queue.js';
 
 // Looked up once: the tables lie behind imports.
 const Entry = Sqe;
@@ -287,6 +281,6 @@ export function limitsOf(facts: {
   readonly canWriteZeroes: boolean;
 }): BlockLimits {
   const { mostTransferBytes, blockBytes, ...rest } = facts;
-  const most = Math.min(mostTransferBytes, mostBlocks * blockBytes, maxSegments * 1024 * 1024);
+  const most = Math.min(mostTransferBytes, mostBlocks * blockBytes, mostCommandBytes);
   return { ...rest, maxTransferBytes: most - (most % blockBytes) };
 }

@@ -48,11 +48,12 @@ export class ServedNamespace {
   /** What hosts were told last. */
   knownBlocks: number;
   inFlight = 0;
+  /** Bytes of memory that commands hold. */
+  heldBytes = 0;
   readonly finished = new TargetSlotList();
   private readonly waiting = new TargetSlotList();
   private readonly starved = new TargetSlotList();
   private readonly free: DmaRegion[][] = classes.map(() => []);
-  private heldBytes = 0;
   private isClosed = false;
 
   /** @throws RangeError for identifiers that cannot be; UltimaError DEVICE_UNSUPPORTED */

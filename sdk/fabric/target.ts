@@ -123,6 +123,11 @@ export class NvmeTcpTarget {
     };
   }
 
+  /** Memory of devices that commands hold now. */
+  get heldBytes(): number {
+    return this.served().reduce((sum, each) => sum + each.heldBytes, 0);
+  }
+
   /** To add namespaces, and to say how this path stands to them. @throws RangeError */
   subsystem(nqn: string): FabricSubsystem {
     const found = this.subsystems.get(nqn);
@@ -167,6 +172,14 @@ export class NvmeTcpTarget {
     this.namespacesChanged();
     const discovery = this.subsystems.get(discoveryNqn);
     for (const each of discovery?.associations ?? []) each.discoveryChanged();
+  }
+
+  /**
+   * One look at sockets and devices, for a loop that has more to look at; the event loop serves
+   * without it. @returns how many of them had something
+   */
+  poll(): number {
+    return this.reactor.look();
   }
 
   /** Let the hosts go, wait for what is inside devices, give everything back. Idempotent. */

@@ -1,6 +1,7 @@
 import { main } from '../support/campaign.js';
 import { campaignOfCommands } from './commands.js';
 import { campaignOfNbd } from './nbd.js';
+import { campaignOfNvmeTcp } from './nvme-tcp.js';
 import { campaignOfServer } from './vfio-user.js';
 import { campaignOfClient } from './vfio-user-client.js';
 import { campaignOfVolumes } from './volume.js';
@@ -10,6 +11,7 @@ const campaigns = {
   commands: campaignOfCommands,
   'vfio-user': campaignOfServer,
   nbd: campaignOfNbd,
+  'nvme-tcp': campaignOfNvmeTcp,
   'vfio-user-client': campaignOfClient,
   volume: campaignOfVolumes,
   'volume-flips': campaignOfFlips,

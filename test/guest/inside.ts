@@ -4,6 +4,7 @@ import { compareCases } from './cases/compare.js';
 import { conformanceCases } from './cases/conformance.js';
 import { crossCases } from './cases/cross.js';
 import { databaseCases } from './cases/database.js';
+import { fabricCases } from './cases/fabric.js';
 import { functionCases } from './cases/function.js';
 import { kernelCases } from './cases/kernel.js';
 import { lossCases } from './cases/loss.js';
@@ -46,6 +47,7 @@ const special = {
   served: servedCases,
   pin: pinCases,
   database: databaseCases,
+  tcp: fabricCases,
 } as const;
 
 // The firmware leaves its last message without an end of line.

@@ -12,6 +12,8 @@ export interface MachineOptions {
   readonly onLine: (line: string) => void;
   /** Instead of QEMU's controllers, a card that somebody serves over vfio-user. */
   readonly served?: ServedMachine;
+  /** Instead of QEMU's controllers, targets that others serve over NVMe/TCP. */
+  readonly fabric?: FabricMachine;
   /** Instead of QEMU's controllers, a disk that somebody serves over NBD. */
   readonly disk?: ServedDisk;
 }
@@ -23,6 +25,16 @@ export interface ServedDisk {
   readonly name: string;
   /** The server is killed, and another one takes its place. */
   readonly kill: () => void;
+}
+
+/** Targets for NVMe/TCP around the guest, and a way in for an initiator. */
+export interface FabricMachine {
+  /** At the host, as the guest reaches them. */
+  readonly ports: readonly number[];
+  /** Of the host; leads to 4420 of the guest. */
+  readonly forwardPort: number;
+  /** What the guest asks of the host. */
+  readonly order: (words: string) => void;
 }
 
 export interface ServedMachine {
@@ -69,14 +81,9 @@ const diskCount = 7;
 
 /** Boot the guest, run `inside.ts` in it, and hand over what it prints. @returns its exit code */
 export async function runMachine(options: MachineOptions): Promise<number> {
-  const { served, disk } = options;
+  const { served, disk, fabric } = options;
   const program = served?.qemu ?? 'qemu-system-x86_64';
-  const words =
-    disk !== undefined
-      ? diskArguments(options, disk)
-      : served === undefined
-        ? machineArguments(options)
-        : servedArguments(options, served);
+  const words = argumentsOf(options);
   const qemu = spawn(program, words, { stdio: ['ignore', 'pipe', 'pipe'] });
   const timer = setTimeout(() => qemu.kill('SIGKILL'), options.limitMs);
   let exitCode = -1;
@@ -86,12 +93,20 @@ export async function runMachine(options: MachineOptions): Promise<number> {
     if (end !== null) exitCode = Number(end[1]);
     else if (line === 'VANISH') served?.vanish();
     else if (line === 'KILL') disk?.kill();
+    else if (line.startsWith('HOST ')) fabric?.order(line.slice('HOST '.length));
     else if (order !== undefined) tellMonitor(join(options.directory, 'monitor'), order);
     else options.onLine(line);
   });
   await new Promise((resolve) => qemu.on('close', resolve));
   clearTimeout(timer);
   return exitCode;
+}
+
+function argumentsOf(options: MachineOptions): string[] {
+  const { served, disk, fabric } = options;
+  if (disk !== undefined) return diskArguments(options, disk);
+  if (fabric !== undefined) return fabricArguments(options, fabric);
+  return served === undefined ? machineArguments(options) : servedArguments(options, served);
 }
 
 /** What the guest asks of the hardware around it, for instance to pull a device out. */
@@ -144,6 +159,16 @@ function diskArguments(options: MachineOptions, { socket, name }: ServedDisk): s
     ...commonArguments(options, ''),
     ...['-blockdev', JSON.stringify({ ...nbd, 'reconnect-delay': reconnectSeconds })],
     ...['-device', 'virtio-blk-pci,drive=disk,serial=database'],
+  ];
+}
+
+/** No disk at all, and a network. */
+function fabricArguments(options: MachineOptions, fabric: FabricMachine): string[] {
+  const forward = `hostfwd=tcp:127.0.0.1:${fabric.forwardPort}-10.0.2.15:4420`;
+  return [
+    ...['-M', 'q35'],
+    ...commonArguments(options, `ultima.ports=${fabric.ports.join(',')}`),
+    ...['-netdev', `user,id=net0,${forward}`, '-device', 'virtio-net-pci,netdev=net0'],
   ];
 }
 

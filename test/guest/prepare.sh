@@ -27,7 +27,7 @@ if [ ! -d k ]; then
 fi
 version=$(ls k/lib/modules)
 
-modules="virtio_pci 9p 9pnet_virtio overlay nvme vfio-pci vfio_iommu_type1 virtio_net virtio_blk ext4 crc32c_generic"
+modules="virtio_pci 9p 9pnet_virtio overlay nvme vfio-pci vfio_iommu_type1 virtio_net virtio_blk ext4 crc32c_generic nvme-tcp nvmet-tcp"
 rm -rf ird; mkdir -p ird/bin ird/proc ird/sys ird/dev; cp /bin/busybox ird/bin/
 cat >ird/init <<INIT
 #!/bin/busybox sh

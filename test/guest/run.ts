@@ -1,5 +1,6 @@
 import { accessSync, constants } from 'node:fs';
 import { withDatabaseDisk } from './database-disk.js';
+import { withFabric } from './fabric-host.js';
 import { type MachineOptions, runMachine } from './machine.js';
 import { guestDirectory, whyNotGuest } from './prepare.js';
 import { clientOf, withServed } from './served.js';
@@ -9,7 +10,8 @@ import { clientOf, withServed } from './served.js';
  * cases of `inside.ts` on them, over the addon and VFIO. The group `served` boots another one whose
  * disk is a simulated card that this process serves over vfio-user, and `pin` the same without
  * message-signalled interrupts; `ULTIMA_QEMU` names the QEMU that can use it. The group `database`
- * boots one whose disk is a volume served over NBD. Ends with one line of counts.
+ * boots one whose disk is a volume served over NBD, and `tcp` one with a network and targets around
+ * it. Ends with one line of counts.
  */
 const directory = guestDirectory;
 /** Groups of cases that need another machine, and what its kernel is told. */
@@ -18,6 +20,8 @@ const servedGroups: ReadonlyMap<string, string> = new Map([
   ['pin', 'pci=nomsi'],
 ]);
 const databaseGroup = 'database';
+const fabricGroup = 'tcp';
+const otherGroups = [...servedGroups.keys(), databaseGroup, fabricGroup];
 /** What the guest said last, when it fails before its first case. */
 const keptLines = 40;
 /** Two free cores need a few minutes; a machine that others use as well may need ten. */
@@ -43,9 +47,12 @@ async function run(groups: readonly string[]): Promise<number> {
   accessSync(directory, constants.W_OK);
   const counts: Counts = { PASS: 0, FAIL: 0, SKIP: 0 };
   const isWanted = (group: string): boolean => groups.length === 0 || groups.includes(group);
-  const ordinary = groups.filter((group) => !servedGroups.has(group) && group !== databaseGroup);
+  const ordinary = groups.filter((group) => !otherGroups.includes(group));
   if (groups.length === 0 || ordinary.length > 0) await boot(counts, ordinary);
   if (isWanted(databaseGroup)) await bootDatabase(counts);
+  if (isWanted(fabricGroup)) {
+    await withFabric((fabric) => boot(counts, [fabricGroup], { fabric }));
+  }
   for (const group of servedGroups.keys()) if (isWanted(group)) await bootServed(counts, group);
   const skipped = counts.SKIP > 0 ? `, ${counts.SKIP} skipped` : '';
   console.log(`${counts.PASS} passed, ${counts.FAIL} failed${skipped}`);
@@ -76,7 +83,7 @@ async function bootDatabase(counts: Counts): Promise<void> {
 async function boot(
   counts: Counts,
   groups: readonly string[],
-  machine: Pick<MachineOptions, 'served' | 'disk'> = {},
+  machine: Pick<MachineOptions, 'served' | 'disk' | 'fabric'> = {},
 ): Promise<void> {
   let hasStarted = false;
   const before: string[] = [];

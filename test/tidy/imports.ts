@@ -78,8 +78,10 @@ export const importRules: readonly Rule[] = [
   {
     area: 'sdk/fabric',
     may: [...ground, 'sdk/spec', 'sdk/device', 'sdk/block'],
-    node: ['crypto', 'net', 'tls'],
+    node: ['crypto', 'dns/promises', 'net', 'tls'],
   },
+  // The one file that chooses between the addon and node:net.
+  { area: 'sdk/fabric/sockets', may: ['sdk/fabric', 'native'] },
   { area: 'sdk/observe', may: ground, node: ['fs', 'path'] },
   {
     area: 'sdk/trace',

@@ -1,0 +1,5 @@
+#pragma once
+
+#include <napi.h>
+
+void exportTcp(Napi::Env env, Napi::Object exports);
