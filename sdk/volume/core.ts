@@ -64,6 +64,8 @@ export class PoolCore {
   watch: SpaceWatch | null = null;
   /** A journal that is never written: what a pool opened for reading has. */
   journal: Journal;
+  /** The journal is being replayed, which takes maps apart itself, and counts as it goes. */
+  isLoading = false;
   /** Nothing more is taken apart. */
   isClosing = false;
   /** Requests of users that ended, ever. */
@@ -146,7 +148,7 @@ export class PoolCore {
     if (this.attempts.length > 0) this.attempts = this.attempts.filter((attempt) => !attempt());
     this.io.turn();
     this.units.turn();
-    if (!this.reaper.isIdle && !this.isClosing) this.reap();
+    if (!this.reaper.isIdle && !this.isClosing && !this.isLoading) this.reap();
     if (this.journal.fullness > 0.5) this.committer.want();
     if (this.needsCheckpoint()) this.checkpointer.start();
     this.committer.turn();

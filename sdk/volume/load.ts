@@ -71,7 +71,9 @@ export async function loadPool(
   const bad = readDirectory(core, directoryOf(image));
   const system = systemUnits(core);
   await countNames(core, system, bad);
+  core.isLoading = true;
   const end = await replayJournal(core, superblock, system);
+  core.isLoading = false;
   settleSpace(core, system);
   return { core, ...end };
 }

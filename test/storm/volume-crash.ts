@@ -183,6 +183,8 @@ class Storm {
       const isUsed = this.tally.images % usedImages === 0;
       return isUsed ? await this.use(work, cuts.mark) : await this.look(work, cuts.mark);
     } finally {
+      // What the pool had under way must not reach the next image.
+      work.forget();
       undo.takeBack();
     }
   }

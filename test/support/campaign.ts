@@ -19,7 +19,7 @@ export interface Campaign<Step> {
 /** A campaign whose kind of steps is nobody's business. */
 export interface AnyCampaign {
   readonly claim: string;
-  explore(seed: number, untilMs: number): Promise<Exploration>;
+  explore(seed: number, untilMs: number, isStopped?: () => boolean): Promise<Exploration>;
 }
 
 export interface Exploration {
@@ -29,14 +29,16 @@ export interface Exploration {
 }
 
 export function campaign<Step>(options: Campaign<Step>): AnyCampaign {
-  return { claim: options.claim, explore: (seed, untilMs) => explore(options, seed, untilMs) };
+  const { claim } = options;
+  return { claim, explore: (...words) => explore(options, ...words) };
 }
 
-/** Seeds in turn, at least one, until the time is over or one violates. */
+/** Seeds in turn, at least one, until the time is over, one violates, or somebody stops it. */
 async function explore<Step>(
   options: Campaign<Step>,
   firstSeed: number,
   untilMs: number,
+  isStopped = (): boolean => false,
 ): Promise<Exploration> {
   const tally: Tally = {};
   let seed = firstSeed;
@@ -48,7 +50,9 @@ async function explore<Step>(
       return { seeds: seed - firstSeed + 1, tally, violation: text };
     }
     seed++;
-  } while (performance.now() < untilMs);
+    // Campaigns that never wait would keep signals waiting.
+    await new Promise((resolve) => setImmediate(resolve));
+  } while (performance.now() < untilMs && !isStopped());
   return { seeds: seed - firstSeed, tally, violation: null };
 }
 
@@ -132,7 +136,15 @@ export async function main(
   console.log(`seed ${seed}`);
   console.log(chosen.claim);
   const startMs = performance.now();
-  const { seeds, tally, violation } = await chosen.explore(seed, startMs + parsed.seconds * 1000);
+  let isStopped = false;
+  const stop = (): void => {
+    isStopped = true;
+  };
+  // A campaign that is stopped says what it has tried, and where it goes on.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, stop);
+  const untilMs = startMs + parsed.seconds * 1000;
+  const { seeds, tally, violation } = await chosen.explore(seed, untilMs, () => isStopped);
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, stop);
   const seconds = ((performance.now() - startMs) / 1000).toFixed(1);
   const counts = Object.entries(tally).map(([name, count]) => `${count} ${name}`);
   if (violation !== null) console.log(violation);
