@@ -5,6 +5,7 @@ import { stormOfDrive } from './drive.js';
 import { stormOfDriver } from './driver.js';
 import { stormOfFaults } from './faults.js';
 import { stormOfMirror } from './mirror.js';
+import { stormOfNbdFio } from './nbd-fio.js';
 import { stormOfNbdKills } from './nbd-kill.js';
 import { stormOfQos } from './qos.js';
 import { stormOfVfioUser } from './vfio-user.js';
@@ -18,6 +19,7 @@ const campaigns = {
   faults: stormOfFaults,
   mirror: stormOfMirror,
   qos: stormOfQos,
+  'nbd-fio': stormOfNbdFio,
   'nbd-kill': stormOfNbdKills,
   'volume-crash': stormOfVolumeCrash,
   'vfio-user': stormOfVfioUser,
