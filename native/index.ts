@@ -20,6 +20,7 @@ export { type BuildResult, buildNative } from './build.js';
 export type { NativeKernel, Watcher } from './kernel.js';
 export { type DescriptorRange, mapDescriptor, SharedMemory } from './shared-memory.js';
 export { ListeningSocket, peerGone, UnixSocket } from './socket.js';
+export { MonotonicClock } from './vfio/clock.js';
 export type { Finding, Verdict } from './vfio/doctor.js';
 export type { IommuInterface } from './vfio/function.js';
 export type { LentWindow, Loan, LoanDescription } from './vfio/loan.js';

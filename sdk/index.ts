@@ -112,6 +112,8 @@ export {
   type PoolExportOptions,
   type VolumeExportOptions,
 } from './nbd/volume-export.js';
+export { NodeAgent, type NodeAgentOptions } from './node/agent.js';
+export { Attachment, type AttachmentOptions } from './node/attachment.js';
 export {
   ClusterDirectory,
   type NewClusterVolume,

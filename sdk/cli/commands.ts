@@ -91,6 +91,18 @@ export const commands = {
     summary: 'snapshots of volumes',
     load: () => import('./snapshot.js'),
   },
+  cluster: {
+    summary: 'mirrored volumes over nodes, and a whole cluster to try out',
+    load: () => import('./cluster.js'),
+  },
+  node: {
+    summary: 'be a node of a cluster',
+    load: () => import('./node.js'),
+  },
+  attach: {
+    summary: 'a mirrored volume here, for NBD clients',
+    load: () => import('./attach.js'),
+  },
   doctor: {
     summary: 'what a real card needs here, and how it stands',
     load: () => import('./doctor.js'),

@@ -198,7 +198,7 @@ async function vendorCommand(association: Association, slot: TargetSlot): Promis
     opcode,
     nsid: Sqe.nsid.get(slot.words, 0),
     dwords: [...slot.words.subarray(Sqe.cdw10.dword, Sqe.cdw15.dword + 1)],
-    data: isToHost ? new Uint8Array(0) : slot.memory,
+    data: isToHost ? new Uint8Array(0) : slot.memory.subarray(0, slot.transfer),
     mostAnswerBytes: isToHost ? slot.transfer : 0,
     host: association.identity,
     association,

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { MemorySpace } from '../block/memory.js';
-import type { Clock } from '../device.js';
+import type { Clock, DmaSpace } from '../device.js';
 import { ErrorCode, UltimaError } from '../errors.js';
 import { NoticeInfo } from '../spec/fabrics/events.js';
 import { Sqe } from '../spec/nvme/command.js';
@@ -38,6 +38,8 @@ export interface NvmeTcpOptions {
   /** Of the subsystem. */
   readonly nqn: string;
   readonly clock: Clock;
+  /** Buffers of those who use the namespaces; memory of its own when left out. */
+  readonly memory?: DmaSpace;
   /** Who we are; made of a random identifier when left out. */
   readonly hostNqn?: string;
   /** 16 bytes; random when left out, and the same for every reconnection. */
@@ -84,7 +86,7 @@ const firstVendorOpcode = 0xc0;
  */
 export class NvmeTcp implements NamespacePort {
   readonly clock: Clock;
-  readonly memory = new MemorySpace();
+  readonly memory: DmaSpace;
   /** By namespace identifier. */
   readonly namespaces = new Map<number, RemoteNamespace>();
   private readonly options: NvmeTcpOptions;
@@ -101,6 +103,7 @@ export class NvmeTcp implements NamespacePort {
   private constructor(options: NvmeTcpOptions) {
     this.options = options;
     this.clock = options.clock;
+    this.memory = options.memory ?? new MemorySpace();
     this.settings = settingsOf(options);
     this.sockets = options.sockets ?? new NodeSockets(options.tls);
   }

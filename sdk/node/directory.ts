@@ -1,5 +1,10 @@
-import type { ClusterStore, StoreChange, StoreCondition } from '../cluster/store.js';
+import type { ClusterStore, StoreChange, StoreCondition, StoreEntry } from '../cluster/store.js';
 import { ErrorCode, UltimaError } from '../errors.js';
+import {
+  decodeRecord as decodeMirror,
+  encodeRecord as encodeMirror,
+  recordKey,
+} from '../mirror/record.js';
 import { type Candidate, placeMembers } from './placement.js';
 import {
   type AliveRecord,
@@ -38,6 +43,8 @@ export interface Versioned<T> {
   readonly revision: number;
 }
 
+/** Is listed as the writer of a volume that goes: no node has such a name. */
+const nobody = '(deleted)';
 /** A change that met another one begins anew, this often. */
 const mostTries = 16;
 
@@ -157,9 +164,27 @@ export class ClusterDirectory {
     return found;
   }
 
-  /** Its nodes take the members away, then the volume is gone. @throws UltimaError NOT_FOUND */
+  /**
+   * Its nodes take the members away, then the volume is gone. Nobody attaches it any more.
+   *
+   * @throws UltimaError NOT_FOUND; VOLUME_BUSY while somebody has it attached
+   */
   async deleteVolume(name: string): Promise<void> {
-    await this.change(name, (record) => ({ ...record, state: 'deleting' }));
+    const key = keys.volumes + name;
+    for (let tries = 0; tries < mostTries; tries++) {
+      const { record, revision } = await this.volume(name);
+      if (record.state === 'deleting') return;
+      const conditions = [{ key, revision }];
+      const changes = [{ key, value: encodeRecord({ ...record, state: 'deleting' }) }];
+      const mirror = await this.store.read(recordKey(record.volumeId));
+      if (mirror !== null) {
+        const { key: mirrorKey, value } = closedMirror(name, record, mirror);
+        conditions.push({ key: mirrorKey, revision: mirror.revision });
+        changes.push({ key: mirrorKey, value });
+      }
+      if (await this.apply(conditions, changes)) return;
+    }
+    throw busy(`volume ${name}`);
   }
 
   /** A new member on another node, in addition. @returns the member */
@@ -190,6 +215,24 @@ export class ClusterDirectory {
       if (members.length === 0) throw new RangeError(`the last member of volume ${name} stays`);
       return { ...record, members, retired: [...record.retired, leaving] };
     });
+  }
+
+  /** The node has taken away what it had of former members. */
+  async unlist(name: string, node: string): Promise<void> {
+    await this.change(name, (record) => {
+      const retired = record.retired.filter((member) => member.node !== node);
+      return retired.length === record.retired.length ? record : { ...record, retired };
+    });
+  }
+
+  /** The volume's members are gone, and so is it. Another one of that name stays. */
+  async forget(name: string, volumeId: string): Promise<void> {
+    const key = keys.volumes + name;
+    const entry = await this.store.read(key);
+    if (entry === null || decodeVolume(key, entry.value).volumeId !== volumeId) return;
+    const conditions = [{ key, revision: entry.revision }];
+    const gone = [key, recordKey(volumeId)].map((each) => ({ key: each, value: null }));
+    await this.apply(conditions, gone);
   }
 
   /** Decide on a volume's record, and again when it has changed meanwhile. */
@@ -232,6 +275,20 @@ export class ClusterDirectory {
 function candidateOf({ name, zone, alive }: NodeView): Candidate {
   const isFit = alive !== null && alive.trouble === '';
   return { name, zone, freeBytes: alive?.freeBytes ?? 0, isFit };
+}
+
+/** The mirror's record as it is when nobody may attach it. @throws UltimaError VOLUME_BUSY */
+function closedMirror(name: string, { volumeId }: VolumeRecord, entry: StoreEntry) {
+  const mirror = decodeMirror(entry.value, volumeId);
+  if (mirror.writer !== null && mirror.writer !== nobody) {
+    throw new UltimaError(
+      ErrorCode.volumeBusy,
+      `volume ${name} is attached by ${mirror.writer}; detach it first`,
+      { name, writer: mirror.writer },
+    );
+  }
+  const closed = { ...mirror, writer: nobody, epoch: mirror.epoch + 1, token: '' };
+  return { key: entry.key, value: encodeMirror(closed) };
 }
 
 function hasMemberOn({ members, retired }: VolumeRecord, node: string): boolean {

@@ -5,7 +5,7 @@ import { Peer } from '../support/nbd-peer.js';
 import { request } from '../support/nbd-rig.js';
 
 /** One request of a client that has several under way. */
-type Step =
+export type Step =
   | {
       readonly kind: 'write';
       readonly block: number;
@@ -46,7 +46,7 @@ function plan(prng: Prng, seed: number): Step[] {
 }
 
 /** What each block was given, and what of it must be there. */
-class Shadow {
+export class Shadow {
   /** The last version that was sent, and the one that must not be lost. */
   readonly sent = new Uint32Array(blocks);
   readonly durable = new Uint32Array(blocks);
@@ -110,17 +110,20 @@ async function run(steps: readonly Step[], _seed: number, tally: Tally): Promise
   }
 }
 
-class Writer {
+export class Writer {
   readonly underWay = new Map<number, UnderWay>();
-  private readonly peer: Peer;
+  readonly peer: Peer;
+  /** Of the last write. */
+  version: number;
   private readonly shadow: Shadow;
   private readonly busy = new Set<number>();
   private cookie = 0;
-  private version = 0;
 
-  constructor(peer: Peer, shadow: Shadow) {
+  /** @param version  where another writer has left off */
+  constructor(peer: Peer, shadow: Shadow, version = 0) {
     this.peer = peer;
     this.shadow = shadow;
+    this.version = version;
   }
 
   /** Keep requests under way until so many were answered. */
@@ -138,13 +141,13 @@ class Writer {
     }
   }
 
-  private isBusy(step: Step): boolean {
+  isBusy(step: Step): boolean {
     if (step.kind !== 'write') return false;
     for (let i = 0; i < step.count; i++) if (this.busy.has(step.block + i)) return true;
     return false;
   }
 
-  private send(step: Step): void {
+  send(step: Step): void {
     const cookie = ++this.cookie;
     const { shadow } = this;
     if (step.kind !== 'write') {
@@ -170,7 +173,7 @@ class Writer {
     this.peer.say(request({ command: 1, flags, cookie, offset, length: data.length }), data);
   }
 
-  private async hearOne(): Promise<void> {
+  async hearOne(): Promise<void> {
     const head = await this.peer.hear(16);
     if (head.readUInt32BE(4) !== 0) throw new Error(`answered ${head.readUInt32BE(4)}`);
     const cookie = head.readUInt32BE(12);

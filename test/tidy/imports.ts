@@ -68,7 +68,19 @@ export const importRules: readonly Rule[] = [
     may: [...ground, 'sdk/spec', 'sdk/device', 'sdk/block', 'sdk/cluster'],
   },
   // What makes nodes of pools, and a cluster of nodes.
-  { area: 'sdk/node', may: [...ground, 'sdk/device', 'sdk/block', 'sdk/volume', 'sdk/cluster'] },
+  {
+    area: 'sdk/node',
+    may: [
+      ...ground,
+      'sdk/spec',
+      'sdk/device',
+      'sdk/block',
+      'sdk/volume',
+      'sdk/cluster',
+      'sdk/mirror',
+      'sdk/fabric',
+    ],
+  },
   // Sockets, and the loop that serves them.
   {
     area: 'sdk/nbd',

@@ -1,0 +1,87 @@
+import { randomFillSync } from 'node:crypto';
+import type { FabricTls } from '../fabric/node-sockets.js';
+import { NodeAgent } from '../node/agent.js';
+import { checkName } from '../node/records.js';
+import { Pool } from '../volume/pool.js';
+import { parseWords, usageError } from './arguments.js';
+import { openStore, readPem, storeOptions, storeUsage } from './cluster-store.js';
+import { openDevices, poolOf } from './pool-access.js';
+import { signalled } from './serving.js';
+import type { Terminal } from './terminal.js';
+
+export const usage = `
+ultima node NAME --pool DEVICE[,DEVICE] --listen HOST:PORT [options]
+
+Be a node of a cluster: make the members of mirrored volumes that the cluster gives to this node, in
+its pool, and serve them over NVMe/TCP to whoever writes, until a signal ends it.
+
+  -p, --pool DEVICE    the devices of the node's pool: files, cards; 'ultima pool create' makes one
+  --create             make the pool when the devices hold none
+  --listen HOST:PORT   where members are served; port 0 takes one that is free
+  --address HOST:PORT  where others reach that, when it is another place
+  --zone NAME          what fails together, as a rack does; members of a volume go to different
+                       zones where they can. The node's name when left out
+  --tls DIR            only nodes with a certificate of our authority: DIR/ca-cert.pem,
+                       DIR/server-cert.pem, DIR/server-key.pem (TLS 1.3)
+${storeUsage}
+`;
+
+const options = {
+  ...storeOptions,
+  pool: { type: 'string', short: 'p', multiple: true },
+  create: { type: 'boolean', default: false },
+  listen: { type: 'string' },
+  address: { type: 'string' },
+  zone: { type: 'string' },
+  tls: { type: 'string' },
+} as const;
+
+export async function run(words: readonly string[], terminal: Terminal): Promise<number> {
+  const { values, positionals } = parseWords(words, options);
+  const [name, ...others] = positionals;
+  if (name === undefined || others.length > 0) throw usageError('one name: ultima node NAME …');
+  checkName('node', name);
+  const { listen, address, zone } = values;
+  if (listen === undefined) throw usageError('where? --listen HOST:PORT');
+  const tls = values.tls === undefined ? undefined : tlsOf(values.tls);
+  const store = openStore(values);
+  const opened = await openDevices(poolOf(values.pool));
+  try {
+    const pool = await poolOn(opened.devices, values.create);
+    const agent = await NodeAgent.start({
+      ...{ name, pool, store, listen, random: (bytes) => void randomFillSync(bytes) },
+      ...(zone === undefined ? {} : { zone }),
+      ...(address === undefined ? {} : { address }),
+      ...(tls === undefined ? {} : { tls }),
+      onTrouble: (what) => terminal.say(`ultima: node ${name}: ${what}`),
+    });
+    const members = `${agent.memberCount} members`;
+    terminal.say(`ultima: node ${name} serves ${members} at ${agent.address}`);
+    const signal = await signalled();
+    await agent.close();
+    await pool.close();
+    terminal.say(`ultima: ${signal}: node ${name} has left in order`);
+    return 0;
+  } finally {
+    await opened.close();
+    await store.close();
+  }
+}
+
+async function poolOn(devices: Parameters<typeof Pool.open>[0], mayCreate: boolean): Promise<Pool> {
+  try {
+    return await Pool.open(devices);
+  } catch (error) {
+    if (!mayCreate) throw error;
+    // Refused for devices that hold anything else.
+    return Pool.create(devices, { random: (bytes) => void randomFillSync(bytes) });
+  }
+}
+
+export function tlsOf(folder: string): FabricTls {
+  return {
+    authority: readPem(folder, 'ca-cert.pem'),
+    certificate: readPem(folder, 'server-cert.pem'),
+    key: readPem(folder, 'server-key.pem'),
+  };
+}

@@ -1,0 +1,134 @@
+import type { BlockDevice, BlockLimits } from '../block/device.js';
+import { type BlockRequest, BlockStatus } from '../block/request.js';
+import type { Clock, DmaSpace } from '../device.js';
+import type { Association } from '../fabric/association.js';
+import type { SubsystemOptions, VendorAnswer, VendorCommand } from '../fabric/subsystem.js';
+import type { LocalMember } from '../mirror/local-member.js';
+import type { MemberAssociation } from '../mirror/port.js';
+import { decodeAnswer, decodeVerb } from '../mirror/verbs.js';
+import { ExchangeServer } from './exchange.js';
+
+/** Names the subsystem that serves one member. */
+export function memberNqn(memberId: string): string {
+  return `nqn.2026-11.io.ultima:member:${memberId}`;
+}
+
+interface Peer {
+  readonly local: MemberAssociation;
+  readonly exchange: ExchangeServer;
+}
+
+/**
+ * A member as a subsystem of an NVMe/TCP target, with the data as namespace 1.
+ *
+ * What always holds: a command for the data is carried out only for the association that adopted
+ * last. Before it has, its commands are refused; and when another one adopts, its connections are
+ * ended, and nothing that it sent is inside a device any more, before the other one hears that it
+ * may begin.
+ */
+export class MemberService {
+  readonly memberId: string;
+  private readonly front: MemberFront;
+  private readonly peers = new Map<Association, Peer>();
+  private readonly member: LocalMember;
+
+  constructor(member: LocalMember, memberId: string) {
+    this.member = member;
+    this.memberId = memberId;
+    this.front = new MemberFront(member);
+  }
+
+  get subsystem(): SubsystemOptions {
+    const nguid = new Uint8Array(Buffer.from(this.memberId, 'hex'));
+    return {
+      nqn: memberNqn(this.memberId),
+      namespaces: [{ nsid: 1, device: this.front, nguid }],
+      isClosedAtFirst: true,
+      onVendorCommand: (command) => this.take(command),
+    };
+  }
+
+  private take(command: VendorCommand): Promise<VendorAnswer> {
+    const { association } = command;
+    for (const known of this.peers.keys()) if (known.isEnded) this.forget(known);
+    const peer = this.peers.get(association) ?? this.welcome(association);
+    return peer.exchange.take(command);
+  }
+
+  private welcome(association: Association): Peer {
+    const local = this.member.associate();
+    const exchange = new ExchangeServer((message) => this.control(association, local, message));
+    const peer = { local, exchange };
+    this.peers.set(association, peer);
+    return peer;
+  }
+
+  private forget(association: Association): void {
+    this.peers.get(association)?.local.close();
+    this.peers.delete(association);
+  }
+
+  private async control(
+    association: Association,
+    local: MemberAssociation,
+    message: Uint8Array,
+  ): Promise<Uint8Array> {
+    const answer = await local.control(message);
+    const isAdoption = decodeVerb(message)?.verb === 'adopt' && decodeAnswer(answer).ok;
+    if (!isAdoption) return answer;
+    const others = [...this.peers.keys()].filter((each) => each !== association);
+    for (const other of others) other.end('another writer has adopted the member');
+    // Until they are drained the front is still theirs, which the member refuses.
+    await Promise.all(others.map((other) => other.drained()));
+    for (const other of others) this.forget(other);
+    if (association.isEnded) return answer;
+    this.front.current = local;
+    void association.refuse(0);
+    return answer;
+  }
+}
+
+/** The data of a member for the one association that may use it. */
+class MemberFront implements BlockDevice {
+  readonly blockBytes: number;
+  readonly blockCount: number;
+  readonly limits: BlockLimits;
+  readonly clock: Clock;
+  readonly memory: DmaSpace;
+  current: MemberAssociation | null = null;
+  private readonly member: LocalMember;
+  private refused: BlockRequest[] = [];
+
+  constructor(member: LocalMember) {
+    const { data, header, limits } = member;
+    this.member = member;
+    this.blockBytes = data.blockBytes;
+    this.blockCount = header.blockCount;
+    this.limits = limits;
+    this.clock = data.clock;
+    this.memory = data.memory;
+  }
+
+  canSubmit(): boolean {
+    return this.current === null || this.current.device.canSubmit();
+  }
+
+  submit(request: BlockRequest): void {
+    if (this.current !== null) {
+      this.current.device.submit(request);
+      return;
+    }
+    request.status = BlockStatus.accessDenied;
+    request.detail = 0;
+    this.refused.push(request);
+  }
+
+  poll(): number {
+    const { refused } = this;
+    if (refused.length > 0) {
+      this.refused = [];
+      for (const request of refused) request.done(request);
+    }
+    return refused.length + (this.current?.device ?? this.member).poll();
+  }
+}

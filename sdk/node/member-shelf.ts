@@ -1,0 +1,147 @@
+import type { BlockDevice } from '../block/device.js';
+import { LocalMember } from '../mirror/local-member.js';
+import type { MemberVolume } from '../mirror/port.js';
+import { KiB, MiB } from '../units.js';
+import { cellBytes } from '../volume/format.js';
+import type { Pool } from '../volume/pool.js';
+
+/** What a member is made for. Identities are 32 hexadecimal digits. */
+export interface MemberSpec {
+  readonly clusterId: string;
+  readonly volumeId: string;
+  readonly memberId: string;
+  readonly bytes: number;
+  readonly blockBytes: number;
+}
+
+/** Set in the attributes of a pool's volume when the member in it is whole. */
+const wholeAttribute = 'mirror-member';
+const mostRegions = 2 ** 20;
+const leastRegionBytes = 64 * KiB;
+const mostRegionBytes = MiB;
+
+/** Blocks for one bit of the write-intent map: the same for all members, whoever makes them. */
+export function regionBlocksOf(bytes: number, blockBytes: number): number {
+  let regionBytes = leastRegionBytes;
+  while (bytes / regionBytes > mostRegions && regionBytes < mostRegionBytes) regionBytes *= 2;
+  return regionBytes / blockBytes;
+}
+
+/**
+ * The members in a node's pool: each is a thin volume for the data and a small one for what the
+ * member says of itself. A member that was not made to its end, because the power went, is taken
+ * away and made again; nothing else is ever taken away unasked.
+ */
+export class MemberShelf {
+  readonly members = new Map<string, LocalMember>();
+  private readonly pool: Pool;
+
+  private constructor(pool: Pool) {
+    this.pool = pool;
+  }
+
+  /** @throws UltimaError MEMBER_REFUSED for a member whose own words are damaged */
+  static async open(pool: Pool): Promise<MemberShelf> {
+    const shelf = new MemberShelf(pool);
+    for (const { name, attributes } of [...pool.volumes()]) {
+      const memberId = attributes[wholeAttribute];
+      if (memberId !== undefined && name === dataName(memberId)) {
+        shelf.members.set(memberId, await LocalMember.open(shelf.devices(memberId)));
+      }
+    }
+    return shelf;
+  }
+
+  /** Make a member, unless it is there. */
+  async make(spec: MemberSpec): Promise<LocalMember> {
+    const { clusterId, volumeId, memberId, bytes, blockBytes } = spec;
+    const known = this.members.get(memberId);
+    if (known !== undefined) return known;
+    await this.clear(memberId);
+    const size = blockBytes === 512 ? 512 : 4096;
+    const regionBlocks = regionBlocksOf(bytes, size);
+    const geometry = { blockBytes: size, blockCount: bytes / size, regionBlocks };
+    await this.pool.createVolume({ name: dataName(memberId), bytes, blockBytes: size });
+    const metaBytes = LocalMember.metaBytes(cellBytes, geometry);
+    await this.pool.createVolume({ name: metaName(memberId), bytes: metaBytes });
+    const devices = this.devices(memberId);
+    await LocalMember.format(devices, { clusterId, volumeId, memberId }, regionBlocks);
+    await this.pool.setAttributes(dataName(memberId), { [wholeAttribute]: memberId });
+    await this.pool.commit();
+    const member = await LocalMember.open(devices);
+    this.members.set(memberId, member);
+    return member;
+  }
+
+  /** Take a member away with everything in it. */
+  async remove(memberId: string): Promise<void> {
+    this.members.get(memberId)?.close();
+    this.members.delete(memberId);
+    await this.clear(memberId);
+  }
+
+  /** The one that says that the member is whole goes first. */
+  private async clear(memberId: string): Promise<void> {
+    for (const name of [dataName(memberId), metaName(memberId)]) {
+      if (!this.pool.volumes().some((volume) => volume.name === name)) continue;
+      await this.pool.deleteVolume(name, { withSnapshots: true });
+    }
+  }
+
+  private devices(memberId: string): {
+    readonly meta: BlockDevice;
+    readonly data: BlockDevice;
+    readonly volume: MemberVolume;
+  } {
+    return {
+      meta: this.pool.volume(metaName(memberId)),
+      data: this.pool.volume(dataName(memberId)),
+      volume: new PoolMemberVolume(this.pool, dataName(memberId)),
+    };
+  }
+
+  close(): void {
+    for (const member of this.members.values()) member.close();
+    this.members.clear();
+  }
+}
+
+function dataName(memberId: string): string {
+  return `member-${memberId}`;
+}
+
+function metaName(memberId: string): string {
+  return `${dataName(memberId)}-meta`;
+}
+
+/** Snapshots of a member are those of its volume. */
+class PoolMemberVolume implements MemberVolume {
+  private readonly pool: Pool;
+  private readonly volume: string;
+
+  constructor(pool: Pool, volume: string) {
+    this.pool = pool;
+    this.volume = volume;
+  }
+
+  async seal(name: string): Promise<void> {
+    if (this.has(name)) return;
+    await this.pool.takeSnapshot([{ volume: this.volume, name }]);
+  }
+
+  async restore(name: string): Promise<void> {
+    // Whoever wants to go back again has the mirror seal the state of now first.
+    const kept = `until-${name}`.slice(0, 63);
+    if (this.has(kept)) await this.pool.deleteSnapshot(this.volume, kept);
+    await this.pool.restore(this.volume, name, kept);
+    await this.pool.deleteSnapshot(this.volume, kept);
+  }
+
+  async remove(name: string): Promise<void> {
+    if (this.has(name)) await this.pool.deleteSnapshot(this.volume, name);
+  }
+
+  private has(name: string): boolean {
+    return this.pool.snapshots(this.volume).some((snapshot) => snapshot.name === name);
+  }
+}

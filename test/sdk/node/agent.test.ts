@@ -1,0 +1,249 @@
+import * as assert from 'uvu/assert';
+import { MonotonicClock } from '../../../native/vfio/clock.js';
+import { MemoryDevice, MemorySpace } from '../../../sdk/block/memory.js';
+import { readBlocks, writeBlocks } from '../../../sdk/block/promised.js';
+import { MemoryStore } from '../../../sdk/cluster/memory-store.js';
+import { NodeAgent } from '../../../sdk/node/agent.js';
+import { Attachment, type AttachmentOptions } from '../../../sdk/node/attachment.js';
+import { ClusterDirectory } from '../../../sdk/node/directory.js';
+import { MemberShelf } from '../../../sdk/node/member-shelf.js';
+import { Pool } from '../../../sdk/volume/pool.js';
+import { Prng } from '../../../sim/prng.js';
+import { until } from '../../support/fabric-rig.js';
+import { suite } from '../../support/suite.js';
+import { assertRejects } from '../cluster/contract.js';
+
+const test = suite('nodes of a cluster');
+const MiB = 1024 * 1024;
+const clock = new MonotonicClock();
+
+interface Node {
+  readonly name: string;
+  readonly device: MemoryDevice;
+  pool: Pool;
+  agent: NodeAgent;
+}
+
+/** Nodes with pools in memory, NVMe/TCP between them, and a store that all of them reach. */
+class Cluster {
+  readonly store = new MemoryStore(clock);
+  readonly prng = new Prng(7, 'cluster');
+  readonly random = (bytes: Uint8Array): void => this.prng.fill(bytes);
+  readonly directory = new ClusterDirectory(this.store, this.random);
+  readonly nodes: Node[] = [];
+  readonly attachments: Attachment[] = [];
+
+  async start(count: number): Promise<this> {
+    for (let i = 1; i <= count; i++) {
+      const name = `n${i}`;
+      const device = new MemoryDevice({ blockBytes: 4096, blockCount: 16 * 256, clock });
+      const pool = await Pool.create([device], { random: this.random });
+      this.nodes.push({ name, device, pool, agent: await this.agentOf(name, pool) });
+    }
+    return this;
+  }
+
+  private agentOf(name: string, pool: Pool): Promise<NodeAgent> {
+    const { store, random } = this;
+    return NodeAgent.start({ name, pool, store, random, listen: '127.0.0.1:0' });
+  }
+
+  /** The process is gone; what was on its device is there when it comes back. */
+  async stop(node: Node): Promise<void> {
+    await node.agent.close();
+    await node.pool.close();
+  }
+
+  async restart(node: Node): Promise<void> {
+    node.pool = await Pool.open([node.device]);
+    node.agent = await this.agentOf(node.name, node.pool);
+  }
+
+  async attach(writer: string, more: Partial<AttachmentOptions> = {}): Promise<Attachment> {
+    const { store, random } = this;
+    const memory = new MemorySpace();
+    const mirror = { leaseNs: 300e6, answerNs: 2e9, retryNs: 20e6, cleanNs: 50e6 };
+    const base = { store, random, memory, clock, mirror, volume: 'db', writer };
+    const attachment = await Attachment.open({ ...base, ...more });
+    this.attachments.push(attachment);
+    return attachment;
+  }
+
+  /** The data of each member, as its node's pool has it. */
+  async contents(blocks: number): Promise<Uint8Array[]> {
+    const { record } = await this.directory.volume('db');
+    const all: Uint8Array[] = [];
+    for (const { id, node } of record.members) {
+      const { pool } = this.nodes.find(({ name }) => name === node)!;
+      const data = new Uint8Array(blocks * 4096);
+      await readBlocks(pool.volume(`member-${id}`), 0, data);
+      all.push(data);
+    }
+    return all;
+  }
+
+  async end(): Promise<void> {
+    for (const attachment of this.attachments) await attachment.detach().catch(() => {});
+    for (const node of this.nodes) await this.stop(node);
+    await this.store.close();
+  }
+}
+
+function statement(title: string, count: number, run: (cluster: Cluster) => Promise<void>): void {
+  test(title, async () => {
+    const cluster = new Cluster();
+    try {
+      await cluster.start(count);
+      await run(cluster);
+    } finally {
+      await cluster.end();
+    }
+  });
+}
+
+function filled(value: number, blocks = 4): Uint8Array {
+  return new Uint8Array(blocks * 4096).fill(value);
+}
+
+function allInUse(attachment: Attachment, count: number): boolean {
+  const { members } = attachment.mirror.status;
+  return members.length === count && members.every(({ condition }) => condition === 'InUse');
+}
+
+statement('a volume is on three nodes, written by one, equal on all', 3, async (cluster) => {
+  const { directory } = cluster;
+  await directory.createVolume({ name: 'db', bytes: MiB });
+  const attachment = await cluster.attach('a');
+  assert.is((await directory.volume('db')).record.state, 'ready');
+  await writeBlocks(attachment.device, 0, filled(1));
+  await writeBlocks(attachment.device, 2, filled(2));
+  const busy = await assertRejects(() => cluster.attach('b'), /written by a; detach it there/);
+  assert.is(busy?.code, 'MIRROR_BUSY');
+  const kept = await assertRejects(() => directory.deleteVolume('db'), /attached by a/);
+  assert.is(kept?.code, 'VOLUME_BUSY');
+  await attachment.detach();
+  const wanted = Buffer.concat([filled(1, 2), filled(2, 4)]);
+  for (const data of await cluster.contents(6)) assert.is(Buffer.compare(data, wanted), 0);
+  const again = await cluster.attach('b');
+  const back = filled(0, 6);
+  await readBlocks(again.device, 0, back);
+  assert.is(Buffer.compare(back, wanted), 0);
+});
+
+statement(
+  'a node goes, the volume goes on, and the node is brought up to date',
+  3,
+  async (cluster) => {
+    await cluster.directory.createVolume({ name: 'db', bytes: 4 * MiB });
+    const attachment = await cluster.attach('a');
+    await writeBlocks(attachment.device, 0, filled(1));
+    const [, second] = cluster.nodes;
+    await cluster.stop(second!);
+    await writeBlocks(attachment.device, 100, filled(2));
+    assert.is(allInUse(attachment, 3), false);
+    await cluster.restart(second!);
+    await until('the member is in sync again', () => allInUse(attachment, 3));
+    await writeBlocks(attachment.device, 200, filled(3));
+    await attachment.detach();
+    const [first, ...others] = await cluster.contents(300);
+    assert.is(first![200 * 4096], 3);
+    for (const data of others) assert.is(Buffer.compare(data, first!), 0);
+  },
+);
+
+statement('whoever is taken over by force writes no more', 2, async (cluster) => {
+  await cluster.directory.createVolume({ name: 'db', bytes: MiB, mirrors: 2 });
+  const old = await cluster.attach('a');
+  await writeBlocks(old.device, 0, filled(1));
+  const taker = await cluster.attach('b', { isForced: true });
+  const late = await assertRejects(() => writeBlocks(old.device, 0, filled(9)), /status/);
+  assert.is(late?.code, 'COMMAND_FAILED');
+  const back = filled(0);
+  await readBlocks(taker.device, 0, back);
+  assert.equal(back, filled(1));
+  await writeBlocks(taker.device, 0, filled(2));
+  await taker.detach();
+  for (const data of await cluster.contents(4)) assert.equal(data, filled(2));
+});
+
+statement('a member moves to another node while the volume is written', 3, async (cluster) => {
+  const { directory } = cluster;
+  const made = await directory.createVolume({ name: 'db', bytes: MiB, mirrors: 2 });
+  const attachment = await cluster.attach('a');
+  await writeBlocks(attachment.device, 10, filled(5));
+  const added = await attachment.addMember();
+  await until('the new member is in sync', () => allInUse(attachment, 3));
+  const leaving = made.members[0]!;
+  await attachment.removeMember(leaving.id);
+  const left = cluster.nodes.find(({ name }) => name === leaving.node)!;
+  await until('its node has removed it', () => left.agent.memberCount === 0);
+  await attachment.detach();
+  const { record } = await directory.volume('db');
+  assert.equal(record.members.map(({ id }) => id).sort(), [made.members[1]!.id, added.id].sort());
+  for (const data of await cluster.contents(14)) assert.is(data[13 * 4096], 5);
+  assert.is(left.pool.volumes().length, 0);
+});
+
+statement('a deleted volume is gone from all nodes and from the list', 3, async (cluster) => {
+  const { directory, nodes } = cluster;
+  await directory.createVolume({ name: 'db', bytes: MiB });
+  await (await cluster.attach('a')).detach();
+  await directory.deleteVolume('db');
+  await until('the members are gone', () => nodes.every(({ agent }) => agent.memberCount === 0));
+  for (const { agent } of nodes) await agent.settled();
+  assert.equal(await directory.volumes(), []);
+  for (const { pool } of nodes) assert.equal(pool.volumes(), []);
+  for (const prefix of ['member/', 'mirror/']) {
+    assert.equal((await cluster.store.list(prefix)).entries, []);
+  }
+});
+
+statement('a list that was lost takes no member away', 1, async (cluster) => {
+  const [node] = cluster.nodes;
+  await cluster.directory.createVolume({ name: 'db', bytes: MiB, mirrors: 1 });
+  const attachment = await cluster.attach('a');
+  await writeBlocks(attachment.device, 0, filled(1));
+  await attachment.detach();
+  await cluster.store.commit([], [{ key: 'volume/db', value: null }]);
+  await cluster.stop(node!);
+  await cluster.restart(node!);
+  await node!.agent.settled();
+  assert.is(node!.agent.memberCount, 1);
+  assert.is(node!.pool.volumes().length, 2);
+});
+
+statement(
+  'a name that another node has is refused, whatever its pool holds',
+  1,
+  async (cluster) => {
+    const device = new MemoryDevice({ blockBytes: 4096, blockCount: 16 * 256, clock });
+    const pool = await Pool.create([device], { random: cluster.random });
+    const { store, random } = cluster;
+    const other = () => NodeAgent.start({ name: 'n1', pool, store, random, listen: '127.0.0.1:0' });
+    const error = await assertRejects(other, /give this one another name/);
+    assert.is(error?.code, 'NAME_TAKEN');
+    await pool.close();
+  },
+);
+
+test('a member that was not made to its end is made again', async () => {
+  const prng = new Prng(3, 'shelf');
+  const device = new MemoryDevice({ blockBytes: 4096, blockCount: 16 * 256, clock });
+  const pool = await Pool.create([device], { random: (bytes) => prng.fill(bytes) });
+  const ids = { clusterId: '1'.repeat(32), volumeId: '2'.repeat(32), memberId: '3'.repeat(32) };
+  // The power went before the attribute that says that the member is whole.
+  await pool.createVolume({ name: `member-${ids.memberId}`, bytes: 8192, blockBytes: 512 });
+  const shelf = await MemberShelf.open(pool);
+  assert.is(shelf.members.size, 0);
+  const member = await shelf.make({ ...ids, bytes: MiB, blockBytes: 4096 });
+  assert.is(member.header.blockCount, 256);
+  assert.is(await shelf.make({ ...ids, bytes: MiB, blockBytes: 4096 }), member);
+  shelf.close();
+  const again = await MemberShelf.open(pool);
+  assert.is(again.members.get(ids.memberId)?.header.volumeId, ids.volumeId);
+  await again.remove(ids.memberId);
+  assert.equal(pool.volumes(), []);
+  await pool.close();
+});
+
+test.run();
