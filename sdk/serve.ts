@@ -26,6 +26,12 @@ const pumpsPerTurn = 64;
 export interface ServeOptions {
   /** Virtual nanoseconds per real one, or 'free': the card takes no time of its own. 1 without. */
   readonly timeScale?: TimeScale | undefined;
+  /**
+   * A client may take the state of the card away, for another server of the same card, and bring
+   * one along; the blocks go with it, the memory of the client does not. The state is trusted as a
+   * checkpoint is. False without, and never for a card that keeps its blocks in a file.
+   */
+  readonly isMovable?: boolean | undefined;
   /** What goes wrong, and when. */
   readonly faults?: FaultPlan | undefined;
 }
@@ -92,7 +98,7 @@ class CardLoop implements ServedCard {
   private busyNs = 0;
 
   constructor(address: string, folder: string, options: ServeOptions) {
-    const { timeScale, faults } = options;
+    const { timeScale, faults, isMovable } = options;
     mkdirSync(folder, { recursive: true });
     this.path = join(folder, socketName);
     const kernel = theKernel();
@@ -101,6 +107,7 @@ class CardLoop implements ServedCard {
         openSimulated(address, { foreignHost, ...(faults === undefined ? {} : { faults }) }),
       system: new NativeServeSystem(kernel),
       ...(timeScale === undefined ? {} : { timeScale }),
+      ...(isMovable === undefined ? {} : { isMovable }),
     });
     this.listener = new ListeningSocket(kernel, this.path);
     const { words, seen } = this.server.doorbells;

@@ -76,13 +76,14 @@ export class SimCard {
   readonly controllers: Controller[] = [];
   readonly ordinal: number;
   readonly rootPort: RootPort | null;
+  /** Null when its driver lives in this process. */
+  readonly foreignHost: ForeignHost | null;
   /** Null without a fault plan. */
   readonly faults: FaultPlan | null;
   private readonly file: string | null;
   private readonly carriesData: boolean;
   private readonly injector: FaultInjector | null;
   private readonly onPowerCut: number;
-  private readonly foreignHost: ForeignHost | null;
   private readonly commandSets: MakeCommandSets;
   private readonly hasForeignDrives: boolean;
   private isPowered = true;
@@ -246,8 +247,13 @@ export class SimCard {
 
   /** Why the card cannot be saved, null when it can. */
   get unsavable(): string | null {
-    if (this.file !== null) return `keeps its namespaces in ${this.file}`;
     if (this.foreignHost !== null) return 'serves a host outside the simulation';
+    return this.unsavableInside;
+  }
+
+  /** The same, whoever its host is. */
+  get unsavableInside(): string | null {
+    if (this.file !== null) return `keeps its namespaces in ${this.file}`;
     const isOwn = this.commandSets === makeCommandSets && !this.hasForeignDrives;
     return isOwn ? null : 'has command sets or drives of a test';
   }

@@ -12,6 +12,7 @@ export async function serveCards(words: readonly string[], terminal: Terminal): 
   const { values, positionals } = parseWords(words, {
     'vfio-user': { type: 'string' },
     'time-scale': { type: 'string' },
+    movable: { type: 'boolean' },
     faults: { type: 'string' },
     status: { type: 'string' },
   });
@@ -30,6 +31,7 @@ export async function serveCards(words: readonly string[], terminal: Terminal): 
   const options = {
     timeScale: scaleOf(values['time-scale']),
     faults: await faultsOf(values.faults),
+    isMovable: values.movable === true,
   };
   const everyMs = secondsOf(values.status);
   const cards = await serveAll(addresses, folder, options);

@@ -17,6 +17,7 @@ A card takes one client at a time; the next one waits.
   --vfio-user DIR   the socket is DIR/cntrl; of several cards DIR/0/cntrl, DIR/1/cntrl ...
   --time-scale N    virtual nanoseconds per real one: 0.1 is a card ten times slower, 1 as it is
                     (the default); free: the card takes no time of its own
+  --movable         a client may take the card's state and blocks to another server, and bring one
   --faults PLAN     what goes wrong, and when; 'ultima faults' lists what there is
   --status SECONDS  a line about every card so often, also where no terminal is
 

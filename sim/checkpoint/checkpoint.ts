@@ -2,7 +2,9 @@ import { assert } from '../../sdk/assert.js';
 import { ErrorCode, UltimaError } from '../../sdk/errors.js';
 import { checkFaultPlan } from '../../sdk/faults/plan.js';
 import { SimCard } from '../card.js';
+import type { ForeignHost } from '../pcie/device-memory.js';
 import type { DirectionOptions } from '../pcie/direction.js';
+import { HostMemory } from '../pcie/host-memory.js';
 import { RootPort } from '../pcie/root-port.js';
 import type { Profile } from '../profiles/profile.js';
 import { checkProfile, isProfile } from '../profiles/rules.js';
@@ -50,6 +52,8 @@ interface Header {
   readonly profiles: readonly Profile[];
   readonly ports: readonly DirectionOptions[];
   readonly cards: readonly CardHeader[];
+  /** The card served a host outside of the simulation, whose memory is not here; absent: no. */
+  readonly isServed?: boolean;
 }
 
 /** What a checkpoint holds, in the order in which the cards were made. */
@@ -76,14 +80,37 @@ export function saveWorld(world: World, cards: readonly SimCard[]): Uint8Array {
     throw new RangeError(`a checkpoint holds all ${count} cards of the world, each of them once`);
   }
   for (const card of ordered) {
-    demandSavable(card);
+    demandSavable(card, card.unsavable);
     card.tidyUp();
   }
-  const made = headerOf(world, ordered);
-  const like = construct(made);
-  const shared = sharedBy(rootOf(like), rootOf(construct(made)));
+  return bytesOf(headerOf(world, ordered), { world, cards: ordered }, []);
+}
+
+/**
+ * The same for a card that serves a foreign host, without the host: its memory and whoever watches
+ * its queues belong to the other side. Commands are saved where they are; they go on when
+ * `restoreServedCard` gives the card a host with the same memory.
+ *
+ * @param watcher  of the card's queues
+ */
+export function saveServedCard(card: SimCard, watcher: object): Uint8Array {
+  const { world, foreignHost } = card;
+  demandSavable(card, card.unsavableInside);
+  assert(foreignHost !== null, 'a served card has a foreign host');
+  card.tidyUp();
+  const header = { ...headerOf(world, [card]), isServed: true };
+  const outside = [foreignHost, foreignHost.memory, watcher];
+  return bytesOf(header, { world, cards: [card] }, outside);
+}
+
+/** @param outside  objects that are not state */
+function bytesOf(made: Header, saved: Restored, outside: readonly object[]): Uint8Array {
+  const host = made.isServed === true ? nobody() : null;
+  const left = new Set(host === null ? outside : [...outside, host, host.memory]);
+  const like = construct(made, host);
+  const shared = sharedBy(rootOf(like), rootOf(construct(made, host)), left);
   const header = Buffer.from(JSON.stringify(made), 'utf8');
-  const body = new GraphWriter(rootOf(like), shared).write(rootOf({ world, cards: ordered }));
+  const body = new GraphWriter(rootOf(like), shared, left).write(rootOf(saved));
   const bytes = new Uint8Array(fixedBytes + header.length + body.length);
   bytes.set(magic);
   putWord(bytes, 8, checkpointVersion);
@@ -105,14 +132,44 @@ export function saveWorld(world: World, cards: readonly SimCard[]): Uint8Array {
  *         cut short, changed
  */
 export function restoreWorld(bytes: Uint8Array, expected?: Profile): Restored {
-  const { header, body } = open(bytes);
+  return restore(open(bytes), expected, null);
+}
+
+/**
+ * The card of `saveServedCard`, for a host with the same memory at the same addresses.
+ *
+ * @throws UltimaError CHECKPOINT_INVALID
+ */
+export function restoreServedCard(
+  bytes: Uint8Array,
+  expected: Profile,
+  host: ForeignHost,
+): SimCard {
+  const { cards } = restore(open(bytes), expected, host);
+  if (cards.length !== 1) throw unusable('cards', `holds ${cards.length} cards, not one`);
+  return cards[0]!;
+}
+
+function restore(
+  { header, body }: { readonly header: Header; readonly body: Uint8Array },
+  expected: Profile | undefined,
+  host: ForeignHost | null,
+): Restored {
+  if ((header.isServed === true) !== (host !== null)) {
+    const who = host === null ? 'a host outside of the simulation' : 'a driver in its own process';
+    throw unusable('header.isServed', `says that the card served ${who}`);
+  }
   if (expected !== undefined) demandProfile(header.profiles[header.cards[0]!.profile], expected);
-  const fresh = construct(header);
+  const stranger = host === null ? null : nobody();
+  const outside = new Set([host, stranger].flatMap((one) => (one ? [one, one.memory] : [])));
+  // The host belongs to the card that is made last.
+  const other = rootOf(construct(header, stranger));
+  const fresh = construct(header, host);
   const root = rootOf(fresh);
-  const shared = sharedBy(root, rootOf(construct(header)));
+  const shared = sharedBy(root, other, outside);
   const { world } = fresh;
   const { handlerCount } = world;
-  new GraphReader(new ByteReader(body), shared, root).read();
+  new GraphReader(new ByteReader(body), shared, root, outside).read();
   if (world.handlerCount !== handlerCount) {
     const counts = `${world.handlerCount} in the checkpoint, ${handlerCount} in this version`;
     throw unusable('world.handlers', counts);
@@ -136,8 +193,12 @@ function rootOf({ world, cards }: Restored): readonly object[] {
   return [world, ...cards];
 }
 
-function demandSavable(card: SimCard): void {
-  const why = card.unsavable;
+/** Stands for a host where only the construction counts. */
+function nobody(): ForeignHost {
+  return { memory: new HostMemory(), interrupt: () => {} };
+}
+
+function demandSavable(card: SimCard, why: string | null): void {
   if (why === null) return;
   const text = `${card.function.address} ${why}: only what is in memory can be saved`;
   throw new UltimaError(ErrorCode.deviceUnsupported, text, { address: card.function.address });
@@ -164,7 +225,7 @@ function headerOf(world: World, cards: readonly SimCard[]): Header {
 }
 
 /** Handlers have the numbers of their making: cards and functions are made in their old order. */
-function construct(header: Header): Restored {
+function construct(header: Header, host: ForeignHost | null): Restored {
   const world = new World({ seed: header.seed });
   const ports = header.ports.map((options) => new RootPort(options));
   const steps = header.cards.flatMap(({ functionOrdinals }, card) =>
@@ -180,7 +241,7 @@ function construct(header: Header): Restored {
       if (profile === undefined) throw unusable('header.cards', 'name a profile that is not there');
       const plan = faults === null ? {} : { faults: checkFaultPlan(JSON.parse(faults)) };
       const made = { world, profile, ...plan, ...(port === undefined ? {} : { rootPort: port }) };
-      cards[card] = new SimCard(made);
+      cards[card] = new SimCard({ ...made, ...(host === null ? {} : { foreignHost: host }) });
     }
     cards[card]?.grow({ functionCount: index + 1, nsids: saved.nsids });
     if (cards[card]?.functions[index]?.ordinal !== ordinal) {
@@ -225,7 +286,8 @@ function checkHeader(text: string): Header {
 
 function isHeader(value: unknown): value is Header {
   if (!isRecord(value)) return false;
-  const { seed, profiles, ports, cards } = value;
+  const { seed, profiles, ports, cards, isServed } = value;
+  if (isServed !== undefined && typeof isServed !== 'boolean') return false;
   if (!isCount(seed) || !Array.isArray(profiles) || !profiles.every(isProfile)) return false;
   if (!Array.isArray(ports) || !ports.every(isPort)) return false;
   return Array.isArray(cards) && cards.length > 0 && cards.every(isCard);

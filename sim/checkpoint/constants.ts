@@ -5,23 +5,33 @@ import { fieldsOf } from './vocabulary.js';
  * whatever else belongs to the program and not to a card. It is neither stored nor written to; a
  * checkpoint names it by its place in this list, which equal constructions make equal.
  */
-export function sharedBy(one: unknown, other: unknown): readonly object[] {
-  const reached = reachable(other);
-  return [...reachable(one)].filter((each) => reached.has(each));
+export function sharedBy(
+  one: unknown,
+  other: unknown,
+  outside: ReadonlySet<object> = nothing,
+): readonly object[] {
+  const reached = reachable(other, outside);
+  return [...reachable(one, outside)].filter((each) => reached.has(each));
 }
 
-/** Every object that can be reached, in the order of fields. */
-export function reachable(root: unknown): ReadonlySet<object> {
+/** Every object that can be reached, in the order of fields, but not by way of those outside. */
+export function reachable(
+  root: unknown,
+  outside: ReadonlySet<object> = nothing,
+): ReadonlySet<object> {
   const found = new Set<object>();
   const waiting: unknown[] = [root];
   while (waiting.length > 0) {
     const value = waiting.pop();
     if (typeof value !== 'object' || value === null || found.has(value)) continue;
+    if (outside.has(value)) continue;
     found.add(value);
     for (const child of childrenOf(value)) waiting.push(child);
   }
   return found;
 }
+
+const nothing: ReadonlySet<object> = new Set();
 
 function childrenOf(value: object): Iterable<unknown> {
   if (Array.isArray(value) || value instanceof Set) return value;

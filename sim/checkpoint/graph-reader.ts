@@ -25,10 +25,15 @@ export class GraphReader {
   /** Prototypes of classes without a maker, from the new world. */
   private readonly prototypes: ReadonlyMap<string, object | null>;
 
-  constructor(input: ByteReader, shared: readonly object[], fresh: unknown) {
+  constructor(
+    input: ByteReader,
+    shared: readonly object[],
+    fresh: unknown,
+    outside: ReadonlySet<object> = new Set(),
+  ) {
     this.input = input;
     this.shared = shared;
-    const reached = [...reachable(fresh)];
+    const reached = [...reachable(fresh, outside)];
     const isShared = new Set(shared);
     this.prototypes = prototypesIn(reached, isShared);
     let at = 0;

@@ -17,14 +17,17 @@ export class GraphWriter {
   private readonly shapes = new Map<string, number>();
   private readonly shared: ReadonlyMap<object, number>;
   private readonly fresh: unknown;
+  private readonly outside: ReadonlySet<object>;
   private readonly trail: string[] = [];
 
   /**
    * @param fresh   a new world of the same construction
    * @param shared  `sharedBy` two new worlds of that construction
+   * @param outside who the world serves: not written, a new world has its own
    */
-  constructor(fresh: unknown, shared: readonly object[]) {
+  constructor(fresh: unknown, shared: readonly object[], outside: ReadonlySet<object> = new Set()) {
     this.fresh = fresh;
+    this.outside = outside;
     this.shared = new Map(shared.map((each, index) => [each, index]));
   }
 
@@ -37,10 +40,14 @@ export class GraphWriter {
 
   /** Which objects of a new world, in the order in which they are reached, are filled. */
   private standing(root: unknown): void {
-    const partners = partnersOf(this.fresh, root, new Set(this.shared.keys()));
+    const partners = partnersOf(
+      this.fresh,
+      root,
+      new Set([...this.shared.keys(), ...this.outside]),
+    );
     this.out.count(partners.size);
     let skipped = 0;
-    for (const one of reachable(this.fresh)) {
+    for (const one of reachable(this.fresh, this.outside)) {
       const partner = partners.get(one);
       if (partner === undefined) {
         skipped++;
@@ -77,6 +84,7 @@ export class GraphWriter {
         return;
       case 'object':
         if (value === null) out.byte(Tag.null);
+        else if (this.outside.has(value)) out.byte(Tag.kept);
         else this.reference(value);
         return;
       default:

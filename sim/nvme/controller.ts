@@ -141,8 +141,8 @@ export class Controller implements Endpoint {
   }
 
   /** Doorbells that somebody writes into memory: what this tells it about queues. */
-  watchQueues(watcher: QueueWatcher): void {
-    this.queues.watcher = watcher;
+  watchQueues(watcher: QueueWatcher | null): void {
+    this.queues.watch(watcher);
   }
 
   /** What a pin shows: entries wait for the host, and vector 0 is not masked. */

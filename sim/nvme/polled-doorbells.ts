@@ -11,7 +11,8 @@ export type DoorbellRing = (offset: number, value: number) => void;
  *
  * Doorbells of queues that exist are looked at by `poll`, all others by `scan`, for the misuse
  * alone. A doorbell is 0 again when its queue is created and when the controller is reset, so that
- * the first value of a new queue is a change whatever an older one has left.
+ * the first value of a new queue is a change whatever an older one has left. The doorbell of a
+ * queue that came with a saved card holds what it held there.
  */
 export class PolledDoorbells implements QueueWatcher {
   /** All doorbells as the host leaves them, and as they were seen last. */
@@ -67,10 +68,10 @@ export class PolledDoorbells implements QueueWatcher {
     this.seen[at] = value;
   }
 
-  created(doorbell: number): void {
+  created(doorbell: number, value: number): void {
     const at = doorbell * this.strideDwords;
-    this.words[at] = 0;
-    this.seen[at] = 0;
+    this.words[at] = value;
+    this.seen[at] = value;
     const { used } = this;
     let to = this.usedCount;
     while (to > 0 && used[to - 1]! > at) to--;

@@ -27,7 +27,8 @@ export interface AdminQueuePlace {
 
 /** Follows which doorbells lead to a queue: number 2q is the tail of queue q, 2q + 1 its head. */
 export interface QueueWatcher {
-  created(doorbell: number): void;
+  /** @param value  what the doorbell holds: 0 but for a queue that came with a saved card */
+  created(doorbell: number, value: number): void;
   /** Every queue is gone. */
   cleared(): void;
 }
@@ -36,7 +37,7 @@ export interface QueueWatcher {
 export class Queues {
   readonly submission: (SubmissionQueue | null)[];
   readonly completion: (CompletionQueue | null)[];
-  watcher: QueueWatcher | null = null;
+  private watcher: QueueWatcher | null = null;
   private readonly limits: QueueLimits;
   private readonly dma: Dma;
   private submissionCount: number;
@@ -78,6 +79,17 @@ export class Queues {
     this.pageBytes = pageBytes;
   }
 
+  /** Somebody watches from here on, or nobody: queues that there are already are told first. */
+  watch(watcher: QueueWatcher | null): void {
+    this.watcher = watcher;
+    for (const queue of this.submission) {
+      if (queue !== null) watcher?.created(2 * queue.queueId, queue.tail);
+    }
+    for (const queue of this.completion) {
+      if (queue !== null) watcher?.created(2 * queue.queueId + 1, queue.head);
+    }
+  }
+
   /** Controller reset: every queue is gone. */
   clear(): void {
     for (const queue of this.submission) if (queue !== null) queue.isDeleted = true;
@@ -115,8 +127,8 @@ export class Queues {
       priority: 0,
       completionQueue,
     });
-    this.watcher?.created(0);
-    this.watcher?.created(1);
+    this.watcher?.created(0, 0);
+    this.watcher?.created(1, 0);
   }
 
   /** [NVMe-2.0 §5.3 Create I/O Completion Queue] */
@@ -131,7 +143,7 @@ export class Queues {
     const memory = this.place(request, completionBytes);
     if (typeof memory === 'number') return memory;
     this.completion[queueId] = new CompletionQueue({ ...request, memory });
-    this.watcher?.created(2 * queueId + 1);
+    this.watcher?.created(2 * queueId + 1, 0);
     return 0;
   }
 
@@ -151,7 +163,7 @@ export class Queues {
     if (typeof memory === 'number') return memory;
     this.submission[queueId] = new SubmissionQueue({ ...request, memory, completionQueue });
     completionQueue.users++;
-    this.watcher?.created(2 * queueId);
+    this.watcher?.created(2 * queueId, 0);
     return 0;
   }
 

@@ -433,6 +433,12 @@ export class SimFunction implements PciFunction, HostLink, BarTarget, ConfigTarg
     this.refresh();
   }
 
+  /** A foreign host that other cards were made for meanwhile is this one's now. */
+  claimHost(): void {
+    this.memory.onFault((fault, iova) => this.reportFault(fault, iova));
+    this.refresh();
+  }
+
   /** Work out what link, power and configuration let through. */
   private refresh(): void {
     const registers = this.registers;

@@ -4,7 +4,7 @@ import {
   RegionWriteMulti,
 } from '../../sdk/spec/vfio-user/access.js';
 import { Errno } from '../../sdk/spec/vfio-user/header.js';
-import { type Answer, bytesOf, echoOf, type Handler, type Place } from './answers.js';
+import { bytesOf, echoOf, type Handler, type Place } from './answers.js';
 
 const headBytes = RegionAccess.layout.bytes;
 const itemDwords = RegionWriteItem.layout.bytes / 4;
@@ -85,9 +85,4 @@ function accessAt(words: Uint32Array, at: number): Access | null {
     region: RegionAccess.region.get(words, at),
     count: RegionAccess.count.get(words, at),
   };
-}
-
-/** What the protocol has and this device does not. */
-export function unsupported(): Answer {
-  return Errno.EOPNOTSUPP;
 }

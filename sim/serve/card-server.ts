@@ -1,5 +1,8 @@
+import { UltimaError } from '../../sdk/errors.js';
 import type { SimCard } from '../card.js';
+import { restoreServedCard, saveServedCard } from '../checkpoint/checkpoint.js';
 import type { ForeignHost } from '../pcie/device-memory.js';
+import { Migration, type Movable } from './migration.js';
 import type { PeerSocket, ServeSystem } from './peer.js';
 import { PeerInterrupts } from './peer-interrupts.js';
 import { PeerMemory } from './peer-memory.js';
@@ -16,6 +19,11 @@ export interface CardServerOptions {
   readonly system: ServeSystem;
   /** 1 when left out: one virtual nanosecond per real one. */
   readonly timeScale?: TimeScale;
+  /**
+   * A client may take the state of the card to another server, and bring one along. A state is
+   * trusted as a checkpoint is: what was cut or changed by chance is refused. False without.
+   */
+  readonly isMovable?: boolean;
 }
 
 /** What a server can say of itself. */
@@ -41,12 +49,16 @@ export interface CardServerStatus {
  *
  * The owner calls `turn` for the card to go on, and `pump` when something has arrived.
  */
-export class CardServer {
-  readonly card: SimCard;
+export class CardServer implements Movable {
   private readonly system: ServeSystem;
   private readonly memory: PeerMemory;
   private readonly served: ServedFunction;
-  private readonly timekeeper: Timekeeper;
+  private readonly host: ForeignHost;
+  private readonly timeScale: TimeScale;
+  private readonly isMovable: boolean;
+  private current: SimCard;
+  private timekeeper: Timekeeper;
+  private isStopped = false;
   private session: Session | null = null;
   private sessionCount = 0;
   private lastClose = '';
@@ -57,16 +69,24 @@ export class CardServer {
     const { system } = options;
     this.system = system;
     this.memory = new PeerMemory(system);
-    this.card = options.makeCard({
+    this.host = {
       memory: this.memory,
       interrupt: (vector) => this.served.interrupts.interrupt(vector),
-    });
-    this.timekeeper = new Timekeeper(this.card.world, options.timeScale ?? 1);
-    this.served = new ServedFunction(this.card, {
+    };
+    this.timeScale = options.timeScale ?? 1;
+    this.isMovable = options.isMovable ?? false;
+    this.current = options.makeCard(this.host);
+    this.timekeeper = new Timekeeper(this.current.world, this.timeScale);
+    this.served = new ServedFunction(this.current, {
       memory: this.memory,
-      interrupts: new PeerInterrupts(system, this.card.profile.controller.vectors),
+      interrupts: new PeerInterrupts(system, this.current.profile.controller.vectors),
       makeMemory: (bytes) => system.ownMemory(bytes),
+      migration: new Migration(this),
     });
+  }
+
+  get card(): SimCard {
+    return this.current;
   }
 
   /** What to watch while nobody takes turns; `doorbellRang` when one has changed. */
@@ -114,6 +134,10 @@ export class CardServer {
    * @returns whether it had anything to do
    */
   turn(realNs: number): boolean {
+    if (this.isStopped) {
+      this.timekeeper.skip(realNs);
+      return false;
+    }
     const { world } = this.card;
     const before = world.eventCount;
     const hasRung = this.session !== null && this.lookAtDoorbells();
@@ -130,7 +154,43 @@ export class CardServer {
 
   /** Real nanoseconds until the card does something by itself; Infinity when it never will. */
   untilNextNs(): number {
-    return this.timekeeper.untilNextNs();
+    return this.isStopped ? Number.POSITIVE_INFINITY : this.timekeeper.untilNextNs();
+  }
+
+  // What a migration asks.
+
+  get canMove(): boolean {
+    return this.isMovable && this.card.unsavableInside === null;
+  }
+
+  /** Doorbells that rang before are not lost. */
+  stop(): void {
+    this.served.doorbells.scan();
+    this.isStopped = true;
+  }
+
+  go(): void {
+    this.isStopped = false;
+  }
+
+  save(): Uint8Array {
+    return saveServedCard(this.card, this.served.doorbells);
+  }
+
+  load(state: Uint8Array): boolean {
+    let card: SimCard;
+    try {
+      card = restoreServedCard(state, this.card.profile, this.host);
+    } catch (error) {
+      // It was made for this host before it turned out to be none.
+      this.card.function.claimHost();
+      if (error instanceof UltimaError) return false;
+      throw error;
+    }
+    this.served.become(card);
+    this.current = card;
+    this.timekeeper = new Timekeeper(card.world, this.timeScale);
+    return true;
   }
 
   get status(): CardServerStatus {

@@ -134,5 +134,6 @@ function isOneOf(flags: readonly number[]): boolean {
 /** [vfio-user §VFIO_USER_DEVICE_RESET] */
 export function reset(_message: Message, place: Place): Answer {
   place.served.reset();
+  place.served.migration.reset();
   return done;
 }

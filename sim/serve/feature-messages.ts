@@ -9,22 +9,25 @@ import { Errno } from '../../sdk/spec/vfio-user/header.js';
 import type { Answer, Handler, Place } from './answers.js';
 import { DirtyPages, type LoggedRange } from './dirty-pages.js';
 import type { Message } from './message-stream.js';
+import { giveAbility, giveState, takeState } from './migration-messages.js';
 
 const headBytes = DeviceFeature.layout.bytes;
 const headDwords = headBytes / 4;
 /** Ranges that may be logged at one time. */
 const mostRanges = 128;
 
-/** What can be done with a feature: 'get' or 'set'. */
-const abilities: ReadonlyMap<number, 'get' | 'set'> = new Map<number, 'get' | 'set'>([
-  [Feature.dmaLoggingStart, 'set'],
-  [Feature.dmaLoggingStop, 'set'],
-  [Feature.dmaLoggingReport, 'get'],
+/** What can be done with a feature. */
+const abilities: ReadonlyMap<number, readonly string[]> = new Map([
+  [Feature.migration, ['get']],
+  [Feature.migrationState, ['get', 'set']],
+  [Feature.dmaLoggingStart, ['set']],
+  [Feature.dmaLoggingStop, ['set']],
+  [Feature.dmaLoggingReport, ['get']],
 ]);
 
 /**
- * Features of the device: logging of the pages that it writes. Migration is not among them
- * [vfio-user §VFIO_USER_DEVICE_FEATURE].
+ * Features of the device: logging of the pages that it writes, and migration where the server
+ * offers it [vfio-user §VFIO_USER_DEVICE_FEATURE].
  */
 export const deviceFeature: Handler = (message, place) => {
   const { words } = message;
@@ -36,14 +39,24 @@ export const deviceFeature: Handler = (message, place) => {
   if (!isProbe && isGet === isSet) return Errno.EINVAL;
   const feature = DeviceFeature.feature.get(words, 0);
   const ability = abilities.get(feature);
-  const isAble = (!isGet || ability === 'get') && (!isSet || ability === 'set');
-  if (ability === undefined || !isAble) return Errno.EOPNOTSUPP;
+  const asked = [...(isGet ? ['get'] : []), ...(isSet ? ['set'] : [])];
+  if (!asked.every((word) => ability?.includes(word))) return Errno.EOPNOTSUPP;
+  if (ability === undefined || !isOffered(feature, place)) return Errno.EOPNOTSUPP;
   if (isProbe) return { payload: message.payload };
+  if (feature === Feature.migration) return giveAbility(message);
+  if (feature === Feature.migrationState) {
+    return isGet ? giveState(message, place) : takeState(message, place);
+  }
   if (feature === Feature.dmaLoggingStart) return startLogging(message, place);
   if (feature === Feature.dmaLoggingReport) return reportPages(message, place);
   place.served.memory.dirty.stop();
   return { payload: message.payload };
 };
+
+function isOffered(feature: number, place: Place): boolean {
+  const isMigration = feature === Feature.migration || feature === Feature.migrationState;
+  return !isMigration || place.served.migration.isPossible;
+}
 
 function startLogging(message: Message, place: Place): Answer {
   const { words, payload } = message;

@@ -7,7 +7,8 @@ import type { SimFunction } from '../pcie/function.js';
 export class Regions {
   /** Told of a dword that was written into a window, before the device sees it. */
   onWrite: ((bar: number, offset: number, value: number) => void) | null = null;
-  private readonly fn: SimFunction;
+  /** Whose regions they are; another one's after a migration. */
+  fn: SimFunction;
 
   constructor(fn: SimFunction) {
     this.fn = fn;

@@ -6,6 +6,7 @@ import { PolledDoorbells } from '../nvme/polled-doorbells.js';
 import { strideBytesOf } from '../nvme/shadow-doorbells.js';
 import { header, msix } from '../pcie/capabilities.js';
 import type { SimFunction } from '../pcie/function.js';
+import type { Migration } from './migration.js';
 import type { OwnMemory } from './peer.js';
 import type { PeerInterrupts } from './peer-interrupts.js';
 import { dmaPageBytes, type PeerMemory } from './peer-memory.js';
@@ -29,7 +30,8 @@ export class ServedFunction {
   readonly area: MappableArea;
   readonly memory: PeerMemory;
   readonly interrupts: PeerInterrupts;
-  readonly fn: SimFunction;
+  readonly migration: Migration;
+  private card: SimCard;
 
   constructor(
     card: SimCard,
@@ -37,19 +39,22 @@ export class ServedFunction {
       readonly memory: PeerMemory;
       readonly interrupts: PeerInterrupts;
       readonly makeMemory: (bytes: number) => OwnMemory;
+      readonly migration: Migration;
     },
   ) {
-    const { fn, doorbells } = { fn: card.function, doorbells: doorbellBytesOf(card) };
-    this.fn = fn;
+    const doorbells = doorbellBytesOf(card);
+    this.card = card;
+    this.migration = parts.migration;
     this.memory = parts.memory;
     this.interrupts = parts.interrupts;
-    this.interrupts.isPinDisabled = () => fn.registers.get(header, Header.interruptDisable) === 1;
+    this.interrupts.isPinDisabled = () =>
+      this.fn.registers.get(header, Header.interruptDisable) === 1;
     this.interrupts.isPinAsserted = () => {
       // A head that the host has moved already does not count.
       this.doorbells.poll();
-      return card.controller.pinLevel();
+      return this.card.controller.pinLevel();
     };
-    this.regions = new Regions(fn);
+    this.regions = new Regions(this.fn);
     this.area = {
       region: 0,
       offset: doorbellBase,
@@ -59,13 +64,28 @@ export class ServedFunction {
     const words = new Uint32Array(this.area.memory.buffer, doorbellBase, doorbells / 4);
     const { doorbellStride } = card.profile.controller;
     this.doorbells = new PolledDoorbells(words, strideBytesOf(doorbellStride), (offset, value) =>
-      fn.writeDword(0, offset, value),
+      this.fn.writeDword(0, offset, value),
     );
     card.controller.watchQueues(this.doorbells);
     this.regions.onWrite = (bar, offset, value) => {
       const isDoorbell = bar === 0 && offset >= doorbellBase && offset < doorbellBase + doorbells;
       if (isDoorbell) this.doorbells.wrote(offset, value);
     };
+  }
+
+  get fn(): SimFunction {
+    return this.card.function;
+  }
+
+  /** Another card of the same kind takes the place of the one before, which nobody uses now. */
+  become(card: SimCard): void {
+    this.card.controller.watchQueues(null);
+    this.card = card;
+    this.regions.fn = card.function;
+    this.doorbells.cleared();
+    card.controller.watchQueues(this.doorbells);
+    card.function.claimHost();
+    this.followInterrupts();
   }
 
   /** As VFIO resets a device: what the peer has programmed into configuration space stays. */
@@ -84,6 +104,7 @@ export class ServedFunction {
 
   /** Nothing of a peer is used any more; the device keeps its state. */
   release(): void {
+    this.migration.reset();
     this.memory.messages = null;
     this.memory.dirty.stop();
     this.memory.unmapAll();

@@ -2,7 +2,7 @@ import { RegionAccess } from '../../sdk/spec/vfio-user/access.js';
 import { leastPayloads } from '../../sdk/spec/vfio-user/commands.js';
 import { Command, Errno, MessageHeader } from '../../sdk/spec/vfio-user/header.js';
 import { capabilityDefault } from '../../sdk/spec/vfio-user/version.js';
-import { regionRead, regionWrite, regionWriteMulti, unsupported } from './access-messages.js';
+import { regionRead, regionWrite, regionWriteMulti } from './access-messages.js';
 import { type Answer, type Handler, type Place, strayFds } from './answers.js';
 import {
   getInfo,
@@ -16,6 +16,7 @@ import { deviceFeature } from './feature-messages.js';
 import { dmaMap, dmaUnmap } from './memory-messages.js';
 import { MessageExchange } from './message-dma.js';
 import { type Message, MessageStream } from './message-stream.js';
+import { migrationRead, migrationWrite } from './migration-messages.js';
 import type { PeerSocket, ServeSystem } from './peer.js';
 import { dmaPageBytes, maxDmaRegions } from './peer-memory.js';
 import type { ServedFunction } from './served-function.js';
@@ -52,8 +53,8 @@ const handlers: ReadonlyMap<number, Handler> = new Map<number, Handler>([
   [Command.deviceReset, reset],
   [Command.regionWriteMulti, regionWriteMulti],
   [Command.deviceFeature, deviceFeature],
-  [Command.migrationRead, unsupported],
-  [Command.migrationWrite, unsupported],
+  [Command.migrationRead, migrationRead],
+  [Command.migrationWrite, migrationWrite],
 ]);
 
 /** Descriptors come with these alone. */

@@ -39,6 +39,11 @@ export class Timekeeper {
     world.advance(wholeNs);
   }
 
+  /** The world stands still until a moment of real time. */
+  skip(realNs: number): void {
+    this.realNs = Math.max(this.realNs, realNs);
+  }
+
   /** Real nanoseconds until the next event; Infinity when none waits. */
   untilNextNs(): number {
     const leftNs = this.world.earliestNs - this.world.nowNs;

@@ -69,12 +69,17 @@ export class ServeRig {
   private heardBytes = 0;
 
   constructor(
-    options: { readonly changes?: ProfileChanges; readonly isNegotiated?: boolean } = {},
+    options: {
+      readonly changes?: ProfileChanges;
+      readonly isNegotiated?: boolean;
+      readonly isMovable?: boolean;
+    } = {},
   ) {
     const profile = defineProfile(findProfile('simple'), options.changes ?? {});
     this.server = new CardServer({
       makeCard: (foreignHost) => new SimCard({ profile, foreignHost }),
       system: this.system,
+      isMovable: options.isMovable ?? false,
     });
     this.socket = new FakeSocket(this.system);
     this.server.accept(this.socket);
