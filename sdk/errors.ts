@@ -34,6 +34,7 @@ export const ErrorCode = {
   poolReadOnly: 'POOL_READ_ONLY',
   profileInvalid: 'PROFILE_INVALID',
   profileUnknown: 'PROFILE_UNKNOWN',
+  qosMeasurementFailed: 'QOS_MEASUREMENT_FAILED',
   qosOvercommitted: 'QOS_OVERCOMMITTED',
   queueDeleted: 'QUEUE_DELETED',
   queueFull: 'QUEUE_FULL',

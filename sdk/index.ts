@@ -152,11 +152,18 @@ export type { QueuePairOptions } from './nvme/queue-making.js';
 export { QueuePair } from './nvme/queue-pair.js';
 export { SubmissionQueue } from './nvme/submission-queue.js';
 export {
+  type AssignOptions,
   type CardQosCapabilities,
   type CardQosCounters,
   type CardTier,
   UltimaQos,
 } from './nvme/ultima-qos.js';
+export type {
+  CardCapacity,
+  CardCapacityPoint,
+  CardQosHistory,
+  CardQosInterval,
+} from './nvme/ultima-qos-pages.js';
 export { formatHgrm } from './observe/hgrm.js';
 export { type Bin, Histogram } from './observe/histogram.js';
 export { PerfettoTrace, type SliceOptions } from './observe/perfetto.js';
@@ -169,6 +176,12 @@ export {
   type Asked,
   type CapacityPoint,
 } from './qos/admission.js';
+export {
+  type CalibrateOptions,
+  type Calibration,
+  calibrate,
+  type Measured,
+} from './qos/calibrate.js';
 export { CostModel, type CostWeights } from './qos/cost.js';
 export { type GateCounts, type QosDevice, QosGate, type QosGateOptions } from './qos/gate.js';
 export { Scheduler, type SchedulerOptions, type Share } from './qos/scheduler.js';

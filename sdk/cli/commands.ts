@@ -79,6 +79,10 @@ export const commands = {
     summary: 'controller registers',
     load: () => import('./show-regs.js'),
   },
+  qos: {
+    summary: 'tiers, assignments, counters and measured capacity of a card',
+    load: () => import('./qos.js'),
+  },
   pool: {
     summary: 'pools of thin volumes on files or cards',
     load: () => import('./pool.js'),

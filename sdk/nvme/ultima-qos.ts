@@ -1,16 +1,29 @@
+import { ErrorCode, UltimaError } from '../errors.js';
+import { statusKind } from '../spec/nvme/status.js';
 import {
   QosAssignment,
   QosCapabilities,
+  QosCapacityTable,
   QosCounters,
   QosCountersHeader,
   QosFeature,
+  QosHistory,
   QosLogPage,
+  QosQueueAssignment,
+  QosStatus,
   QosTier,
   QosTierTable,
   qosThousand,
   qosTierMaximum,
 } from '../spec/ultima/qos.js';
 import type { Admin } from './admin.js';
+import {
+  type CardCapacity,
+  type CardQosHistory,
+  capacityOf,
+  historyAt,
+  wordsOfCapacity,
+} from './ultima-qos-pages.js';
 
 /** A tier as the card keeps it: the shape of `Tier`, rates in units of a 4 KiB read. */
 export interface CardTier {
@@ -31,19 +44,28 @@ export interface CardTier {
 export interface CardQosCapabilities {
   readonly maxTiers: number;
   readonly maxNamespaces: number;
-  /** Units per second that can be reserved. */
+  /** Units per second that can be reserved at the latencies that are asked for now. */
   readonly capacityUnits: number;
+  /** Units per second that are reserved. */
+  readonly promisedUnits: number;
+  /** The capacity comes from a measuring run, not from the maker. */
+  readonly isMeasured: boolean;
   readonly depthUnits: number;
   readonly unitBytes: number;
   /** A write, in reads of its size; any other command, in units. */
   readonly writeCost: number;
   readonly discardCost: number;
   readonly intervalNs: number;
+  /** Intervals that the history keeps. */
+  readonly historyIntervals: number;
 }
 
-/** What the card did for a namespace that has a policy, since power came. */
+/** What the card did for a client that has a policy, since power came. */
 export interface CardQosCounters {
+  /** 0 for a queue. */
   readonly nsid: number;
+  /** 0 for a namespace. */
+  readonly queueId: number;
   /** Index of its tier. */
   readonly tier: number;
   readonly servedUnits: number;
@@ -56,6 +78,15 @@ export interface CardQosCounters {
   /** Units in the last complete interval. */
   readonly lastIntervalUnits: number;
   readonly waitingCommands: number;
+  /** Its reservation did not fit and is not kept; the rest of its tier holds. */
+  readonly isBestEffort: boolean;
+}
+
+export interface AssignOptions {
+  /** Keep it over resets and power cycles. */
+  readonly isSaved?: boolean;
+  /** Where the reservation does not fit, take the tier without it instead of refusing. */
+  readonly orBestEffort?: boolean;
 }
 
 type Which = 'current' | 'default' | 'saved';
@@ -64,6 +95,8 @@ const tableBytes = QosTierTable.layout.bytes;
 const entryBytes = QosCounters.layout.bytes;
 const headerBytes = QosCountersHeader.layout.bytes;
 const unlimited = Number.POSITIVE_INFINITY;
+/** Namespaces and queues: more than any card has. */
+const mostClients = 4096;
 
 /**
  * Quality of service of an Ultima card, by its vendor command set (`sdk/spec/ultima/qos.ts`). On a
@@ -88,6 +121,9 @@ export class UltimaQos {
       writeCost: QosCapabilities.writeCost.get(words, 0) / qosThousand,
       discardCost: QosCapabilities.discardCost.get(words, 0) / qosThousand,
       intervalNs: QosCapabilities.intervalMs.get(words, 0) * 1_000_000,
+      promisedUnits: QosCapabilities.promised.get(words, 0),
+      isMeasured: QosCapabilities.isMeasured.get(words, 0) === 1,
+      historyIntervals: QosCapabilities.history.get(words, 0),
     };
   }
 
@@ -105,7 +141,7 @@ export class UltimaQos {
    *
    * @param options.isSaved  keep it over resets and power cycles
    * @throws RangeError for a ninth tier or a number that the table has no room for; UltimaError
-   *   COMMAND_FAILED: Invalid Field for a table that cannot be, `QosStatus.overcommitted`
+   *   COMMAND_FAILED: Invalid Field for a table that cannot be; QOS_OVERCOMMITTED
    */
   async setTiers(
     tiers: readonly (CardTier | null)[],
@@ -119,7 +155,29 @@ export class UltimaQos {
       if (tier !== null) putTier(words, QosTierTable.tiers.at(0, index), tier);
     });
     const data = new Uint8Array(words.buffer);
-    await this.admin.setFeature(QosFeature.tiers, 0, { ...options, data });
+    const set = this.admin.setFeature(QosFeature.tiers, 0, { ...options, data });
+    await this.orNumbers(set, 'this table, with the tiers as they are assigned,');
+  }
+
+  /** What a measuring run has found, or nothing. */
+  async capacity(which: Which = 'current'): Promise<CardCapacity> {
+    const options = { select: which, dataBytes: QosCapacityTable.layout.bytes };
+    return capacityOf((await this.admin.getFeature(QosFeature.capacity, options)).words);
+  }
+
+  /**
+   * Let the card promise what was measured. Less than what it has promised is taken, too: then it
+   * promises nothing more.
+   *
+   * @throws RangeError for numbers that the table has no room for; UltimaError COMMAND_FAILED,
+   *   Invalid Field, for points that do not rise
+   */
+  async setCapacity(
+    capacity: CardCapacity,
+    options: { readonly isSaved?: boolean } = {},
+  ): Promise<void> {
+    const data = new Uint8Array(wordsOfCapacity(capacity).buffer);
+    await this.admin.setFeature(QosFeature.capacity, 0, { ...options, data });
   }
 
   /** @returns the index of the namespace's tier */
@@ -132,34 +190,103 @@ export class UltimaQos {
    * Give a namespace another tier. Commands that wait go on waiting, by its new share.
    *
    * @param tier  an index of the table, 0 for best effort
-   * @throws RangeError for an index outside 0..7; UltimaError COMMAND_FAILED with
-   *   `QosStatus.overcommitted` when the card cannot keep all reservations; nothing changed then
+   * @returns whether its reservation, if it has one, is kept; false only with `orBestEffort`
+   * @throws RangeError for an index outside 0..7; UltimaError QOS_OVERCOMMITTED with what is
+   *   promised and available when the card cannot keep all reservations; nothing changed then
    */
-  async assign(
-    nsid: number,
-    tier: number,
-    options: { readonly isSaved?: boolean } = {},
-  ): Promise<void> {
-    if (!(Number.isInteger(tier) && tier >= 0 && tier < qosTierMaximum)) {
-      throw new RangeError(`tier ${tier}; a table has 0..${qosTierMaximum - 1}`);
-    }
-    const word = QosAssignment.tier.put(0, tier);
-    await this.admin.setFeature(QosFeature.assignment, word, { ...options, nsid });
+  async assign(nsid: number, tier: number, options: AssignOptions = {}): Promise<boolean> {
+    checkIndex(tier);
+    const { orBestEffort = false, ...rest } = options;
+    const flag = orBestEffort ? 1 : 0;
+    const word = QosAssignment.bestEffort.put(QosAssignment.tier.put(0, tier), flag);
+    const set = this.admin.setFeature(QosFeature.assignment, word, { ...rest, nsid });
+    await this.orNumbers(set, `tier ${tier} for namespace ${nsid}`);
+    if (!orBestEffort) return true;
+    const { value } = await this.admin.getFeature(QosFeature.assignment, { nsid });
+    return QosAssignment.bestEffort.of(value) === 0;
   }
 
-  /** Of each namespace that has a policy, by identifier. */
-  async counters(): Promise<readonly CardQosCounters[]> {
-    const header = await this.admin.logPage(QosLogPage.counters, headerBytes);
-    const { maxNamespaces } = await this.capabilities();
-    // The count comes from the device: no more than it can have is believed.
-    const count = Math.min(QosCountersHeader.count.get(header, 0), maxNamespaces);
-    if (count === 0) return [];
-    const options = { offset: headerBytes };
-    const words = await this.admin.logPage(QosLogPage.counters, count * entryBytes, options);
-    return Array.from({ length: count }, (_, index) =>
-      countersAt(words, (index * entryBytes) / 4),
-    ).filter(({ nsid }) => nsid !== 0);
+  /** @returns the index of the tier of a submission queue of this controller, 0 for none */
+  async tierOfQueue(queueId: number): Promise<number> {
+    const cdw11 = QosQueueAssignment.queue.put(0, queueId);
+    const { value } = await this.admin.getFeature(QosFeature.queueAssignment, { cdw11 });
+    return QosQueueAssignment.tier.of(value);
   }
+
+  /**
+   * Give a queue pair of this controller a tier: its commands are a client by themselves, and do
+   * not count to the namespaces that they are for. Tier 0 takes that back. It ends with the queue.
+   *
+   * @returns whether its reservation, if it has one, is kept; false only with `orBestEffort`
+   * @throws as `assign`; UltimaError COMMAND_FAILED, Invalid Field, for a queue that cannot be
+   */
+  async assignQueue(
+    queueId: number,
+    tier: number,
+    options: { readonly orBestEffort?: boolean } = {},
+  ): Promise<boolean> {
+    checkIndex(tier);
+    if (!(Number.isInteger(queueId) && queueId >= 1 && queueId <= QosQueueAssignment.queue.max)) {
+      throw new RangeError(`queue ${queueId}; I/O queues are 1..${QosQueueAssignment.queue.max}`);
+    }
+    const { queue, bestEffort } = QosQueueAssignment;
+    const cdw11 = queue.put(0, queueId);
+    const tiered = QosQueueAssignment.tier.put(cdw11, tier);
+    const word = bestEffort.put(tiered, options.orBestEffort === true ? 1 : 0);
+    const set = this.admin.setFeature(QosFeature.queueAssignment, word);
+    await this.orNumbers(set, `tier ${tier} for queue ${queueId}`);
+    if (options.orBestEffort !== true) return true;
+    const { value } = await this.admin.getFeature(QosFeature.queueAssignment, { cdw11 });
+    return bestEffort.of(value) === 0;
+  }
+
+  /** Of each client that has a policy: namespaces by identifier, then queues. */
+  async counters(): Promise<readonly CardQosCounters[]> {
+    const entries = await this.entries(QosLogPage.counters, entryBytes, countersAt);
+    return entries.filter(({ nsid, queueId }) => nsid !== 0 || queueId !== 0);
+  }
+
+  /** The last intervals of each, in the same order. */
+  async history(): Promise<readonly CardQosHistory[]> {
+    const entries = await this.entries(QosLogPage.history, QosHistory.layout.bytes, historyAt);
+    return entries.filter(({ nsid, queueId }) => nsid !== 0 || queueId !== 0);
+  }
+
+  private async entries<T>(
+    page: number,
+    bytes: number,
+    read: (words: Uint32Array, at: number) => T,
+  ): Promise<readonly T[]> {
+    const header = await this.admin.logPage(page, headerBytes);
+    // The count comes from the device: no more than can be is believed.
+    const count = Math.min(QosCountersHeader.count.get(header, 0), mostClients);
+    if (count === 0) return [];
+    const words = await this.admin.logPage(page, count * bytes, { offset: headerBytes });
+    return Array.from({ length: count }, (_, index) => read(words, (index * bytes) / 4));
+  }
+
+  /** An over-commit is told with the numbers. */
+  private async orNumbers(set: Promise<unknown>, what: string): Promise<void> {
+    try {
+      await set;
+    } catch (error) {
+      const isFailure = error instanceof UltimaError && error.code === ErrorCode.commandFailed;
+      const status = isFailure ? Number(error.facts.status) : 0;
+      if (statusKind(status) !== QosStatus.overcommitted) throw error;
+      const { promisedUnits: promised, capacityUnits: available } = await this.capabilities();
+      throw new UltimaError(
+        ErrorCode.qosOvercommitted,
+        `${what} reserves more than the card can keep: ${promised} of ${available} units per ` +
+          'second are promised; take it as best effort, or a tier that reserves less',
+        { promised, available, status },
+      );
+    }
+  }
+}
+
+function checkIndex(tier: number): void {
+  if (Number.isInteger(tier) && tier >= 0 && tier < qosTierMaximum) return;
+  throw new RangeError(`tier ${tier}; a table has 0..${qosTierMaximum - 1}`);
 }
 
 function tierAt(words: Uint32Array, at: number): CardTier | null {
@@ -218,5 +345,7 @@ function countersAt(words: Uint32Array, at: number): CardQosCounters {
     metIntervals: QosCounters.met.get(words, at),
     lastIntervalUnits: QosCounters.lastServed.get(words, at),
     waitingCommands: QosCounters.waiting.get(words, at),
+    queueId: QosCounters.queue.get(words, at),
+    isBestEffort: QosCounters.isBestEffort.get(words, at) === 1,
   };
 }

@@ -109,33 +109,42 @@ export class Admission {
     return strictest;
   }
 
-  /** Between the points as on a line; nothing below the first, the last beyond it. */
   private capacityAt(latencyNs: number): number {
-    const { points } = this;
-    if (latencyNs < points[0]!.latencyNs) return 0;
-    for (let i = 1; i < points.length; i++) {
-      const from = points[i - 1]!;
-      const to = points[i]!;
-      if (latencyNs >= to.latencyNs) continue;
-      const part = (latencyNs - from.latencyNs) / (to.latencyNs - from.latencyNs);
-      return from.unitsPerSecond + part * (to.unitsPerSecond - from.unitsPerSecond);
-    }
-    return points.at(-1)!.unitsPerSecond;
+    return capacityAt(this.points, latencyNs);
   }
+}
+
+/**
+ * Units per second at a latency: between the points as on a line; nothing below the first, the last
+ * beyond it.
+ */
+export function capacityAt(points: readonly CapacityPoint[], latencyNs: number): number {
+  if (latencyNs < points[0]!.latencyNs) return 0;
+  for (let i = 1; i < points.length; i++) {
+    const from = points[i - 1]!;
+    const to = points[i]!;
+    if (latencyNs >= to.latencyNs) continue;
+    const part = (latencyNs - from.latencyNs) / (to.latencyNs - from.latencyNs);
+    return from.unitsPerSecond + part * (to.unitsPerSecond - from.unitsPerSecond);
+  }
+  return points.at(-1)!.unitsPerSecond;
+}
+
+/** Whether a point may follow another, or be the first. */
+export function isRising(last: CapacityPoint | undefined, point: CapacityPoint): boolean {
+  const { latencyNs, unitsPerSecond } = last ?? { latencyNs: 0, unitsPerSecond: 0 };
+  const isLater = point.latencyNs > latencyNs && point.unitsPerSecond >= unitsPerSecond;
+  return isLater && point.unitsPerSecond > 0;
 }
 
 function checkPoints(points: readonly CapacityPoint[]): void {
   if (points.length === 0) throw new RangeError('a capacity needs at least one point');
-  let last: CapacityPoint = { latencyNs: 0, unitsPerSecond: 0 };
-  for (const point of points) {
-    const isRising =
-      point.latencyNs > last.latencyNs && point.unitsPerSecond >= last.unitsPerSecond;
-    if (!isRising || !(point.unitsPerSecond > 0)) {
+  for (const [index, point] of points.entries()) {
+    if (!isRising(points[index - 1], point)) {
       throw new RangeError(
         `capacity ${point.unitsPerSecond} units/s at ${point.latencyNs} ns: latencies must rise ` +
           'from point to point, and capacities must not fall',
       );
     }
-    last = point;
   }
 }

@@ -416,6 +416,7 @@ function makeQos({ world, profile }: SubsystemOptions): CardQos | null {
     world,
     profile: profile.qos,
     namespaceLimit: profile.subsystem.maxNamespaces,
+    queueLimit: profile.controller.queuePairs,
     controllerCount: 1 + profile.controller.virtualFunctions,
     slots: commandSlots,
   });

@@ -13,6 +13,14 @@ export const QosFeature = {
   tiers: 0xc0,
   /** The tier of one namespace, `QosAssignment`. */
   assignment: 0xc1,
+  /**
+   * The tier of one I/O submission queue of this controller, `QosQueueAssignment`: its commands are
+   * a client by themselves, whatever namespace they are for. It ends with the queue, and cannot be
+   * saved.
+   */
+  queueAssignment: 0xc2,
+  /** What the card does, as a run has measured it, `QosCapacityTable`. */
+  capacity: 0xc3,
 } as const;
 
 export const QosLogPage = {
@@ -20,11 +28,13 @@ export const QosLogPage = {
   capabilities: 0xc0,
   /** What it did, `QosCountersLog`: a header and one entry per namespace that has a policy. */
   counters: 0xc1,
+  /** The last intervals of each, `QosHistory`, behind the same header. */
+  history: 0xc2,
 } as const;
 
 /** Status of a command, status code type 1 (command specific), vendor's codes. */
 export const QosStatus = {
-  /** The reservations of all namespaces are more than the card can keep. Nothing has changed. */
+  /** The reservations of all clients are more than the card can keep. Nothing has changed. */
   overcommitted: 0x1c0,
 } as const;
 
@@ -58,7 +68,50 @@ export const QosTierTable = struct(
 /** Command dword 11 of Set Features, completion dword 0 of Get Features. */
 export const QosAssignment = struct(
   { title: 'QoS assignment', cite: '[Ultima QoS]', bytes: 4 },
-  { tier: bits(0, 2, 0, 'Index of a tier that is in the table') },
+  {
+    tier: bits(0, 2, 0, 'Index of a tier that is in the table'),
+    bestEffort: bits(
+      0,
+      31,
+      31,
+      'Set: take it without its reservation where that does not fit. Get: it was',
+    ),
+  },
+);
+
+/** Command dword 11 of Set and Get Features, completion dword 0 of Get Features. */
+export const QosQueueAssignment = struct(
+  { title: 'QoS assignment of a queue', cite: '[Ultima QoS]', bytes: 4 },
+  {
+    queue: bits(0, 15, 0, 'Submission Queue Identifier'),
+    tier: bits(0, 18, 16, 'Index of a tier that is in the table'),
+    bestEffort: bits(0, 31, 31, 'As of a namespace'),
+  },
+);
+
+export const qosCapacityPoints = 8;
+
+/** Units per second with 99 % of the requests below a latency; 0 where it was not measured. */
+export const QosCapacityPoint = struct(
+  { title: 'QoS capacity point', cite: '[Ultima QoS]', bytes: 48 },
+  {
+    latencyNs: u64(0, 'Latency of 99 % of the requests, in ns'),
+    reads: u64(8, 'Reads of 4 KiB'),
+    mixed: u64(16, 'Seven reads to three writes of 4 KiB'),
+    writes: u64(24, 'Writes of 4 KiB'),
+    large: u64(32, 'Reads of 64 KiB'),
+  },
+);
+
+/** What may be promised is the least that was measured, less the headroom. */
+export const QosCapacityTable = struct(
+  { title: 'QoS capacity table', cite: '[Ultima QoS]', bytes: 512 },
+  {
+    count: u32(0, "Points that follow, by rising latency; 0 for the maker's capacity"),
+    writeCost: u32(4, "What a write costs in reads of its size, in thousandths; 0 the maker's"),
+    headroom: u32(8, 'Part that is promised to nobody, in thousandths'),
+    points: repeat(64, qosCapacityPoints, QosCapacityPoint, 'Points'),
+  },
 );
 
 export const QosCapabilities = struct(
@@ -72,6 +125,9 @@ export const QosCapabilities = struct(
     writeCost: u32(24, 'What a write costs in reads of its size, in thousandths'),
     discardCost: u32(28, 'What any other command costs in units, in thousandths'),
     intervalMs: u32(32, 'Length of an interval of the counters in milliseconds'),
+    isMeasured: u32(36, '1 when the capacity comes from a measuring run'),
+    promised: u64(40, 'Units per second that are reserved'),
+    history: u32(48, 'Intervals that the history keeps'),
   },
 );
 
@@ -87,6 +143,8 @@ export const QosCounters = struct(
     met: u32(36, 'Intervals of these in which it got its units or was not waiting'),
     lastServed: u64(40, 'Units in the last complete interval'),
     waiting: u32(48, 'Commands that wait now'),
+    queue: u32(52, 'Submission Queue Identifier, 0 for a namespace; then the NSID is 0'),
+    isBestEffort: u32(56, '1 when its reservation did not fit and is not kept'),
   },
 );
 
@@ -95,5 +153,30 @@ export const QosCountersHeader = struct(
   {
     count: u32(0, 'Entries that follow'),
     interval: u64(8, 'Complete intervals since power came'),
+  },
+);
+
+export const qosHistoryIntervals = 16;
+
+export const QosSample = struct(
+  { title: 'QoS interval', cite: '[Ultima QoS]', bytes: 32 },
+  {
+    interval: u64(0, 'Which one'),
+    served: u32(8, 'Units handed to the media'),
+    due: u32(12, 'Units that it reserves in an interval'),
+    throttled: u32(16, 'Commands that began to wait'),
+    isGuaranteed: bits(20, 0, 0, 'It had a reservation and commands'),
+    isMet: bits(20, 1, 1, 'It got its units or was not waiting'),
+  },
+);
+
+export const QosHistory = struct(
+  { title: 'QoS history of a client', cite: '[Ultima QoS]', bytes: 576 },
+  {
+    nsid: u32(0, 'Namespace Identifier, 0 for a queue'),
+    queue: u32(4, 'Submission Queue Identifier, 0 for a namespace'),
+    tier: u32(8, 'Index of its tier'),
+    count: u32(12, 'Intervals that follow, the latest last'),
+    samples: repeat(64, qosHistoryIntervals, QosSample, 'Complete intervals'),
   },
 );

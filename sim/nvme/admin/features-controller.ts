@@ -4,7 +4,7 @@ import { QosFeature } from '../../../sdk/spec/ultima/qos.js';
 import { usNs } from '../../../sdk/units.js';
 import type { AdminContext } from './context.js';
 import { type FeatureDefinition, plain, volatileValue, zero } from './feature-definition.js';
-import { qosTiers } from './features-qos.js';
+import { qosCapacity, qosQueueAssignment, qosTiers } from './features-qos.js';
 import { defaultThreshold, managedKelvin, thresholdSelectors } from './health-watch.js';
 import { keepAliveGranularityMs } from './keep-alive-timer.js';
 import { powerStates } from './power-states.js';
@@ -301,6 +301,8 @@ export const controllerFeatures: ReadonlyMap<number, FeatureDefinition> = new Ma
   [Feature.softwareProgress, simple],
   [Feature.hostIdentifier, hostIdentifier],
   [QosFeature.tiers, qosTiers],
+  [QosFeature.capacity, qosCapacity],
+  [QosFeature.queueAssignment, qosQueueAssignment],
 ]);
 
 /** Whether an event that the host can mask is wanted. */

@@ -10,7 +10,7 @@ import type { LogSource } from './log-source.js';
 import { effectsLog, featureEffectsLog, miEffectsLog } from './logs-effects.js';
 import * as health from './logs-health.js';
 import * as operations from './logs-operations.js';
-import { qosCapabilitiesLog, qosCountersLog } from './logs-qos.js';
+import { qosCapabilitiesLog, qosCountersLog, qosHistoryLog } from './logs-qos.js';
 
 /** [NVMe-2.0 §5.16 Get Log Page] */
 export function getLogPage(context: AdminContext, command: Command): number {
@@ -79,4 +79,5 @@ const logSources: ReadonlyMap<number, LogSource> = new Map<number, LogSource>([
   [LogPage.sanitize, { build: operations.sanitizeLog }],
   [QosLogPage.capabilities, qosCapabilitiesLog],
   [QosLogPage.counters, qosCountersLog],
+  [QosLogPage.history, qosHistoryLog],
 ]);

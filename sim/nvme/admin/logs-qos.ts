@@ -3,8 +3,12 @@ import {
   QosCapabilities,
   QosCounters,
   QosCountersHeader,
+  QosHistory,
+  QosSample,
+  qosHistoryIntervals,
   qosTierMaximum,
 } from '../../../sdk/spec/ultima/qos.js';
+import type { CardQos } from '../qos/card-qos.js';
 import { intervalMs } from '../qos/counters.js';
 import type { AdminContext } from './context.js';
 import { hasQos } from './features-qos.js';
@@ -14,42 +18,88 @@ function capabilities({ subsystem }: AdminContext): Uint8Array {
   const words = new Uint32Array(QosCapabilities.layout.bytes / 4);
   const { qos } = subsystem;
   if (qos === null) return new Uint8Array(words.buffer);
-  const { profile } = qos;
+  const { profile, policies } = qos;
   QosCapabilities.tiers.set(words, 0, qosTierMaximum);
   QosCapabilities.namespaces.set(words, 0, qos.namespaceLimit);
-  QosCapabilities.capacity.set(words, 0, profile.capacityUnits);
+  QosCapabilities.capacity.set(words, 0, Math.floor(policies.available));
   QosCapabilities.depth.set(words, 0, profile.depthUnits);
   QosCapabilities.unitBytes.set(words, 0, unitBytes);
-  QosCapabilities.writeCost.set(words, 0, profile.writeCostPermille);
+  QosCapabilities.writeCost.set(words, 0, policies.capacity.writeCostPermille);
   QosCapabilities.discardCost.set(words, 0, profile.discardCostPermille);
   QosCapabilities.intervalMs.set(words, 0, intervalMs);
+  QosCapabilities.isMeasured.set(words, 0, policies.capacity.isMeasured ? 1 : 0);
+  QosCapabilities.promised.set(words, 0, Math.ceil(policies.promised));
+  QosCapabilities.history.set(words, 0, qosHistoryIntervals);
   return new Uint8Array(words.buffer);
 }
 
-/** Namespaces that have a policy, ascending. */
-function counters({ subsystem, world }: AdminContext): Uint8Array {
+const headerWords = QosCountersHeader.layout.bytes / 4;
+
+/** A header, and an entry for each client that has a policy. */
+function page(
+  { subsystem, world }: AdminContext,
+  entryBytes: number,
+  put: (qos: CardQos, client: number, words: Uint32Array, at: number) => void,
+): Uint8Array {
   const { qos } = subsystem;
   if (qos === null) return new Uint8Array(QosCountersHeader.layout.bytes);
-  const own = subsystem.namespaces.filter(({ nsid }) => qos.policies.tier(nsid) !== 0);
-  const entryWords = QosCounters.layout.bytes / 4;
-  const words = new Uint32Array(QosCountersHeader.layout.bytes / 4 + own.length * entryWords);
-  QosCountersHeader.count.set(words, 0, own.length);
+  const clients = qos.clientsWithPolicy();
+  const words = new Uint32Array(headerWords + (clients.length * entryBytes) / 4);
+  QosCountersHeader.count.set(words, 0, clients.length);
   QosCountersHeader.interval.set(words, 0, qos.counters.intervalsAt(world.nowNs));
-  own.forEach(({ nsid }, index) => {
-    const at = QosCountersHeader.layout.bytes / 4 + index * entryWords;
-    qos.counters.roll(nsid, world.nowNs);
-    QosCounters.nsid.set(words, at, nsid);
-    QosCounters.tier.set(words, at, qos.policies.tier(nsid));
-    QosCounters.served.set(words, at, Math.floor(qos.counters.served[nsid]!));
-    QosCounters.reserved.set(words, at, Math.floor(qos.counters.reserved[nsid]!));
-    QosCounters.throttled.set(words, at, qos.counters.throttled[nsid]!);
-    QosCounters.guaranteed.set(words, at, qos.counters.guaranteed[nsid]!);
-    QosCounters.met.set(words, at, qos.counters.met[nsid]!);
-    QosCounters.lastServed.set(words, at, Math.floor(qos.counters.lastServed[nsid]!));
-    QosCounters.waiting.set(words, at, qos.counters.waiting[nsid]!);
+  clients.forEach((client, index) => {
+    qos.counters.roll(client, world.nowNs);
+    put(qos, client, words, headerWords + (index * entryBytes) / 4);
   });
   return new Uint8Array(words.buffer);
 }
 
+function putCounters(qos: CardQos, client: number, words: Uint32Array, at: number): void {
+  const { counters, policies } = qos;
+  const { nsid, queue } = nameOf(qos, client);
+  QosCounters.nsid.set(words, at, nsid);
+  QosCounters.queue.set(words, at, queue);
+  QosCounters.tier.set(words, at, policies.tier(client));
+  QosCounters.isBestEffort.set(words, at, policies.lacksReservation(client) ? 1 : 0);
+  QosCounters.served.set(words, at, Math.floor(counters.served[client]!));
+  QosCounters.reserved.set(words, at, Math.floor(counters.reserved[client]!));
+  QosCounters.throttled.set(words, at, counters.throttled[client]!);
+  QosCounters.guaranteed.set(words, at, counters.guaranteed[client]!);
+  QosCounters.met.set(words, at, counters.met[client]!);
+  QosCounters.lastServed.set(words, at, Math.floor(counters.lastServed[client]!));
+  QosCounters.waiting.set(words, at, counters.waiting[client]!);
+}
+
+function putHistory(qos: CardQos, client: number, words: Uint32Array, at: number): void {
+  const { nsid, queue } = nameOf(qos, client);
+  QosHistory.nsid.set(words, at, nsid);
+  QosHistory.queue.set(words, at, queue);
+  QosHistory.tier.set(words, at, qos.policies.tier(client));
+  let index = 0;
+  const whole = (value: number): number => Math.min(Math.floor(value), QosSample.served.max);
+  const count = qos.counters.eachInterval(client, (intervals, from) => {
+    const to = QosHistory.samples.at(at, index++);
+    QosSample.interval.set(words, to, intervals.interval[from]!);
+    QosSample.served.set(words, to, whole(intervals.served[from]!));
+    QosSample.due.set(words, to, whole(intervals.due[from]!));
+    QosSample.throttled.set(words, to, whole(intervals.throttled[from]!));
+    QosSample.isGuaranteed.set(words, to, intervals.isGuaranteed[from]!);
+    QosSample.isMet.set(words, to, intervals.isMet[from]!);
+  });
+  QosHistory.count.set(words, at, count);
+}
+
+function nameOf(qos: CardQos, client: number): { readonly nsid: number; readonly queue: number } {
+  const queue = client - qos.clientOfQueue(0);
+  return queue > 0 ? { nsid: 0, queue } : { nsid: client, queue: 0 };
+}
+
 export const qosCapabilitiesLog: LogSource = { build: capabilities, isThere: hasQos };
-export const qosCountersLog: LogSource = { build: counters, isThere: hasQos };
+export const qosCountersLog: LogSource = {
+  build: (context) => page(context, QosCounters.layout.bytes, putCounters),
+  isThere: hasQos,
+};
+export const qosHistoryLog: LogSource = {
+  build: (context) => page(context, QosHistory.layout.bytes, putHistory),
+  isThere: hasQos,
+};

@@ -9,6 +9,7 @@ import { Sqe } from '../../../sdk/spec/nvme/command.js';
 import { Status } from '../../../sdk/spec/nvme/status.js';
 import type { Command } from '../command.js';
 import type { AdminContext } from './context.js';
+import { hasQos } from './features-qos.js';
 
 const Completion = CreateCompletionQueue;
 const Submission = CreateSubmissionQueue;
@@ -84,6 +85,7 @@ export function deleteSubmissionQueue(context: AdminContext, command: Command): 
   const queueId = qid.get(command.words, 0);
   const status =
     queueId === 0 ? Status.invalidQueueIdentifier : context.services.deleteSubmissionQueue(queueId);
+  if (status === 0 && hasQos(context)) context.subsystem.qos?.forgetQueue(queueId);
   return status === 0 ? 0 : context.refuse(status, qid);
 }
 

@@ -42,11 +42,21 @@ export class FusedCompareAndWrite {
       this.endBoth(first, command, first.scratch3, abortedFailedFused);
     } else if (status !== 0 || namespace === null) {
       this.endBoth(first, command, abortedFailedFused, status);
-    } else {
-      const { media, services } = this.work;
-      const { scratch0: lba, scratch1: count } = command;
-      media.update(services, command, namespace, lba, lba, count);
+    } else if (!this.work.holds(command, namespace)) {
+      this.update(command, namespace);
     }
+  }
+
+  /** The second may go to the media, for both. */
+  update(command: Command, namespace: Namespace): void {
+    const first = command.partner;
+    if (command.scratch3 !== 0 || first === null || !this.work.isIn(first)) {
+      this.work.fail(command, abortedFailedFused);
+      return;
+    }
+    const { media, services } = this.work;
+    const { scratch0: lba, scratch1: count } = command;
+    media.update(services, command, namespace, lba, lba, count);
   }
 
   /** The time of the second is over. */

@@ -91,18 +91,28 @@ export class IoSet implements Executor, QosUser {
     const operation = command === null ? null : (this.operations[command.opcode] ?? null);
     if (command === null || work.qos === null) return;
     command.preparedNs = Math.max(command.preparedNs, work.qos.scheduled());
+    if (command.opcode === opcodes.flush && command.fuse === noRole) {
+      this.startFlush(command);
+      return;
+    }
     // The world may be another than when it began to wait.
     if (namespace === null || operation === null || !this.isStillThere(namespace)) {
-      work.fail(command, Status.invalidField);
+      this.refuse(command, Status.invalidField);
       return;
     }
     if (work.isStale(command, namespace)) {
-      work.fail(command, Status.formatInProgress);
+      this.refuse(command, Status.formatInProgress);
       return;
     }
     const status = gate(work, namespace, operation.access);
-    if (status !== 0) work.fail(command, status);
+    if (status !== 0) this.refuse(command, status);
+    else if (command.fuse !== noRole) this.fused.update(command, namespace);
     else operation.begin(command, namespace);
+  }
+
+  private refuse(command: Command, status: number): void {
+    if (command.fuse !== noRole) this.fused.cancel(command);
+    this.work.fail(command, status);
   }
 
   finish(command: Command): void {
@@ -165,24 +175,32 @@ export class IoSet implements Executor, QosUser {
 
   /** Between fetch and media, where the card may have somebody else go first. */
   private start(command: Command, operation: Operation, namespace: Namespace): void {
-    const { qos } = this.work;
-    if (qos?.isActive === true && operation.access !== Access.none) {
-      if (qos.holds(this.work.qosBase, command, namespace)) return;
-    }
+    if (operation.access !== Access.none && this.work.holds(command, namespace)) return;
     operation.begin(command, namespace);
   }
 
   private beginFlush(command: Command): void {
     const { work } = this;
-    const { controller } = work;
-    let status = 0;
-    if (command.nsid !== broadcastNsid) {
-      const namespace = controller.namespace(command.nsid);
-      if (namespace === null) status = this.missing(command.nsid);
-      else status = controller.isRestricted ? controller.refusal(namespace) : 0;
-    }
+    const status = this.flushRefusal(command);
     if (status !== 0) work.fail(command, status);
+    else if (!work.holds(command, work.controller.namespace(command.nsid))) {
+      this.flush.begin(command);
+    }
+  }
+
+  /** It has waited, and the world may be another. */
+  private startFlush(command: Command): void {
+    const status = this.flushRefusal(command);
+    if (status !== 0) this.work.fail(command, status);
     else this.flush.begin(command);
+  }
+
+  private flushRefusal(command: Command): number {
+    const { controller } = this.work;
+    if (command.nsid === broadcastNsid) return 0;
+    const namespace = controller.namespace(command.nsid);
+    if (namespace === null) return this.missing(command.nsid);
+    return controller.isRestricted ? controller.refusal(namespace) : 0;
   }
 
   private refusal(

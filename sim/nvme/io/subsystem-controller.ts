@@ -23,6 +23,7 @@ export function makeIoSet(parts: {
     media: subsystem.media,
     chance,
     qos: subsystem.qos,
+    isPrimary: controllerId === subsystem.secondaries.primaryId,
   });
   subsystem.controller(controllerId).abortIo = (namespace, status) =>
     set.abortAll(namespace, status);

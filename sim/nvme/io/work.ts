@@ -34,6 +34,7 @@ export class Work {
   readonly chance: Chance;
   /** Null on a card without. */
   readonly qos: CardQos | null;
+  private readonly isPrimary: boolean;
   /** What the scheduler of the card counts this controller's slots from. */
   qosBase = 0;
   inFlight = 0;
@@ -49,6 +50,7 @@ export class Work {
     this.media = parts.media;
     this.chance = parts.chance;
     this.qos = parts.qos ?? null;
+    this.isPrimary = parts.isPrimary ?? false;
   }
 
   enter(command: Command): void {
@@ -59,6 +61,12 @@ export class Work {
     this.chains[slot] = blankPage;
     this.inFlight++;
     this.controller.health.enter(this.services.nowNs);
+  }
+
+  /** Whether the card's scheduler has others go first; it releases the command later. */
+  holds(command: Command, namespace: Namespace | null): boolean {
+    const { qos } = this;
+    return qos?.isActive === true && qos.holds(this.qosBase, command, namespace, this.isPrimary);
   }
 
   bind(command: Command, namespace: Namespace): void {
@@ -179,6 +187,8 @@ export interface WorkParts {
   readonly chance: Chance;
   /** None when left out. */
   readonly qos?: CardQos | null;
+  /** The controller that programs policies: its queues can have some of their own. */
+  readonly isPrimary?: boolean;
 }
 
 /** Errors that may be gone the next time; the same command with any other error fails again. */

@@ -5,8 +5,9 @@ import { Read } from '../../../sdk/spec/nvme/nvm-command.js';
 import { NvmOpcode } from '../../../sdk/spec/nvme/opcodes.js';
 import type { QosProfile } from '../../profiles/profile.js';
 import type { World } from '../../world.js';
-import type { Command } from '../command.js';
+import { type Command, FuseRole } from '../command.js';
 import type { Namespace } from '../namespace.js';
+import { CardCapacity } from './capacity.js';
 import { QosCounters } from './counters.js';
 import { Policies } from './policies.js';
 
@@ -21,6 +22,8 @@ export interface CardQosOptions {
   readonly world: World;
   readonly profile: QosProfile;
   readonly namespaceLimit: number;
+  /** I/O queues of the controller that programs policies. */
+  readonly queueLimit: number;
   readonly controllerCount: number;
   /** Command slots of one controller. */
   readonly slots: number;
@@ -37,7 +40,11 @@ export interface QosUser {
  * command to the media of every controller passes here between fetch and media: a namespace over
  * its limit waits, and so does who comes behind others while the media have enough to do. What goes
  * by reservation does not wait for those of others to end: it may be as much by itself. A Flush
- * and fused commands are not held: they order others, and nothing is known of what they cost.
+ * waits like any other command: it is for what had ended before it came. Of two fused commands the
+ * second waits, for both.
+ *
+ * Clients are namespaces, queues that have a tier of their own, and one without a policy (0) for a
+ * Flush of all namespaces.
  *
  * Without a policy nothing waits and nothing is counted.
  */
@@ -46,7 +53,8 @@ export class CardQos {
   readonly counters: QosCounters;
   readonly profile: QosProfile;
   readonly namespaceLimit: number;
-  /** Any namespace has a policy. */
+  readonly queueLimit: number;
+  /** Any client has a policy. */
   isActive = false;
   private readonly world: World;
   private readonly scheduler: Scheduler;
@@ -68,19 +76,21 @@ export class CardQos {
   private freeNs = 0;
 
   constructor(options: CardQosOptions) {
-    const { world, profile, namespaceLimit, controllerCount, slots } = options;
+    const { world, profile, namespaceLimit, queueLimit, controllerCount, slots } = options;
+    const clientCount = namespaceLimit + 1 + queueLimit;
     const requestCount = controllerCount * slots;
     this.world = world;
     this.profile = profile;
     this.namespaceLimit = namespaceLimit;
+    this.queueLimit = queueLimit;
     this.slots = slots;
-    this.policies = new Policies(namespaceLimit, profile.capacityUnits);
-    this.counters = new QosCounters(namespaceLimit + 1);
-    this.scheduler = new Scheduler({ clientCount: namespaceLimit + 1, requestCount });
+    this.policies = new Policies(clientCount, new CardCapacity(profile));
+    this.counters = new QosCounters(clientCount);
+    this.scheduler = new Scheduler({ clientCount, requestCount });
     this.places = new Uint8Array(requestCount);
     this.clients = new Int32Array(requestCount);
     this.costs = new Float64Array(requestCount);
-    this.isMember = new Uint8Array(namespaceLimit + 1);
+    this.isMember = new Uint8Array(clientCount);
     this.onTimer = world.register(() => this.timer());
     this.onSoon = world.register(() => {
       this.isSoon = false;
@@ -93,12 +103,26 @@ export class CardQos {
     return this.users.push(user) * this.slots - this.slots;
   }
 
-  /** The policy of a namespace, or of all (0), is another: it counts from now on. */
-  private changed(nsid: number): void {
+  /** The client that a queue of the programming controller is. */
+  clientOfQueue(queueId: number): number {
+    return this.namespaceLimit + queueId;
+  }
+
+  /** Every client that has a policy, ascending. */
+  clientsWithPolicy(): number[] {
+    const clients: number[] = [];
+    for (let client = 1; client < this.isMember.length; client++) {
+      if (this.policies.tier(client) !== 0) clients.push(client);
+    }
+    return clients;
+  }
+
+  /** The policy of a client, or of all (0), is another: it counts from now on. */
+  private changed(only: number): void {
     this.isActive = this.policies.hasAny;
     const { nowNs } = this.world;
-    for (let client = 1; client <= this.namespaceLimit; client++) {
-      if (nsid !== 0 && client !== nsid) continue;
+    for (let client = 1; client < this.isMember.length; client++) {
+      if (only !== 0 && client !== only) continue;
       if (this.policies.tier(client) !== 0) this.join(client);
       if (this.isMember[client] === 0) continue;
       const share = this.policies.share(client);
@@ -109,9 +133,24 @@ export class CardQos {
   }
 
   /** @param tier  an index of the table, checked */
-  assign(nsid: number, tier: number): void {
-    this.policies.setTier(nsid, tier);
-    this.changed(nsid);
+  assign(client: number, tier: number): void {
+    this.policies.setTier(client, tier);
+    this.changed(client);
+  }
+
+  /** A reset: no queue is left. */
+  forgetQueues(): void {
+    for (let queueId = 1; queueId <= this.queueLimit; queueId++) this.forgetQueue(queueId);
+  }
+
+  forgetQueue(queueId: number): void {
+    const client = this.clientOfQueue(queueId);
+    if (this.policies.tier(client) !== 0) this.assign(client, 0);
+  }
+
+  /** @param words  a capacity table that was checked */
+  setCapacity(words: Uint32Array): void {
+    this.policies.capacity.set(words);
   }
 
   /** @param words  a table that was checked */
@@ -123,13 +162,17 @@ export class CardQos {
   /**
    * A command is about to go to the media.
    *
-   * @param base  what `addUser` gave
+   * @param base       what `addUser` gave
+   * @param namespace  null for all of them
+   * @param mayBeQueue  the command is in a queue of the programming controller
    * @returns whether it waits; it is released later, unless it leaves before
    */
-  holds(base: number, command: Command, namespace: Namespace): boolean {
+  holds(base: number, command: Command, namespace: Namespace | null, mayBeQueue: boolean): boolean {
     const { counters, scheduler } = this;
     const { nowNs } = this.world;
-    const client = namespace.nsid;
+    const own = mayBeQueue ? this.clientOfQueue(command.queueId) : 0;
+    const hasOwn = own > 0 && this.policies.tier(own) !== 0;
+    const client = hasOwn ? own : (namespace?.nsid ?? 0);
     const request = base + command.slot;
     const cost = this.costOf(command, namespace);
     this.join(client);
@@ -224,12 +267,16 @@ export class CardQos {
     this.scheduler.add(client, shareOf(bestEffort), this.world.nowNs);
   }
 
-  private costOf(command: Command, namespace: Namespace): number {
+  private costOf(command: Command, namespace: Namespace | null): number {
     const { opcode } = command;
     const isRead = opcode === read || opcode === compare || opcode === verify;
-    if (!isRead && opcode !== write) return this.profile.discardCostPermille / 1000;
+    const isTransfer = isRead || opcode === write;
+    if (namespace === null || !isTransfer) return this.profile.discardCostPermille / 1000;
     const bytes = nlb.get(command.words, 0) * namespace.dataBytes;
     const size = Math.max(1, bytes / unitBytes);
-    return isRead ? size : (size * this.profile.writeCostPermille) / 1000;
+    if (isRead) return size;
+    const writing = (size * this.policies.capacity.writeCostPermille) / 1000;
+    // The compare before a fused write reads as much.
+    return command.fuse === FuseRole.second ? writing + size : writing;
   }
 }

@@ -1,45 +1,59 @@
 import type { Share } from '../../../sdk/qos/scheduler.js';
-import { bestEffort, builtInTiers, checkTier, shareOf, type Tier } from '../../../sdk/qos/tiers.js';
+import { bestEffort, shareOf } from '../../../sdk/qos/tiers.js';
 import { Status } from '../../../sdk/spec/nvme/status.js';
-import {
-  QosStatus,
-  QosTier,
-  QosTierTable,
-  qosBestEffortIndex,
-  qosThousand,
-  qosTierMaximum,
-} from '../../../sdk/spec/ultima/qos.js';
+import { QosStatus, qosBestEffortIndex } from '../../../sdk/spec/ultima/qos.js';
+import type { CardCapacity } from './capacity.js';
+import { builtInTable, sharesOf, type TierShare } from './tier-table.js';
 
-const unlimited = Number.POSITIVE_INFINITY;
+type Shares = readonly (TierShare | null)[];
 
 /**
- * What a host has programmed: the tiers of the card and the tier of each namespace. What always
- * holds: each namespace has a tier that is in the table, and the reservations of all namespaces
- * together are at most what the card can keep.
+ * What a host has programmed: the tiers of the card and the tier of each client, which is a
+ * namespace or a queue. What always holds: each client has a tier that is in the table, and a
+ * reservation is kept only as long as the sum of those that are kept fits the capacity of the time
+ * when it was given.
  */
 export class Policies {
   /** The table as it was set, and what it says. */
   words = builtInTable();
-  private shares: (Share | null)[] = sharesOf(this.words) ?? [];
+  readonly capacity: CardCapacity;
+  private shares: Shares = sharesOf(this.words) ?? [];
   private readonly tierOf: Uint8Array;
-  private readonly capacityUnits: number;
+  /** Its reservation did not fit; the rest of its tier holds. */
+  private readonly isBestEffort: Uint8Array;
 
-  constructor(namespaceLimit: number, capacityUnits: number) {
-    this.tierOf = new Uint8Array(namespaceLimit + 1);
-    this.capacityUnits = capacityUnits;
+  constructor(clientCount: number, capacity: CardCapacity) {
+    this.tierOf = new Uint8Array(clientCount);
+    this.isBestEffort = new Uint8Array(clientCount);
+    this.capacity = capacity;
   }
 
-  /** Whether any namespace has another tier than best effort. */
+  /** Whether any client has another tier than best effort. */
   get hasAny(): boolean {
     return this.tierOf.some((tier) => tier !== qosBestEffortIndex);
   }
 
-  tier(nsid: number): number {
-    return this.tierOf[nsid]!;
+  /** Units per second that are promised, and that may be. */
+  get promised(): number {
+    return this.reserved(this.shares);
   }
 
-  share(nsid: number): Share {
-    return this.shares[this.tierOf[nsid]!] ?? shareOf(bestEffort);
+  get available(): number {
+    return this.capacity.available(this.strictestNs(this.shares));
+  }
+
+  tier(client: number): number {
+    return this.tierOf[client]!;
+  }
+
+  /** Whether a client has a reservation in its tier that is not kept. */
+  lacksReservation(client: number): boolean {
+    return this.isBestEffort[client] === 1;
+  }
+
+  share(client: number): Share {
+    const share = this.shares[this.tierOf[client]!] ?? shareOf(bestEffort);
+    return this.isBestEffort[client] === 1 ? { ...share, reservation: 0 } : share;
   }
 
   /** @returns 0 or the status of a table that cannot be */
@@ -47,7 +61,8 @@ export class Policies {
     const shares = sharesOf(words);
     if (shares === null) return Status.invalidField;
     if (this.tierOf.some((tier) => shares[tier] == null)) return Status.invalidField;
-    return this.reserved(shares) > this.capacityUnits ? QosStatus.overcommitted : 0;
+    const available = this.capacity.available(this.strictestNs(shares));
+    return this.reserved(shares) > available ? QosStatus.overcommitted : 0;
   }
 
   setTable(words: Uint32Array): void {
@@ -56,91 +71,54 @@ export class Policies {
     this.words = words;
     this.shares = shares;
     // A reset brought back a table without the tier of somebody: it has what everybody has.
-    this.tierOf.forEach((tier, nsid) => {
-      if (shares[tier] == null) this.tierOf[nsid] = qosBestEffortIndex;
+    this.tierOf.forEach((tier, client) => {
+      if (shares[tier] == null) this.tierOf[client] = qosBestEffortIndex;
     });
   }
 
   /** @returns 0 or the status of an assignment that cannot be */
-  checkTier(nsid: number, tier: number): number {
-    const share = this.shares[tier];
-    if (share == null) return Status.invalidField;
-    const others = this.reserved(this.shares) - this.share(nsid).reservation;
-    return others + share.reservation > this.capacityUnits ? QosStatus.overcommitted : 0;
+  checkTier(client: number, tier: number, takesBestEffort: boolean): number {
+    if (this.shares[tier] == null) return Status.invalidField;
+    return takesBestEffort || this.fits(client, tier) ? 0 : QosStatus.overcommitted;
   }
 
-  setTier(nsid: number, tier: number): void {
-    this.tierOf[nsid] = this.shares[tier] == null ? qosBestEffortIndex : tier;
+  /** Without its reservation where that does not fit: only a reset can ask for such a thing. */
+  setTier(client: number, tier: number): void {
+    const given = this.shares[tier] == null ? qosBestEffortIndex : tier;
+    this.isBestEffort[client] = this.fits(client, given) ? 0 : 1;
+    this.tierOf[client] = given;
   }
 
-  private reserved(shares: readonly (Share | null)[]): number {
-    return this.tierOf.reduce((sum, tier) => sum + (shares[tier]?.reservation ?? 0), 0);
+  private fits(client: number, tier: number): boolean {
+    const share = this.shares[tier]!;
+    if (share.reservation === 0) return true;
+    const own = this.isBestEffort[client] === 1 ? 0 : this.shareOfTier(client);
+    const others = this.reserved(this.shares) - own;
+    const latencyNs = Math.min(share.latencyTargetNs, this.strictestNs(this.shares, client));
+    return others + share.reservation <= this.capacity.available(latencyNs);
   }
-}
 
-/** Best effort first, then the tiers that every card has. */
-export function builtInTable(): Uint32Array {
-  const words = new Uint32Array(QosTierTable.layout.bytes / 4);
-  const tiers = [bestEffort, ...builtInTiers.filter(({ name }) => name !== bestEffort.name)];
-  tiers.forEach((tier, index) => {
-    const at = QosTierTable.tiers.at(0, index);
-    QosTier.name.setText(words, at, tier.name);
-    QosTier.minIops.set(words, at, tier.minIops);
-    QosTier.minBytes.set(words, at, tier.minBytesPerSecond);
-    QosTier.weight.set(words, at, tier.weight * qosThousand);
-  });
-  return words;
-}
+  private shareOfTier(client: number): number {
+    return this.shares[this.tierOf[client]!]?.reservation ?? 0;
+  }
 
-/** @returns the share of each tier, null where there is none; null for a table that cannot be */
-function sharesOf(words: Uint32Array): (Share | null)[] | null {
-  const shares: (Share | null)[] = [];
-  const names = new Set<string>();
-  for (let index = 0; index < qosTierMaximum; index++) {
-    const tier = tierAt(words, index);
-    if (tier === null || names.has(tier.name)) return null;
-    if (tier.name === '') {
-      shares.push(null);
-      continue;
+  private reserved(shares: Shares): number {
+    let sum = 0;
+    for (let client = 0; client < this.tierOf.length; client++) {
+      if (this.isBestEffort[client] === 1) continue;
+      sum += shares[this.tierOf[client]!]?.reservation ?? 0;
     }
-    names.add(tier.name);
-    const share = shareIfPossible(tier);
-    if (share === null) return null;
-    shares.push(share);
+    return sum;
   }
-  const first = shares[qosBestEffortIndex];
-  const isPlain = first?.reservation === 0 && first.limit === unlimited && first.weight === 1;
-  const isNamed = tierAt(words, qosBestEffortIndex)?.name === bestEffort.name;
-  return isPlain && isNamed ? shares : null;
-}
 
-/** @returns null for numbers that no tier can have; an empty name is no tier */
-function tierAt(words: Uint32Array, index: number): Tier | null {
-  const at = QosTierTable.tiers.at(0, index);
-  const { minIops, minBytes, maxIops, maxBytes, latencyNs } = QosTier;
-  const wide = [minIops, minBytes, maxIops, maxBytes, latencyNs];
-  if (!wide.every((field) => field.isExact(words, at))) return null;
-  const burst = QosTier.burst.get(words, at);
-  const latencyTargetNs = latencyNs.get(words, at);
-  return {
-    name: QosTier.name.text(words, at),
-    minIops: minIops.get(words, at),
-    minBytesPerSecond: minBytes.get(words, at),
-    maxIops: maxIops.get(words, at) || unlimited,
-    maxBytesPerSecond: maxBytes.get(words, at) || unlimited,
-    weight: QosTier.weight.get(words, at) / qosThousand,
-    ...(burst === 0 ? {} : { burst }),
-    ...(latencyTargetNs === 0 ? {} : { latencyTargetNs }),
-  };
-}
-
-function shareIfPossible(tier: Tier): Share | null {
-  try {
-    checkTier(tier);
-    return shareOf(tier);
-  } catch (error) {
-    // What a driver wrote is never an exception of the card.
-    if (error instanceof RangeError) return null;
-    throw error;
+  /** The least latency that one with a reservation asks for. */
+  private strictestNs(shares: Shares, except = -1): number {
+    let strictest = Number.POSITIVE_INFINITY;
+    for (let client = 0; client < this.tierOf.length; client++) {
+      const share = shares[this.tierOf[client]!];
+      if (share == null || share.reservation === 0 || client === except) continue;
+      if (this.isBestEffort[client] === 0) strictest = Math.min(strictest, share.latencyTargetNs);
+    }
+    return strictest;
   }
 }

@@ -60,6 +60,9 @@ test('the capabilities are those of the profile', async () => {
     writeCost: 2,
     discardCost: 1,
     intervalNs: 100_000_000,
+    promisedUnits: 0,
+    isMeasured: false,
+    historyIntervals: 16,
   });
 });
 
