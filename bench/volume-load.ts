@@ -22,12 +22,12 @@ export class Loop {
   private readonly places: Uint32Array | null;
   private ended = 0;
 
-  /** @param places  where each 4 KiB lie, in blocks; in order when left out */
+  /** @param places  blocks to choose from, a power of two; all of the span when left out */
   constructor(device: BlockDevice, op: BlockOp, places: Uint32Array | null = null) {
     this.device = device;
     this.op = op;
     this.places = places;
-    this.blocks = span / device.blockBytes;
+    this.blocks = places === null ? span / device.blockBytes : places.length;
     for (let i = 0; i < depth; i++) {
       const request = new BlockRequest((done) => {
         if (done.status !== BlockStatus.ok) throw new Error(`status ${done.status}`);

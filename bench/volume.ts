@@ -98,12 +98,14 @@ async function addedCost(): Promise<Record<string, number>> {
     loops[0]!.over.run(500_000);
     loops[1]!.over.run(500_000);
   });
+  const onNull = await readRatios(pool, volume, under);
   return {
     cpuNsPerIo_added_read: Math.round(median(added[0]!)),
     cpuNsPerIo_added_overwrite: Math.round(median(added[1]!)),
     cpuNsPerIo_null_read: Math.round(median(bases[0]!)),
     gcPerMillion: gcs,
-    readRatioNull_after_100_snapshots: (await readRatios(pool, volume, under)).ratio,
+    readRatioNull_after_100_snapshots: onNull.ratio,
+    readRatioNull_after_100_snapshots_4MiB: onNull.nearRatio,
     ...(await readRatioOnMemory()),
   };
 }
@@ -126,6 +128,8 @@ async function readRatioOnMemory(): Promise<Record<string, number>> {
 
 interface ReadRatios {
   readonly ratio: number;
+  /** Of reads in 4 MiB, whose part of either map fits in the nearest cache. */
+  readonly nearRatio: number;
   readonly rawRatio: number;
 }
 
@@ -144,15 +148,13 @@ async function readRatios(pool: Pool, volume: Volume, under: BlockDevice): Promi
   }
   const loops = [plain, volume].map((one) => new Loop(one, BlockOp.read));
   for (const one of [plain, volume]) loops.push(new Loop(under, BlockOp.read, placesOf(one)));
+  const near = Uint32Array.from({ length: 1024 }, (_, i) => i);
+  for (const one of [plain, volume]) loops.push(new Loop(one, BlockOp.read, near));
   for (const loop of loops) loop.run(warmUp);
-  const ratios: number[] = [];
-  const rawRatios: number[] = [];
-  for (let round = 0; round < rounds; round++) {
-    const [a, b, rawA, rawB] = loops.map(nsPerIo);
-    ratios.push(b! / a!);
-    rawRatios.push(rawB! / rawA!);
-  }
-  return { ratio: rounded(median(ratios)), rawRatio: rounded(median(rawRatios)) };
+  const times = Array.from({ length: rounds }, () => loops.map(nsPerIo));
+  const ratioOf = (a: number, b: number): number =>
+    rounded(median(times.map((round) => round[b]! / round[a]!)));
+  return { ratio: ratioOf(0, 1), rawRatio: ratioOf(2, 3), nearRatio: ratioOf(4, 5) };
 }
 
 /** Where each 4 KiB of a volume lie on the one device of its pool. */
