@@ -30,7 +30,7 @@ import { GraphWriter } from './graph-writer.js';
  *
  * A restored run goes on event for event: run(0..T) = restore(run(0..k)) + run(k..T).
  */
-export const checkpointVersion = 1;
+export const checkpointVersion = 2;
 
 const magic = Uint8Array.from(Buffer.from('ULTSTATE', 'latin1'));
 const fixedBytes = 28;
@@ -257,7 +257,10 @@ function open(bytes: Uint8Array): { readonly header: Header; readonly body: Uint
   if (bytes.length < fixedBytes) throw unusable('length', `is ${bytes.length}: cut short`);
   const version = wordAt(bytes, 8);
   if (version !== checkpointVersion) {
-    throw unusable('version', `is ${version}; this version of the package reads 1`);
+    throw unusable(
+      'version',
+      `is ${version}; this version of the package reads ${checkpointVersion}`,
+    );
   }
   const headerBytes = wordAt(bytes, 16);
   const bodyBytes = wordAt(bytes, 20) + wordAt(bytes, 24) * 2 ** 32;

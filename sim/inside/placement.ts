@@ -24,7 +24,12 @@ export class Placement {
       'a namespace larger than what the drives have left',
     );
     const table = new Int32Array(count);
-    for (let i = 0; i < count; i++) table[i] = this.returned.pop() ?? this.next++;
+    let i = 0;
+    for (; i < count && this.returned.length > 0; i++) table[i] = this.returned.pop()!;
+    // A drive of terabytes has hundreds of thousands of them, and most are new.
+    let { next } = this;
+    for (; i < count; i++) table[i] = next++;
+    this.next = next;
     while (this.tables.length <= nsid) this.tables.push(null);
     this.tables[nsid] = table;
   }

@@ -41,9 +41,10 @@ export class CellWear {
     this.codewordBits = flash.codewordBytes * 8;
     // Beyond twice what can be corrected, failure is certain for every practical code.
     this.meanStep = (2 * flash.correctableBits + 20) / tableSteps;
+    const tailOf = poissonTails(flash.correctableBits);
     let safe = 0;
     for (let i = 0; i <= tableSteps; i++) {
-      this.failChance[i] = poissonTail(i * this.meanStep, flash.correctableBits);
+      this.failChance[i] = tailOf(i * this.meanStep);
       if (this.failChance[i]! < negligible) safe = i * this.meanStep;
     }
     this.safeMean = safe;
@@ -115,14 +116,18 @@ export class CellWear {
   }
 }
 
-/** Chance that a Poisson variable of this mean exceeds `limit`. */
-export function poissonTail(mean: number, limit: number): number {
+/** Chances that a Poisson variable exceeds `limit`, by its mean. */
+export function poissonTails(limit: number): (mean: number) => number {
+  let logFactorial = 0;
+  for (let k = 2; k <= limit + 1; k++) logFactorial += Math.log(k);
+  return (mean) => poissonTail(mean, limit, logFactorial);
+}
+
+function poissonTail(mean: number, limit: number, logFactorial: number): number {
   if (mean === 0) return 0;
   // Terms from limit + 1 on, until they no longer count; from the logarithm, which cannot
   // underflow.
-  let logTerm = -mean;
-  for (let k = 1; k <= limit + 1; k++) logTerm += Math.log(mean / k);
-  let term = Math.exp(logTerm);
+  let term = Math.exp((limit + 1) * Math.log(mean) - mean - logFactorial);
   let sum = 0;
   for (let k = limit + 2; term > 1e-18 * sum || k < mean; k++) {
     sum += term;

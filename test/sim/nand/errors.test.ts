@@ -1,6 +1,6 @@
 import * as assert from 'uvu/assert';
 import { DriveStatus } from '../../../sim/ftl/drive.js';
-import { CellWear, poissonTail } from '../../../sim/nand/cell-wear.js';
+import { CellWear, poissonTails } from '../../../sim/nand/cell-wear.js';
 import type { FlashProfile } from '../../../sim/nand/flash-profile.js';
 import { Prng } from '../../../sim/prng.js';
 import { suite } from '../../support/suite.js';
@@ -22,10 +22,10 @@ test('the tail of a Poisson distribution is what its sum says', () => {
   // 1 - e^-m (1 + m + m^2/2), for a limit of 2.
   for (const mean of [0.01, 1, 5, 40]) {
     const exact = 1 - Math.exp(-mean) * (1 + mean + (mean * mean) / 2);
-    const error = Math.abs(poissonTail(mean, 2) - exact);
+    const error = Math.abs(poissonTails(2)(mean) - exact);
     assert.ok(error < 1e-12, `mean ${mean}: off by ${error}`);
   }
-  assert.ok(poissonTail(10, 72) < 1e-30 && poissonTail(10, 72) > 0);
+  assert.ok(poissonTails(72)(10) < 1e-30 && poissonTails(72)(10) > 0);
 });
 
 test('the raw error rate has its four parts', () => {
@@ -67,8 +67,8 @@ test('retries come as often as the distribution says, and each costs a whole rea
     seen[attempts]!++;
   }
   // Four codewords must all come through.
-  const first = (1 - poissonTail(mean, 8)) ** 4;
-  const second = (1 - first) * (1 - poissonTail(mean / 2, 8)) ** 4;
+  const first = (1 - poissonTails(8)(mean)) ** 4;
+  const second = (1 - first) * (1 - poissonTails(8)(mean / 2)) ** 4;
   const tolerance = 4 * Math.sqrt(count / 4);
   assert.ok(Math.abs(seen[1]! - count * first) < tolerance, `${seen[1]} at once`);
   assert.ok(Math.abs(seen[2]! - count * second) < tolerance, `${seen[2]} at the second try`);
