@@ -89,6 +89,7 @@ async function boot(
   const before: string[] = [];
   const passed = counts.PASS + counts.FAIL;
   const failed = counts.FAIL;
+  const startMs = performance.now();
   const code = await runMachine({
     directory,
     what: groups,
@@ -110,7 +111,9 @@ async function boot(
   });
   if (code < 0) {
     for (const line of before.slice(-keptLines)) console.log(line);
-    console.log(`the guest did not end by itself within ${limitMs / 1000} s`);
+    const seconds = (performance.now() - startMs) / 1000;
+    console.log(`the guest ended without a result after ${seconds.toFixed(0)} s`);
+    console.log(`(it is stopped after ${limitMs / 1000} s)`);
     counts.FAIL++;
   } else if (code !== 0 && counts.FAIL === failed) {
     for (const line of before.slice(-keptLines)) console.log(line);
