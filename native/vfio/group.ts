@@ -20,7 +20,7 @@ import {
   mapFailure,
   unmapFailure,
 } from './iommu.js';
-import { claim } from './node.js';
+import { claim, openLocked } from './node.js';
 
 export interface GroupOptions {
   readonly kernel: Kernel;
@@ -57,9 +57,9 @@ export async function openGroup(options: GroupOptions): Promise<Iommu> {
     check(kernel.ioctl(container, VfioRequest.setIommu, model), 'VFIO_SET_IOMMU');
     // 4. What it can map.
     const { ranges, pageBytes } = readIommuInfo(kernel, container);
-    // 5. The device. This resets it, which takes long: off the JavaScript thread.
+    // 5. The device.
     const name = nameWords(address);
-    const deviceFd = await kernel.ioctlAsync(groupFd, VfioRequest.groupGetDeviceFd, name);
+    const deviceFd = await openLocked(kernel, groupFd, VfioRequest.groupGetDeviceFd, name);
     if (deviceFd < 0) throw refused('VFIO_GROUP_GET_DEVICE_FD', deviceFd);
     opened.push(deviceFd);
     return new GroupIommu({ kernel, opened, ranges, pageBytes });

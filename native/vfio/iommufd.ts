@@ -16,7 +16,7 @@ import {
   mapFailure,
   unmapFailure,
 } from './iommu.js';
-import { claim } from './node.js';
+import { claim, openLocked } from './node.js';
 
 export interface IommufdOptions {
   readonly kernel: Kernel;
@@ -38,11 +38,10 @@ export async function openIommufd(options: IommufdOptions): Promise<Iommu> {
     opened.push(iommu);
     const device = claim(kernel, `/dev/vfio/devices/${options.device}`, OpenFlag.readWrite);
     opened.push(device);
-    // Binding opens the device, which resets it: off the JavaScript thread.
     const bind = new Uint32Array(BindIommufd.layout.bytes / 4);
     BindIommufd.argsz.set(bind, 0, bind.byteLength);
     BindIommufd.iommufd.set(bind, 0, iommu);
-    check(await kernel.ioctlAsync(device, VfioRequest.deviceBindIommufd, bind), 'BIND_IOMMUFD');
+    check(await openLocked(kernel, device, VfioRequest.deviceBindIommufd, bind), 'BIND_IOMMUFD');
     const ioasId = allocateAddressSpace(kernel, iommu);
     const attach = new Uint32Array(AttachIommufd.layout.bytes / 4);
     AttachIommufd.argsz.set(attach, 0, attach.byteLength);

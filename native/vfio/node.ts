@@ -1,5 +1,10 @@
+import { setTimeout } from 'node:timers/promises';
 import { ErrorCode, UltimaError } from '../../sdk/errors.js';
 import { Errno, errnoText, type Kernel } from '../kernel.js';
+
+/** Longest wait for the kernel's lock of a function: a reset takes an eighth of it. */
+const lockWaitMs = 1000;
+const lockLookMs = 20;
 
 /** Why a machine has no nodes of iommufd. */
 export const iommufdNeed =
@@ -35,5 +40,32 @@ export function claim(kernel: Kernel, path: string, flags: number): number {
     ErrorCode.backendUnavailable,
     `cannot open ${path} (${errnoText(fd)}): ${remedy}`,
     { path, errno: errnoText(fd) },
+  );
+}
+
+/**
+ * The request that opens a function. It resets it, which takes long: off the JavaScript thread. The
+ * kernel does not wait for the lock of the function but refuses while somebody has it: a driver
+ * that is being bound, a file of its in sysfs.
+ *
+ * @returns what the kernel said
+ * @throws UltimaError DEVICE_BUSY when it stays locked
+ */
+export async function openLocked(
+  kernel: Kernel,
+  fd: number,
+  request: number,
+  argument: Uint32Array,
+): Promise<number> {
+  for (let waitedMs = 0; waitedMs < lockWaitMs; waitedMs += lockLookMs) {
+    const result = await kernel.ioctlAsync(fd, request, argument);
+    if (result !== -Errno.EAGAIN) return result;
+    await setTimeout(lockLookMs);
+  }
+  throw new UltimaError(
+    ErrorCode.deviceBusy,
+    `the kernel has held the lock of the function for ${lockWaitMs} ms (EAGAIN): it is being ` +
+      'reset or bound to a driver; open it again after that',
+    { waitedMs: lockWaitMs },
   );
 }

@@ -73,6 +73,8 @@ export class FakeKernel implements Kernel {
   vectors = 9;
   /** Fail the call with this name, on its nth use from now (1 = next). */
   failure: { call: string; nth: number; errno: number } | null = null;
+  /** Somebody has the lock of the function while it is asked for so many times. */
+  lockedTries = 0;
   private readonly fds = new Map<number, Kind>();
   private nextFd = 10;
   private nextAddress = 0x7f00_0000_0000;
@@ -128,6 +130,12 @@ export class FakeKernel implements Kernel {
 
   ioctlAsync(fd: number, request: number, argument: Uint32Array | number): Promise<number> {
     this.elsewhere.push(requestName(this.fds.get(fd), request));
+    const opens =
+      request === VfioRequest.groupGetDeviceFd || request === VfioRequest.deviceBindIommufd;
+    if (opens && this.lockedTries > 0) {
+      this.lockedTries--;
+      return Promise.resolve(-Errno.EAGAIN);
+    }
     return Promise.resolve(this.ioctl(fd, request, argument));
   }
 

@@ -402,6 +402,26 @@ vfio('a group that another process holds is busy', async () => {
   await fn.close();
 });
 
+for (const iommu of ['group', 'iommufd'] as const) {
+  vfio(`a function that somebody has locked is opened over ${iommu} when it is free`, async () => {
+    const kernel = new FakeKernel();
+    kernel.hasIommufd = true;
+    kernel.lockedTries = 2;
+    const fn = await open(kernel, { iommu });
+    assert.is(kernel.lockedTries, 0);
+    await fn.close();
+  });
+}
+
+vfio('a function that stays locked is busy, and nothing is left open', async () => {
+  const kernel = new FakeKernel();
+  kernel.lockedTries = Number.POSITIVE_INFINITY;
+  const error = await open(kernel, { iommu: 'group' }).catch((thrown: unknown) => thrown);
+  assert.instance(error, UltimaError);
+  assert.match(String(error), /held the lock of the function for 1000 ms/);
+  assert.is(kernel.openCount, 0);
+});
+
 vfio.after(() => rmSync(root, { recursive: true }));
 
 function open(kernel: FakeKernel, options: Partial<VfioOptions> = {}): Promise<PciFunction> {
