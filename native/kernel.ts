@@ -144,8 +144,17 @@ export interface TcpCalls {
   tcpBatch(memory: Uint8Array, places: number, table: Int32Array): TcpBatch;
 }
 
+/** Puts the monotonic time in nanoseconds into its cell: a number that is returned allocates. */
+export interface NativeClock {
+  (): void;
+  readonly cell: Float64Array;
+}
+
 /** All that the addon offers. */
-export interface NativeKernel extends Kernel, SocketCalls, MemoryCalls, TcpCalls, WatchCalls {}
+export interface NativeKernel extends Kernel, SocketCalls, MemoryCalls, TcpCalls, WatchCalls {
+  /** Builds that are older do without. */
+  readonly newClock?: () => NativeClock | null;
+}
 
 export interface Watcher {
   /** Whether waiting for this descriptor keeps the process alive. Not at first. */

@@ -1,5 +1,6 @@
 #include <napi.h>
 
+#include "clock.h"
 #include "event.h"
 #include "file.h"
 #include "mapping.h"
@@ -19,6 +20,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("interfaceVersion", Napi::Number::New(env, interfaceVersion));
   exportFile(env, exports);
   exportMapping(env, exports);
+  exportClock(env, exports);
   exportEvent(env, exports);
   exportSocket(env, exports);
   exportTcp(env, exports);

@@ -45,6 +45,22 @@ addon('the path of the environment is the only one when it is set', () => {
   assert.is(addonPaths('').length, 2);
 });
 
+addon("the addon's clock is the one that process.hrtime looks at", () => {
+  if (kernel === null) skip(loaded.unavailableReason);
+  const clock = kernel?.newClock?.() ?? null;
+  if (clock === null) throw new Error('this build has no clock');
+  const other = kernel?.newClock?.() ?? null;
+  const hrtimeNs = (): number => Number(process.hrtime.bigint());
+  for (let look = 0; look < 100; look++) {
+    const beforeNs = hrtimeNs();
+    clock();
+    const afterNs = hrtimeNs();
+    assert.ok(clock.cell[0]! >= beforeNs && clock.cell[0]! <= afterNs);
+  }
+  assert.is(other?.cell[0], 0);
+  assert.is(Object.getOwnPropertyDescriptor(clock, 'cell')?.writable, false);
+});
+
 function withKernel(title: string, body: (kernel: Kernel) => unknown): void {
   addon(title, () => {
     if (kernel !== null) return body(kernel);
