@@ -79,10 +79,11 @@ export function exportOfVolume(
     device,
     isReadOnly: isSnapshot || device.isReadOnly || options.isReadOnly === true,
     isWriteThrough: options.isWriteThrough === true,
-    metadata: {
-      allocated: (startByte) => pool.changes(null, target, startByte),
-      differences,
-    },
+    // Where a map is not all in memory it cannot be told within one reply: then all of it counts as
+    // allocated, and no context tells differences.
+    metadata: pool.core.pager.isLimited
+      ? {}
+      : { allocated: (startByte) => pool.changes(null, target, startByte), differences },
   };
 }
 

@@ -67,6 +67,11 @@ export class Pager {
     this.owner = owner;
   }
 
+  /** Nodes may be out of memory: not everything can be told at once. */
+  get isLimited(): boolean {
+    return this.mostNodes !== Number.POSITIVE_INFINITY;
+  }
+
   get isIdle(): boolean {
     return this.active.length === 0;
   }

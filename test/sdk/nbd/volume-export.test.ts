@@ -2,6 +2,7 @@ import * as assert from 'uvu/assert';
 import { BlockOp } from '../../../sdk/block/request.js';
 import { contextsOf, findExtents } from '../../../sdk/nbd/metadata.js';
 import { exportOfVolume } from '../../../sdk/nbd/volume-export.js';
+import { Pool } from '../../../sdk/volume/pool.js';
 import { suite } from '../../support/suite.js';
 import { runPlain, writeSectors } from '../../support/volume-rig.js';
 import { device, MiB, poolOn } from '../volume/rig.js';
@@ -53,6 +54,23 @@ test('holes, data and what changed since a snapshot are told apart', async () =>
     ['base:allocation'],
   );
   assert.throws(() => exportOfVolume(pool, 'db@never'), /no snapshot never/);
+  await pool.close();
+});
+
+test('all of a volume whose map is not all in memory counts as allocated', async () => {
+  const disk = device();
+  const made = await poolOn(disk);
+  const volume = await made.createVolume({ name: 'db', bytes: MiB, blockBytes: 512 });
+  await writeSectors(volume, 0, 16, 1);
+  await made.takeSnapshot([{ volume: 'db', name: 'monday' }]);
+  await made.close();
+  const pool = await Pool.open([disk], { mapCacheBytes: 64 * KiB });
+  const live = exportOfVolume(pool, 'db');
+  assert.equal(mapOf(live, 'base:allocation'), [[1024, 0]]);
+  assert.equal(
+    contextsOf(live.metadata!).map(({ name }) => name),
+    ['base:allocation'],
+  );
   await pool.close();
 });
 
