@@ -12,6 +12,7 @@ const benches: Readonly<Record<string, () => Promise<{ readonly bench: Bench }>>
   fidelity: () => import('./fidelity.js'),
   'guest-compare': () => import('./guest-compare.js'),
   'mqsim-closed-form': () => import('./mqsim-closed-form.js'),
+  nbd: () => import('./nbd.js'),
   'native-overhead': () => import('./native-overhead.js'),
   'nvme-tcp': () => import('./nvme-tcp.js'),
   waf: () => import('./waf.js'),

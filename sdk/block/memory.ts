@@ -143,21 +143,37 @@ export class MemoryDevice implements BlockDevice {
     let block = new Uint8Array(0);
     for (let segment = 0; segment < request.segmentCount; segment++) {
       const { bytes } = request.regions[segment]!;
-      const start = request.offsets[segment]!;
-      for (let i = 0; i < request.lengths[segment]!; i++, at++) {
+      let from = request.offsets[segment]!;
+      const end = from + request.lengths[segment]!;
+      while (from < end) {
         const within = at % blockBytes;
-        const lba = request.lba + Math.floor(at / blockBytes);
-        if (within === 0) block = isRead ? this.contentOf(lba) : new Uint8Array(blockBytes);
-        if (isRead) bytes[start + i] = block[within]!;
-        else block[within] = bytes[start + i]!;
-        if (!isRead && within === blockBytes - 1) this.put(lba, block);
+        const lba = request.lba + (at - within) / blockBytes;
+        const part = Math.min(end - from, blockBytes - within);
+        const piece = bytes.subarray(from, from + part);
+        if (isRead) this.load(lba, within, piece);
+        else if (part < blockBytes || !this.overwrite(lba, piece)) {
+          // A block may lie in several segments.
+          if (within === 0) block = new Uint8Array(blockBytes);
+          block.set(piece, within);
+          if (within + part === blockBytes) this.put(lba, block);
+        }
+        at += part;
+        from += part;
       }
     }
   }
 
-  private contentOf(lba: number): Uint8Array<ArrayBuffer> {
+  private load(lba: number, within: number, into: Uint8Array): void {
     const stored = this.blocks.get(lba);
-    return stored === undefined ? new Uint8Array(this.blockBytes) : new Uint8Array(stored);
+    if (stored === undefined) into.fill(0);
+    else into.set(stored.subarray(within, within + into.length));
+  }
+
+  /** A whole block in place, where nothing remembers the old one. @returns whether it is done */
+  private overwrite(lba: number, content: Uint8Array): boolean {
+    const stored = this.limits.hasVolatileCache ? undefined : this.blocks.get(lba);
+    stored?.set(content);
+    return stored !== undefined;
   }
 
   private put(lba: number, content: Uint8Array | null): void {
