@@ -80,10 +80,13 @@ for (const [i, program] of blocks('ts').entries()) {
 }
 
 /** What a reader without a real card can type; `doctor` may well find something wrong. */
+/** What needs a card, or a server beside it. */
+const other = /vfio|doctor|bind|--nbd|nvme-tcp/;
+
 function commands(): string[][] {
   return blocks('sh')
     .flatMap((block) => block.split('\n'))
-    .filter((line) => line.startsWith('npx ultima ') && !/vfio|doctor|bind|--nbd/.test(line))
+    .filter((line) => line.startsWith('npx ultima ') && !other.test(line))
     .map((line) => line.slice('npx ultima '.length).split(' '));
 }
 

@@ -6,6 +6,7 @@ import { NvmeController } from '../nvme/controller.js';
 import { open } from '../open.js';
 import { GiB, parseSize } from '../units.js';
 import { parseInteger, usageError } from './arguments.js';
+import { openRemote, remotePrefix } from './remote-device.js';
 
 /** A block device that a word on the command line names, and how to give it back. */
 export interface OpenedDevice {
@@ -17,12 +18,13 @@ const memoryBlockBytes = 512;
 const mostMemoryBytes = 16 * GiB;
 
 /**
- * Open 'memory:64MiB', a file, or a namespace of a card.
+ * Open 'memory:64MiB', a file, a namespace of a card, or one of another machine.
  *
  * @throws UltimaError USAGE, and what opening a card throws
  */
 export async function openDevice(address: string, namespaceId = '1'): Promise<OpenedDevice> {
   if (address.startsWith('memory:')) return openMemory(address);
+  if (address.startsWith(remotePrefix)) return openRemote(address);
   if (!/^[a-z-]+:/.test(address)) {
     const file = new FileDevice({ path: address, clock: new MonotonicClock() });
     return { device: file, close: async () => file.close() };

@@ -10,6 +10,7 @@ import type { KeyFinder } from '../volume/core.js';
 import { Pool } from '../volume/pool.js';
 import type { ObjectName } from '../volume/pool-names.js';
 import { nearest, parseChoice, usageError } from './arguments.js';
+import { openRemote, remotePrefix } from './remote-device.js';
 import { bytesText } from './replay-text.js';
 import type { Terminal } from './terminal.js';
 
@@ -45,7 +46,11 @@ export async function openDevices(
   };
   try {
     for (const name of names) {
-      if (/^[a-z-]+:/.test(name)) {
+      if (name.startsWith(remotePrefix)) {
+        const remote = await openRemote(name);
+        closers.push(() => remote.close());
+        devices.push(remote.device);
+      } else if (/^[a-z-]+:/.test(name)) {
         const controller = await NvmeController.open(await open(name));
         closers.push(() => controller.close());
         devices.push(await controller.namespace(1));

@@ -9,6 +9,12 @@ import { parseWords, usageError } from './arguments.js';
 import { openDevice } from './block-device.js';
 import { demandKey, keysOf } from './keys.js';
 import { openDevices, parseObjectName, poolOf } from './pool-access.js';
+import {
+  type FabricSettings,
+  fabricSettings,
+  nvmeTcpOptions,
+  serveNvmeTcp,
+} from './serve-nvme-tcp.js';
 import { secondsOf, signalled } from './serving.js';
 import type { Terminal } from './terminal.js';
 
@@ -23,6 +29,7 @@ const options = {
   tls: { type: 'string' },
   'tls-required': { type: 'boolean' },
   status: { type: 'string' },
+  ...nvmeTcpOptions,
 } as const;
 
 interface ServeWords {
@@ -41,10 +48,11 @@ export async function serveDevices(words: readonly string[], terminal: Terminal)
   if (address === undefined || others.length > 0) {
     throw usageError("one device at a time: 'ultima serve device sim:ultima-g2 --nbd unix:PATH'");
   }
-  const settings = settingsOf(values);
+  const name = values.name ?? address;
+  const fabric = fabricSettings(values, name);
+  const settings = fabric === null ? settingsOf(values) : onlyFabric(values, fabric);
   const opened = await openDevice(address, values['namespace-id']);
   const { device, close } = opened;
-  const name = values.name ?? address;
   const served = { name, description: address, device, ...accessOf(values) };
   return serve([served], settings, { terminal, close });
 }
@@ -57,7 +65,8 @@ export async function serveVolumes(words: readonly string[], terminal: Terminal)
   }
   const objects = names.map(parseObjectName);
   const keys = keysOf(values.key);
-  const settings = settingsOf(values);
+  const fabric = fabricSettings(values, names[0] ?? '');
+  const settings = fabric === null ? settingsOf(values) : onlyFabric(values, fabric);
   const access = accessOf(values);
   const opened = await openDevices(poolOf(values.pool));
   let pool: Pool;
@@ -92,7 +101,9 @@ interface Settings {
 function settingsOf(values: ServeWords): Settings {
   const places = values.nbd ?? [];
   if (places.length === 0) {
-    throw usageError('--nbd PLACE says where to listen: unix:PATH or tcp:HOST:PORT');
+    throw usageError(
+      '--nbd PLACE says where to listen: unix:PATH or tcp:HOST:PORT; --nvme-tcp HOST:PORT as well',
+    );
   }
   const isRequired = values['tls-required'] === true;
   if (isRequired && values.tls === undefined) {
@@ -102,6 +113,12 @@ function settingsOf(values: ServeWords): Settings {
   return { places, tls, statusMs: secondsOf(values.status) };
 }
 
+/** One protocol at a time: each polls the devices itself. */
+function onlyFabric(values: ServeWords, fabric: FabricSettings): FabricSettings {
+  if (values.nbd === undefined && values['tls-required'] !== true) return fabric;
+  throw usageError('--nbd and --tls-required do not go with --nvme-tcp: serve one or the other');
+}
+
 interface Surroundings {
   readonly terminal: Terminal;
   readonly close: () => Promise<void>;
@@ -109,9 +126,12 @@ interface Surroundings {
 
 async function serve(
   exports: readonly NbdExport[],
-  { places, tls, statusMs }: Settings,
-  { terminal, close }: Surroundings,
+  settings: Settings | FabricSettings,
+  surroundings: Surroundings,
 ): Promise<number> {
+  if ('nqn' in settings) return serveNvmeTcp(exports, settings, surroundings);
+  const { places, tls, statusMs } = settings;
+  const { terminal, close } = surroundings;
   let server: NbdServer;
   try {
     server = await NbdServer.start({ exports, listen: places, ...(tls && { tls }) });

@@ -7,6 +7,7 @@ export const usage = `
 usage: ultima serve card CARD [CARD ...] --vfio-user DIR [options]
        ultima serve device DEVICE --nbd PLACE [options]
        ultima serve volume NAME [NAME ...] --pool DEVICE --nbd PLACE [options]
+       ultima serve device|volume ... --nvme-tcp HOST:PORT [options]
 
 Serve until a signal (SIGINT, SIGTERM) ends it.
 
@@ -24,12 +25,18 @@ A card takes one client at a time; the next one waits.
 device, volume: block devices for clients that speak NBD: QEMU, libnbd, fio, kernels. Any number of
 clients, with any number of connections each.
 
-  DEVICE            a card (sim:..., vfio:..., vfio-user:...), a file, or memory:64MiB
+  DEVICE            a card (sim:..., vfio:..., vfio-user:...), a file, memory:64MiB, or a namespace
+                    of another machine: nvme-tcp:HOST:PORT/NQN/NSID
   NAME              a volume of the pool, or VOLUME@SNAPSHOT: a snapshot, read-only
   -p, --pool DEVICE a device of the pool; once for each of its devices
   --key NAME=SOURCE the key of an encrypted volume, from file:PATH, env:VARIABLE or fd:NUMBER; once
                     for each key
   --nbd PLACE       unix:PATH, tcp:HOST:PORT or tcp:HOST; may be given more than once
+  --nvme-tcp HOST:PORT  instead of --nbd, for NVMe/TCP hosts: kernels, SPDK, this command; may be
+                    given more than once. What is served are namespaces 1, 2 ... of one subsystem
+  --nqn NQN         name of the subsystem; made of the first name when left out
+  --hosts FILE      only these hosts, a line each: NQN [SECRET [OUR-SECRET]], secrets for
+                    DH-HMAC-CHAP as 'nvme gen-dhchap-key' prints them
   -n, --namespace-id N  which namespace of the card; 1 when left out
   --name NAME       what clients call the device; its address when left out
   --read-only       refuse every write
@@ -37,6 +44,7 @@ clients, with any number of connections each.
                     when the server was killed, and go on (QEMU's reconnect-delay, kernels)
   --tls DIR         encryption for clients that want it: DIR/server-cert.pem, DIR/server-key.pem;
                     with DIR/ca-cert.pem, clients show a certificate of that authority
+                    for NVMe/TCP all three are needed, and nobody gets in without one
   --tls-required    refuse clients that do not encrypt
   --status SECONDS  a line about the clients so often
 
@@ -47,6 +55,7 @@ Clients
     '{"driver":"vfio-user-pci","socket":{"path":"DIR/cntrl","type":"unix"}}'
   nbdinfo 'nbd+unix:///?socket=PATH'
   qemu-img convert disk.qcow2 -n -O raw 'nbd+unix:///?socket=PATH'
+  nvme connect -t tcp -a HOST -s PORT -n NQN
 `;
 
 const kinds = { card: serveCards, device: serveDevices, volume: serveVolumes } as const;

@@ -39,7 +39,7 @@ const Completion = Cqe;
  * Most data of a command of ours, so that it fits into one H2CData PDU where the controller takes
  * so much: Linux's target checks one data digest for a command, not one for a PDU.
  */
-export const mostCommandBytes = 128 * KiB;
+export const mostCommandBytes = MiB;
 /** A controller may put a whole transfer into one PDU. */
 const mostAnswerBytes = 16 * MiB;
 const accepted = typeSet([

@@ -73,7 +73,10 @@ export interface ControllerFacts {
 export class HostSession {
   facts: ControllerFacts | null = null;
   isOver = false;
+  /** For I/O, once they are connected. */
   readonly queues: HostQueue[] = [];
+  /** All there ever were, the one included that is being connected. */
+  private readonly made: HostQueue[] = [];
   private readonly options: SessionOptions;
   private readonly parts: SessionParts;
   private adminQueue: HostQueue | null = null;
@@ -113,9 +116,11 @@ export class HostSession {
     if (this.isOver) return;
     this.isOver = true;
     if (this.keepAlive !== null) clearInterval(this.keepAlive);
-    this.adminQueue?.close(why);
-    for (const queue of this.queues) queue.close(why);
-    this.adminQueue?.drain((command) => command.settle?.(null));
+    for (const queue of this.made) queue.close(why);
+    // Those for I/O are drained by whoever knows the namespaces; others have control alone.
+    for (const queue of this.made) {
+      if (!this.queues.includes(queue)) queue.drain((command) => command.settle?.(null));
+    }
   }
 
   private async bringUp(): Promise<void> {
@@ -160,6 +165,10 @@ export class HostSession {
   ): Promise<{ readonly queue: HostQueue; readonly cntlid: number }> {
     const { options, parts } = this;
     const stream = await parts.sockets.connect(options.place, options.connectMs);
+    if (this.isOver) {
+      stream.destroy();
+      throw new UltimaError(ErrorCode.deviceRemoved, 'the connection was lost');
+    }
     const queue = new HostQueue({
       stream,
       chunks: parts.chunks,
@@ -169,6 +178,7 @@ export class HostSession {
       ended: parts.ended,
       lost: (_queue, why) => this.lose(why),
     });
+    this.made.push(queue);
     if (qid === 0) this.adminQueue = queue;
     const isOpen = await within(options.connectMs, queue.open());
     if (isOpen !== true) {

@@ -206,8 +206,16 @@ export class NvmeTcp implements NamespacePort {
       lost: (each, why) => this.lost(each, why),
       notice: (each, info) => this.noticed(each, info),
     });
-    await this.findNamespaces(session);
-    if (session.isOver) throw new UltimaError(ErrorCode.deviceRemoved, 'the connection was lost');
+    try {
+      await this.findNamespaces(session);
+      if (session.isOver || this.isClosed) {
+        throw new UltimaError(ErrorCode.deviceRemoved, 'the connection was lost');
+      }
+    } catch (error) {
+      session.end('its namespaces cannot be used');
+      this.drain(session);
+      throw error;
+    }
     this.session = session;
   }
 

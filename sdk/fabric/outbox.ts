@@ -1,10 +1,11 @@
 import { assert } from '../assert.js';
-import { KiB } from '../units.js';
+import { KiB, MiB } from '../units.js';
 import type { FabricStream } from './stream.js';
 
-export const chunkBytes = 256 * KiB;
+/** The largest command's data in one PDU, with its header. */
+export const chunkBytes = MiB + 4 * KiB;
 /** Chunks of one connection that are filled or under way. */
-const mostChunks = 8;
+const mostChunks = 4;
 /** Chunks under way while more is collected: many small PDUs become one message. */
 const mostSmallUnderWay = 2;
 

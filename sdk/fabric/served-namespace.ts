@@ -17,6 +17,11 @@ export interface FabricNamespace {
   readonly anaGroup?: number;
   /** Every write is refused; false when left out. */
   readonly isReadOnly?: boolean;
+  /**
+   * Writes are durable when they are answered: for hosts that connect again by themselves when the
+   * target was killed, and go on as if nothing had been lost; false when left out.
+   */
+  readonly isWriteThrough?: boolean;
 }
 
 export const mostNamespaceId = 1024;
@@ -41,6 +46,7 @@ export class ServedNamespace {
   readonly nguid: Uint8Array;
   readonly anaGroup: number;
   readonly isReadOnly: boolean;
+  readonly isWriteThrough: boolean;
   readonly blockBytes: number;
   readonly blockShift: number;
   /** Blocks that the device takes at once. */
@@ -69,6 +75,7 @@ export class ServedNamespace {
     this.nguid = nguid.slice();
     this.anaGroup = anaGroup;
     this.isReadOnly = options.isReadOnly === true;
+    this.isWriteThrough = options.isWriteThrough === true;
     this.blockBytes = checkBlocks(device);
     this.blockShift = Math.log2(this.blockBytes);
     const partBytes = Math.min(largestTransfer, device.limits.maxTransferBytes);

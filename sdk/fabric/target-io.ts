@@ -70,7 +70,7 @@ function prepareRange(slot: TargetSlot, work: Work): number {
   }
   if (work === Work.read || work === Work.compare) return 0;
   if (namespace.isReadOnly) return doNotRetry(Status.namespaceWriteProtected);
-  if (WriteTable.fua.get(words, 0) === 1) slot.flags = blockFlagFua;
+  if (namespace.isWriteThrough || WriteTable.fua.get(words, 0) === 1) slot.flags = blockFlagFua;
   return 0;
 }
 

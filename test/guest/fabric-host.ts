@@ -84,7 +84,7 @@ async function initiate(port: number): Promise<void> {
     const model = new Uint8Array(guestBytes);
     const random = new TestPrng(8);
     for (let i = 0; i < stepCount; i++) {
-      const count = 1 + random.below(i % 4 === 0 ? 32 : 8);
+      const count = 1 + random.below(i % 4 === 0 ? 250 : 16);
       const lba = random.below(blockCount - 1 - count);
       const place = model.subarray(lba * blockBytes, (lba + count) * blockBytes);
       if (i % 3 === 0) {

@@ -6,9 +6,10 @@ import {
   writeBlocks,
 } from '../../../sdk/block/promised.js';
 import { BlockOp, BlockRequest, BlockStatus } from '../../../sdk/block/request.js';
-import type { NvmeTcpEvent } from '../../../sdk/fabric/initiator.js';
+import { NvmeTcp, type NvmeTcpEvent } from '../../../sdk/fabric/initiator.js';
 import type { RemoteNamespace } from '../../../sdk/fabric/remote-namespace.js';
 import type { VendorCommand } from '../../../sdk/fabric/subsystem.js';
+import { PduType } from '../../../sdk/spec/fabrics/pdu.js';
 import { AnaState } from '../../../sdk/spec/nvme/logs.js';
 import { doNotRetry, Status, statusKind } from '../../../sdk/spec/nvme/status.js';
 import { TestPrng } from '../../../sdk/testing/prng.js';
@@ -17,10 +18,12 @@ import {
   fabricRig,
   HeldDevice,
   nguidOf,
+  rigClock,
   rigNqn,
   until,
 } from '../../support/fabric-rig.js';
 import { suite } from '../../support/suite.js';
+import { WireSockets } from '../../support/wire-sockets.js';
 
 const test = suite('sdk/fabric');
 
@@ -70,7 +73,7 @@ for (const digests of [false, true]) {
       const random = new TestPrng(2026);
       console.log('seed 2026');
       for (let i = 0; i < 60; i++) {
-        const count = 1 + random.below(i % 3 === 0 ? 256 : 20);
+        const count = 1 + random.below(i % 3 === 0 ? 2000 : 20);
         const lba = random.below(4096 - count);
         const place = model.subarray(lba * 512, (lba + count) * 512);
         const kind = random.below(10);
@@ -185,6 +188,50 @@ test('an association comes back by itself, with the same namespace objects', () 
     assert.is(found[0], 3);
     assert.equal(events, ['lost', 'reconnected']);
   }));
+
+test('a connection that is lost while a queue is connected ends the attempt', async () => {
+  const wire = new WireSockets();
+  const rig = await fabricRig({}, { sockets: wire, listen: ['wire:1'] });
+  try {
+    // The first command of the second queue, which is its Connect, never arrives.
+    let queues = 0;
+    let dropped = 0;
+    wire.meddler = (pdu, isToTarget) => {
+      if (isToTarget && pdu[0] === PduType.icReq) queues++;
+      const isIt = isToTarget && queues === 2 && pdu[0] === PduType.capsuleCmd;
+      if (isIt) dropped++;
+      return isIt ? [] : [pdu];
+    };
+    let outcome = '';
+    const attempt = NvmeTcp.connect({
+      address: 'wire:1',
+      nqn: rigNqn,
+      clock: rigClock,
+      sockets: wire,
+      reconnectMs: 0,
+    }).then(
+      () => {
+        outcome = 'connected';
+      },
+      (error: unknown) => {
+        outcome = String(error);
+      },
+    );
+    await until('the second queue is being connected', () => {
+      wire.pump();
+      return dropped === 1;
+    });
+    rig.target.dropConnections();
+    await until('the attempt has ended', () => {
+      wire.pump();
+      return outcome !== '';
+    });
+    await attempt;
+    assert.match(outcome, /lost/);
+  } finally {
+    await rig.close();
+  }
+});
 
 test('a closed gate refuses by its status, after what came before has ended', () => {
   let last: VendorCommand | null = null;
