@@ -101,7 +101,9 @@ async function serve(attachment: Attachment, serving: Serving): Promise<number> 
 function statusLine({ mirror }: Attachment): string {
   const { state, epoch, members } = mirror.status;
   const told = members.map(({ id, condition, why }) => {
-    return `${id.slice(0, 8)} ${condition}${why === '' ? '' : ` (${why})`}`;
+    // Why it was out once does not matter when it is back.
+    const reason = condition === 'InUse' || why === '' ? '' : ` (${why})`;
+    return `${id.slice(0, 8)} ${condition}${reason}`;
   });
   return `${state}, epoch ${epoch}: ${told.join(', ')}`;
 }

@@ -1,5 +1,6 @@
 import type { Clock, DmaSpace } from '../device.js';
 import { ErrorCode, UltimaError } from '../errors.js';
+import { memberTransferBytes } from './io-parts.js';
 import { bytesOf, regionCountOf } from './member-header.js';
 import { MemberPath } from './member-path.js';
 import type { MemberAssociation, MemberPort } from './port.js';
@@ -76,8 +77,16 @@ function checkMember(
     throw refused(port, 'past', 'it is older than it was: its device was set back; add it anew');
   }
   if (device.memory !== memory) throw refused(port, 'memory', 'it takes no data of this memory');
-  if (device.limits.maxInFlight < depth) {
-    throw refused(port, 'depth', `it takes ${device.limits.maxInFlight} requests of ${depth}`);
+  const { maxInFlight, maxTransferBytes, canDiscard, canWriteZeroes } = device.limits;
+  if (maxInFlight < depth) {
+    throw refused(port, 'depth', `it takes ${maxInFlight} requests of ${depth}`);
+  }
+  if (maxTransferBytes < memberTransferBytes) {
+    const text = `it takes ${maxTransferBytes} bytes at once, not ${memberTransferBytes}`;
+    throw refused(port, 'transfer', text);
+  }
+  if (!canDiscard || !canWriteZeroes) {
+    throw refused(port, 'operations', 'it cannot discard, or write zeroes; give it a thin volume');
   }
 }
 

@@ -1,7 +1,7 @@
 import { BlockOp, BlockStatus } from '../block/request.js';
 import type { Clock, DmaRegion } from '../device.js';
-import { KiB, MiB, secondNs } from '../units.js';
-import { isLoss, type MirrorEvents, mostMembers } from './io-parts.js';
+import { KiB, secondNs } from '../units.js';
+import { isLoss, type MirrorEvents, memberTransferBytes, mostMembers } from './io-parts.js';
 import type { MirrorIo } from './mirror-io.js';
 import type { Timers } from './timers.js';
 
@@ -16,7 +16,6 @@ export interface HealerOptions {
 
 /** Windows that are copied at one time. */
 const copiers = 4;
-const mostChunkBytes = 1 * MiB;
 
 /** Blocks in which a verification found members that differ. */
 export interface Difference {
@@ -47,7 +46,7 @@ export class Healer {
     this.timers = timers;
     this.events = events;
     this.nsPerByte = secondNs / resyncBytesPerSecond;
-    const most = Math.max(1, Math.floor(mostChunkBytes / io.blockBytes));
+    const most = Math.max(1, Math.floor(memberTransferBytes / io.blockBytes));
     this.chunkBlocks = Math.min(io.regions.regionBlocks, most);
   }
 

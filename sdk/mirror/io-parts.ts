@@ -1,9 +1,12 @@
 import { type BlockRequest, BlockStatus } from '../block/request.js';
 import type { Clock, DmaSpace } from '../device.js';
 import { ErrorCode, UltimaError } from '../errors.js';
+import { KiB } from '../units.js';
 import type { MirrorGeometry } from './member-header.js';
 
 /** Members of a mirror, at most. */
+/** What every member must take at once, so that any of them can be added at any time. */
+export const memberTransferBytes = 128 * KiB;
 export const mostMembers = 3;
 
 /** What the data path tells the control path; neither may answer from inside. */

@@ -1,7 +1,7 @@
 import { assert } from '../assert.js';
 import { checkRequest } from '../block/check.js';
 import type { BlockDevice, BlockLimits } from '../block/device.js';
-import { BlockOp, BlockRequest, BlockStatus, maxSegments } from '../block/request.js';
+import { BlockOp, BlockRequest, BlockStatus } from '../block/request.js';
 import type { Clock, DmaSpace } from '../device.js';
 import {
   copySegments,
@@ -9,6 +9,7 @@ import {
   isLoss,
   type MirrorEvents,
   type MirrorIoOptions,
+  memberTransferBytes,
   mostMembers,
   statusOf,
 } from './io-parts.js';
@@ -92,7 +93,7 @@ export class MirrorIo implements BlockDevice {
     this.events = options.events;
     this.ioTimeoutNs = options.ioTimeoutNs;
     this.limits = {
-      maxTransferBytes: maxSegments * 1024 * 1024,
+      maxTransferBytes: memberTransferBytes,
       atomicWriteBlocks: 1,
       maxInFlight: requestCount,
       hasVolatileCache: true,

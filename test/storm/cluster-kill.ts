@@ -62,6 +62,9 @@ async function run(steps: readonly Step[], _seed: number, tally: Tally): Promise
     await life.begin();
     for (const step of steps) await life.take(step);
     return await life.verdict();
+  } catch (error) {
+    const said = rig.writer?.lines.filter((line) => !/: (?:serving|degraded), /.test(line)) ?? [];
+    return `${error}; the writer said: ${said.join('\n')}`;
   } finally {
     await rig.end();
   }

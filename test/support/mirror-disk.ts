@@ -52,7 +52,7 @@ export class StormDisk implements BlockDevice {
     this.content = new Uint8Array(options.blockBytes * options.blockCount);
     this.durable = new Uint8Array(this.content.length);
     this.limits = {
-      maxTransferBytes: 64 * 1024,
+      maxTransferBytes: 128 * 1024,
       atomicWriteBlocks: 1,
       maxInFlight: 128,
       hasVolatileCache: true,
