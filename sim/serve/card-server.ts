@@ -140,6 +140,8 @@ export class CardServer implements Movable {
     }
     const { world } = this.card;
     const before = world.eventCount;
+    // A doorbell that ends a pause rings now, not when the pause began.
+    if (this.timekeeper.isBehind(realNs)) this.timekeeper.run(realNs);
     const hasRung = this.session !== null && this.lookAtDoorbells();
     if (hasRung) this.served.interrupts.settlePin();
     this.timekeeper.run(realNs);

@@ -1,8 +1,11 @@
-import { msNs } from '../../sdk/units.js';
+import { msNs, usNs } from '../../sdk/units.js';
 import type { World } from '../world.js';
 
 /** In free time, how far away an event may be that happens at once: no timer is so short. */
 const aheadNs = msNs;
+
+/** Between two looks at a card that works passes less. */
+const behindNs = 10 * usNs;
 
 /** A number: virtual nanoseconds per real one. Free: what the card does takes no real time. */
 export type TimeScale = number | 'free';
@@ -37,6 +40,11 @@ export class Timekeeper {
     const wholeNs = Math.floor(exactNs);
     this.carryNs = exactNs - wholeNs;
     world.advance(wholeNs);
+  }
+
+  /** Whether the world has not been run for so long that it matters when something happens. */
+  isBehind(realNs: number): boolean {
+    return realNs - this.realNs > behindNs;
   }
 
   /** The world stands still until a moment of real time. */

@@ -104,8 +104,14 @@ export class ServeRig {
     while (this.server.pump());
   }
 
-  /** Let some real time pass for the card. */
+  /** What was rung has been seen; let some real time pass for the card. */
   run(ns: number): void {
+    this.server.turn(this.realNs);
+    this.pause(ns);
+  }
+
+  /** The same for a card that nobody has looked at meanwhile. */
+  pause(ns: number): void {
     this.realNs += ns;
     this.server.turn(this.realNs);
   }

@@ -49,6 +49,18 @@ test('a doorbell in shared memory costs no message', () => {
   assert.is(rig.socket.sent.length, messages);
 });
 
+test('a command after a long pause takes the time that the card needs', () => {
+  const rig = new ServeRig();
+  const { queues } = enable(rig);
+  const doorbells = rig.doorbells();
+  queues.set(identify(1), 0);
+  doorbells[0] = 1;
+  rig.pause(1_000_000_000);
+  assert.is(u32(queues, 0x100c), 0, 'it has only begun');
+  rig.run(1_000_000);
+  assert.is(u32(queues, 0x100c), 0x0001_0001);
+});
+
 test('message and shared memory ring the same doorbell', () => {
   const rig = new ServeRig();
   const { queues } = enable(rig);
