@@ -47,6 +47,8 @@ type Step =
       readonly afterUs: number;
     };
 
+/** One of so many plans has a client that shares no memory. */
+const plansPerMessages = 3;
 const lanes = 6;
 const blocksPerLane = 60;
 /** Far more than anything takes on a machine that has other things to do. */
@@ -114,9 +116,13 @@ class Storm {
   private controller: NvmeController | null = null;
   private namespace: Namespace | null = null;
   private nextTag = 1;
+  /** Without, each byte and each doorbell is a message. */
+  private readonly isShared: boolean;
 
   constructor(seed: number, tally: Tally) {
     this.tally = tally;
+    this.isShared = seed % plansPerMessages !== 0;
+    if (!this.isShared) this.count('plans without shared memory');
     this.server = new ServerProcess('sim:simple');
     const file = join(this.server.folder, 'medium');
     this.server.card = `sim:simple?bytes=8MiB&seed=${seed % 1_000_000}&file=${file}`;
@@ -154,6 +160,11 @@ class Storm {
     }
   }
 
+  /** Of the card, for a client of this plan. */
+  private get address(): string {
+    return `${this.server.address}?shared=${this.isShared ? 1 : 0}`;
+  }
+
   private get space(): Namespace {
     if (this.namespace === null) throw new Error('no namespace is open');
     return this.namespace;
@@ -163,7 +174,7 @@ class Storm {
     if (this.controller?.state === 'ready') return;
     await this.leave();
     if (!this.server.isRunning) await this.server.start();
-    await this.openController(await open(this.server.address + options));
+    await this.openController(await open(this.address + options));
   }
 
   private async openController(fn: PciFunction): Promise<void> {
@@ -230,7 +241,7 @@ class Storm {
   private async replaceServer(step: Step & { kind: 'server killed' }): Promise<string | null> {
     await this.leave();
     if (!this.server.isRunning) await this.server.start();
-    const options = `?reconnectMs=${patienceMs}`;
+    const options = `&reconnectMs=${patienceMs}`;
     if (step.during !== 'open') await this.ensureOpen(options);
     const replaced = this.killer!.killAndRestart(this.server.pid, step.afterUs, this.server.words);
     let violation = await this.disturbed(step, options);
@@ -284,7 +295,7 @@ class Storm {
 
   private async ensureOpenOrNot(options: string): Promise<void> {
     try {
-      await this.openController(await open(this.server.address + options));
+      await this.openController(await open(this.address + options));
     } catch (error) {
       expected(error);
     }
@@ -325,7 +336,7 @@ class Storm {
   }
 
   private client(count: number, firstTag: number, told: number[]): ChildProcess {
-    const args = [this.server.address, `${count}`, `${firstTag}`];
+    const args = [this.address, `${count}`, `${firstTag}`];
     const child = fork(clientMain, args, { stdio: ['ignore', 'ignore', 'ignore', 'ipc'] });
     child.on('message', (message: Told | 'open') => {
       if (message === 'open') this.count('clients that had opened');
