@@ -11,6 +11,7 @@ export const extentsPerMiddle = extentsPerLeaf * nodeWords;
 /** Ways that were walked lately: root, group of extents, shape of the maps, node, flags. */
 const pathWords = 8;
 const pathMask = 1023;
+const mostShapes = 2 ** 31;
 export const groupsPerSplit = 8;
 export const firstSums = 1 + groupsPerSplit;
 
@@ -48,6 +49,7 @@ export class TreeFinder {
     const group = extent >>> 6;
     const at = ((group ^ (root << 4)) & pathMask) * pathWords;
     if (paths[at] !== root || paths[at + 1] !== group || paths[at + 2] !== nodes.shape) {
+      if (nodes.shape >= mostShapes) this.startShapes();
       const node = this.walk(root, extent);
       if (node === 0) return false;
       nodes.used[node] = 1;
@@ -94,6 +96,12 @@ export class TreeFinder {
     }
     this.isPrivate &&= refs[node] === 1;
     return frames[node] === 0 ? this.isAbsent(node) : node;
+  }
+
+  /** Shapes are counted from the start again, before they no longer fit in a dword. */
+  private startShapes(): void {
+    this.paths.fill(0);
+    this.nodes.shape = 1;
   }
 
   private isAbsent(node: number): 0 {

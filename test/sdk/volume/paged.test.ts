@@ -200,6 +200,18 @@ test('a deletion in the journal is replayed without room for what it takes apart
   assert.is(await versionAt(again.volume('a'), 99), 7);
 });
 
+test('maps that have changed 2^31 times are found as before', async () => {
+  const { pool } = await prepared();
+  const volume = pool.volume('a');
+  pool.core.nodes.shape = 2 ** 31 - 3;
+  for (let leaf = 0; leaf < 20; leaf++) {
+    await writeSectors(volume, leaf * leafSectors, 8, 700 + leaf);
+    assert.is(await versionAt(volume, leaf), 700 + leaf);
+    assert.is(await versionAt(pool.snapshot('a', 's'), leaf), leaf + 1);
+  }
+  assert.ok(pool.core.nodes.shape < 2 ** 31);
+});
+
 test('a limit below four nodes is refused', async () => {
   const { pool, disk } = await prepared();
   await pool.close();
