@@ -4,6 +4,7 @@ import { SimCard } from '../sim/card.js';
 import { findProfile } from '../sim/profiles/index.js';
 import { type Bench, type Figures, machine } from './figures.js';
 import { IoLoad, type LoadResult, namespacesOf } from './io-load.js';
+import { steadyCollection } from './ultima-g2-gc.js';
 
 const pairs = 8;
 const depths = [1, 2, 4, 8, 16, 32, 64, 128, 256] as const;
@@ -37,6 +38,8 @@ async function run(): Promise<Figures> {
   figures.p999Us_at_1M = us(open.latency.percentile(99.9));
   figures.p50Us_at_1M = us(open.latency.percentile(50));
   figures.iops_at_1M = Math.round(open.iops);
+  const steady = await steadyCollection();
+  Object.assign(figures, steady.figures);
   return {
     conditions: {
       card: 'sim:ultima-g2',
@@ -44,7 +47,8 @@ async function run(): Promise<Figures> {
       depth: 'in all, spread over the queue pairs',
       requests,
       openLoop: `random reads, Poisson arrivals, ${rated} per second, ${openRequests} requests`,
-      preparation: 'every drive full, written once in order; garbage collection has not begun',
+      preparation: 'every drive full, written once in order; collection only where a key says gc',
+      ...steady.conditions,
       dataCarrying: false,
       latency: 'from submit, or in the open loop from the arrival, to the callback',
       ...machine(),
