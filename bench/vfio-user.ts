@@ -66,7 +66,7 @@ async function measure(server: Server): Promise<Figures> {
     runs.set(depth, await roundsOf(server, loops.get(depth)!, perRound[depth]));
   }
   const latency = latencyOf(server, single);
-  const gcPerMillion_client = await collectionsPerMillion(loops.get(128)!);
+  const gcPerMillion = await collectionsPerMillion(server, loops.get(128)!);
   const messageUs_p50 = messageUs(server, fn);
   const idleCpuPercent = await idlePercent(server);
   const { faults } = await server.counters();
@@ -98,7 +98,8 @@ async function measure(server: Server): Promise<Figures> {
       p99Us_qd1: latency.p99Us,
       clientNsPerIo_qd128: deep!.clientNs,
       serverNsPerIo_qd128: deep!.serverNs,
-      gcPerMillion_client,
+      gcPerMillion_client: gcPerMillion.client,
+      gcPerMillion_server: gcPerMillion.server,
       messageUs_p50,
       idleCpuPercent,
     },
@@ -110,6 +111,8 @@ interface Counters {
   readonly busyNs: number;
   readonly cpuUs: number;
   readonly faults: number;
+  /** Of garbage, so far. */
+  readonly collections: number;
 }
 
 /** The process with the card. */
@@ -309,8 +312,11 @@ async function idlePercent(server: Server): Promise<number> {
   return ((after.cpuUs - before.cpuUs) / (idleMs * 1000)) * 100;
 }
 
-/** Collections of the client, over a million requests or as many as there is time for. */
-async function collectionsPerMillion(loop: DriverLoop): Promise<number> {
+/** Collections of either side, over a million requests or as many as there is time for. */
+async function collectionsPerMillion(
+  server: Server,
+  loop: DriverLoop,
+): Promise<{ client: number; server: number }> {
   let count = 0;
   const observer = new PerformanceObserver((list) => {
     count += list.getEntries().length;
@@ -319,11 +325,14 @@ async function collectionsPerMillion(loop: DriverLoop): Promise<number> {
   runInNewContext('gc')();
   await new Promise((resolve) => setTimeout(resolve, 20));
   observer.observe({ entryTypes: ['gc'] });
+  const before = await server.counters();
   const untilMs = performance.now() + limitMs;
   let requests = 0;
   for (; requests < million && performance.now() < untilMs; requests += 10_000) loop.run(10_000);
   // Entries are delivered from the event loop.
   await new Promise((resolve) => setTimeout(resolve, 50));
   observer.disconnect();
-  return (count * million) / requests;
+  const after = await server.counters();
+  const collections = after.collections - before.collections;
+  return { client: (count * million) / requests, server: (collections * million) / requests };
 }
