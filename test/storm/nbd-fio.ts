@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { connect } from 'node:net';
@@ -19,6 +19,8 @@ type Step =
     }
   | { readonly kind: 'kill'; readonly afterMs: number };
 
+/** Of Debian's packages fio and qemu-utils. */
+const tools = ['fio', 'qemu-nbd'] as const;
 const blockBytes = 4096;
 const blocks = 2048;
 const writesPerSecond = 900;
@@ -53,6 +55,8 @@ function plan(prng: Prng, seed: number): Step[] {
 async function run(steps: readonly Step[], _seed: number, tally: Tally): Promise<string | null> {
   const [scene] = steps.filter((step) => step.kind === 'scene');
   if (scene === undefined) return null;
+  const missing = tools.filter((tool) => spawnSync('which', [tool]).status !== 0);
+  if (missing.length > 0) throw new Error(`not installed: ${missing.join(', ')}`);
   const setting = new Setting(scene);
   try {
     await setting.start();
