@@ -135,13 +135,14 @@ class Client {
   fault: string | null = null;
   readonly host: NvmeTcp;
   readonly hasDigests: boolean;
-  private readonly device: RemoteNamespace;
+  readonly device: RemoteNamespace;
   private readonly versions: Uint8Array;
 
   constructor(host: NvmeTcp, hasDigests: boolean, versions: Uint8Array) {
     this.host = host;
     this.hasDigests = hasDigests;
-    this.device = host.namespace(1);
+    // What digests do not cover may be spoilt on its way: it has a namespace of its own.
+    this.device = host.namespace(hasDigests ? 1 : 3);
     this.versions = versions;
   }
 
@@ -209,6 +210,7 @@ class Client {
 class World {
   readonly wire = new WireSockets();
   readonly lied = new HeldDevice(blocks, blockBytes);
+  readonly spoilt = new HeldDevice(blocks, blockBytes);
   readonly trusted = new HeldDevice(honestBlocks, blockBytes);
   readonly versions = new Uint8Array(blocks);
   readonly model = new Uint8Array(honestBlocks * blockBytes);
@@ -228,6 +230,7 @@ class World {
           namespaces: [
             { nsid: 1, device: this.lied, nguid: nguidOf(1) },
             { nsid: 2, device: this.trusted, nguid: nguidOf(2) },
+            { nsid: 3, device: this.spoilt, nguid: nguidOf(3) },
           ],
         },
       ],
@@ -277,7 +280,7 @@ class World {
     for (let i = 0; i < 1000; i++) {
       let hasMoved = this.wire.pump();
       hasMoved = this.target!.poll() > 0 || hasMoved;
-      for (const { host } of this.clients) hasMoved = host.namespace(1).poll() > 0 || hasMoved;
+      for (const { device } of this.clients) hasMoved = device.poll() > 0 || hasMoved;
       if (this.honest !== null) hasMoved = this.honest.namespace(2).poll() > 0 || hasMoved;
       if (!hasMoved && !this.wire.pump()) return;
     }
@@ -294,11 +297,16 @@ async function run(steps: readonly Step[], _seed: number, tally: Tally): Promise
     }
     return await conclude(world, tally);
   } finally {
-    world.lied.isHeld = false;
+    hold(world, false);
     for (const { host } of world.clients) await host.close();
     await world.honest?.close();
     await world.target?.close();
   }
+}
+
+function hold(world: World, isOn: boolean): void {
+  world.lied.isHeld = isOn;
+  world.spoilt.isHeld = isOn;
 }
 
 async function take(world: World, step: Step, tally: Tally): Promise<string | null> {
@@ -322,7 +330,7 @@ async function take(world: World, step: Step, tally: Tally): Promise<string | nu
     else world.clients.push(new Client(host, step.digests, world.versions));
     if (world.clients.length > 3) await world.clients.shift()!.host.close();
   } else if (step.kind === 'lie') world.liar.tell(step);
-  else if (step.kind === 'hold') world.lied.isHeld = step.isOn;
+  else if (step.kind === 'hold') hold(world, step.isOn);
   else if (step.kind === 'burst') {
     if (world.clients.at(-1)?.host.isConnected !== true) {
       const digests = (step.seed & 1) === 0;
@@ -369,11 +377,11 @@ function honestWork(world: World, lba: number, count: number): string | null {
 
 /** Everybody goes: every request has ended, and all memory is back. */
 async function conclude(world: World, tally: Tally): Promise<string | null> {
-  world.lied.isHeld = false;
-  for (const { host } of world.clients) {
+  hold(world, false);
+  for (const { host, device } of world.clients) {
     await host.close();
     world.pump();
-    host.namespace(1).poll();
+    device.poll();
   }
   await world.honest?.close();
   world.pump();

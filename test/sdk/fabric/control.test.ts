@@ -1,0 +1,121 @@
+import * as assert from 'uvu/assert';
+import {
+  connectQueue,
+  getProperty,
+  identifyPage,
+  logPageOf,
+  setProperty,
+  tryControl,
+} from '../../../sdk/fabric/host-control.js';
+import { HostQueue } from '../../../sdk/fabric/host-queue.js';
+import { NodeSockets } from '../../../sdk/fabric/node-sockets.js';
+import { ChunkPool } from '../../../sdk/fabric/outbox.js';
+import { Sqe } from '../../../sdk/spec/nvme/command.js';
+import { Cns } from '../../../sdk/spec/nvme/identify.js';
+import { Status, statusKind } from '../../../sdk/spec/nvme/status.js';
+import { type FabricRig, fabricRig, rigNqn, until } from '../../support/fabric-rig.js';
+import { suite } from '../../support/suite.js';
+
+const test = suite('sdk/fabric control');
+const discovery = 'nqn.2014-08.org.nvmexpress.discovery';
+
+/** An admin queue and nobody who looks after it. */
+async function adminQueue(rig: FabricRig, nqn: string, keepAliveMs = 0): Promise<HostQueue> {
+  const port = rig.target.places[0]!.port;
+  const queue = new HostQueue({
+    stream: await new NodeSockets().connect({ host: '127.0.0.1', port }, 2000),
+    chunks: new ChunkPool(),
+    entries: 8,
+    headerDigest: false,
+    dataDigest: false,
+    ended: () => {},
+    lost: () => {},
+  });
+  assert.ok(await queue.open());
+  await connectQueue(queue, {
+    qid: 0,
+    entries: 8,
+    cntlid: 0xffff,
+    hostId: new Uint8Array(16),
+    hostNqn: 'nqn.2026-11.io.ultima:someone',
+    subsystemNqn: nqn,
+    keepAliveMs,
+  });
+  return queue;
+}
+
+test('a host that says nothing within its keep alive timeout loses its association', async () => {
+  const rig = await fabricRig();
+  try {
+    const queue = await adminQueue(rig, rigNqn, 50);
+    assert.is(rig.target.status.associations, 1);
+    await until('it is let go', () => queue.isClosed && rig.target.status.associations === 0);
+  } finally {
+    await rig.close();
+  }
+});
+
+test('discovery names each subsystem once for each place', async () => {
+  const rig = await fabricRig({}, { advertise: ['192.0.2.7:4421', '[2001:db8::7]'] });
+  try {
+    const queue = await adminQueue(rig, discovery);
+    await setProperty(queue, 0x14, 0x0046_0001);
+    const page = await logPageOf(queue, 0x70, 3072);
+    const bytes = Buffer.from(page.buffer);
+    assert.is(bytes.readUInt32LE(8), 2);
+    // An entry: family, port of the service, name of the subsystem, address.
+    const entries = [1024, 2048].map((at) => [
+      bytes[at + 1],
+      bytes.toString('latin1', at + 32, at + 64).trim(),
+      bytes.toString('latin1', at + 256, at + 512).replace(/\0.*/s, ''),
+      bytes.toString('latin1', at + 512, at + 768).trim(),
+    ]);
+    assert.equal(entries, [
+      [1, '4421', rigNqn, '192.0.2.7'],
+      [2, '4420', rigNqn, '2001:db8::7'],
+    ]);
+    queue.close('done');
+  } finally {
+    await rig.close();
+  }
+});
+
+test('before a controller is enabled it does nothing but say what it can', async () => {
+  const rig = await fabricRig();
+  try {
+    const queue = await adminQueue(rig, rigNqn);
+    const [low] = await getProperty(queue, 0);
+    assert.ok((low & 0xffff) > 0, 'CAP.MQES');
+    let message = '';
+    try {
+      await identifyPage(queue, Cns.controller);
+    } catch (error) {
+      message = error instanceof Error ? error.message : '';
+    }
+    assert.match(message, /command sequence error/);
+    await setProperty(queue, 0x14, 0x0046_0001);
+    // What Linux looks at before it goes on: CNTLID, KAS, MAXCMD, SGLS, IOCCSZ, IORCSZ, ICDOFF.
+    const bytes = Buffer.from((await identifyPage(queue, Cns.controller)).buffer);
+    assert.ok(bytes.readUInt16LE(78) >= 1);
+    assert.ok(bytes.readUInt16LE(320) > 0);
+    assert.ok(bytes.readUInt16LE(514) > 0);
+    assert.is.not(bytes.readUInt32LE(536) & 3, 0);
+    assert.ok(bytes.readUInt32LE(1792) >= 4);
+    assert.is(bytes.readUInt32LE(1796), 1);
+    assert.is(bytes.readUInt16LE(1800), 0);
+    assert.is(bytes.toString('latin1', 768, 768 + rigNqn.length), rigNqn);
+    const unknown = await tryControl(queue, {
+      what: 'a command that nobody knows',
+      fill: (words) => Sqe.opc.set(words, 0, 0x70),
+    });
+    assert.is(statusKind(unknown.status), Status.invalidOpcode);
+    // The error log has it: status in the upper 15 bits of the half word at byte 12.
+    const errors = Buffer.from((await logPageOf(queue, 1, 64)).buffer);
+    assert.is(statusKind(errors.readUInt16LE(12) >>> 1), Status.invalidOpcode);
+    queue.close('done');
+  } finally {
+    await rig.close();
+  }
+});
+
+test.run();
