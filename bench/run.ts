@@ -5,6 +5,7 @@ import type { Bench, Figures } from './figures.js';
 const benches: Readonly<Record<string, () => Promise<{ readonly bench: Bench }>>> = {
   checkpoint: () => import('./checkpoint.js'),
   'driver-overhead': () => import('./driver-overhead.js'),
+  mirror: () => import('./mirror.js'),
   qos: () => import('./qos.js'),
   'qos-wall': () => import('./qos-wall.js'),
   replay: () => import('./replay.js'),

@@ -34,8 +34,12 @@ export async function admit(port: MemberPort, needs: AdmissionNeeds): Promise<Ad
   const association = await port.connect();
   try {
     const { clusterId, volumeId, epoch, token } = record;
-    const verb = { clusterId, volumeId, memberId: port.id, epoch, token, session };
-    const adopted = await ask(association, { verb: 'adopt', ...verb });
+    const known = record.members.find(({ id }) => id === port.id);
+    const adopted = await ask(association, {
+      ...{ verb: 'adopt', clusterId, volumeId, memberId: port.id, epoch, token, session },
+      knownEpoch: known?.epoch ?? 0,
+      knownIncarnation: known?.incarnation ?? 0,
+    });
     if (adopted === null) throw refused(port, 'garbage', 'it has adopted, and says no more');
     checkMember(port, needs, association, adopted);
     return { path: new MemberPath(association), adopted, bits: bytesOf(adopted.bits) };
@@ -70,11 +74,6 @@ function checkMember(
   const isFitting = device.blockBytes === blockBytes && device.blockCount >= blockCount;
   if (!isFitting || adopted.bits.length !== 2 * Math.ceil(regionCountOf(record) / 8)) {
     throw refused(port, 'geometry', 'its device or its map has another size than it says');
-  }
-  const known = record.members.find(({ id }) => id === port.id);
-  const isPast = adopted.incarnation < (known?.incarnation ?? 0);
-  if (isPast || adopted.epoch < (known?.epoch ?? 0)) {
-    throw refused(port, 'past', 'it is older than it was: its device was set back; add it anew');
   }
   if (device.memory !== memory) throw refused(port, 'memory', 'it takes no data of this memory');
   const { maxInFlight, maxTransferBytes, canDiscard, canWriteZeroes } = device.limits;

@@ -51,7 +51,8 @@ export class LocalMember {
   private turn: Promise<unknown> = Promise.resolve();
   private inFlight = 0;
   private whenIdle: (() => void)[] = [];
-  private readonly regionBlocks: number;
+  /** Regions per block: a power of two. */
+  private readonly perBlock: number;
   /** Requests on their way, what their `done` is, and what stands in its place. */
   private readonly requests: (BlockRequest | null)[] = [];
   private readonly dones: ((request: BlockRequest) => void)[] = [];
@@ -109,7 +110,7 @@ export class LocalMember {
     this.data = devices.data;
     this.meta = devices.meta;
     this.volume = devices.volume ?? null;
-    this.regionBlocks = header.regionBlocks;
+    this.perBlock = 1 / header.regionBlocks;
     const { limits } = devices.data;
     // Some room is left for the map, which may lie on the same device.
     const count = Math.max(1, limits.maxInFlight - 8);
@@ -161,8 +162,8 @@ export class LocalMember {
     this.inFlight++;
     const { op } = request;
     if (op !== BlockOp.read && op !== BlockOp.flush) {
-      const first = Math.floor(request.lba / this.regionBlocks);
-      const last = Math.floor((request.lba + request.blockCount - 1) / this.regionBlocks);
+      const first = Math.floor(request.lba * this.perBlock);
+      const last = Math.floor((request.lba + request.blockCount - 1) * this.perBlock);
       if (!this.map.isDurable(first, last)) {
         this.waiting.push(slot);
         this.map.mark(first, last);
@@ -181,8 +182,8 @@ export class LocalMember {
     this.waiting = [];
     for (const slot of slots) {
       const request = this.requests[slot]!;
-      const first = Math.floor(request.lba / this.regionBlocks);
-      const last = Math.floor((request.lba + request.blockCount - 1) / this.regionBlocks);
+      const first = Math.floor(request.lba * this.perBlock);
+      const last = Math.floor((request.lba + request.blockCount - 1) * this.perBlock);
       if (this.map.isDurable(first, last)) {
         this.data.submit(request);
       } else if (this.map.isBroken) {
@@ -223,6 +224,12 @@ export class LocalMember {
     for (const key of ['clusterId', 'volumeId', 'memberId'] as const) {
       if (verb[key] === header[key]) continue;
       return this.refusal('foreign', `${key} is ${header[key]} here, not ${verb[key]}`);
+    }
+    const { epoch, incarnation } = header;
+    if (epoch < verb.knownEpoch || incarnation < verb.knownIncarnation) {
+      const was = `epoch ${verb.knownEpoch}, incarnation ${verb.knownIncarnation}`;
+      const text = `older than it was: epoch ${epoch}, incarnation ${incarnation}, after ${was}`;
+      return this.refusal('past', `${text}; its device was set back: add it anew`);
     }
     if (this.isOlder(verb)) return this.tooOld(verb);
     this.claimedEpoch = verb.epoch;

@@ -71,6 +71,7 @@ export class Mirror {
   private stopReason: UltimaError | null = null;
   private tellStopped: (reason: UltimaError | null) => void = () => {};
   private wakeHealer: () => void = () => {};
+  private wakeReturns: () => void = () => {};
   private checkNs = 0;
 
   /**
@@ -150,6 +151,11 @@ export class Mirror {
 
   get status(): MirrorStatus {
     return statusOf(this.keeper.record, this.rows, this.io, this.stopReason);
+  }
+
+  /** Bytes given to returning members so far. */
+  get copiedBytes(): number {
+    return this.healer.copiedBytes;
   }
 
   /** When a poll does something although no request ends in between. */
@@ -249,7 +255,7 @@ export class Mirror {
     this.rows[place] = { ...known, port, state: 'out', why: 'new', admitted: null, sinceNs: 0 };
     await this.keeper.settled();
     if (this.io.isStopped) throw this.reason();
-    this.wakeHealer();
+    this.wakeReturns();
   }
 
   /** A member less. @throws RangeError for the last one that is in sync */
@@ -411,7 +417,10 @@ export class Mirror {
         if (row == null || row.state !== 'out' || row.isRemoved === true) continue;
         if (row.port !== null && !this.io.isStopped) await this.bringBackOne(place, row);
       }
-      await this.timers.sleepUntil(clock.nowNs() + retryNs);
+      const called = new Promise<void>((resolve) => {
+        this.wakeReturns = resolve;
+      });
+      await Promise.race([called, this.timers.sleepUntil(clock.nowNs() + retryNs)]);
     }
   }
 

@@ -11,7 +11,8 @@ const longestUnits = 64;
  * not, the others are looked at one by one. Nothing is allocated.
  */
 export class RangeLocks {
-  private readonly unitBlocks: number;
+  /** Units per block: a power of two, so that multiplying is exact. */
+  private readonly perBlock: number;
   private readonly filter = new Int32Array(filterSize);
   private longCount = 0;
   private readonly firsts: Float64Array;
@@ -25,7 +26,7 @@ export class RangeLocks {
   private nextOrder = 0;
 
   constructor(slotCount: number, blockBytes: number) {
-    this.unitBlocks = Math.max(1, Math.floor(4096 / blockBytes));
+    this.perBlock = 1 / Math.max(1, 2 ** Math.floor(Math.log2(4096 / blockBytes)));
     this.firsts = new Float64Array(slotCount);
     this.ends = new Float64Array(slotCount);
     this.orders = new Float64Array(slotCount);
@@ -41,8 +42,8 @@ export class RangeLocks {
     this.ends[slot] = end;
     this.orders[slot] = this.nextOrder++;
     this.exclusive[slot] = isExclusive ? 1 : 0;
-    const first = Math.floor(lba / this.unitBlocks);
-    const last = Math.floor((end - 1) / this.unitBlocks);
+    const first = Math.floor(lba * this.perBlock);
+    const last = Math.floor((end - 1) * this.perBlock);
     let isAlone = this.longCount === 0;
     if (last - first >= longestUnits) {
       this.longCount++;
@@ -73,8 +74,8 @@ export class RangeLocks {
   }
 
   leave(slot: number): void {
-    const first = Math.floor(this.firsts[slot]! / this.unitBlocks);
-    const last = Math.floor((this.ends[slot]! - 1) / this.unitBlocks);
+    const first = Math.floor(this.firsts[slot]! * this.perBlock);
+    const last = Math.floor((this.ends[slot]! - 1) * this.perBlock);
     if (last - first >= longestUnits) this.longCount--;
     else for (let unit = first; unit <= last; unit++) this.filter[unit & (filterSize - 1)]!--;
     const moved = this.list[--this.count]!;

@@ -4,6 +4,8 @@
  */
 export class Regions {
   readonly regionBlocks: number;
+  /** Regions per block: exact, because a region is a power of two of blocks. */
+  private readonly perBlock: number;
   readonly count: number;
   /** 0 equal and durable everywhere, 1 written some time ago, 2 written lately. */
   readonly touched: Uint8Array;
@@ -17,13 +19,14 @@ export class Regions {
   constructor(count: number, regionBlocks: number) {
     this.count = count;
     this.regionBlocks = regionBlocks;
+    this.perBlock = 1 / regionBlocks;
     this.touched = new Uint8Array(count);
     this.unreconciled = new Uint8Array(count);
     this.missing = new Uint8Array(count);
   }
 
   of(lba: number): number {
-    return Math.floor(lba / this.regionBlocks);
+    return Math.floor(lba * this.perBlock);
   }
 
   /** Note a write. @returns whether the target has any of its regions */

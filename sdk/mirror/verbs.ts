@@ -16,6 +16,9 @@ export type Verb =
       readonly token: string;
       /** Orders the associations of one writer. */
       readonly session: number;
+      /** What the member is known to have been: one that is less was set back. */
+      readonly knownEpoch: number;
+      readonly knownIncarnation: number;
     }
   /** Bits of regions in which all members are equal and durable. */
   | { readonly verb: 'clear'; readonly regions: readonly number[] }
@@ -39,8 +42,8 @@ export interface Adopted {
   readonly bits: string;
 }
 
-export type Refusal = 'epoch' | 'foreign' | 'unsupported' | 'failed' | 'garbage';
-const refusals: readonly Refusal[] = ['epoch', 'foreign', 'unsupported', 'failed', 'garbage'];
+const refusals = ['epoch', 'foreign', 'past', 'unsupported', 'failed', 'garbage'] as const;
+export type Refusal = (typeof refusals)[number];
 
 export type Answer =
   | { readonly ok: true; readonly adopted: Adopted | null }
@@ -61,11 +64,7 @@ export function decodeVerb(bytes: Uint8Array): Verb | null {
   const { verb } = said;
   if (verb === 'mark all') return { verb };
   if (verb === 'adopt') {
-    const { clusterId, volumeId, memberId, epoch, token, session } = said;
-    if (!isText(clusterId) || !isText(volumeId) || !isText(memberId)) return null;
-    return isCount(epoch) && isText(token) && isCount(session)
-      ? { verb, clusterId, volumeId, memberId, epoch, token, session }
-      : null;
+    return adoptionOf(said);
   }
   if (verb === 'clear') {
     const { regions } = said;
@@ -75,6 +74,17 @@ export function decodeVerb(bytes: Uint8Array): Verb | null {
     return isCount(said.generation) ? { verb, generation: said.generation } : null;
   if (verb !== 'seal' && verb !== 'restore' && verb !== 'remove') return null;
   return isText(said.name) ? { verb, name: said.name } : null;
+}
+
+function adoptionOf(said: Record<string, unknown>): Verb | null {
+  const { clusterId, volumeId, memberId, epoch, token, session } = said;
+  const { knownEpoch, knownIncarnation } = said;
+  if (!isText(clusterId) || !isText(volumeId) || !isText(memberId)) return null;
+  if (!isText(token) || !/^[0-9a-f]{32}$/.test(token)) return null;
+  if (!isCount(epoch) || !isCount(session)) return null;
+  if (!isCount(knownEpoch) || !isCount(knownIncarnation)) return null;
+  const who = { clusterId, volumeId, memberId, epoch, token, session };
+  return { verb: 'adopt', ...who, knownEpoch, knownIncarnation };
 }
 
 /** @throws UltimaError MEMBER_REFUSED for bytes that are no answer */

@@ -9,6 +9,8 @@ import { decodeAnswer, encode } from '../../sdk/mirror/verbs.js';
 /** A mistake that somebody could have made in the mirror, made on purpose. */
 export interface Plant {
   readonly name: string;
+  /** Found by few storms: looked for in campaigns, not in every run of the tests. */
+  readonly isRare: boolean;
   /** Make it. @returns what undoes it */
   readonly make: () => () => void;
 }
@@ -26,6 +28,7 @@ const io = MirrorIo.prototype;
 export const plants: readonly Plant[] = [
   {
     name: 'acknowledges before the store has taken the member out',
+    isRare: false,
     make: () => {
       const { lacking } = io;
       return replaced(io, 'lacking', function (this: MirrorIo, slot: number) {
@@ -35,6 +38,7 @@ export const plants: readonly Plant[] = [
   },
   {
     name: 'acknowledges after the first member',
+    isRare: false,
     make: () => {
       const { lacking } = io;
       return replaced(io, 'lacking', function (this: MirrorIo, slot: number) {
@@ -45,6 +49,7 @@ export const plants: readonly Plant[] = [
   },
   {
     name: 'a member obeys lower epochs',
+    isRare: false,
     make: () => {
       const undoOlder = replaced(LocalMember.prototype, 'isOlder', () => false);
       const undoCurrent = replaced(LocalMember.prototype, 'isCurrent', () => true);
@@ -56,14 +61,17 @@ export const plants: readonly Plant[] = [
   },
   {
     name: 'a member adopts while writes of another writer are under way',
+    isRare: true,
     make: () => replaced(LocalMember.prototype, 'drain', async () => {}),
   },
   {
     name: 'a write goes ahead of its bit',
+    isRare: false,
     make: () => replaced(IntentMap.prototype, 'isDurable', () => true),
   },
   {
     name: 'reads go to a member that is not in sync',
+    isRare: false,
     make: () => {
       const { readerOf } = io;
       return replaced(io, 'readerOf', function (this: MirrorIo, members: number) {
@@ -73,6 +81,7 @@ export const plants: readonly Plant[] = [
   },
   {
     name: 'windows are copied, and bits cleared, in regions that are not held',
+    isRare: false,
     make: () => {
       const undoLock = replaced(io, 'lock', async () => 0);
       const undoUnlock = replaced(io, 'unlock', () => {});
@@ -84,6 +93,7 @@ export const plants: readonly Plant[] = [
   },
   {
     name: 'a bit is cleared although its region was written since the flush',
+    isRare: false,
     make: () =>
       replaced(Regions.prototype, 'isIdle', function (this: Regions, region: number) {
         return this.unreconciled[region] === 0 && this.missing[region] === 0;
@@ -91,10 +101,12 @@ export const plants: readonly Plant[] = [
   },
   {
     name: 'bits are cleared without a flush',
+    isRare: false,
     make: () => replaced(Cleaner.prototype, 'flush', async () => true),
   },
   {
     name: 'a returning member is not asked for its own bits',
+    isRare: true,
     make: () => {
       const { miss } = Regions.prototype;
       return replaced(Regions.prototype, 'miss', function (this: Regions, own: Uint8Array) {
@@ -104,18 +116,22 @@ export const plants: readonly Plant[] = [
   },
   {
     name: 'a writer reads although it was not confirmed for long',
+    isRare: true,
     make: () => replaced(io, 'mayRead', () => true),
   },
   {
     name: 'regions of a lost writer are served before they are reconciled',
+    isRare: false,
     make: () => replaced(Regions.prototype, 'firstUnreconciled', () => -1),
   },
   {
     name: 'reconciling is said to be done and was not',
+    isRare: false,
     make: () => replaced(Healer.prototype, 'equalize', async () => true),
   },
   {
     name: 'a member that has restarted passes for one that was up',
+    isRare: false,
     make: () => {
       const { control } = LocalMember.prototype;
       return replaced(

@@ -30,6 +30,8 @@ const kinds = [
   'blackout',
   'partition',
   'one way',
+  'isolate',
+  'isolate',
   'store out',
   'store cut',
   'slow',
@@ -162,6 +164,7 @@ export class MirrorStorm {
       this.net.cut(node.index, other.index, ns);
     },
     'one way': ({ node, other, ns }) => this.net.cut(node.index, other.index, ns),
+    isolate: ({ node, other, ns }) => this.isolate(node, other, ns),
     'store out': ({ ns }) => {
       this.store.isOut = true;
       this.later(ns, () => {
@@ -199,6 +202,22 @@ export class MirrorStorm {
     add: ({ node }) => this.onMirror((app) => this.add(app, node)),
     remove: ({ node }) => this.onMirror((app) => app.mirror.removeMember(node.memberId)),
   };
+
+  /** A node is alone, and another one takes over what it may still be doing. */
+  private isolate(node: StormNode, other: StormNode, ns: number): void {
+    for (const each of this.nodes) {
+      if (each === node) continue;
+      this.net.cut(each.index, node.index, ns);
+      this.net.cut(node.index, each.index, ns);
+    }
+    node.store.isCut = true;
+    this.later(ns, () => {
+      node.store.isCut = false;
+    });
+    this.later(200_000, () => {
+      this.attach(other, true);
+    });
+  }
 
   private later(ns: number, action: () => void): void {
     this.world.after(ns, action);

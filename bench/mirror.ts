@@ -1,0 +1,302 @@
+import type { BlockDevice } from '../sdk/block/device.js';
+import { MemorySpace } from '../sdk/block/memory.js';
+import { writeBlocks } from '../sdk/block/promised.js';
+import { BlockOp, BlockRequest } from '../sdk/block/request.js';
+import { MemoryStore } from '../sdk/cluster/memory-store.js';
+import type { DmaSpace } from '../sdk/device.js';
+import { LocalMember } from '../sdk/mirror/local-member.js';
+import { Mirror } from '../sdk/mirror/mirror.js';
+import { createMirror } from '../sdk/mirror/options.js';
+import { NullDevice, noClock, SparseDevice } from './block-devices.js';
+import { type Bench, type Figures, machine, median } from './figures.js';
+import {
+  AsyncLoad,
+  BenchCluster,
+  dataBytes,
+  type LoadShape,
+  linkLatencyNs,
+  regionBytes,
+} from './mirror/cluster.js';
+
+/** What mirroring costs, and how long members and writers are missed. */
+export const bench: Bench = {
+  claim: 'a mirrored write costs one link round trip, and a node that dies costs milliseconds',
+  run,
+};
+
+const requests = 20_000;
+
+async function run(): Promise<Figures> {
+  const figures: Record<string, number> = {};
+  await twoWay(figures);
+  await threeWay(figures);
+  await nullDevices(figures);
+  for (const [key, value] of Object.entries(figures)) figures[key] = Number(value.toPrecision(4));
+  return {
+    conditions: {
+      cards: 'sim:ultima-g2, one per node, one queue pair each, 256 MiB of data, carrying data',
+      link: `${linkLatencyNs / 1000} us each way, 100 Gbit/s`,
+      store: 'a commit or a read takes 1 ms',
+      regions: `${regionBytes / 1024} KiB`,
+      load: `random 4 KiB, ${requests} requests per figure`,
+      time: 'virtual; cpuNs is processor time over null devices, median of rounds',
+      partialResync: '16 MiB written in pieces of 1 MiB; single blocks of 4 KiB cost 64 KiB each',
+      bitmap: 'writes of the map per 100 writes of data, random over clean regions',
+      unmarked: 'a fifth of the writes are the first of their region',
+      resync: 'unthrottled, idle; during the application: 100 MB/s, an application of depth 8',
+      failover: 'the writer is gone, all members are in reach: claim, adopt, commit, first write',
+      ...machine(),
+    },
+    figures,
+  };
+}
+
+async function loadOn(
+  cluster: BenchCluster,
+  device: BlockDevice,
+  shape: LoadShape,
+  count = requests,
+): Promise<{ load: AsyncLoad; iops: number }> {
+  const { clock } = cluster.world;
+  const startNs = clock.nowNs();
+  const load = new AsyncLoad(device, shape);
+  while (load.ended < count) {
+    if (device.poll() === 0) await clock.turn(clock.nowNs() + 100_000);
+  }
+  const iops = (load.ended * 1e9) / (clock.nowNs() - startNs);
+  load.isOver = true;
+  while (!load.isQuiet) {
+    if (device.poll() === 0) await clock.turn(clock.nowNs() + 100_000);
+  }
+  if (load.failed > 0) throw new Error(`${load.failed} requests failed`);
+  return { load, iops };
+}
+
+async function twoWay(figures: Record<string, number>): Promise<void> {
+  const cluster = await BenchCluster.open(2);
+  const { clock } = cluster.world;
+  const writes = { depth: 8, readPercent: 0 };
+  const alone = cluster.members[0]!.data;
+  const single = await loadOn(cluster, alone, writes);
+  // Everything is marked after the first attachment; after a detachment nothing is.
+  const marked = await cluster.attachWhole(0, { cleanNs: 60e9 });
+  const mirrored = await loadOn(cluster, marked.device, writes);
+  await settled(cluster, marked, marked.detach());
+  const options = { resyncBytesPerSecond: 100e9, retryNs: 100e6 };
+  const mirror = await cluster.attachWhole(0, options);
+  const metaBefore = cluster.metas[0]!.writes;
+  const cold = await loadOn(cluster, mirror.device, writes);
+  const maps = cluster.metas[0]!.writes - metaBefore;
+  const onePathNs = single.load.writes.percentile(99) + 2 * linkLatencyNs;
+  figures.writeLatencyRatio_2way_p99 = mirrored.load.writes.percentile(99) / onePathNs;
+  figures.writeP99Us_one = single.load.writes.percentile(99) / 1000;
+  figures.writeP99Us_2way = mirrored.load.writes.percentile(99) / 1000;
+  figures.writeLatencyRatio_2way_p99_unmarked = cold.load.writes.percentile(99) / onePathNs;
+  figures.bitmapOverheadPct = (100 * maps) / cold.load.ended;
+  await memberLoss(cluster, mirror, figures);
+  await resync(cluster, mirror, figures);
+  // The writer is gone without a word; another node takes over.
+  const startNs = clock.nowNs();
+  const next = await cluster.attach(1);
+  await writeBlocks(next.device, 0, new Uint8Array(4096));
+  figures.failoverMs = (clock.nowNs() - startNs) / 1e6;
+  await settled(cluster, next, next.detach());
+  await cluster.close();
+}
+
+/** The far member's connection is reset under load; nothing is acknowledged until it is out. */
+async function memberLoss(
+  cluster: BenchCluster,
+  mirror: Mirror,
+  figures: Record<string, number>,
+): Promise<void> {
+  const load = new AsyncLoad(mirror.device, { depth: 8, readPercent: 0 });
+  await cluster.until(mirror, () => load.ended > 2_000);
+  cluster.links[1]!.close();
+  await cluster.until(mirror, () => load.ended > 4_000);
+  figures.memberLossPauseMs = load.longestGapNs / 1e6;
+  load.isOver = true;
+  await cluster.until(mirror, () => load.isQuiet && mirror.status.state === 'serving');
+}
+
+async function resync(
+  cluster: BenchCluster,
+  mirror: Mirror,
+  figures: Record<string, number>,
+): Promise<void> {
+  const { clock } = cluster.world;
+  const whole = (): boolean => mirror.status.state === 'serving';
+  const degraded = (): boolean => mirror.status.state === 'degraded';
+  // In order, so that whole regions are dirty.
+  await cluster.calm(mirror);
+  cluster.links[1]!.close();
+  const megabyte = new Uint8Array(1024 * 1024);
+  const blocks = megabyte.length / mirror.device.blockBytes;
+  await writeBlocks(mirror.device, 0, megabyte.subarray(0, 4096));
+  await cluster.until(mirror, degraded);
+  const before = mirror.copiedBytes;
+  for (let i = 0; i < 16; i++) await writeBlocks(mirror.device, 4096 + i * blocks, megabyte);
+  await cluster.until(mirror, () => mirror.copiedBytes > before);
+  const startNs = clock.nowNs();
+  await cluster.until(mirror, whole);
+  const copied = mirror.copiedBytes - before;
+  figures.partialResyncRatio = copied / (16 * megabyte.length + 4096);
+  figures.resyncMiBPerS = copied / 1024 / 1024 / ((clock.nowNs() - startNs) / 1e9);
+}
+
+async function threeWay(figures: Record<string, number>): Promise<void> {
+  const cluster = await BenchCluster.open(3);
+  const { world } = cluster;
+  const reads = { depth: 600, readPercent: 100 };
+  const one = await loadOn(cluster, cluster.members[0]!.data, { ...reads, depth: 200 });
+  const ports = cluster.members.map((_, target) => cluster.port(0, target, false));
+  const mirror = await cluster.attachWhole(0, { ports, resyncBytesPerSecond: 100e6 });
+  const balanced = await loadOn(cluster, mirror.device, reads);
+  figures.readIopsRatio_3way = balanced.iops / one.iops;
+  figures.readIops_one = one.iops;
+  figures.readIops_3way = balanced.iops;
+  const mixed = { depth: 8, readPercent: 70 };
+  const calm = await loadOn(cluster, mirror.device, mixed);
+  // All of a member is to be copied while the application goes on.
+  const id = cluster.members[2]!.header.memberId;
+  const app = new AsyncLoad(mirror.device, mixed);
+  await cluster.until(mirror, () => app.ended > 100);
+  app.isOver = true;
+  const removed = mirror.removeMember(id);
+  await settled(cluster, mirror, removed);
+  await settled(cluster, mirror, mirror.addMember(ports[2]!));
+  const before = mirror.copiedBytes;
+  await cluster.until(mirror, () => mirror.copiedBytes > before);
+  const startNs = world.nowNs;
+  const busy = await loadOn(cluster, mirror.device, mixed);
+  const isCopying = mirror.status.state !== 'serving';
+  if (!isCopying) throw new Error('the resync ended before the load did');
+  figures.appP99RatioDuringResync = busy.load.reads.percentile(99) / calm.load.reads.percentile(99);
+  figures.appWriteP99RatioDuringResync =
+    busy.load.writes.percentile(99) / calm.load.writes.percentile(99);
+  figures.resyncMiBPerS_throttled =
+    (mirror.copiedBytes - before) / 1024 / 1024 / ((world.nowNs - startNs) / 1e9);
+  await settled(cluster, mirror, mirror.detach());
+  await cluster.close();
+}
+
+async function settled(
+  cluster: BenchCluster,
+  mirror: Mirror,
+  work: Promise<unknown>,
+): Promise<void> {
+  let isOver = false;
+  void work.then(() => {
+    isOver = true;
+  });
+  await cluster.until(mirror, () => isOver);
+}
+
+/** A null device in a given memory. */
+class NullIn extends NullDevice {
+  override readonly memory: MemorySpace;
+
+  constructor(memory: MemorySpace) {
+    super({ bytes: dataBytes, blockBytes: 4096, clock: noClock });
+    this.memory = memory;
+  }
+}
+
+const perRun = 300_000;
+const rounds = 7;
+const depth = 32;
+
+async function nullDevices(figures: Record<string, number>): Promise<void> {
+  const memory = new MemorySpace();
+  const clusterId = 'c'.repeat(32);
+  const volumeId = 'b'.repeat(32);
+  const store = new MemoryStore(noClock);
+  const members: LocalMember[] = [];
+  for (let i = 0; i < 2; i++) {
+    const data = new NullIn(memory);
+    const meta = new SparseDevice({ bytes: 1024 * 1024, blockBytes: 4096, clock: noClock });
+    const identity = { clusterId, volumeId, memberId: String(i + 1).padStart(32, '0') };
+    await LocalMember.format({ meta, data }, identity, regionBytes / 4096);
+    members.push(await LocalMember.open({ meta, data }));
+  }
+  const { blockBytes, blockCount, regionBlocks } = members[0]!.header;
+  const memberIds = members.map(({ header }) => header.memberId);
+  const geometry = { blockBytes, blockCount, regionBlocks };
+  await createMirror(store, { clusterId, volumeId, memberIds, ...geometry });
+  const ports = members.map((member) => ({
+    id: member.header.memberId,
+    isLocal: true,
+    connect: async () => member.associate(),
+  }));
+  const mirror = await Mirror.attach({
+    ...{ store, volumeId, writer: 'bench', ports, memory, clock: noClock },
+    random: (bytes) => bytes.fill(1),
+  });
+  while (mirror.status.unreconciledRegions > 0) {
+    mirror.device.poll();
+    await noClock.turn(0);
+  }
+  const plain = new WriteLoop(new NullIn(memory), memory);
+  const mirrored = new WriteLoop(mirror.device, memory);
+  for (const loop of [plain, mirrored]) loop.run(200_000);
+  const [plainNs, mirroredNs, added]: [number[], number[], number[]] = [[], [], []];
+  for (let round = 0; round < rounds; round++) {
+    const without = nsPerIo(plain);
+    const through = nsPerIo(mirrored);
+    plainNs.push(without);
+    mirroredNs.push(through);
+    added.push(through - without);
+  }
+  figures.cpuNsPerIo_added_write_2way = median(added);
+  figures.cpuNsPerIo_null = median(plainNs);
+  figures.cpuNsPerIo_write_2way = median(mirroredNs);
+}
+
+/** Writes to places far apart, each submitted when one has ended. */
+class WriteLoop {
+  private readonly device: BlockDevice;
+  private readonly requests: BlockRequest[] = [];
+  private left = 0;
+  private ended = 0;
+  private state = 0x2545f491;
+
+  constructor(device: BlockDevice, memory: DmaSpace) {
+    this.device = device;
+    for (let i = 0; i < depth; i++) {
+      const request = new BlockRequest((each) => this.done(each));
+      request.op = BlockOp.write;
+      request.blockCount = 1;
+      request.setData(memory.allocate(4096), 0, 4096);
+      this.requests.push(request);
+    }
+  }
+
+  run(count: number): void {
+    this.left = count - depth;
+    this.ended = 0;
+    for (const request of this.requests) this.submit(request);
+    while (this.ended < count) this.device.poll();
+  }
+
+  private submit(request: BlockRequest): void {
+    let x = this.state;
+    x ^= x << 13;
+    x ^= x >>> 17;
+    x ^= x << 5;
+    this.state = x;
+    request.lba = (x >>> 0) % this.device.blockCount;
+    this.device.submit(request);
+  }
+
+  private done(request: BlockRequest): void {
+    if (request.status !== 0) throw new Error(`status ${request.status}`);
+    this.ended++;
+    if (this.left-- > 0) this.submit(request);
+  }
+}
+
+function nsPerIo(loop: WriteLoop): number {
+  const start = process.cpuUsage();
+  loop.run(perRun);
+  return (process.cpuUsage(start).user * 1000) / perRun;
+}
