@@ -9,11 +9,13 @@ import {
   WeightedRoundRobinPolicy,
 } from './qos/policies.js';
 import { probeShares, runProbe, sharesBeside, unloadedP99Us } from './qos/probe.js';
+import { reportQos } from './qos/report.js';
 
 /** What each client is promised is kept, beside whatever its neighbours do. */
 export const bench: Bench = {
   claim: 'guaranteed IOPS and latency beside 62 saturating neighbours, in virtual time',
   run,
+  report: reportQos,
 };
 
 async function run(): Promise<Figures> {

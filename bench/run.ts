@@ -27,17 +27,28 @@ process.exitCode = await main();
 
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
-    options: { json: { type: 'boolean', default: false } },
+    options: { json: { type: 'boolean', default: false }, report: { type: 'string' } },
     allowPositionals: true,
   });
   const [name, ...more] = positionals;
   const load = name === undefined ? undefined : benches[name];
   if (name === undefined || load === undefined || more.length > 0) {
     const known = Object.keys(benches).join(', ');
-    console.error(`usage: npm run bench -- NAME [--json], with NAME one of: ${known}`);
+    console.error(
+      `usage: npm run bench -- NAME [--json | --report FILE], with NAME one of: ${known}`,
+    );
     return 2;
   }
   const { bench } = await load();
+  if (values.report !== undefined) {
+    if (bench.report === undefined) {
+      console.error(`${name} has no report; run it without --report`);
+      return 2;
+    }
+    await bench.report(values.report);
+    console.log(values.report);
+    return 0;
+  }
   const result = await bench.run();
   if (values.json) console.log(JSON.stringify({ name, ...result }));
   else print(name, bench, result);

@@ -3,6 +3,7 @@ import { NvmeController } from '../../sdk/nvme/controller.js';
 import type { Namespace } from '../../sdk/nvme/namespace.js';
 import type { QueuePair } from '../../sdk/nvme/queue-pair.js';
 import { UltimaQos } from '../../sdk/nvme/ultima-qos.js';
+import type { Histogram } from '../../sdk/observe/histogram.js';
 import { bestEffort, shareOf, type Tier } from '../../sdk/qos/tiers.js';
 import { ArbitrationFeature, Feature } from '../../sdk/spec/nvme/features.js';
 import { KiB, MiB } from '../../sdk/units.js';
@@ -74,11 +75,14 @@ export interface InsideResult {
   readonly units: number;
   /** Units of each tenant per 10 ms. */
   readonly perSlot: readonly Float64Array[];
+  readonly latencies: readonly Histogram[];
+  /** p99 of the first tenant in each slot. */
+  readonly p99PerSlotUs: readonly { readonly x: number; readonly y: number }[];
   /** Bytes that the media were written with per byte of the host, collection included. */
   readonly writtenPerHost: number;
 }
 
-const slotNs = 10_000_000;
+export const slotNs = 10_000_000;
 const perWindow = 10;
 const warmNs = 50_000_000;
 /** What is in the buffer is written in this time. */
@@ -210,6 +214,11 @@ function resultOf(tenants: readonly Tenant[], windows: number, written: number):
     p99Us,
     units: all / seconds,
     perSlot: tenants.map(({ served }) => served),
+    latencies: reserved.map((_, client) => tenants[client]!.latency),
+    p99PerSlotUs: tenants[0]!.perSlot.map((histogram, slot) => ({
+      x: (slot * slotNs) / 1e9,
+      y: histogram.count === 0 ? 0 : histogram.percentile(99) / 1000,
+    })),
     writtenPerHost: written / Math.max(1, hostWritten),
   };
 }

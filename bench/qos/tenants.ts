@@ -28,6 +28,8 @@ const never = Number.POSITIVE_INFINITY;
 /** One user of a volume: what it asked for and what it got, per slot of time. */
 export class Tenant {
   readonly latency = new Histogram();
+  /** Latencies by the slot in which they ended; kept of the first tenant alone. */
+  readonly perSlot: readonly Histogram[];
   readonly came: Float64Array;
   readonly served: Float64Array;
   readonly units: number;
@@ -48,6 +50,8 @@ export class Tenant {
     this.options = options;
     this.units = options.units;
     this.slots = slots;
+    const kept = options.seed === 1 ? slots.count : 0;
+    this.perSlot = Array.from({ length: kept }, () => new Histogram());
     this.came = new Float64Array(slots.count);
     this.served = new Float64Array(slots.count);
     this.prng = new Prng(options.seed, 'tenant');
@@ -108,6 +112,8 @@ export class Tenant {
     const nowNs = this.device.clock.nowNs();
     if (request.op === BlockOp.write) this.writtenBytes += this.options.bytes;
     if (this.isRecording) this.latency.record(nowNs - request.tag);
+    const slot = Math.floor((nowNs - this.slots.startNs) / this.slots.slotNs);
+    if (slot >= 0) this.perSlot[slot]?.record(nowNs - request.tag);
     this.count(this.served, nowNs);
     this.free.push(request);
   }

@@ -19,7 +19,7 @@ import {
   type ObjectName,
   PoolNames,
 } from './pool-names.js';
-import { type ScrubResult, scrubVolume } from './scrub.js';
+import { type ScrubResult, scrubVolume, wayTo } from './scrub.js';
 import { beginSession, runCheckpoint } from './session.js';
 import {
   measuredSpace,
@@ -405,11 +405,15 @@ export class Pool {
   /**
    * Read all data of a volume or snapshot. With checks every cell is compared with its CRC, without
    * them only what the devices say counts. Runs beside other requests.
+   *
+   * @param options.through  the way to read it, for instance a share of a gate over it
+   * @throws RangeError for a way that leads to something of another size
    */
-  scrub(name: ObjectName): Promise<ScrubResult> {
+  scrub(name: ObjectName, options: { readonly through?: BlockDevice } = {}): Promise<ScrubResult> {
     const { volume, snapshot } = name;
     const device = snapshot === undefined ? this.volume(volume) : this.snapshot(volume, snapshot);
-    return scrubVolume(device, this.streamChanges(null, name));
+    const through = wayTo(device, options.through ?? device);
+    return scrubVolume(through, this.streamChanges(null, name));
   }
 
   /** Make durable everything that has completed, of all volumes. */

@@ -1,9 +1,9 @@
+import type { BlockDevice } from '../block/device.js';
 import { readBlocks } from '../block/promised.js';
 import { BlockStatus } from '../block/request.js';
 import { ErrorCode, UltimaError } from '../errors.js';
 import type { ChangedRange } from './diff.js';
 import { cellBytes, unitBytes } from './format.js';
-import type { Volume } from './volume.js';
 
 /** A range that cannot be read, or is not what was written. */
 export interface BadRange {
@@ -19,7 +19,7 @@ export interface ScrubResult {
 
 /** Read all that is there, an extent at a time, and each bad one cell by cell. */
 export async function scrubVolume(
-  volume: Volume,
+  volume: BlockDevice,
   ranges: AsyncIterable<ChangedRange>,
 ): Promise<ScrubResult> {
   const bad: BadRange[] = [];
@@ -43,7 +43,15 @@ export async function scrubVolume(
   return { readBytes, bad };
 }
 
-async function statusOf(volume: Volume, at: number, buffer: Uint8Array): Promise<BlockStatus> {
+/** @throws RangeError for a way that leads to something of another size */
+export function wayTo(volume: BlockDevice, through: BlockDevice): BlockDevice {
+  const bytes = through.blockCount * through.blockBytes;
+  const own = volume.blockCount * volume.blockBytes;
+  if (bytes === own && through.blockBytes === volume.blockBytes) return through;
+  throw new RangeError(`a scrub through a device of ${bytes} bytes; what it reads has ${own}`);
+}
+
+async function statusOf(volume: BlockDevice, at: number, buffer: Uint8Array): Promise<BlockStatus> {
   try {
     await readBlocks(volume, at / volume.blockBytes, buffer);
     return BlockStatus.ok;

@@ -9,6 +9,7 @@ import { stormOfMirror } from './mirror.js';
 import { stormOfNbdFio } from './nbd-fio.js';
 import { stormOfNbdKills } from './nbd-kill.js';
 import { stormOfQos } from './qos.js';
+import { stormOfQosCard } from './qos-card.js';
 import { stormOfVfioUser } from './vfio-user.js';
 import { stormOfVolumeCrash } from './volume-crash.js';
 
@@ -21,6 +22,7 @@ const campaigns = {
   faults: stormOfFaults,
   mirror: stormOfMirror,
   qos: stormOfQos,
+  'qos-card': stormOfQosCard,
   'nbd-fio': stormOfNbdFio,
   'nbd-kill': stormOfNbdKills,
   'volume-crash': stormOfVolumeCrash,

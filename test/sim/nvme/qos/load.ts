@@ -74,7 +74,8 @@ export class Load {
 
   /** When it wants to do something by itself. */
   get wantsNs(): number {
-    return this.ratePerSecond === none || this.isStopped ? none : this.nextNs;
+    const isQuiet = this.ratePerSecond === none || this.isStopped || this.free.length === 0;
+    return isQuiet ? none : this.nextNs;
   }
 
   work(): void {
