@@ -24,7 +24,7 @@ export const bench: Bench = {
   run,
 };
 
-const requests = 20_000;
+const requests = 8_000;
 
 async function run(): Promise<Figures> {
   const figures: Record<string, number> = {};
@@ -34,15 +34,15 @@ async function run(): Promise<Figures> {
   for (const [key, value] of Object.entries(figures)) figures[key] = Number(value.toPrecision(4));
   return {
     conditions: {
-      cards: 'sim:ultima-g2, one per node, one queue pair each, 256 MiB of data, carrying data',
+      cards: 'sim:ultima-g2, one per node, one queue pair each, 64 MiB of data, carrying data',
       link: `${linkLatencyNs / 1000} us each way, 100 Gbit/s`,
       store: 'a commit or a read takes 1 ms',
       regions: `${regionBytes / 1024} KiB`,
       load: `random 4 KiB, ${requests} requests per figure`,
       time: 'virtual; cpuNs is processor time over null devices, median of rounds',
-      partialResync: '16 MiB written in pieces of 1 MiB; single blocks of 4 KiB cost 64 KiB each',
+      partialResync: '16 MiB in order; single blocks of 4 KiB cost 64 KiB each',
       bitmap: 'writes of the map per 100 writes of data, random over clean regions',
-      unmarked: 'a fifth of the writes are the first of their region',
+      unmarked: 'an eighth of the writes are the first of their region',
       resync: 'unthrottled, idle; during the application: 100 MB/s, an application of depth 8',
       failover: 'the writer is gone, all members are in reach: claim, adopt, commit, first write',
       ...machine(),
@@ -111,9 +111,9 @@ async function memberLoss(
   figures: Record<string, number>,
 ): Promise<void> {
   const load = new AsyncLoad(mirror.device, { depth: 8, readPercent: 0 });
-  await cluster.until(mirror, () => load.ended > 2_000);
+  await cluster.until(mirror, () => load.ended > 1_000);
   cluster.links[1]!.close();
-  await cluster.until(mirror, () => load.ended > 4_000);
+  await cluster.until(mirror, () => load.ended > 2_000);
   figures.memberLossPauseMs = load.longestGapNs / 1e6;
   load.isOver = true;
   await cluster.until(mirror, () => load.isQuiet && mirror.status.state === 'serving');
@@ -130,17 +130,17 @@ async function resync(
   // In order, so that whole regions are dirty.
   await cluster.calm(mirror);
   cluster.links[1]!.close();
-  const megabyte = new Uint8Array(1024 * 1024);
-  const blocks = megabyte.length / mirror.device.blockBytes;
-  await writeBlocks(mirror.device, 0, megabyte.subarray(0, 4096));
+  const piece = new Uint8Array(128 * 1024);
+  const blocks = piece.length / mirror.device.blockBytes;
+  await writeBlocks(mirror.device, 0, piece.subarray(0, 4096));
   await cluster.until(mirror, degraded);
   const before = mirror.copiedBytes;
-  for (let i = 0; i < 16; i++) await writeBlocks(mirror.device, 4096 + i * blocks, megabyte);
+  for (let i = 0; i < 128; i++) await writeBlocks(mirror.device, 4096 + i * blocks, piece);
   await cluster.until(mirror, () => mirror.copiedBytes > before);
   const startNs = clock.nowNs();
   await cluster.until(mirror, whole);
   const copied = mirror.copiedBytes - before;
-  figures.partialResyncRatio = copied / (16 * megabyte.length + 4096);
+  figures.partialResyncRatio = copied / (128 * piece.length + 4096);
   figures.resyncMiBPerS = copied / 1024 / 1024 / ((clock.nowNs() - startNs) / 1e9);
 }
 

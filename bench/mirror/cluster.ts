@@ -19,7 +19,7 @@ import { SliceDevice } from './slice-device.js';
 export const linkLatencyNs = 10_000;
 const bytesPerNs = 12.5; // 100 Gbit/s
 export const regionBytes = 64 * 1024;
-export const dataBytes = 256 * 1024 * 1024;
+export const dataBytes = 64 * 1024 * 1024;
 const metaBytes = 1024 * 1024;
 const storeNs = 1_000_000;
 const clusterId = 'c'.repeat(32);
@@ -115,6 +115,8 @@ export class BenchCluster {
   async until(mirror: Mirror, isSo: () => boolean): Promise<void> {
     const { clock } = this.world;
     while (!isSo()) {
+      // Each node drives its own card, whoever is connected to it.
+      for (const member of this.members) member.poll();
       if (mirror.device.poll() === 0) await clock.turn(clock.nowNs() + 100_000);
     }
   }
