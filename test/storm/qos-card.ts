@@ -236,6 +236,8 @@ class Storm {
 
   /** A span without changes: a limit holds in it. */
   private run({ value }: Step): string | null {
+    // What ended while nobody looked belongs to the time before.
+    for (const load of this.loads) load.work();
     const startNs = this.card.world.nowNs;
     const spanNs = (1 + (value % 20)) * msNs;
     runLoads(this.card, this.loads, startNs + spanNs);
@@ -245,7 +247,7 @@ class Storm {
       if (tier == null || tier.maxIops === none || this.hadQueueTier) continue;
       const served = this.loads.reduce(
         (sum, load, i) =>
-          sum + (this.clients[i] === client ? load.countIn(startNs, startNs + spanNs + 1) : 0),
+          sum + (this.clients[i] === client ? load.countIn(startNs + 1, startNs + spanNs + 1) : 0),
         0,
       );
       const allowed = (tier.maxIops * spanNs) / 1e9 + (tier.burst ?? 32) + slackUnits;
