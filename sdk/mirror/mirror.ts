@@ -132,6 +132,7 @@ export class Mirror {
     io.required = io.live;
     io.serveUntilNs = serveUntilNs;
     this.note(this.keeper.record.generation);
+    this.keeper.kick();
     void this.keeper.renew();
     void this.heal();
     void this.bringBack();
@@ -313,10 +314,10 @@ export class Mirror {
   wanted(record: MirrorRecord): MirrorRecord {
     const members = wantedMembers(this.rows, record);
     const { writer, snapshots } = this;
-    if (members === record.members && writer === record.writer) {
+    if (members === record.members && writer === record.writer && !record.hasLoss) {
       if (snapshots.join('\n') === record.snapshots.join('\n')) return record;
     }
-    return { ...record, members, writer, snapshots };
+    return { ...record, members, writer, snapshots, hasLoss: false };
   }
 
   noted(record: MirrorRecord, isSure: boolean): void {

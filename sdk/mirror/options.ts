@@ -72,7 +72,7 @@ export async function createMirror(
   const members = memberIds.map((id) => ({ id, isInSync: true, incarnation: 0, epoch: 0 }));
   const record: MirrorRecord = {
     ...{ clusterId, volumeId, blockBytes, blockCount, regionBlocks, members },
-    ...{ epoch: 0, token: '', generation: 0, writer: null, snapshots: [] },
+    ...{ epoch: 0, token: '', generation: 0, writer: null, snapshots: [], hasLoss: false },
   };
   const key = recordKey(volumeId);
   const change = { key, value: encodeRecord(record) };

@@ -17,6 +17,8 @@ export interface MirrorRecord extends MirrorGeometry {
   /** 1 to 3. */
   readonly members: readonly RecordMember[];
   readonly snapshots: readonly string[];
+  /** What was not flushed may be lost, and no writer has been told yet. */
+  readonly hasLoss: boolean;
 }
 
 export interface RecordMember {
@@ -68,10 +70,11 @@ function parse(bytes: Uint8Array): MirrorRecord | null {
   if (!isCount(blockCount) || !isCount(regionBlocks)) return null;
   const members = membersOf(said.members);
   const { snapshots } = said;
+  if (typeof said.hasLoss !== 'boolean') return null;
   if (members === null || !Array.isArray(snapshots) || !snapshots.every(isText)) return null;
   const geometry = { blockBytes, blockCount, regionBlocks };
   const who = { clusterId, volumeId, epoch, token, generation, writer };
-  return { ...geometry, ...who, members, snapshots };
+  return { ...geometry, ...who, members, snapshots, hasLoss: said.hasLoss };
 }
 
 function membersOf(said: unknown): RecordMember[] | null {

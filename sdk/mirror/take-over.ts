@@ -79,11 +79,13 @@ export async function takeOver(options: TakeOverOptions): Promise<TakenOver> {
     const complete = whoHasAll(options, before.record, admitted);
     const members = relist(before.record, admitted, complete);
     const generation = before.record.generation + 1;
-    const record = { ...claimed.record, members, generation };
+    // Also what an earlier claimant found, who was never heard of again.
+    const isNew =
+      writer !== null && complete.some((each) => !hasHeldOn(each, admitted.get(each.id)!));
+    const mayHaveLost = isNew || before.record.hasLoss;
+    const record = { ...claimed.record, members, generation, hasLoss: mayHaveLost };
     const confirmedNs = options.clock.nowNs();
     const revision = await commit(options, record, claimed.revision);
-    const mayHaveLost =
-      writer !== null && complete.some((each) => !hasHeldOn(each, admitted.get(each.id)!));
     return { record, revision, admitted, refusals, confirmedNs, mayHaveLost };
   } catch (error) {
     for (const { path } of admitted.values()) path.close();
