@@ -169,7 +169,17 @@ export { type Bin, Histogram } from './observe/histogram.js';
 export { PerfettoTrace, type SliceOptions } from './observe/perfetto.js';
 export { type Report, renderReport, writeReport } from './observe/report.js';
 export { Timeline, type TimelinePoint } from './observe/timeline.js';
-export { type FaultRecord, type OpenCard, type OpenOptions, open, openCard } from './open.js';
+export {
+  type FaultRecord,
+  type LinkFigures,
+  type NodeCard,
+  type OpenCard,
+  type OpenNodes,
+  type OpenOptions,
+  open,
+  openCard,
+  openNodes,
+} from './open.js';
 export {
   Admission,
   type AdmissionOptions,

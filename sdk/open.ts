@@ -1,4 +1,6 @@
-import type { PciFunction } from './device.js';
+import type { SimCard } from '../sim/card.js';
+import type { BlockDevice } from './block/device.js';
+import type { Clock, DmaSpace, PciFunction } from './device.js';
 import { ErrorCode, UltimaError } from './errors.js';
 import type { FaultKind } from './faults/kinds.js';
 import type { FaultPlan } from './faults/plan.js';
@@ -106,22 +108,27 @@ export interface OpenCard {
 export async function openCard(address: string, options: OpenOptions = {}): Promise<OpenCard> {
   if (!address.startsWith('sim:')) return { fn: await open(address, options), inside: null };
   const { openSimulated } = await import('../sim/open.js');
-  const { saveCard } = await import('../sim/checkpoint/checkpoint.js');
-  const { BreakdownByOperation } = await import('../sim/nvme/latency-breakdown.js');
+  const insideOf = await makeInsideOf();
   const { faults } = options;
   const card = openSimulated(address, faults === undefined ? {} : { faults });
-  let split: InstanceType<typeof BreakdownByOperation> | null = null;
-  let recorder: { completed(command: CommandTimes): void } | null = null;
-  const look = (): void =>
-    card.controller.observe({
-      completed: (command) => {
-        split?.completed(command);
-        recorder?.completed(command);
-      },
-    });
-  return {
-    fn: card.open(),
-    inside: {
+  return { fn: card.open(), inside: insideOf(card) };
+}
+
+/** How a simulated card is looked into. */
+async function makeInsideOf(): Promise<(card: SimCard) => CardInside> {
+  const { saveCard } = await import('../sim/checkpoint/checkpoint.js');
+  const { BreakdownByOperation } = await import('../sim/nvme/latency-breakdown.js');
+  return (card) => {
+    let split: InstanceType<typeof BreakdownByOperation> | null = null;
+    let recorder: { completed(command: CommandTimes): void } | null = null;
+    const look = (): void =>
+      card.controller.observe({
+        completed: (command) => {
+          split?.completed(command);
+          recorder?.completed(command);
+        },
+      });
+    return {
       observe: (observer) => {
         recorder = observer;
         look();
@@ -139,8 +146,70 @@ export async function openCard(address: string, options: OpenOptions = {}): Prom
       save: () => saveCard(card),
       faults: () => card.faultOutcomes,
       misuse: () => card.checker.reports.map(({ rule, text }) => `${rule}: ${text}`),
-    },
+    };
   };
+}
+
+/** A card whose power a rig can cut. */
+export interface NodeCard extends OpenCard {
+  /** What was not flushed may be lost. The function says nothing until `powerOn`. */
+  powerCut(): void;
+  /** @returns the function, for a driver that begins anew */
+  powerOn(): PciFunction;
+}
+
+export interface LinkFigures {
+  /** Each way. */
+  readonly latencyNs: number;
+  /** Each way; 12.5 is 100 Gbit/s. */
+  readonly bytesPerNs: number;
+}
+
+/** Simulated nodes with a card each, on one clock, and links between them. */
+export interface OpenNodes {
+  readonly clock: Clock;
+  readonly cards: readonly NodeCard[];
+  /**
+   * A device of one node as another one has it.
+   *
+   * @param memory  where the other node's buffers come from
+   */
+  link(far: BlockDevice, memory: DmaSpace, figures: LinkFigures): BlockDevice & { lose(): void };
+}
+
+/**
+ * Open simulated cards of several nodes.
+ *
+ * @param addresses  'sim:<profile>…', a card for each node
+ * @throws UltimaError as `open`; DEVICE_UNSUPPORTED for a card that is not simulated here
+ */
+export async function openNodes(addresses: readonly string[]): Promise<OpenNodes> {
+  for (const address of addresses) {
+    if (address.startsWith('sim:') && !/[?&]checkpoint=/.test(address)) continue;
+    const message = `${address}: nodes on one clock are simulated cards, 'sim:<profile>'`;
+    throw new UltimaError(ErrorCode.deviceUnsupported, message, { address });
+  }
+  const { openSimulated, parseAddress } = await import('../sim/open.js');
+  const { World } = await import('../sim/world.js');
+  const { LinkedDevice } = await import('../sim/net/linked-device.js');
+  const insideOf = await makeInsideOf();
+  const world = new World({ seed: parseAddress(addresses[0] ?? 'sim:simple').seed ?? 1 });
+  const cards = addresses.map((address): NodeCard => {
+    const card = openSimulated(address.replace(/([?&])seed=\d+&?/, '$1'), { world });
+    return {
+      fn: card.open(),
+      inside: insideOf(card),
+      powerCut: () => card.powerCut(),
+      powerOn: () => {
+        card.restore();
+        return card.open();
+      },
+    };
+  });
+  const link = (far: BlockDevice, memory: DmaSpace, figures: LinkFigures) => {
+    return new LinkedDevice(far, { world, memory, ...figures });
+  };
+  return { clock: world.clock, cards, link };
 }
 
 const pciAddress = /^[0-9a-f]{4}:[0-9a-f]{2}:/;

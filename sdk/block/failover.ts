@@ -34,12 +34,16 @@ export class FailoverDevice implements BlockDevice {
   /** Devices that were left, as long as they have requests. */
   private left: BlockDevice[] = [];
   private inside = 0;
+  private isHeld = false;
+  private whenQuiet: (() => void)[] = [];
   private readonly requests: (BlockRequest | null)[] = [];
   private readonly dones: ((request: BlockRequest) => void)[] = [];
   private readonly endings: ((request: BlockRequest) => void)[] = [];
   private readonly free: number[] = [];
   /** Slots that wait for a device, in the order in which they came. */
   private readonly waiting: number[] = [];
+  /** Slots that came while the device was held. */
+  private readonly held: number[] = [];
   private ended = 0;
 
   constructor(device: BlockDevice, { memory, requestCount = 256 }: FailoverOptions) {
@@ -57,6 +61,11 @@ export class FailoverDevice implements BlockDevice {
     }
   }
 
+  /** Requests that a device has. */
+  get inFlightCount(): number {
+    return this.inside;
+  }
+
   /** Requests that wait for a device. */
   get waitingCount(): number {
     return this.waiting.length;
@@ -66,6 +75,20 @@ export class FailoverDevice implements BlockDevice {
   leave(): void {
     if (this.device !== null && this.inside > 0) this.left.push(this.device);
     this.device = null;
+  }
+
+  /** What comes from now on waits. @returns when everything that was under way has ended */
+  hold(): Promise<void> {
+    this.isHeld = true;
+    if (this.inside === 0 && this.waiting.length === 0) return Promise.resolve();
+    return new Promise((resolve) => this.whenQuiet.push(resolve));
+  }
+
+  /** What has waited goes on. */
+  release(): void {
+    this.isHeld = false;
+    this.waiting.push(...this.held.splice(0));
+    this.send();
   }
 
   /**
@@ -96,6 +119,10 @@ export class FailoverDevice implements BlockDevice {
     this.requests[slot] = request;
     this.dones[slot] = request.done;
     request.done = this.endings[slot]!;
+    if (this.isHeld) {
+      this.held.push(slot);
+      return;
+    }
     this.waiting.push(slot);
     this.send();
   }
@@ -126,6 +153,8 @@ export class FailoverDevice implements BlockDevice {
     this.free.push(slot);
     this.ended += 1;
     request.done(request);
+    if (this.whenQuiet.length === 0 || this.inside > 0 || this.waiting.length > 0) return;
+    for (const resolve of this.whenQuiet.splice(0)) resolve();
   }
 
   /** Drives devices that were left, too, until they have given back what they had. */

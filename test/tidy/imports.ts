@@ -102,7 +102,7 @@ export const importRules: readonly Rule[] = [
   },
   {
     area: 'sdk/open',
-    may: [...ground, 'sdk/device', 'sdk/faults', 'sim', 'native'],
+    may: [...ground, 'sdk/device', 'sdk/faults', 'sdk/block', 'sim', 'native'],
     node: anyOfNode,
   },
   // A simulated card and the sockets that it is served at.
@@ -113,6 +113,8 @@ export const importRules: readonly Rule[] = [
   { area: 'sdk/index', may: sdkBelowCli },
   // The card runs the same scheduler as the gate.
   { area: 'sim', may: [...ground, 'sdk/spec', 'sdk/device', 'sdk/faults', 'sdk/qos'] },
+  // Between simulated nodes there are block devices.
+  { area: 'sim/net', may: [...ground, 'sdk/device', 'sdk/block', 'sim'] },
   // A user's own profile is a file.
   { area: 'sim/profiles/profile-file', may: [...ground, 'sim'], node: ['fs'] },
   { area: 'sim/store', may: [...ground, 'sdk/spec', 'sdk/device', 'sim'], node: ['fs'] },

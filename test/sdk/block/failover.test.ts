@@ -148,6 +148,27 @@ test('a request has its own end again when it comes back', () => {
   assert.equal(ends, [1]);
 });
 
+test('while it is held what was under way ends, and what comes waits', async () => {
+  const { device } = rig();
+  const ends: number[] = [];
+  write(device, 1, ends);
+  let isQuiet = false;
+  const held = device.hold().then(() => {
+    isQuiet = true;
+  });
+  write(device, 2, ends);
+  await Promise.resolve();
+  assert.is(isQuiet, false);
+  for (let i = 0; i < 3; i++) device.poll();
+  await held;
+  assert.equal(ends, [BlockStatus.ok]);
+  await device.hold();
+  device.release();
+  device.poll();
+  device.poll();
+  assert.is(ends.length, 2);
+});
+
 test('no more requests are taken than there is room for', () => {
   const { device } = rig();
   device.leave();
