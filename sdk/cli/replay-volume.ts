@@ -1,4 +1,5 @@
 import type { BlockDevice } from '../block/device.js';
+import type { Report } from '../observe/report.js';
 import { TestPrng } from '../testing/prng.js';
 import type { ReplayResult } from '../trace/replay.js';
 import type { ReplaySnapshots } from '../trace/snapshots.js';
@@ -7,16 +8,30 @@ import { Pool } from '../volume/pool.js';
 import type { Volume } from '../volume/volume.js';
 import { bytesText, secondsText } from './replay-text.js';
 
+/** What a replay runs on when that is more than a namespace. */
+export interface ReplayTarget {
+  readonly device: BlockDevice;
+  snapshots(count: number): ReplaySnapshots;
+  /** So many requests have ended. */
+  progress?(ended: number, total: number): void;
+  /** The run is over: look whether all is well, and close. @returns what is wrong */
+  finish(): Promise<string[]>;
+  lines(result: ReplayResult, faults: readonly string[]): string[];
+  /** For the report. */
+  readonly facts?: Report['conditions'];
+  courses?(result: ReplayResult): NonNullable<Report['courses']>;
+}
+
 /** A pool on the card, and a volume of it that the replay runs on. */
-export class ReplayVolume {
-  readonly volume: Volume;
+export class ReplayVolume implements ReplayTarget {
+  readonly device: Volume;
   /** Longest time that a snapshot has held writes back. */
   longestPauseNs = 0;
   private readonly pool: Pool;
 
   private constructor(pool: Pool, volume: Volume) {
     this.pool = pool;
-    this.volume = volume;
+    this.device = volume;
   }
 
   /** Identities follow from the seed, so that one seed gives one run. */

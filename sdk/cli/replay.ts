@@ -1,19 +1,21 @@
+import type { BlockDevice } from '../block/device.js';
 import { NvmeController } from '../nvme/controller.js';
-import type { Namespace } from '../nvme/namespace.js';
 import { writeFileAtomically } from '../observe/atomic-file.js';
 import type { TimeSplit } from '../observe/command-time.js';
 import { traceOfIos } from '../observe/perfetto.js';
 import { writeReport } from '../observe/report.js';
-import { type CardInside, openCard } from '../open.js';
+import { type CardInside, openCard, openNodes } from '../open.js';
 import { type ReadTraceOptions, readTrace } from '../trace/read.js';
 import { type ReplayOptions, type ReplayProgress, replayTrace } from '../trace/replay.js';
 import { formatSession } from '../trace/session.js';
 import { StageRecorder } from '../trace/stages.js';
 import type { Trace } from '../trace/trace.js';
+import { MiB } from '../units.js';
 import { parseChoice, parseInteger, parseWords, usageError } from './arguments.js';
 import { saveTo } from './card.js';
 import { faultsOf, sayFaults } from './fault-option.js';
 import { InsideView } from './inside-view.js';
+import { ReplayMirror } from './replay-mirror.js';
 import { reportOf, resultJson, splitsOf } from './replay-report.js';
 import {
   bytesText,
@@ -27,7 +29,7 @@ import {
   splitLines,
   traceText,
 } from './replay-text.js';
-import { ReplayVolume } from './replay-volume.js';
+import { type ReplayTarget, ReplayVolume } from './replay-volume.js';
 import type { Terminal } from './terminal.js';
 import { type Window, windowOf } from './window-option.js';
 
@@ -45,8 +47,12 @@ It OVERWRITES the namespace.
   --speed X            as recorded, but X times faster
   --seed N             of a simulated card, and in every block written; 1 when left out
   --contents WORD      what unwritten blocks hold: zeroes (default), or any (then not compared)
+  --mirror N           run on a volume that is mirrored over N nodes, 2 or 3, each with such a card;
+                       the node that writes loses its power on the way, another takes over, and the
+                       first one comes back
   --volume             run on a thin volume of a pool that is made on the card
-  --snapshots N        with --volume: take so many while it runs and verify each; 4 when left out
+  --snapshots N        with --volume or --mirror: take so many while it runs and verify each;
+                       4 when left out
   --no-read-back       leave out the read-back at the end
 
   --format NAME        blkparse, fio3, fio2, msr, alibaba, tencent, disksim, mqsim, vscsi1, vscsi2;
@@ -76,6 +82,7 @@ const options = {
   speed: { type: 'string', default: '1' },
   seed: { type: 'string', default: '1' },
   contents: { type: 'string', default: 'zeroes' },
+  mirror: { type: 'string' },
   volume: { type: 'boolean', default: false },
   snapshots: { type: 'string', default: '4' },
   'no-read-back': { type: 'boolean', default: false },
@@ -96,6 +103,7 @@ const maxDepth = 65_535;
 const mostSnapshots = 1000;
 const shownMisuse = 16;
 const keptAtLeast = 4096;
+const leastMirrorBytes = 16 * MiB;
 
 interface Request {
   readonly path: string;
@@ -109,6 +117,8 @@ interface Request {
   readonly window: Window;
   readonly reportPath: string | null;
   readonly perfettoPath: string | null;
+  /** Nodes of a mirror; 0 for none. */
+  readonly mirrors: number;
   readonly hasVolume: boolean;
   readonly snapshots: number;
   readonly isJson: boolean;
@@ -124,6 +134,7 @@ export async function run(words: readonly string[], terminal: Terminal): Promise
   );
   terminal.say(`input  ${request.path}`);
   terminal.say(`       ${traceText(trace)} (${trace.format})`);
+  if (request.mirrors > 0) return runMirrored(request, trace, terminal);
   const card = await openCard(seeded(request), { faults });
   try {
     const controller = await NvmeController.open(card.fn);
@@ -140,13 +151,58 @@ export async function run(words: readonly string[], terminal: Terminal): Promise
       isWatching: request.perfettoPath !== null || request.reportPath !== null,
     });
     const run = { request, trace, recorder, terminal, inside, seen, times };
-    const code = await replayOn(namespace, run);
+    sayWhere(run, `namespace ${request.nsid}: ${sizeText(namespace)}`);
+    const { seed } = request.replay;
+    const target = request.hasVolume ? await ReplayVolume.make(namespace, seed) : null;
+    const code = await replayOn(namespace, target, run);
     await controller.close();
     saveTo(request.savePath, card.inside);
     return code;
   } finally {
     await card.fn.close();
   }
+}
+
+/** Nodes with a card each; the trace file shows the inside of the one that takes over. */
+async function runMirrored(request: Request, trace: Trace, terminal: Terminal): Promise<number> {
+  const address = seeded(request);
+  const open = await openNodes(Array.from({ length: request.mirrors }, () => address));
+  try {
+    const bytes = endOf(trace);
+    const target = await ReplayMirror.make(open, request.replay.seed, bytes);
+    const recorder = new StageRecorder(open.clock, Math.max(trace.count, keptAtLeast));
+    const { inside } = open.cards[1]!;
+    const seen = new InsideView({
+      inside,
+      originNs: open.clock.nowNs(),
+      window: request.window,
+      isWatching: request.perfettoPath !== null || request.reportPath !== null,
+    });
+    const run = { request, trace, recorder, terminal, inside, seen, times: null };
+    sayWhere(
+      run,
+      `one on each of ${request.mirrors} nodes, a volume of ${bytesText(bytes)} on all`,
+    );
+    return await replayOn(target.device, target, run);
+  } finally {
+    for (const { fn } of open.cards) await fn.close();
+  }
+}
+
+/** Bytes that a device must have for the requests of a trace. */
+function endOf({ count, offsetBytes, lengthBytes }: Trace): number {
+  let end = leastMirrorBytes;
+  for (let i = 0; i < count; i++) end = Math.max(end, offsetBytes[i]! + lengthBytes[i]!);
+  return end;
+}
+
+function sizeText({ blockCount, blockBytes }: BlockDevice): string {
+  return `${bytesText(blockCount * blockBytes)} in blocks of ${blockBytes} bytes`;
+}
+
+function sayWhere({ request, terminal }: Run, where: string): void {
+  terminal.say(`card   ${request.card}, ${where}`);
+  terminal.say(`mode   ${modeText(request)}; seed ${request.replay.seed}`);
 }
 
 /** One seed for the whole run, unless the address of a simulated card has one of its own. */
@@ -165,22 +221,22 @@ interface Run {
   readonly times: (() => readonly TimeSplit[]) | null;
 }
 
-async function replayOn(namespace: Namespace, run: Run): Promise<number> {
+async function replayOn(
+  namespace: BlockDevice,
+  target: ReplayTarget | null,
+  run: Run,
+): Promise<number> {
   const { request, trace, recorder, terminal, inside } = run;
-  const size = bytesText(namespace.blockCount * namespace.blockBytes);
-  terminal.say(
-    `card   ${request.card}, namespace ${request.nsid}: ${size} in blocks of ` +
-      `${namespace.blockBytes} bytes`,
-  );
-  terminal.say(`mode   ${modeText(request)}; seed ${request.replay.seed}`);
   const startedMs = performance.now();
   const shown = progressTo(terminal);
-  const target = request.hasVolume ? await ReplayVolume.make(namespace, request.replay.seed) : null;
-  const result = await replayTrace(target?.volume ?? namespace, trace, {
+  const device = target?.device ?? namespace;
+  const result = await replayTrace(device, trace, {
     ...request.replay,
     recorder,
+    isShared: request.mirrors > 0,
     ...(target === null ? {} : { snapshots: target.snapshots(request.snapshots) }),
     onProgress: (progress) => {
+      if (progress.phase === 'replay') target?.progress?.(progress.ended, progress.total);
       run.seen.sample(progress.elapsedNs);
       shown(progress);
     },
@@ -203,26 +259,30 @@ async function replayOn(namespace: Namespace, run: Run): Promise<number> {
       '',
       ...latencyLines(result),
       '',
-      ...splitLines(splits, kept),
+      // Of a mirror, no one card has the whole time of a request.
+      ...(request.mirrors > 0 ? [] : splitLines(splits, kept)),
       ...insideTimeLines(cardTime),
     ];
     terminal.out(`\n${lines.join('\n')}\n`);
   }
   sayFaults(inside, terminal);
   if (request.logPath !== undefined) {
-    const session = formatSession(recorder.log.ios(), (target?.volume ?? namespace).blockBytes);
+    const session = formatSession(recorder.log.ios(), device.blockBytes);
     writeFileAtomically(request.logPath, Buffer.from(session));
   }
+  const report = reportOf(subject);
   writeFiles(run, () => ({
-    ...reportOf(subject),
+    ...report,
+    conditions: [...report.conditions, ...(target?.facts ?? [])],
+    split: request.mirrors > 0 ? [] : report.split,
     heat: run.seen.heat(recorder.log),
-    courses: run.seen.courses(),
+    courses: [...(target?.courses?.(result) ?? []), ...run.seen.courses()],
   }));
   const misses = result.snapshots?.mismatches ?? 0;
   if (result.mismatches + result.failed + misses + poolFaults.length === 0) return 0;
   const wrong =
     `${result.mismatches} wrong blocks, ${result.failed} failed requests, ` +
-    `${misses} wrong blocks of snapshots, ${poolFaults.length} findings in the pool`;
+    `${misses} wrong blocks of snapshots, ${poolFaults.length} other findings`;
   terminal.say(`\nultima: VERIFY_FAILED: ${wrong}`);
   for (const line of mismatchLines(result)) terminal.say(line);
   return 1;
@@ -321,10 +381,23 @@ function understand(words: readonly string[]): Request {
     },
     reportPath: values.report === 'none' ? null : values.report,
     perfettoPath: values.perfetto === 'none' ? null : values.perfetto,
+    mirrors: mirrorsOf(values),
     hasVolume: values.volume,
     snapshots: parseInteger('snapshots', values.snapshots, { low: 0, high: mostSnapshots }),
     isJson: values.json,
   };
+}
+
+function mirrorsOf(values: {
+  readonly mirror?: string;
+  readonly volume: boolean;
+  readonly faults?: string;
+  readonly save?: string;
+}): number {
+  if (values.mirror === undefined) return 0;
+  const wrong = (['volume', 'faults', 'save'] as const).find((name) => values[name]);
+  if (wrong !== undefined) throw usageError(`--mirror does not go with --${wrong}`);
+  return parseInteger('mirror', values.mirror, { low: 2, high: 3 });
 }
 
 function parseSpeed(text: string): number {

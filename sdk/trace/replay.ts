@@ -27,6 +27,11 @@ export interface ReplayOptions {
   readonly keep?: number;
   /** Device time without any progress after which the replay gives up; 120 s when left out. */
   readonly deadlineNs?: number;
+  /**
+   * The device needs other tasks of this thread to get on, as a mirror does (default false). Waits
+   * then let them have their turn, each time; that is slower.
+   */
+  readonly isShared?: boolean;
   /** Read everything back at the end (default true). */
   readonly readsBack?: boolean;
   readonly recorder?: ReplayRecorder;
@@ -119,6 +124,7 @@ export async function replayTrace(
     initial: options.initial ?? 'zeroes',
     keepMismatches: options.keep ?? 16,
     deadlineNs: options.deadlineNs ?? defaultDeadlineNs,
+    isShared: options.isShared === true,
     ...(recorder === undefined ? {} : { recorder }),
   });
   const taker =

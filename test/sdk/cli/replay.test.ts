@@ -86,6 +86,40 @@ test('on a volume, snapshots are taken while it runs, and each is as it must be'
   assert.match(out, /no misuse of the card by the driver/);
 });
 
+test('over a mirror the writer dies in the middle of requests, and no byte is wrong', async () => {
+  const words = [
+    trace,
+    '--mode',
+    'depth',
+    '--depth',
+    '4',
+    '--report',
+    'none',
+    '--perfetto',
+    'none',
+  ];
+  const { code, out } = await replay(...words, '--mirror', '2', '--snapshots', '1', '--card', card);
+  assert.is(code, 0, out);
+  assert.match(out, /node 1, which writes, loses its power/);
+  assert.match(out, /node 2 writes, epoch 2/);
+  assert.match(out, /node 1 has everything again/);
+  // Noticed after 100 ms, and then the lease of 500 ms of the one that may still read, and 5 %.
+  assert.match(out, /fail-over {2}62\d\.\d ms without the volume: 100\.0 ms until noticed/);
+  assert.match(out, /; [1-4] requests sent again/);
+  assert.match(out, /members {4}equal, block for block; each pool sound/);
+  assert.match(out, /snapshots {2}1 on all members .* compared, each as it must be/);
+});
+
+test('two runs over a mirror with one seed are the same run, event for event', async () => {
+  const words = [trace, '--mode', 'depth', '--report', 'none', '--perfetto', 'none'];
+  const hashes: (string | undefined)[] = [];
+  for (let i = 0; i < 2; i++) {
+    const { out } = await replay(...words, '--mirror', '3', '--card', card, '--seed', '9');
+    hashes.push(/event hash (\w+)/.exec(out)?.[1]);
+  }
+  assert.ok(hashes[0] !== undefined && hashes[0] === hashes[1], hashes.join(' '));
+});
+
 test('with --json, standard output is one object and the split adds up to the latency', async () => {
   const { out } = await replay(trace, '--card', card, '--json', ...noFiles);
   const result: unknown = JSON.parse(out);
