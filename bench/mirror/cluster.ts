@@ -13,7 +13,7 @@ import { SimCard } from '../../sim/card.js';
 import { Prng } from '../../sim/prng.js';
 import { findProfile } from '../../sim/profiles/index.js';
 import { World } from '../../sim/world.js';
-import { LinkedAssociation } from './linked-device.js';
+import { LinkedAssociation } from './linked-association.js';
 import { SliceDevice } from './slice-device.js';
 
 export const linkLatencyNs = 10_000;
