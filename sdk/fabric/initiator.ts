@@ -375,9 +375,15 @@ function factsOf(
   const metadataBytes = table.lbaf.item.ms.get(page, format);
   if (shift < 9 || shift > 16 || metadataBytes !== 0 || !table.nsze.isExact(page, 0)) {
     const message =
-      `namespace ${nsid} has blocks of 2^${shift} bytes with ${metadataBytes} bytes of metadata; ` +
+      `namespace ${nsid} has ${blockCount} blocks of 2^${shift} bytes, ` +
+      `${metadataBytes} bytes of metadata with each (format ${format}); ` +
       'blocks of 512 to 65,536 bytes without metadata can be used';
-    throw new UltimaError(ErrorCode.namespaceInvalid, message, { nsid, shift, metadataBytes });
+    throw new UltimaError(ErrorCode.namespaceInvalid, message, {
+      nsid,
+      blockCount,
+      shift,
+      metadataBytes,
+    });
   }
   const blockBytes = 2 ** shift;
   const { mostTransferBytes, ...rest } = session.facts!;
