@@ -14,6 +14,7 @@ const none = Number.POSITIVE_INFINITY;
 const makersCapacity = 90_000;
 /** A request, and what may have been in the media when a span began. */
 const slackUnits = 1 + 2 * 8 + 1;
+const settleNs = 2 * msNs;
 
 interface Step {
   readonly kind:
@@ -237,6 +238,9 @@ class Storm {
   /** A span without changes: a limit holds in it. */
   private run({ value }: Step): string | null {
     // What ended while nobody looked belongs to the time before.
+    for (const load of this.loads) load.work();
+    // And what the card had taken in before the last change: it ends up to 1.5 ms after it.
+    runLoads(this.card, this.loads, this.card.world.nowNs + settleNs);
     for (const load of this.loads) load.work();
     const startNs = this.card.world.nowNs;
     const spanNs = (1 + (value % 20)) * msNs;
