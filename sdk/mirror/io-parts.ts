@@ -4,9 +4,9 @@ import { ErrorCode, UltimaError } from '../errors.js';
 import { KiB } from '../units.js';
 import type { MirrorGeometry } from './member-header.js';
 
-/** Members of a mirror, at most. */
 /** What every member must take at once, so that any of them can be added at any time. */
 export const memberTransferBytes = 128 * KiB;
+/** Members of a mirror, at most. */
 export const mostMembers = 3;
 
 /** What the data path tells the control path; neither may answer from inside. */
