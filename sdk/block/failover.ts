@@ -40,6 +40,8 @@ export class FailoverDevice implements BlockDevice {
   private readonly dones: ((request: BlockRequest) => void)[] = [];
   private readonly endings: ((request: BlockRequest) => void)[] = [];
   private readonly free: number[] = [];
+  /** When each request came: devices set their own times, once for each sending. */
+  private readonly startedNs: Float64Array;
   /** Slots that wait for a device, in the order in which they came. */
   private readonly waiting: number[] = [];
   /** Slots that came while the device was held. */
@@ -53,6 +55,7 @@ export class FailoverDevice implements BlockDevice {
     this.limits = { ...device.limits, maxInFlight: requestCount };
     this.clock = device.clock;
     this.memory = memory;
+    this.startedNs = new Float64Array(requestCount);
     for (let slot = 0; slot < requestCount; slot++) {
       this.requests.push(null);
       this.dones.push(neverEnds);
@@ -119,6 +122,7 @@ export class FailoverDevice implements BlockDevice {
     this.requests[slot] = request;
     this.dones[slot] = request.done;
     request.done = this.endings[slot]!;
+    this.startedNs[slot] = this.clock.nowNs();
     if (this.isHeld) {
       this.held.push(slot);
       return;
@@ -149,6 +153,7 @@ export class FailoverDevice implements BlockDevice {
       return;
     }
     request.done = this.dones[slot]!;
+    request.submittedNs = this.startedNs[slot]!;
     this.requests[slot] = null;
     this.free.push(slot);
     this.ended += 1;

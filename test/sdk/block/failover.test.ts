@@ -54,11 +54,12 @@ class Path implements BlockDevice {
 }
 
 function rig() {
-  const { clock } = new World();
+  const world = new World();
+  const { clock } = world;
   const target = new MemoryDevice({ blockBytes: 512, blockCount: 1000, clock });
   const first = new Path(target);
   const device = new FailoverDevice(first, { memory: target.memory, requestCount: 16 });
-  return { target, first, device };
+  return { target, first, device, world };
 }
 
 function write(device: BlockDevice, lba: number, ends: number[]): BlockRequest {
