@@ -140,8 +140,9 @@ export class FailoverDevice implements BlockDevice {
       this.inside += 1;
       sent += 1;
     }
-    if (sent === waiting.length) waiting.length = 0;
-    else if (sent > 0) waiting.splice(0, sent);
+    if (sent === 0) return;
+    waiting.copyWithin(0, sent);
+    waiting.length -= sent;
   }
 
   private end(slot: number, request: BlockRequest): void {

@@ -118,6 +118,18 @@ test('what a lost device still completes has ended', () => {
   assert.is(device.resentCount, 0);
 });
 
+test('a request that was sent twice has taken the time of both, and of what lay between', () => {
+  const { target, first, device, world } = rig();
+  const request = write(device, 1, []);
+  first.break();
+  device.leave();
+  device.poll();
+  world.advance(5e8);
+  device.moveTo(new Path(target));
+  for (let i = 0; i < 3; i++) device.poll();
+  assert.is(request.completedNs - request.submittedNs, 5e8);
+});
+
 test("a failure of the device itself is the user's, not tried again", () => {
   const { target, device } = rig();
   const failing = new Path(target);
