@@ -1,13 +1,12 @@
-import type { BlockDevice } from '../block/device.js';
 import { FailoverDevice } from '../block/failover.js';
 import { MemorySpace } from '../block/memory.js';
-import { readBlocks } from '../block/promised.js';
 import type { DmaSpace } from '../device.js';
 import type { Mirror } from '../mirror/mirror.js';
 import type { OpenNodes } from '../open.js';
 import type { ReplayResult } from '../trace/replay.js';
 import type { ReplaySnapshots } from '../trace/snapshots.js';
-import { KiB, msNs, secondNs } from '../units.js';
+import { msNs, secondNs } from '../units.js';
+import { firstDifference } from './first-difference.js';
 import { leaseNs, link, MirrorNodes, storeNs } from './mirror-nodes.js';
 import { bytesText, secondsText } from './replay-text.js';
 import type { ReplayTarget } from './replay-volume.js';
@@ -16,7 +15,6 @@ import type { ReplayTarget } from './replay-volume.js';
 const detectionNs = 100 * msNs;
 /** Somebody looks at the mirror at least this often. */
 const lookNs = 2 * msNs;
-const compareBytes = 128 * KiB;
 
 /** Something that happened to the nodes, by the card's clock. */
 export interface MirrorEvent {
@@ -180,7 +178,7 @@ export class ReplayMirror implements ReplayTarget {
     for (let index = 1; index < count; index++) {
       const other = this.nodes.content(index);
       for (const written of [this.nodes.written(0), this.nodes.written(index)]) {
-        const differing = await compare(first, other, written);
+        const differing = await firstDifference(first, other, written);
         if (differing < 0) continue;
         faults.push(`nodes 1 and ${index + 1} differ near byte ${differing}`);
         break;
@@ -242,23 +240,4 @@ export class ReplayMirror implements ReplayTarget {
     const points = steps.map(([ns, members]) => ({ x: ns / secondNs, y: members }));
     return [{ title: 'Members in sync over time', unit: 'members', points }];
   }
-}
-
-/** @returns a byte near which the devices differ within the ranges, -1 when they are equal */
-async function compare(
-  one: BlockDevice,
-  other: BlockDevice,
-  ranges: Iterable<{ readonly byteOffset: number; readonly byteLength: number }>,
-): Promise<number> {
-  const [a, b] = [new Uint8Array(compareBytes), new Uint8Array(compareBytes)];
-  for (const { byteOffset, byteLength } of ranges) {
-    for (let at = byteOffset; at < byteOffset + byteLength; at += compareBytes) {
-      const length = Math.min(compareBytes, byteOffset + byteLength - at);
-      const lba = at / one.blockBytes;
-      await readBlocks(one, lba, a.subarray(0, length));
-      await readBlocks(other, lba, b.subarray(0, length));
-      if (Buffer.compare(a.subarray(0, length), b.subarray(0, length)) !== 0) return at;
-    }
-  }
-  return -1;
 }
