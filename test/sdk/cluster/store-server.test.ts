@@ -1,5 +1,6 @@
 import { randomFillSync } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:http';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -149,6 +150,33 @@ function torn(endpoint: string): Promise<void> {
     socket.on('close', () => resolve());
   });
 }
+
+test('what a server tells twice is heard once', async () => {
+  const header = { cluster_id: '1', member_id: '1', revision: '3' };
+  const event = (revision: number) => ({
+    kv: { key: Buffer.from('a').toString('base64'), mod_revision: String(revision) },
+  });
+  const say = (result: object) => `${JSON.stringify({ result: { header, ...result } })}\n`;
+  const repeating = createServer((_, response) => {
+    response.write(say({ created: true }) + say({ events: [event(1), event(2)] }));
+    response.write(say({ events: [event(2), event(3)] }));
+  });
+  await new Promise<void>((resolve) => repeating.listen(0, '127.0.0.1', resolve));
+  const address = repeating.address();
+  const port = typeof address === 'object' && address !== null ? address.port : 0;
+  const store = new EtcdStore({ endpoints: [`http://127.0.0.1:${port}`] });
+  const seen = new Seen();
+  const watch = store.watch('a', 1, seen);
+  await seen.until(2);
+  watch.close();
+  assert.equal(
+    seen.events.map(({ revision }) => revision),
+    [2, 3],
+  );
+  await store.close();
+  repeating.closeAllConnections();
+  repeating.close();
+});
 
 test('a store is not opened to the network without TLS', async () => {
   const open = () => StoreServer.listen({ store: served.file, host: '0.0.0.0', port: 0 });
