@@ -77,11 +77,8 @@ function realNs(): number {
 
 /**
  * A card, its socket, and the loop that makes it go on. While the card has nothing to do the loop
- * sleeps, and a thread of the addon looks at its doorbells. From a doorbell to the look at it this
- * took, against timers of the loop of 1 ms and, after half a second, 4 ms (medians on a busy
- * machine of two cores): 70 and 120 us instead of 650 us after 5 and 30 ms of quiet, 0.6 ms
- * instead of 2.4 ms after 1.5 s. An idle card costs 1.4 % of a core instead of 0.65 %, eight cards
- * the same.
+ * sleeps, and a thread of the addon looks at its doorbells: a timer of the loop would let a command
+ * wait for as long as the card may sleep. `npm run bench -- vfio-user` tells what idling costs.
  */
 class CardLoop implements ServedCard {
   readonly path: string;
