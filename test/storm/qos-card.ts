@@ -14,7 +14,6 @@ const none = Number.POSITIVE_INFINITY;
 const makersCapacity = 90_000;
 /** A request, and what may have been in the media when a span began. */
 const slackUnits = 1 + 2 * 8 + 1;
-const settleNs = 2 * msNs;
 
 interface Step {
   readonly kind:
@@ -198,6 +197,8 @@ class Storm {
       );
     }
     if (!isTaken) return null;
+    // What the media had when the first policy came is not called back from them.
+    if (!this.hasPolicy) this.firstPolicyNs = this.card.world.nowNs;
     this.current.tiers[client] = tier;
     if (isSaved) this.saved.tiers[client] = tier;
     const after = await this.qos.capabilities();
@@ -239,9 +240,6 @@ class Storm {
   private run({ value }: Step): string | null {
     // What ended while nobody looked belongs to the time before.
     for (const load of this.loads) load.work();
-    // And what the card had taken in before the last change: it ends up to 1.5 ms after it.
-    runLoads(this.card, this.loads, this.card.world.nowNs + settleNs);
-    for (const load of this.loads) load.work();
     const startNs = this.card.world.nowNs;
     const spanNs = (1 + (value % 20)) * msNs;
     runLoads(this.card, this.loads, startNs + spanNs);
@@ -251,7 +249,9 @@ class Storm {
       if (tier == null || tier.maxIops === none || this.hadQueueTier) continue;
       const served = this.loads.reduce(
         (sum, load, i) =>
-          sum + (this.clients[i] === client ? load.countIn(startNs + 1, startNs + spanNs + 1) : 0),
+          this.clients[i] === client
+            ? sum + load.countIn(startNs + 1, startNs + spanNs + 1, this.firstPolicyNs)
+            : sum,
         0,
       );
       const allowed = (tier.maxIops * spanNs) / 1e9 + (tier.burst ?? 32) + slackUnits;
@@ -259,6 +259,13 @@ class Storm {
       this.count('limits checked');
     }
     return null;
+  }
+
+  /** When the policy came that is in force without others before it; a reset ends what is older. */
+  private firstPolicyNs = -1;
+
+  private get hasPolicy(): boolean {
+    return this.hadQueueTier || this.current.tiers.some((tier) => tier !== 0);
   }
 
   /** Since the last reset: what has waited as the queue's goes by its share, not a namespace's. */
@@ -301,6 +308,7 @@ class Storm {
     this.current.table = this.saved.table;
     this.current.capacity = this.saved.capacity;
     this.hadQueueTier = false;
+    this.firstPolicyNs = -1;
     for (let client = 1; client <= namespaceCount; client++) {
       const tier = this.saved.tiers[client]!;
       this.current.tiers[client] = this.saved.table[tier] == null ? 0 : tier;

@@ -6,7 +6,9 @@ import { bits, repeat, struct, u32, u64, wide } from '../layout.js';
  * saved, capabilities; Save keeps a value over resets and power cycles), Get Log Page. Only the
  * primary controller has them.
  *
- * A value counts at once, also for commands that wait. A reset puts the saved value in force.
+ * A value counts at once, also for commands that wait. What the media work on is not called back:
+ * `depth` units of the capabilities and as many by reservation, but all that had come when no
+ * client had a policy. A reset puts the saved value in force.
  */
 export const QosFeature = {
   /** The whole table of tiers, `QosTierTable`; not for one namespace. */

@@ -120,6 +120,28 @@ test('a queue pair with a tier is a client by itself, and its tier ends with it'
   assert.is(statusKind(Number(facts.status)), Status.invalidField);
 });
 
+test('what the media have is not called back: their depth, or all there is when the first policy comes', async () => {
+  for (const hadPolicy of [false, true]) {
+    const { card, controller, qos } = await openCard(2);
+    await qos.setTiers([bestEffort, slow, large]);
+    if (hadPolicy) await qos.assign(2, 2);
+    const load = new Load(await controller.namespace(1), { depth: 64 });
+    runLoads(card, [load], card.world.nowNs + 5 * msNs);
+    await qos.assign(1, 1);
+    load.work();
+    const startNs = card.world.nowNs;
+    runLoads(card, [load], startNs + 50 * msNs);
+    const all = load.countIn(startNs, startNs + 50 * msNs);
+    const old = all - load.countIn(startNs, startNs + 50 * msNs, startNs - 1);
+    // A unit of burst, one per millisecond, one that ends above.
+    const most = 52 + (hadPolicy ? 8 : old);
+    assert.ok(all >= 49 && all <= most, `${all} of ${most}`);
+    // Eight at a time, 104 us at most: 64 without a policy end within 0.9 ms.
+    const soon = load.countIn(startNs, startNs + msNs);
+    if (!hadPolicy) assert.ok(old > 48 && soon >= old, `${soon} of ${old}`);
+  }
+});
+
 test('all queues of a namespace share its reservation, however uneven they are', async () => {
   const { card, controller, qos } = await openCard(10);
   await qos.setTiers([bestEffort, { ...large, minIops: 20_000 }]);

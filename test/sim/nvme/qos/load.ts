@@ -45,6 +45,8 @@ export async function openCard(count: number, changes: ProfileChanges = {}): Pro
 export class Load {
   readonly latency = new Histogram();
   readonly ended: number[] = [];
+  /** Of each of them, when the driver took it. */
+  readonly submitted: number[] = [];
   readonly statuses: BlockStatus[] = [];
   isStopped = false;
   private readonly namespace: Namespace;
@@ -96,16 +98,21 @@ export class Load {
     namespace.poll();
   }
 
-  /** Of those that ended in a span of time. */
-  countIn(fromNs: number, untilNs: number): number {
-    return this.ended.filter((atNs) => atNs >= fromNs && atNs < untilNs).length;
+  /** Of those that ended in a span of time, and were submitted after some time. */
+  countIn(fromNs: number, untilNs: number, afterNs = -1): number {
+    const { ended, submitted } = this;
+    return ended.filter((atNs, i) => atNs >= fromNs && atNs < untilNs && submitted[i]! > afterNs)
+      .length;
   }
 
   private end(request: BlockRequest): void {
     const nowNs = this.namespace.clock.nowNs();
     this.latency.record(nowNs - this.came.get(request)!);
     this.came.delete(request);
-    if (request.status === BlockStatus.ok) this.ended.push(nowNs);
+    if (request.status === BlockStatus.ok) {
+      this.ended.push(nowNs);
+      this.submitted.push(request.submittedNs);
+    }
     this.statuses.push(request.status);
     this.free.push(request);
   }
