@@ -19,7 +19,7 @@ export class Accelerator {
   /** @returns when what enters at `startNs` or later is through */
   pass(startNs: number, cycles: number): number {
     const perNs = this.clock.rate / 1000;
-    const enterNs = startNs < this.freeAtNs ? this.freeAtNs : startNs;
+    const enterNs = Math.max(startNs, this.freeAtNs);
     const slotNs = this.slotCycles / perNs;
     this.freeAtNs = enterNs + slotNs;
     this.busyNs += slotNs;

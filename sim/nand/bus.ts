@@ -36,7 +36,7 @@ export class Bus {
    */
   reserve(channel: number, nowNs: number, fixedNs: number, bytes: number): number {
     const free = this.freeAtNs[channel]!;
-    const start = free > nowNs ? free : nowNs;
+    const start = Math.max(free, nowNs);
     const ns = fixedNs + this.dataNs(channel, bytes);
     this.busyNs[channel] = this.busyNs[channel]! + ns;
     this.freeAtNs[channel] = start + ns;

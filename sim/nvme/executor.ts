@@ -37,8 +37,6 @@ export interface AdminExecutor extends Executor {
   crashed(code: number): void;
   /** The controller itself found an error, for the error log; status 0 ended no command. */
   logError(error: ControllerError): void;
-  /** The firmware has stopped by itself: what it knows goes to the telemetry log first. */
-  crashed(code: number): void;
   /** CC.EN went from 0 to 1 and was accepted: features stand at their saved or default values. */
   enabled(): void;
   /** CC.SHN was written. @returns nanoseconds until CSTS.SHST may say that shutdown is complete */
