@@ -1,8 +1,9 @@
 import { type HeatMap, latencyHeat, utilisationHeat } from '../observe/heat.js';
-import type { IoLog } from '../observe/io-log.js';
+import { HeatTimeline } from '../observe/heat-timeline.js';
 import type { Course } from '../observe/report.js';
 import { SpanLog } from '../observe/span-log.js';
 import type { CardInside, MediaWork } from '../open.js';
+import type { ReplayResult } from '../trace/replay.js';
 import type { Window } from './window-option.js';
 
 /** Eighteen bytes each. */
@@ -18,12 +19,14 @@ interface WorkSample extends MediaWork {
 /** What a run on a simulated card shows of its inside: busy parts, and the work of its media. */
 export class InsideView {
   readonly log: SpanLog;
+  /** How long each track was busy when, over the whole run. */
+  private readonly busy: HeatTimeline;
   /** By track of the log; none of a real card. */
   readonly names: readonly string[];
   /** The part of the run that is kept, on the card's clock. */
   readonly stretch: Window;
   private readonly inside: CardInside | null;
-  private readonly originNs: number;
+  private readonly title: string;
   private samples: WorkSample[] = [];
   private skip = 0;
   private skipped = 0;
@@ -32,15 +35,25 @@ export class InsideView {
     readonly inside: CardInside | null;
     readonly originNs: number;
     readonly window: Window;
+    /** Of the map of busy parts. */
+    readonly title: string;
     /** Nobody looks: nothing is recorded. */
     readonly isWatching: boolean;
   }) {
     const { inside, originNs, window, isWatching } = options;
     this.inside = inside;
-    this.originNs = originNs;
+    this.title = options.title;
     this.stretch = { fromNs: originNs + window.fromNs, toNs: originNs + window.toNs };
     this.log = new SpanLog({ capacity: isWatching ? keptSpans : 1, ...this.stretch });
-    this.names = isWatching ? (inside?.watch(this.log) ?? []) : [];
+    this.busy = new HeatTimeline(originNs);
+    const { log, busy } = this;
+    const sink = {
+      span(track: number, startNs: number, endNs: number): void {
+        log.span(track, startNs, endNs);
+        busy.spread(track, startNs, endNs);
+      },
+    };
+    this.names = isWatching ? (inside?.watch(sink) ?? []) : [];
     this.sample(0);
   }
 
@@ -55,13 +68,12 @@ export class InsideView {
     this.skip = 2 * this.skip + 1;
   }
 
-  heat(ios: IoLog): readonly HeatMap[] {
-    let lastNs = this.originNs;
-    for (const track of this.names.keys()) {
-      for (const [, endNs] of this.log.of(track)) lastNs = Math.max(lastNs, endNs);
-    }
-    const range = { fromNs: this.stretch.fromNs, toNs: Math.min(this.stretch.toNs, lastNs) };
-    const maps = [latencyHeat(ios.ios()), utilisationHeat(this.log, this.names, range)];
+  /** On one axis of time: from the start of a run to its last request. */
+  heat({ heat, startNs, durationNs }: ReplayResult): readonly HeatMap[] {
+    const range = { startNs, durationNs };
+    const { title } = this;
+    const busy = utilisationHeat(this.busy, this.names, range);
+    const maps = [latencyHeat(heat, range), busy === null ? null : { ...busy, title }];
     return maps.filter((map) => map !== null);
   }
 

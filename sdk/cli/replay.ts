@@ -144,16 +144,17 @@ export async function run(words: readonly string[], terminal: Terminal): Promise
     card.inside?.observe(recorder);
     const times = card.inside?.splitTimes() ?? null;
     const { inside } = card;
+    const { seed } = request.replay;
+    const target = request.hasVolume ? await ReplayVolume.make(namespace, seed) : null;
     const seen = new InsideView({
       inside,
+      title: 'How busy the card was',
       originNs: namespace.clock.nowNs(),
       window: request.window,
       isWatching: request.perfettoPath !== null || request.reportPath !== null,
     });
     const run = { request, trace, recorder, terminal, inside, seen, times };
     sayWhere(run, `namespace ${request.nsid}: ${sizeText(namespace)}`);
-    const { seed } = request.replay;
-    const target = request.hasVolume ? await ReplayVolume.make(namespace, seed) : null;
     const code = await replayOn(namespace, target, run);
     await controller.close();
     saveTo(request.savePath, card.inside);
@@ -174,6 +175,7 @@ async function runMirrored(request: Request, trace: Trace, terminal: Terminal): 
     const { inside } = open.cards[1]!;
     const seen = new InsideView({
       inside,
+      title: 'How busy the card of node 2 was, which takes over',
       originNs: open.clock.nowNs(),
       window: request.window,
       isWatching: request.perfettoPath !== null || request.reportPath !== null,
@@ -275,7 +277,7 @@ async function replayOn(
     ...report,
     conditions: [...report.conditions, ...(target?.facts ?? [])],
     split: request.mirrors > 0 ? [] : report.split,
-    heat: run.seen.heat(recorder.log),
+    heat: run.seen.heat(result),
     courses: [...(target?.courses?.(result) ?? []), ...run.seen.courses()],
   }));
   const misses = result.snapshots?.mismatches ?? 0;

@@ -130,15 +130,19 @@ export function stackedBars(
     const sum = escapeText(text(total(row.shares)));
     parts.push(`<text class="tick" x="${place(left + 6)}" y="${middle}">${sum}</text>`);
   }
-  return picture(parts.join(''), 'where the time goes', rows.length * height);
+  return picture(parts.join(''), 'where the time goes', { height: rows.length * height });
 }
 
 function total(shares: readonly Share[]): number {
   return shares.reduce((sum, share) => sum + share.value, 0);
 }
 
-export function picture(content: string, label: string, height: number = frame.height): string {
-  const box = `viewBox="0 0 ${frame.width} ${height}"`;
+export function picture(
+  content: string,
+  label: string,
+  size: { readonly width?: number; readonly height?: number } = {},
+): string {
+  const box = `viewBox="0 0 ${size.width ?? frame.width} ${size.height ?? frame.height}"`;
   return `<svg ${box} role="img" aria-label="${escapeText(label)}">${content}</svg>`;
 }
 

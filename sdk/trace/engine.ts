@@ -3,6 +3,8 @@ import type { BlockDevice } from '../block/device.js';
 import { BlockOp, BlockRequest, BlockStatus } from '../block/request.js';
 import type { DmaRegion } from '../device.js';
 import { ErrorCode, UltimaError } from '../errors.js';
+import { latencyRow } from '../observe/heat.js';
+import { HeatTimeline } from '../observe/heat-timeline.js';
 import { Histogram } from '../observe/histogram.js';
 import { Timeline } from '../observe/timeline.js';
 import type { Plan } from './plan.js';
@@ -77,6 +79,8 @@ export class ReplayEngine {
   all: Timeline;
   reads: Timeline;
   writes: Timeline;
+  /** How many requests ended when, by `latencyRow`. */
+  heat: HeatTimeline;
   readonly verifier: Verifier;
   startNs = 0;
   endNs = 0;
@@ -111,6 +115,7 @@ export class ReplayEngine {
       keep: options.keepMismatches,
     });
     this.all = this.reads = this.writes = new Timeline(0);
+    this.heat = new HeatTimeline(0);
     for (let i = 0; i < plan.count; i++) {
       if (isTracked(plan.op[i]!)) this.shadow.touch(plan.lba[i]!, plan.blocks[i]!);
     }
@@ -127,6 +132,7 @@ export class ReplayEngine {
     this.all = new Timeline(this.startNs, firstStepNs);
     this.reads = new Timeline(this.startNs, firstStepNs);
     this.writes = new Timeline(this.startNs, firstStepNs);
+    this.heat = new HeatTimeline(this.startNs);
     this.progressNs = this.startNs;
   }
 
@@ -304,6 +310,7 @@ export class ReplayEngine {
     const isRead = request.op === BlockOp.read;
     const isWrite = request.op === BlockOp.write;
     this.latency[request.op]!.record(latencyNs);
+    this.heat.count(latencyRow(latencyNs), nowNs);
     this.all.record(nowNs, isRead || isWrite ? bytes : 0);
     if (isRead) this.reads.record(nowNs, bytes);
     if (isWrite) this.writes.record(nowNs, bytes);

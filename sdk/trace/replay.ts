@@ -1,6 +1,7 @@
 import type { BlockDevice } from '../block/device.js';
 import { BlockOp } from '../block/request.js';
 import { ErrorCode, UltimaError } from '../errors.js';
+import type { HeatTimeline } from '../observe/heat-timeline.js';
 import { Histogram } from '../observe/histogram.js';
 import type { TimelinePoint } from '../observe/timeline.js';
 import { secondNs } from '../units.js';
@@ -67,6 +68,10 @@ export interface ReplayResult {
   readonly lateness: Histogram;
   /** What ended when; discards move no bytes. */
   readonly timeline: Readonly<Record<'all' | 'read' | 'write', readonly TimelinePoint[]>>;
+  /** How many requests ended when with which latency: rows as `latencyRow` says. */
+  readonly heat: HeatTimeline;
+  /** Device time at the start. */
+  readonly startNs: number;
   /** Requests that waited for a change of the same blocks to end. */
   readonly heldBack: number;
   /** Bytes that were compared, those of the read-back included. */
@@ -196,6 +201,8 @@ function resultOf(
       read: engine.reads.points(),
       write: engine.writes.points(),
     },
+    heat: engine.heat,
+    startNs: engine.startNs,
     heldBack: engine.heldBack,
     verifiedBytes: (verifier.blocks - verifier.unknownBlocks) * blockBytes,
     readBackBytes: engine.readBackBlocks * blockBytes,

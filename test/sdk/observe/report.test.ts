@@ -34,8 +34,8 @@ function sample(title = 'replay of a database'): Report {
     heat: [
       {
         title: 'How busy <it> was',
-        startNs: 0,
         stepNs: 1000,
+        durationNs: 3000,
         rows: [{ name: 'die 0', values: [0, 0.5, 1] }],
         text: (value) => `${value} & more`,
       },
