@@ -40,7 +40,7 @@ export const commands = {
     load: () => import('./faults.js'),
   },
   serve: {
-    summary: 'a simulated card as a PCI device for other programs',
+    summary: 'cards, devices and volumes for other programs: vfio-user, NBD, NVMe/TCP',
     load: () => import('./serve.js'),
   },
   list: {
