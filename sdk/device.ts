@@ -83,6 +83,7 @@ export interface Interrupts {
   unmask(vector: number): void;
   /**
    * Resolves true when the vector fires (and takes it), false at `untilNs` of the function's clock.
+   * All who wait for the same vector when it fires are told.
    */
   wait(vector: number, untilNs: number): Promise<boolean>;
 }

@@ -12,6 +12,8 @@ interface Vector {
   watcher: Watcher | null;
   /** Fired, seen by the watcher and not taken yet. */
   isPending: boolean;
+  /** How often the watcher saw it fire. */
+  fireCount: number;
   isMasked: boolean;
   waiters: (() => void)[];
 }
@@ -59,6 +61,7 @@ export class VfioInterrupts implements Interrupts {
       eventfd,
       watcher: null,
       isPending: false,
+      fireCount: 0,
       isMasked: false,
       waiters: [],
     }));
@@ -80,13 +83,18 @@ export class VfioInterrupts implements Interrupts {
     for (const wake of state.waiters.splice(0)) wake();
   }
 
-  /** Sleeps in the event loop: an idle driver costs no processor time. */
+  /**
+   * Sleeps in the event loop: an idle driver costs no processor time. Queues may share a vector:
+   * whoever waits when it fires is told, whoever of them takes it.
+   */
   async wait(vector: number, untilNs: number): Promise<boolean> {
     const state = this.vector(vector);
+    const { fireCount } = state;
     for (;;) {
       if (this.vectors[vector] !== state) return false;
       // What fires while there is a watcher reaches it: nothing is missed without a call.
       if (state.watcher === null ? this.take(vector) : takePending(state)) return true;
+      if (state.fireCount !== fireCount && !state.isMasked) return true;
       const leftNs = untilNs - this.clock.nowNs();
       if (leftNs <= 0) return false;
       await this.sleep(state, leftNs);
@@ -127,6 +135,7 @@ export class VfioInterrupts implements Interrupts {
   private fired(state: Vector): void {
     if (this.kernel.takeEvent(state.eventfd) === 0) return;
     state.isPending = true;
+    state.fireCount++;
     if (state.isMasked) return;
     for (const wake of [...state.waiters]) wake();
   }

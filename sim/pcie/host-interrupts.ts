@@ -20,6 +20,8 @@ export class HostInterrupts implements Interrupts {
   private readonly table: () => MsixTable;
   private readonly memory: HostMemory;
   private readonly fired: Uint8Array;
+  /** How often each fired. */
+  private readonly fireCounts: Float64Array;
   private readonly arrive: number;
   private readonly delayNs: number;
 
@@ -41,6 +43,7 @@ export class HostInterrupts implements Interrupts {
     this.vectorCount = options.vectorCount;
     this.delayNs = options.delayNs;
     this.fired = new Uint8Array(options.vectorCount);
+    this.fireCounts = new Float64Array(options.vectorCount);
     this.arrive = this.world.register((vector) => this.fire(vector));
   }
 
@@ -82,7 +85,9 @@ export class HostInterrupts implements Interrupts {
 
   async wait(vector: number, untilNs: number): Promise<boolean> {
     this.check(vector);
-    while (!this.take(vector)) {
+    const fireCount = this.fireCounts[vector];
+    // Queues may share a vector: whoever waits when it fires is told, whoever of them takes it.
+    while (!this.take(vector) && this.fireCounts[vector] === fireCount) {
       if (this.clock.nowNs() >= untilNs) return false;
       await this.clock.turn(untilNs);
     }
@@ -101,6 +106,7 @@ export class HostInterrupts implements Interrupts {
 
   private fire(vector: number): void {
     this.fired[vector] = 1;
+    this.fireCounts[vector]!++;
     this.world.hostVisible();
   }
 

@@ -247,6 +247,24 @@ vfio(
   },
 );
 
+vfio('all who wait for a vector hear of it, also when it was masked', async () => {
+  const kernel = new FakeKernel();
+  const fn = await open(kernel);
+  fn.interrupts.enable(1);
+  const fd = kernel.eventfdsOf.get(2)![0]!;
+  const far = fn.clock.nowNs() + 1e9;
+  const waiting = [fn.interrupts.wait(0, far), fn.interrupts.wait(0, far)];
+  kernel.signalEvent(fd);
+  assert.equal(await Promise.all(waiting), [true, true]);
+  fn.interrupts.mask(0);
+  const masked = [fn.interrupts.wait(0, far), fn.interrupts.wait(0, far)];
+  kernel.signalEvent(fd);
+  await new Promise((resolve) => setImmediate(resolve));
+  fn.interrupts.unmask(0);
+  assert.equal(await Promise.all(masked), [true, true]);
+  await fn.close();
+});
+
 vfio(
   'registers outside the mappable areas go through the file, inside them through memory',
   async () => {
