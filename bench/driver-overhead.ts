@@ -1,10 +1,8 @@
-import { PerformanceObserver } from 'node:perf_hooks';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import type { DmaRegion } from '../sdk/device.js';
 import { NvmeController } from '../sdk/nvme/controller.js';
 import type { Namespace } from '../sdk/nvme/namespace.js';
 import { BaselineLoop } from './baseline-loop.js';
+import { collections } from './collections.js';
 import { blockBytes, DriverLoop, Walk } from './driver-loop.js';
 import { type Bench, type Figures, machine, median } from './figures.js';
 import { NullFunction } from './null-function.js';
@@ -26,24 +24,6 @@ function nsPerIo(loop: Loop): number {
   const start = process.cpuUsage();
   loop.run(perRun);
   return (process.cpuUsage(start).user * 1000) / perRun;
-}
-
-/** Collections while `body` runs. */
-async function collections(body: () => void): Promise<number> {
-  let count = 0;
-  const observer = new PerformanceObserver((list) => {
-    count += list.getEntries().length;
-  });
-  // A young generation that somebody else has half filled would be collected during the run.
-  setFlagsFromString('--expose-gc');
-  runInNewContext('gc')();
-  await new Promise((resolve) => setTimeout(resolve, 20));
-  observer.observe({ entryTypes: ['gc'] });
-  body();
-  // Entries are delivered from the event loop.
-  await new Promise((resolve) => setTimeout(resolve, 50));
-  observer.disconnect();
-  return count;
 }
 
 async function promiseNsPerIo(namespace: Namespace): Promise<number> {

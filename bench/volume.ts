@@ -1,6 +1,3 @@
-import { PerformanceObserver } from 'node:perf_hooks';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import type { BlockDevice } from '../sdk/block/device.js';
 import { BlockOp } from '../sdk/block/request.js';
 import { NvmeController } from '../sdk/nvme/controller.js';
@@ -10,6 +7,7 @@ import { GiB, KiB, MiB, TiB } from '../sdk/units.js';
 import { Pool } from '../sdk/volume/pool.js';
 import type { Volume } from '../sdk/volume/volume.js';
 import { FlatDevice, NullDevice, noClock, realClock, SparseDevice } from './block-devices.js';
+import { collections } from './collections.js';
 import { type Bench, type Figures, machine, median } from './figures.js';
 import { protectionCosts } from './volume-checks.js';
 import {
@@ -56,21 +54,6 @@ async function run(): Promise<Figures> {
       ...(await large()),
     },
   };
-}
-
-async function collections(body: () => void): Promise<number> {
-  let count = 0;
-  const observer = new PerformanceObserver((list) => {
-    count += list.getEntries().length;
-  });
-  setFlagsFromString('--expose-gc');
-  runInNewContext('gc')();
-  await new Promise((resolve) => setTimeout(resolve, 20));
-  observer.observe({ entryTypes: ['gc'] });
-  body();
-  await new Promise((resolve) => setTimeout(resolve, 50));
-  observer.disconnect();
-  return count;
 }
 
 async function addedCost(): Promise<Record<string, number>> {

@@ -134,6 +134,20 @@ export class BlockRequest {
     this.addSegment(region, offset, length);
   }
 
+  /** The data of another request, which has some. */
+  shareData(other: BlockRequest): void {
+    const count = other.segmentCount;
+    this.segmentCount = count;
+    this.firstRegion = other.firstRegion;
+    this.firstAddress = other.firstAddress;
+    this.soundLength = other.soundLength;
+    for (let i = 0; i < count; i++) {
+      this.regionList[i] = other.regionList[i]!;
+      this.offsetList[i] = other.offsetList[i]!;
+      this.lengthList[i] = other.lengthList[i]!;
+    }
+  }
+
   addSegment(region: DmaRegion, offset: number, length: number): void {
     assert(this.segmentCount < maxSegments, 'more segments than a request can carry');
     const i = this.segmentCount++;

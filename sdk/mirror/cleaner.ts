@@ -43,7 +43,7 @@ export class Cleaner {
     try {
       return await this.clear(regions);
     } finally {
-      for (const lock of locks) if (lock >= 0) io.unlock(lock);
+      for (const lock of locks) if (lock !== null) io.unlock(lock);
     }
   }
 

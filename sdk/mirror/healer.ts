@@ -195,7 +195,7 @@ export class Healer {
     const bit = 1 << target;
     await this.pace(region);
     const lock = await io.lock(...this.rangeOf(region));
-    if (lock < 0) return false;
+    if (lock === null) return false;
     try {
       if (io.target !== bit || io.regions.unreconciled[region] !== 0) return false;
       for (const [lba, count] of this.chunksOf(region)) {
@@ -223,7 +223,7 @@ export class Healer {
   async mend(members: number, lba: number, blockCount: number): Promise<void> {
     const { io } = this;
     const lock = await io.lock(lba, blockCount);
-    if (lock < 0) return;
+    if (lock === null) return;
     const buffers = this.buffers(1);
     try {
       for (let at = 0; at < blockCount; at += this.chunkBlocks) {
@@ -249,7 +249,7 @@ export class Healer {
     try {
       for (let region = 0; region < io.regions.count && !io.isStopped; region++) {
         const lock = await io.lock(...this.rangeOf(region));
-        if (lock < 0) break;
+        if (lock === null) break;
         try {
           if (io.regions.unreconciled[region] !== 0) continue;
           for (const [lba, count] of this.chunksOf(region)) {

@@ -1,4 +1,4 @@
-import { type BlockRequest, BlockStatus } from '../block/request.js';
+import { BlockStatus } from '../block/request.js';
 import type { Clock, DmaSpace } from '../device.js';
 import { ErrorCode, UltimaError } from '../errors.js';
 import { KiB } from '../units.js';
@@ -39,19 +39,6 @@ export function isLoss(status: BlockStatus): boolean {
     status === BlockStatus.notExecuted ||
     status === BlockStatus.accessDenied
   );
-}
-
-export function copySegments(leg: BlockRequest, request: BlockRequest): void {
-  leg.segmentCount = 0;
-  for (let i = 0; i < request.segmentCount; i++) {
-    leg.addSegment(request.regions[i]!, request.offsets[i]!, request.lengths[i]!);
-  }
-}
-
-/** A status that was kept as a byte. */
-export function statusOf(value: number): BlockStatus {
-  for (const status of Object.values(BlockStatus)) if (status === value) return status;
-  return BlockStatus.deviceError;
 }
 
 export function full(limit: number): UltimaError {

@@ -1,5 +1,5 @@
 import { assert } from '../assert.js';
-import { checkRequest } from '../block/check.js';
+import { checkRequest, isUsual } from '../block/check.js';
 import type { BlockDevice, BlockLimits } from '../block/device.js';
 import { BlockOp, type BlockRequest, BlockStatus } from '../block/request.js';
 import type { Clock, DmaSpace } from '../device.js';
@@ -17,6 +17,9 @@ import {
 } from './member-header.js';
 import type { MemberAssociation, MemberVolume } from './port.js';
 import { type Answer, decodeVerb, encode, type Refusal, type Verb } from './verbs.js';
+
+// The data path reads imported constants once.
+const { read: readOp, flush: flushOp } = BlockOp;
 
 export interface MemberDevices {
   /** Header and write-intent map: `LocalMember.metaBytes` at least. Not part of snapshots. */
@@ -49,17 +52,16 @@ export class LocalMember {
   private claimedSession = 0;
   private claimedToken = '';
   private turn: Promise<unknown> = Promise.resolve();
-  private inFlight = 0;
   private whenIdle: (() => void)[] = [];
   /** Regions per block: a power of two. */
   private readonly perBlock: number;
-  /** Requests on their way, what their `done` is, and what stands in its place. */
-  private readonly requests: (BlockRequest | null)[] = [];
+  /** What the `done` of each request on its way is, and what stands in its place. */
   private readonly dones: ((request: BlockRequest) => void)[] = [];
   private readonly endings: ((request: BlockRequest) => void)[] = [];
-  private readonly free: number[] = [];
-  /** Slots that wait for bits of the map. */
-  private waiting: number[] = [];
+  private readonly free: Int32Array;
+  private freeCount = 0;
+  /** Requests that wait for bits of the map. */
+  private waiting: BlockRequest[] = [];
   private hasFailed = false;
 
   /** Bytes of metadata for so much data. */
@@ -115,11 +117,11 @@ export class LocalMember {
     // Some room is left for the map, which may lie on the same device.
     const count = Math.max(1, limits.maxInFlight - 8);
     this.limits = { ...limits, maxInFlight: count };
+    this.free = new Int32Array(count);
     for (let slot = 0; slot < count; slot++) {
-      this.requests.push(null);
       this.dones.push(neverEnds);
       this.endings.push((request) => this.ended(slot, request));
-      this.free.push(slot);
+      this.free[this.freeCount++] = slot;
     }
   }
 
@@ -145,7 +147,7 @@ export class LocalMember {
 
   /** @internal */
   canSubmit(): boolean {
-    return this.free.length > 0 && this.data.canSubmit();
+    return this.freeCount > 0 && this.data.canSubmit();
   }
 
   /** @internal */
@@ -155,56 +157,57 @@ export class LocalMember {
 
   /** @internal */
   submit(request: BlockRequest): void {
-    const slot = this.free.pop()!;
-    this.requests[slot] = request;
+    const slot = this.free[--this.freeCount]!;
     this.dones[slot] = request.done;
     request.done = this.endings[slot]!;
-    this.inFlight++;
     const { op } = request;
-    if (op !== BlockOp.read && op !== BlockOp.flush) {
-      const first = Math.floor(request.lba * this.perBlock);
-      const last = Math.floor((request.lba + request.blockCount - 1) * this.perBlock);
-      if (!this.map.isDurable(first, last)) {
-        this.waiting.push(slot);
-        this.map.mark(first, last);
-        if (this.map.isBroken) this.hasFailed = true;
-        return;
-      }
-    }
-    this.data.submit(request);
+    if (op === readOp || op === flushOp || this.isMarked(request)) this.data.submit(request);
+    else this.mark(request);
+  }
+
+  private isMarked({ lba, blockCount }: BlockRequest): boolean {
+    const first = Math.floor(lba * this.perBlock);
+    return this.map.isDurable(first, Math.floor((lba + blockCount - 1) * this.perBlock));
+  }
+
+  /** Set the bits of a write first; it is carried out when they are on the medium. */
+  private mark(request: BlockRequest): void {
+    const { lba, blockCount } = request;
+    this.waiting.push(request);
+    const first = Math.floor(lba * this.perBlock);
+    this.map.mark(first, Math.floor((lba + blockCount - 1) * this.perBlock));
+    if (this.map.isBroken) this.hasFailed = true;
   }
 
   /** Bits came to the medium, or never will. */
   private submitWaiting(): void {
-    const slots = this.waiting;
+    const requests = this.waiting;
     this.hasFailed = false;
-    if (slots.length === 0) return;
+    if (requests.length === 0) return;
     this.waiting = [];
-    for (const slot of slots) {
-      const request = this.requests[slot]!;
-      const first = Math.floor(request.lba * this.perBlock);
-      const last = Math.floor((request.lba + request.blockCount - 1) * this.perBlock);
-      if (this.map.isDurable(first, last)) {
+    for (const request of requests) {
+      if (this.isMarked(request)) {
         this.data.submit(request);
       } else if (this.map.isBroken) {
         request.status = BlockStatus.deviceError;
         request.detail = 0;
         request.done(request);
       } else {
-        this.waiting.push(slot);
-        this.map.mark(first, last);
+        this.mark(request);
       }
     }
   }
 
   private ended(slot: number, request: BlockRequest): void {
     request.done = this.dones[slot]!;
-    this.requests[slot] = null;
-    this.free.push(slot);
-    this.inFlight--;
+    this.free[this.freeCount++] = slot;
     request.done(request);
-    if (this.inFlight > 0 || this.whenIdle.length === 0) return;
+    if (this.whenIdle.length === 0 || this.inFlight > 0) return;
     for (const resolve of this.whenIdle.splice(0)) resolve();
+  }
+
+  private get inFlight(): number {
+    return this.free.length - this.freeCount;
   }
 
   /** @internal Verbs are carried out one after the other. */
@@ -329,6 +332,7 @@ class LocalAssociation implements MemberAssociation, BlockDevice {
   readonly limits: BlockLimits;
   readonly clock: Clock;
   readonly memory: DmaSpace;
+  private readonly mostBytes: number;
   private readonly member: LocalMember;
   private isClosed = false;
   private refused: BlockRequest[] = [];
@@ -339,6 +343,7 @@ class LocalAssociation implements MemberAssociation, BlockDevice {
     this.blockBytes = data.blockBytes;
     this.blockCount = header.blockCount;
     this.limits = member.limits;
+    this.mostBytes = member.limits.maxTransferBytes;
     this.clock = data.clock;
     this.memory = data.memory;
   }
@@ -352,7 +357,8 @@ class LocalAssociation implements MemberAssociation, BlockDevice {
   }
 
   submit(request: BlockRequest): void {
-    checkRequest(request, this);
+    const { blockBytes, blockCount, memory, mostBytes } = this;
+    if (!isUsual(request, blockBytes, blockCount, memory, mostBytes)) checkRequest(request, this);
     if (this.isClosed || !this.member.isCurrent(this)) {
       request.status = this.isClosed ? BlockStatus.notExecuted : BlockStatus.accessDenied;
       request.detail = 0;

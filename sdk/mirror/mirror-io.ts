@@ -1,26 +1,26 @@
 import { assert } from '../assert.js';
-import { checkRequest } from '../block/check.js';
+import { checkRequest, isUsual } from '../block/check.js';
 import type { BlockDevice, BlockLimits } from '../block/device.js';
-import { BlockOp, BlockRequest, BlockStatus } from '../block/request.js';
+import { BlockOp, type BlockRequest, BlockStatus } from '../block/request.js';
 import type { Clock, DmaSpace } from '../device.js';
 import {
-  copySegments,
   full,
   isLoss,
   type MirrorEvents,
   type MirrorIoOptions,
   memberTransferBytes,
   mostMembers,
-  statusOf,
 } from './io-parts.js';
 import { regionCountOf } from './member-header.js';
 import type { MemberPath } from './member-path.js';
+import { type Leg, lockOp, MirrorOp, Stage } from './mirror-op.js';
 import { RangeLocks } from './range-locks.js';
 import { Regions } from './regions.js';
 
-const Stage = { free: 0, waiting: 1, active: 2, held: 3 } as const;
-/** An operation of our own: blocks are held against everyone, nothing is sent. */
-const lockOp = 0;
+// The data path reads imported constants once.
+const { read: readOp, flush: flushOp } = BlockOp;
+const { active, free: freeStage, held, waiting } = Stage;
+const { ok, notExecuted, unknown } = BlockStatus;
 
 /**
  * The data path of a mirror: what `mirror.ts` promises, request by request. Nothing is allocated
@@ -50,27 +50,14 @@ export class MirrorIo implements BlockDevice {
   private readonly events: MirrorEvents;
   private readonly ioTimeoutNs: number;
   private readonly locks: RangeLocks;
-  private readonly requests: (BlockRequest | null)[] = [];
-  private readonly grants: ((isGranted: boolean) => void)[] = [];
-  private readonly legs: BlockRequest[] = [];
-  private readonly legPaths: (MemberPath | null)[] = [];
-  private readonly stages: Uint8Array;
-  private readonly ops: Uint8Array;
-  /** Masks per slot: asked, needed when it began, answered well, answered badly, lost. */
-  private readonly sent: Uint8Array;
-  private readonly needed: Uint8Array;
-  private readonly good: Uint8Array;
-  private readonly bad: Uint8Array;
-  private readonly lost: Uint8Array;
-  private readonly pending: Uint8Array;
-  private readonly statuses: Uint8Array;
-  private readonly startedNs: Float64Array;
-  private readonly free: Int32Array;
-  private freeCount = 0;
-  /** Requests of users: slots for locks stay free beside them. */
+  private readonly ops: readonly MirrorOp[];
+  /** Operations that nobody uses: the first `freeCount` of them. */
+  private readonly free: MirrorOp[];
+  private freeCount: number;
+  /** Requests of users: operations for locks stay free beside them. */
   private requestCount = 0;
-  /** Slots that wait, in the order in which they came. */
-  private readonly waiting: Int32Array;
+  /** Who waits, in the order in which they came. */
+  private readonly waiting: MirrorOp[];
   private waitingCount = 0;
   private heldCount = 0;
   /** Something that somebody waits for may have come. */
@@ -78,7 +65,7 @@ export class MirrorIo implements BlockDevice {
   /** Connections that are given up and have not answered everything. */
   private readonly retired: MemberPath[] = [];
   /** Requests that end without having been started. */
-  private ending: number[] = [];
+  private ending: MirrorOp[] = [];
   private endedCount = 0;
   private nowNs = 0;
   private polledNs = 0;
@@ -102,31 +89,13 @@ export class MirrorIo implements BlockDevice {
     };
     this.nowNs = this.clock.nowNs();
     this.polledNs = this.nowNs;
-    const count = requestCount + ownSlots;
+    const count = requestCount + ownLocks;
     this.locks = new RangeLocks(count, this.blockBytes);
-    this.stages = new Uint8Array(count);
-    this.ops = new Uint8Array(count);
-    this.sent = new Uint8Array(count);
-    this.needed = new Uint8Array(count);
-    this.good = new Uint8Array(count);
-    this.bad = new Uint8Array(count);
-    this.lost = new Uint8Array(count);
-    this.pending = new Uint8Array(count);
-    this.statuses = new Uint8Array(count);
-    this.startedNs = new Float64Array(count);
-    this.free = new Int32Array(count);
-    this.waiting = new Int32Array(count);
-    for (let slot = count - 1; slot >= 0; slot--) this.free[this.freeCount++] = slot;
-    for (let slot = 0; slot < count; slot++) this.addSlot(slot);
-  }
-
-  private addSlot(slot: number): void {
-    this.requests.push(null);
-    this.grants.push(unwanted);
-    for (let member = 0; member < mostMembers; member++) {
-      this.legs.push(new BlockRequest((leg) => this.legEnded(slot, member, leg)));
-      this.legPaths.push(null);
-    }
+    const onEnded = (op: MirrorOp, leg: Leg): void => this.legEnded(op, leg);
+    this.ops = Array.from({ length: count }, () => new MirrorOp(onEnded));
+    this.free = [...this.ops];
+    this.waiting = [...this.ops];
+    this.freeCount = count;
   }
 
   canSubmit(): boolean {
@@ -134,64 +103,56 @@ export class MirrorIo implements BlockDevice {
   }
 
   submit(request: BlockRequest): void {
-    checkRequest(request, this);
+    const { blockBytes, blockCount, memory } = this;
+    if (!isUsual(request, blockBytes, blockCount, memory, memberTransferBytes)) {
+      checkRequest(request, this);
+    }
     if (!this.canSubmit()) throw full(this.limits.maxInFlight);
     this.requestCount++;
-    const slot = this.free[--this.freeCount]!;
-    this.requests[slot] = request;
-    this.ops[slot] = request.op;
     request.detail = 0;
-    this.begin(slot, request.lba, request.op === BlockOp.flush ? 0 : request.blockCount);
+    const op = this.free[--this.freeCount]!;
+    op.begin(request.op, request);
+    this.begin(op, request.lba, request.blockCount);
   }
 
   /**
    * Hold blocks against everyone, when all who came before have ended.
    *
-   * @returns the slot to give back, -1 when the mirror has stopped
+   * @returns what is to be given back, null when the mirror has stopped
    */
-  lock(lba: number, blockCount: number): Promise<number> {
-    if (this.isStopped) return Promise.resolve(-1);
-    assert(this.freeCount > 0, 'more own locks than slots for them');
-    const slot = this.free[--this.freeCount]!;
-    this.ops[slot] = lockOp;
+  lock(lba: number, blockCount: number): Promise<MirrorOp | null> {
+    if (this.isStopped) return Promise.resolve(null);
+    assert(this.freeCount > 0, 'more own locks than operations for them');
+    const op = this.free[--this.freeCount]!;
+    op.begin(lockOp, null);
     return new Promise((resolve) => {
-      this.grants[slot] = (isGranted) => resolve(isGranted ? slot : -1);
-      this.begin(slot, lba, blockCount);
+      op.grant = (isGranted) => resolve(isGranted ? op : null);
+      this.begin(op, lba, blockCount);
     });
   }
 
-  unlock(slot: number): void {
-    this.release(slot);
+  unlock(op: MirrorOp): void {
+    this.release(op);
   }
 
-  private begin(slot: number, lba: number, blockCount: number): void {
-    const op = this.ops[slot]!;
-    this.needed[slot] = 0;
-    this.sent[slot] = 0;
-    this.good[slot] = 0;
-    this.bad[slot] = 0;
-    this.lost[slot] = 0;
-    this.pending[slot] = 0;
-    const isFirst =
-      blockCount === 0 || this.locks.enter(slot, lba, blockCount, op !== BlockOp.read);
-    if (isFirst && !this.isStopped && this.mayStart(slot)) {
-      this.start(slot);
+  private begin(op: MirrorOp, lba: number, blockCount: number): void {
+    const isFirst = op.op === flushOp || this.locks.enter(op, lba, blockCount, op.op !== readOp);
+    if (isFirst && !this.isStopped && this.mayStart(op)) {
+      this.start(op);
       return;
     }
-    this.stages[slot] = Stage.waiting;
-    this.waiting[this.waitingCount++] = slot;
-    if (this.isStopped) this.ending.push(slot);
+    op.stage = waiting;
+    this.waiting[this.waitingCount++] = op;
+    if (this.isStopped) this.ending.push(op);
   }
 
   /** Whether a request whose turn it is can be sent now. */
-  private mayStart(slot: number): boolean {
-    const op = this.ops[slot]!;
+  private mayStart({ op, request }: MirrorOp): boolean {
     if (op === lockOp) return true;
     if (this.live === 0) return false;
-    if (op === BlockOp.read && !this.mayRead()) return false;
-    if (this.regions.unreconciledCount === 0 || op === BlockOp.flush) return true;
-    const { lba, blockCount } = this.requests[slot]!;
-    const region = this.regions.firstUnreconciled(lba, blockCount);
+    if (op === readOp && !this.mayRead()) return false;
+    if (this.regions.unreconciledCount === 0 || op === flushOp) return true;
+    const region = this.regions.firstUnreconciled(request!.lba, request!.blockCount);
     if (region >= 0) this.events.urgent(region);
     return region < 0;
   }
@@ -201,29 +162,31 @@ export class MirrorIo implements BlockDevice {
     return this.clock.nowNs() < this.serveUntilNs;
   }
 
-  private start(slot: number): void {
-    this.stages[slot] = Stage.active;
-    this.startedNs[slot] = this.nowNs;
-    const op = this.ops[slot]!;
-    if (op === lockOp) {
-      this.grants[slot]!(true);
+  private start(op: MirrorOp): void {
+    op.stage = active;
+    op.startedNs = this.nowNs;
+    if (op.op === lockOp) {
+      op.grant(true);
       return;
     }
-    const request = this.requests[slot]!;
-    if (op === BlockOp.read) {
-      this.sendLeg(slot, this.readerOf(this.live), request);
+    const request = op.request!;
+    if (op.op === readOp) {
+      this.sendLeg(op, this.readerOf(this.live), request);
       return;
     }
-    this.needed[slot] = this.required;
-    const members = this.live | (op === BlockOp.flush ? this.target : this.touch(request));
+    op.needed = this.required;
+    const members = this.live | (op.op === flushOp ? this.target : this.touch(op, request));
     for (let member = 0; member < mostMembers; member++) {
-      if ((members & (1 << member)) !== 0) this.sendLeg(slot, member, request);
+      if ((members & (1 << member)) !== 0) this.sendLeg(op, member, request);
     }
   }
 
   /** Note the regions of a write. @returns the target if it has any of them */
-  private touch({ lba, blockCount }: BlockRequest): number {
-    return this.regions.touch(lba, blockCount) ? this.target : 0;
+  private touch(op: MirrorOp, { lba, blockCount }: BlockRequest): number {
+    const { regions } = this;
+    op.firstRegion = regions.of(lba);
+    op.lastRegion = regions.of(lba + blockCount - 1);
+    return regions.touch(op.firstRegion, op.lastRegion) ? this.target : 0;
   }
 
   /** The member to read: a local one, else the one with the least to do. */
@@ -242,101 +205,97 @@ export class MirrorIo implements BlockDevice {
     return best;
   }
 
-  private sendLeg(slot: number, member: number, request: BlockRequest): void {
-    const at = slot * mostMembers + member;
-    const leg = this.legs[at]!;
+  private sendLeg(op: MirrorOp, member: number, request: BlockRequest): void {
     const path = this.paths[member]!;
-    leg.op = request.op;
-    leg.flags = request.flags;
-    leg.lba = request.lba;
-    leg.blockCount = request.blockCount;
-    const { segmentCount } = request;
-    if (segmentCount === 1) leg.setData(request.region!, request.offset, request.length);
-    else copySegments(leg, request);
-    this.legPaths[at] = path;
-    this.sent[slot]! |= 1 << member;
-    this.pending[slot]!++;
+    const leg = op.legs[member]!;
+    const mine = leg.request;
+    mine.op = request.op;
+    mine.flags = request.flags;
+    mine.lba = request.lba;
+    mine.blockCount = request.blockCount;
+    mine.shareData(request);
+    leg.path = path;
+    op.sent |= 1 << member;
+    op.pending++;
     path.inFlight++;
-    path.device.submit(leg);
+    path.device.submit(mine);
   }
 
-  private legEnded(slot: number, member: number, leg: BlockRequest): void {
-    const at = slot * mostMembers + member;
-    this.legPaths[at]!.inFlight--;
-    this.legPaths[at] = null;
-    this.pending[slot]!--;
-    const bit = 1 << member;
-    const { status } = leg;
-    if (status === BlockStatus.ok) {
-      this.good[slot]! |= bit;
+  private legEnded(op: MirrorOp, leg: Leg): void {
+    leg.path!.inFlight--;
+    leg.path = null;
+    op.pending--;
+    const bit = 1 << leg.member;
+    const { status } = leg.request;
+    if (status === ok) {
+      op.good |= bit;
     } else {
-      this.bad[slot]! |= bit;
-      this.statuses[slot] = status;
-      if (isLoss(status)) this.lost[slot]! |= bit;
+      op.bad |= bit;
+      op.status = status;
+      if (isLoss(status)) op.lost |= bit;
     }
-    const request = this.requests[slot]!;
-    request.submittedNs = leg.submittedNs;
-    request.completedNs = leg.completedNs;
-    if (this.ops[slot] === BlockOp.read) this.readEnded(slot, member);
-    else if (this.pending[slot] === 0) this.settle(slot);
+    if (op.pending > 0) return;
+    const request = op.request!;
+    request.submittedNs = leg.request.submittedNs;
+    request.completedNs = leg.request.completedNs;
+    if (op.op === readOp) this.readEnded(op, leg.member);
+    else this.settle(op);
   }
 
-  private readEnded(slot: number, member: number): void {
-    const request = this.requests[slot]!;
+  private readEnded(op: MirrorOp, member: number): void {
+    const request = op.request!;
     const bit = 1 << member;
-    if ((this.good[slot]! & bit) !== 0) {
-      const unread = this.bad[slot]! & ~this.lost[slot]!;
+    if ((op.good & bit) !== 0) {
+      const unread = op.bad & ~op.lost;
       if (unread !== 0) this.events.unreadable(unread, request.lba, request.blockCount);
-      this.finish(slot, BlockStatus.ok);
+      this.finish(op, ok);
       return;
     }
-    if ((this.lost[slot]! & bit) !== 0) this.events.failed(member, 'a read was lost');
-    const others = this.live & ~this.bad[slot]!;
+    if ((op.lost & bit) !== 0) this.events.failed(member, 'a read was lost');
+    const others = this.live & ~op.bad;
     if (others !== 0 && !this.isStopped && this.mayRead()) {
-      this.sendLeg(slot, this.readerOf(others), request);
+      this.sendLeg(op, this.readerOf(others), request);
       return;
     }
-    const isLost = this.bad[slot] === this.lost[slot];
-    this.finish(slot, isLost ? BlockStatus.notExecuted : statusOf(this.statuses[slot]!));
+    this.finish(op, op.bad === op.lost ? notExecuted : op.status);
   }
 
   /** Members whose answer a write or flush still lacks. */
-  lacking(slot: number): number {
-    return this.required & (this.needed[slot]! | this.sent[slot]!) & ~this.good[slot]!;
+  lacking(op: MirrorOp): number {
+    return this.required & (op.needed | op.sent) & ~op.good;
   }
 
   /** Everyone asked has answered: acknowledge it, or hold it until the store has decided. */
-  private settle(slot: number): void {
-    const lacking = this.lacking(slot);
-    const behind = this.bad[slot]! & this.target;
+  private settle(op: MirrorOp): void {
+    const lacking = this.lacking(op);
+    const behind = op.bad & this.target;
     if (behind !== 0) this.events.failed(31 - Math.clz32(behind), 'a write to the target failed');
     if (lacking === 0) {
-      this.finish(slot, BlockStatus.ok);
+      this.finish(op, ok);
       return;
     }
     if (this.isStopped) {
-      this.finish(slot, BlockStatus.unknown);
+      this.finish(op, unknown);
       return;
     }
-    const isRefusedByAll = this.good[slot] === 0 && (lacking & ~this.bad[slot]!) === 0;
-    if (isRefusedByAll && (lacking & this.lost[slot]!) === 0) {
+    const isRefusedByAll = op.good === 0 && (lacking & ~op.bad) === 0;
+    if (isRefusedByAll && (lacking & op.lost) === 0) {
       // All said no: none is worse than the others, but each may have done another part.
-      if (this.ops[slot] !== BlockOp.flush) this.unsettle(this.requests[slot]!);
-      this.finish(slot, statusOf(this.statuses[slot]!));
+      if (op.op !== flushOp) this.unsettle(op);
+      this.finish(op, op.status);
       return;
     }
-    if (this.stages[slot] !== Stage.held) this.heldCount++;
-    this.stages[slot] = Stage.held;
+    if (op.stage !== held) this.heldCount++;
+    op.stage = held;
     for (let member = 0; member < mostMembers; member++) {
       const bit = 1 << member;
       if ((lacking & this.live & bit) !== 0) this.events.failed(member, 'a write failed');
     }
   }
 
-  private unsettle({ lba, blockCount }: BlockRequest): void {
+  private unsettle({ firstRegion, lastRegion }: MirrorOp): void {
     if ((this.live & (this.live - 1)) === 0) return;
-    const last = this.regions.of(lba + blockCount - 1);
-    for (let region = this.regions.of(lba); region <= last; region++) {
+    for (let region = firstRegion; region <= lastRegion; region++) {
       this.regions.unreconcile(region);
       if (this.target !== 0) this.regions.lose(region);
       this.events.urgent(region);
@@ -349,24 +308,27 @@ export class MirrorIo implements BlockDevice {
     this.isDue = true;
   }
 
-  private finish(slot: number, status: BlockStatus): void {
-    const request = this.requests[slot]!;
-    if (this.stages[slot] === Stage.held) this.heldCount--;
-    const op = this.ops[slot]!;
+  private finish(op: MirrorOp, status: BlockStatus): void {
+    if (op.stage === held) this.heldCount--;
     // Touched again: a flush before this moment does not cover it.
-    if (op !== BlockOp.read && op !== BlockOp.flush) this.touch(request);
-    this.requests[slot] = null;
+    if (op.op !== readOp && op.op !== flushOp) this.regions.touch(op.firstRegion, op.lastRegion);
+    this.end(op, status);
+  }
+
+  private end(op: MirrorOp, status: BlockStatus): void {
+    const request = op.request!;
     this.requestCount--;
-    this.release(slot);
+    this.release(op);
     this.endedCount++;
     request.status = status;
     request.done(request);
   }
 
-  private release(slot: number): void {
-    if (this.ops[slot] !== BlockOp.flush) this.locks.leave(slot);
-    this.stages[slot] = Stage.free;
-    this.free[this.freeCount++] = slot;
+  private release(op: MirrorOp): void {
+    if (op.op !== flushOp) this.locks.leave(op);
+    op.request = null;
+    op.stage = freeStage;
+    this.free[this.freeCount++] = op;
     if (this.waitingCount > 0) this.isDue = true;
   }
 
@@ -388,14 +350,13 @@ export class MirrorIo implements BlockDevice {
     this.polledNs = nowNs;
     // Nobody looked for a while: what the members sent meanwhile is not taken in yet.
     if (gapNs > this.ioTimeoutNs / 2) {
-      for (let slot = 0; slot < this.startedNs.length; slot++) this.startedNs[slot]! += gapNs;
+      for (const op of this.ops) op.startedNs += gapNs;
       return;
     }
     const sinceNs = nowNs - this.ioTimeoutNs;
-    for (let slot = 0; slot < this.startedNs.length; slot++) {
-      if (this.stages[slot] !== Stage.active || this.startedNs[slot]! >= sinceNs) continue;
-      for (let member = 0; member < mostMembers; member++) {
-        const path = this.legPaths[slot * mostMembers + member]!;
+    for (const op of this.ops) {
+      if (op.stage !== active || op.startedNs >= sinceNs) continue;
+      for (const { path, member } of op.legs) {
         if (path !== null && path === this.paths[member]) this.events.failed(member, 'no answer');
       }
     }
@@ -425,74 +386,51 @@ export class MirrorIo implements BlockDevice {
   reconsider(): void {
     this.isDue = true;
     if (this.heldCount === 0) return;
-    for (let slot = 0; slot < this.stages.length; slot++) {
-      if (this.stages[slot] === Stage.held) this.settle(slot);
-    }
+    for (const op of this.ops) if (op.stage === held) this.settle(op);
   }
 
   /** Nothing is started any more; what is under way ends when its members have answered. */
   stop(): void {
     this.isStopped = true;
-    for (let i = 0; i < this.waitingCount; i++) this.ending.push(this.waiting[i]!);
+    this.ending.push(...this.waiting.slice(0, this.waitingCount));
     this.reconsider();
   }
 
   private endNow(): void {
-    const slots = this.ending;
+    const ops = this.ending;
     this.ending = [];
-    for (const slot of slots) this.endWaiting(slot);
+    for (const op of ops) this.endWaiting(op);
   }
 
-  private endWaiting(slot: number): void {
-    if (this.stages[slot] !== Stage.waiting) return;
-    let kept = 0;
-    for (let i = 0; i < this.waitingCount; i++) {
-      if (this.waiting[i] !== slot) this.waiting[kept++] = this.waiting[i]!;
-    }
-    this.waitingCount = kept;
-    if (this.ops[slot] === lockOp) {
-      this.release(slot);
-      this.grants[slot]!(false);
+  private endWaiting(op: MirrorOp): void {
+    if (op.stage !== waiting) return;
+    const place = this.waiting.indexOf(op);
+    this.waiting.copyWithin(place, place + 1, this.waitingCount--);
+    if (op.op === lockOp) {
+      this.release(op);
+      op.grant(false);
     } else {
-      this.stages[slot] = Stage.active;
-      this.finishUnstarted(slot);
+      this.end(op, notExecuted);
     }
-  }
-
-  private finishUnstarted(slot: number): void {
-    const request = this.requests[slot]!;
-    this.requests[slot] = null;
-    this.requestCount--;
-    this.release(slot);
-    this.endedCount++;
-    request.status = BlockStatus.notExecuted;
-    request.done(request);
   }
 
   /** Start what can be started, in the order in which it came. */
   private pump(): void {
     this.isDue = false;
     if (this.isStopped) return;
+    const all = this.waiting;
     const count = this.waitingCount;
     let kept = 0;
     for (let i = 0; i < count; i++) {
-      const slot = this.waiting[i]!;
-      const isFlush = this.ops[slot] === BlockOp.flush;
-      if ((isFlush || this.locks.has(slot)) && this.mayStart(slot)) {
-        this.start(slot);
-      } else {
-        this.waiting[kept++] = slot;
-      }
+      const op = all[i]!;
+      if ((op.op === flushOp || this.locks.has(op)) && this.mayStart(op)) this.start(op);
+      else all[kept++] = op;
     }
     // Whoever came while others were started stands behind them.
-    for (let i = count; i < this.waitingCount; i++) this.waiting[kept++] = this.waiting[i]!;
+    for (let i = count; i < this.waitingCount; i++) all[kept++] = all[i]!;
     this.waitingCount = kept;
   }
 }
 
-/** Slots for locks of our own: always there. */
-const ownSlots = 48;
-
-function unwanted(): void {
-  assert(false, 'a lock is granted that nobody asked for');
-}
+/** Operations for locks of our own: always there. */
+const ownLocks = 48;

@@ -167,7 +167,7 @@ export class Mirror {
   /** Let everything end, make it durable, and let go of the volume. */
   async detach(): Promise<void> {
     const lock = await this.io.lock(0, this.io.blockCount);
-    if (lock < 0) throw this.reason();
+    if (lock === null) throw this.reason();
     await this.reconcileAll();
     if (await this.cleaner.flush()) {
       await this.cleaner.clearAll();
@@ -228,12 +228,12 @@ export class Mirror {
   private async onAll(verb: Verb, done: () => void): Promise<void> {
     const { io } = this;
     const lock = await io.lock(0, io.blockCount);
-    if (lock < 0) throw this.reason();
+    if (lock === null) throw this.reason();
     try {
       await this.reconcileAll();
       if (verb.verb === 'restore') {
         // Until all have gone back, any block may differ.
-        io.regions.touch(0, io.blockCount);
+        io.regions.touch(0, io.regions.count - 1);
         await this.verbs.expect({ verb: 'mark all' });
       }
       await this.verbs.expect(verb);

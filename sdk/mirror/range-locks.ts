@@ -3,6 +3,18 @@ const filterSize = 4096;
 /** Longer requests are not spread over the filter; while there are any, everyone looks. */
 const longestUnits = 64;
 
+/** Blocks that somebody holds, or waits for. */
+export class HeldRange {
+  first = 0;
+  end = 0;
+  isExclusive = false;
+  /** @internal Units of the filter, and where it stands among the others. */
+  firstUnit = 0;
+  lastUnit = 0;
+  order = 0;
+  place = 0;
+}
+
 /**
  * Who may work on which blocks: requests whose blocks overlap take turns in the order in which they
  * came, unless both only read. Nobody overtakes one that waits, so nobody waits for ever.
@@ -15,35 +27,26 @@ export class RangeLocks {
   private readonly perBlock: number;
   private readonly filter = new Int32Array(filterSize);
   private longCount = 0;
-  private readonly firsts: Float64Array;
-  private readonly ends: Float64Array;
-  private readonly orders: Float64Array;
-  private readonly exclusive: Uint8Array;
-  /** Slots that hold or want a range, in no order, and where each stands. */
-  private readonly list: Int32Array;
-  private readonly places: Int32Array;
+  /** All that hold or want blocks, in no order. */
+  private readonly list: (HeldRange | null)[];
   private count = 0;
   private nextOrder = 0;
 
-  constructor(slotCount: number, blockBytes: number) {
+  constructor(rangeCount: number, blockBytes: number) {
     this.perBlock = 1 / Math.max(1, 2 ** Math.floor(Math.log2(4096 / blockBytes)));
-    this.firsts = new Float64Array(slotCount);
-    this.ends = new Float64Array(slotCount);
-    this.orders = new Float64Array(slotCount);
-    this.exclusive = new Uint8Array(slotCount);
-    this.list = new Int32Array(slotCount);
-    this.places = new Int32Array(slotCount);
+    this.list = new Array<HeldRange | null>(rangeCount).fill(null);
   }
 
-  /** Ask for a range. @returns whether the slot has it now */
-  enter(slot: number, lba: number, blockCount: number, isExclusive: boolean): boolean {
-    const end = lba + blockCount;
-    this.firsts[slot] = lba;
-    this.ends[slot] = end;
-    this.orders[slot] = this.nextOrder++;
-    this.exclusive[slot] = isExclusive ? 1 : 0;
+  /** Ask for blocks. @returns whether the range has them now */
+  enter(range: HeldRange, lba: number, blockCount: number, isExclusive: boolean): boolean {
+    range.first = lba;
+    range.end = lba + blockCount;
+    range.order = this.nextOrder++;
+    range.isExclusive = isExclusive;
     const first = Math.floor(lba * this.perBlock);
-    const last = Math.floor((end - 1) * this.perBlock);
+    const last = Math.floor((lba + blockCount - 1) * this.perBlock);
+    range.firstUnit = first;
+    range.lastUnit = last;
     let isAlone = this.longCount === 0;
     if (last - first >= longestUnits) {
       this.longCount++;
@@ -54,33 +57,29 @@ export class RangeLocks {
         if (this.filter[at]!++ !== 0) isAlone = false;
       }
     }
-    this.places[slot] = this.count;
-    this.list[this.count++] = slot;
-    return isAlone || this.has(slot);
+    range.place = this.count;
+    this.list[this.count++] = range;
+    return isAlone || this.has(range);
   }
 
-  /** Whether a slot that has asked is at its turn. */
-  has(slot: number): boolean {
-    const first = this.firsts[slot]!;
-    const end = this.ends[slot]!;
-    const order = this.orders[slot]!;
-    const isExclusive = this.exclusive[slot]!;
+  /** Whether a range that has been asked for is at its turn. */
+  has({ first, end, order, isExclusive }: HeldRange): boolean {
     for (let i = 0; i < this.count; i++) {
       const other = this.list[i]!;
-      if (this.firsts[other]! >= end || this.ends[other]! <= first) continue;
-      if (this.orders[other]! < order && (isExclusive | this.exclusive[other]!) !== 0) return false;
+      if (other.first >= end || other.end <= first) continue;
+      if (other.order < order && (isExclusive || other.isExclusive)) return false;
     }
     return true;
   }
 
-  leave(slot: number): void {
-    const first = Math.floor(this.firsts[slot]! * this.perBlock);
-    const last = Math.floor((this.ends[slot]! - 1) * this.perBlock);
-    if (last - first >= longestUnits) this.longCount--;
-    else for (let unit = first; unit <= last; unit++) this.filter[unit & (filterSize - 1)]!--;
+  leave(range: HeldRange): void {
+    const { firstUnit, lastUnit } = range;
+    if (lastUnit - firstUnit >= longestUnits) this.longCount--;
+    else
+      for (let unit = firstUnit; unit <= lastUnit; unit++) this.filter[unit & (filterSize - 1)]!--;
     const moved = this.list[--this.count]!;
-    const place = this.places[slot]!;
-    this.list[place] = moved;
-    this.places[moved] = place;
+    this.list[range.place] = moved;
+    moved.place = range.place;
+    this.list[this.count] = null;
   }
 }

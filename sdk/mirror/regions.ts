@@ -29,11 +29,10 @@ export class Regions {
     return Math.floor(lba * this.perBlock);
   }
 
-  /** Note a write. @returns whether the target has any of its regions */
-  touch(lba: number, blockCount: number): boolean {
-    const last = this.of(lba + blockCount - 1);
+  /** Note a write to regions. @returns whether the target has any of them */
+  touch(first: number, last: number): boolean {
     let hasAny = false;
-    for (let region = this.of(lba); region <= last; region++) {
+    for (let region = first; region <= last; region++) {
       this.touched[region] = 2;
       if (this.missing[region] === 0) hasAny = true;
     }

@@ -3,6 +3,7 @@ import { Healer } from '../../sdk/mirror/healer.js';
 import { IntentMap } from '../../sdk/mirror/intent-map.js';
 import { LocalMember } from '../../sdk/mirror/local-member.js';
 import { MirrorIo } from '../../sdk/mirror/mirror-io.js';
+import { MirrorOp } from '../../sdk/mirror/mirror-op.js';
 import { Regions } from '../../sdk/mirror/regions.js';
 import { decodeAnswer, encode } from '../../sdk/mirror/verbs.js';
 
@@ -31,8 +32,8 @@ export const plants: readonly Plant[] = [
     isRare: false,
     make: () => {
       const { lacking } = io;
-      return replaced(io, 'lacking', function (this: MirrorIo, slot: number) {
-        return lacking.call(this, slot) & this.live;
+      return replaced(io, 'lacking', function (this: MirrorIo, op: MirrorOp) {
+        return lacking.call(this, op) & this.live;
       });
     },
   },
@@ -41,8 +42,8 @@ export const plants: readonly Plant[] = [
     isRare: false,
     make: () => {
       const { lacking } = io;
-      return replaced(io, 'lacking', function (this: MirrorIo, slot: number) {
-        const rest = lacking.call(this, slot);
+      return replaced(io, 'lacking', function (this: MirrorIo, op: MirrorOp) {
+        const rest = lacking.call(this, op);
         return (this.required & ~rest) === 0 ? rest : 0;
       });
     },
@@ -83,7 +84,7 @@ export const plants: readonly Plant[] = [
     name: 'windows are copied, and bits cleared, in regions that are not held',
     isRare: false,
     make: () => {
-      const undoLock = replaced(io, 'lock', async () => 0);
+      const undoLock = replaced(io, 'lock', async () => new MirrorOp(() => {}));
       const undoUnlock = replaced(io, 'unlock', () => {});
       return () => {
         undoLock();
