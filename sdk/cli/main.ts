@@ -29,6 +29,11 @@ async function main(words: readonly string[], terminal: Terminal): Promise<numbe
       terminal.say(`ultima: ${error.message}`);
       return usageCodes.has(error.code) ? exitCode.usage : exitCode.failed;
     }
+    // A value that cannot be, as somebody has typed it.
+    if (error instanceof RangeError && process.env.ULTIMA_STACK === undefined) {
+      terminal.say(`ultima: ${error.message}`);
+      return exitCode.usage;
+    }
     // Not a state of the world but a mistake of ours: where it happened matters.
     terminal.say(`ultima: ${error instanceof Error ? (error.stack ?? error.message) : error}`);
     return exitCode.failed;

@@ -4,6 +4,7 @@ import { dirname } from 'node:path';
 import { MonotonicClock } from '../../native/vfio/clock.js';
 import type { BlockDevice } from '../block/device.js';
 import { FileDevice } from '../block/file.js';
+import { UltimaError } from '../errors.js';
 import { NvmeController } from '../nvme/controller.js';
 import { open } from '../open.js';
 import type { KeyFinder } from '../volume/core.js';
@@ -11,7 +12,7 @@ import { Pool } from '../volume/pool.js';
 import type { ObjectName } from '../volume/pool-names.js';
 import { nearest, parseChoice, usageError } from './arguments.js';
 import { openRemote, remotePrefix } from './remote-device.js';
-import { bytesText } from './replay-text.js';
+import { bytesText, counted } from './replay-text.js';
 import type { Terminal } from './terminal.js';
 
 /** What every verb gives: one object for programs, lines for people. */
@@ -86,12 +87,26 @@ export async function withPool<T>(
 ): Promise<T> {
   const opened = await openDevices(names);
   try {
-    const pool = await Pool.open(opened.devices, { isReadOnly: access === 'read', keys });
+    const isReadOnly = access === 'read';
+    const pool = await naming(names, Pool.open(opened.devices, { isReadOnly, keys }));
     const result = await use(pool);
     await pool.close();
     return result;
   } finally {
     await opened.close();
+  }
+}
+
+/** Errors tell devices by their places in the list; here they are told by their names, too. */
+export async function naming<T>(names: readonly string[], work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    if (!(error instanceof UltimaError)) throw error;
+    const name = names[Number(error.facts.device)];
+    if (name === undefined) throw error;
+    const message = `${error.message} (device ${error.facts.device} is ${name})`;
+    throw new UltimaError(error.code, message, error.facts);
   }
 }
 
@@ -169,4 +184,4 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
   );
 }
 
-export { bytesText };
+export { bytesText, counted };

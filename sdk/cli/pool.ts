@@ -3,6 +3,8 @@ import { Pool } from '../volume/pool.js';
 import { parseSize, parseWords, usageError } from './arguments.js';
 import {
   bytesText,
+  counted,
+  naming,
   openDevices,
   poolOptions,
   random,
@@ -61,11 +63,12 @@ async function create(words: readonly string[]): Promise<VerbResult> {
   const journal = values.journal === undefined ? undefined : parseSize('journal', values.journal);
   const opened = await openDevices(devices, bytes);
   try {
-    const pool = await Pool.create(opened.devices, {
+    const making = Pool.create(opened.devices, {
       random,
       overwrites: values.overwrite,
       ...(journal === undefined ? {} : { journalBytes: journal }),
     });
+    const pool = await naming(devices, making);
     await pool.close();
     return described(pool, devices);
   } finally {
@@ -89,7 +92,7 @@ function described(pool: Pool, devices: readonly string[]): VerbResult {
     `devices    ${devices.join(' ')}`,
     `space      ${bytesText(space.totalBytes)}: ${bytesText(space.freeBytes)} free, ` +
       `${bytesText(space.dataBytes)} data, ${bytesText(space.metadataBytes)} metadata`,
-    `holds      ${json.volumes} volumes, ${json.snapshots} snapshots`,
+    `holds      ${counted(json.volumes, 'volume')}, ${counted(json.snapshots, 'snapshot')}`,
     ...findingLines(pool.findings),
   ];
   return { json, lines };
@@ -154,7 +157,8 @@ async function grow(words: readonly string[]): Promise<VerbResult> {
   return withPool(devices, 'write', async (pool) => {
     const added = await openDevices([add], bytes);
     try {
-      await pool.addDevice(added.devices[0]!, { random, overwrites: values.overwrite });
+      const adding = pool.addDevice(added.devices[0]!, { random, overwrites: values.overwrite });
+      await naming([add], adding);
       await pool.checkpoint();
       return described(pool, [...devices, add]);
     } finally {

@@ -8,7 +8,7 @@ import type { ReplaySnapshots } from '../trace/snapshots.js';
 import { msNs, secondNs } from '../units.js';
 import { firstDifference } from './first-difference.js';
 import { leaseNs, link, MirrorNodes, storeNs } from './mirror-nodes.js';
-import { bytesText, secondsText } from './replay-text.js';
+import { bytesText, counted, secondsText } from './replay-text.js';
 import type { ReplayTarget } from './replay-volume.js';
 
 /** Between the death of a node and the moment that the cluster takes it for dead. */
@@ -200,7 +200,7 @@ export class ReplayMirror implements ReplayTarget {
       ...this.events.map(({ atNs, text }) => `    ${seconds(atNs).padStart(8)}  ${text}`),
       `  fail-over  ${seconds(this.outageNs)} without the volume: ${seconds(detectionNs)} until ` +
         `noticed, ${seconds(this.takeOverNs)} to take over (${seconds(leaseNs)} of it the lease ` +
-        `of the dead writer); ${resent === 1 ? '1 request' : `${resent} requests`} sent again`,
+        `of the dead writer); ${counted(resent, 'request')} sent again`,
       `  resync     ${seconds(this.resyncNs)} until the member was in sync again`,
       faults.length === 0
         ? '  members    equal, block for block; each pool sound'

@@ -61,10 +61,15 @@ export function traceText(trace: Trace): string {
       bytes += trace.lengthBytes[i]!;
     }
     const size = bytes === 0 ? '' : ` (${bytesText(bytes)})`;
-    if (count > 0) parts.push(`${grouped(count)} ${plural(name, count)}${size}`);
+    if (count > 0) parts.push(`${counted(count, name)}${size}`);
   }
   const spanNs = trace.timeNs[trace.count - 1]!;
   return `${grouped(trace.count)} requests in ${secondsText(spanNs)}: ${parts.join(', ')}`;
+}
+
+/** '1 volume', '12,000 volumes' */
+export function counted(count: number, name: string): string {
+  return `${grouped(count)} ${plural(name, count)}`;
 }
 
 function plural(name: string, count: number): string {

@@ -2,6 +2,7 @@ import type { Pool } from '../volume/pool.js';
 import { parseWords, usageError } from './arguments.js';
 import {
   bytesText,
+  counted,
   parseObjectName,
   parseSnapshotName,
   poolOf,
@@ -41,7 +42,9 @@ export function run(words: readonly string[], terminal: Terminal): Promise<numbe
 function parse(words: readonly string[], range: { readonly least: number; readonly most: number }) {
   const { values, positionals } = parseWords(words, options);
   if (positionals.length < range.least || positionals.length > range.most) {
-    throw usageError(`names are missing or too many: '${positionals.join(' ')}'`);
+    const { least, most } = range;
+    const wanted = least === most ? counted(least, 'name') : `${least} or more names`;
+    throw usageError(`this takes ${wanted}, not '${positionals.join(' ')}'`);
   }
   return { values, names: positionals, devices: poolOf(values.pool) };
 }

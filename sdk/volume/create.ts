@@ -91,7 +91,8 @@ export async function demandBlank(devices: readonly BlockDevice[]): Promise<void
     const what = signature === 'pool' ? 'is part of a pool' : 'is not blank';
     throw new UltimaError(
       ErrorCode.volumeBusy,
-      `device ${i} ${what}; its data would be lost. Say so to overwrite it`,
+      `device ${i} ${what}; its data would be lost: choose another one, or overwrite it on ` +
+        'purpose (overwrites: true, --overwrite)',
       { device: i },
     );
   }

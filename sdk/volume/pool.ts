@@ -238,7 +238,7 @@ export class Pool {
       if (snapshots.length > 0 && options.withSnapshots !== true) {
         throw new UltimaError(
           ErrorCode.volumeBusy,
-          `volume ${name} has ${snapshots.length} snapshots; delete them first, or with it`,
+          `volume ${name} has snapshots (${snapshots.length}): delete them first, or with it`,
           { name, snapshots: snapshots.length },
         );
       }

@@ -1,4 +1,6 @@
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import * as assert from 'uvu/assert';
 import { suite } from '../../support/suite.js';
 import { at, ultima } from './spawned.js';
@@ -54,6 +56,15 @@ test('a size that a card cannot have is answered with the range, exit code 2', (
   const { code, err } = ultima('id-ctrl', 'sim:simple?bytes=3');
   assert.is(code, 2);
   assert.match(err, /namespaces\[0\]\.bytes = 3: must be an integer 1048576\.\.\d+/);
+});
+
+test('a value out of its range is answered with the range alone, exit code 2', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'ultima-main-'));
+  const disk = join(folder, 'disk.img');
+  const { code, err } = ultima('pool', 'create', disk, '--bytes', '16m', '--journal', '1g');
+  rmSync(folder, { recursive: true });
+  assert.is(code, 2);
+  assert.is(err, 'ultima: a journal of 1073741824 bytes; at most 4194304 on this device\n');
 });
 
 test('a wrong address is answered with the forms of an address, exit code 2', () => {

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, statSync, truncateSync } from 'node:fs';
+import { mkdtempSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as assert from 'uvu/assert';
@@ -41,6 +41,30 @@ async function json(line: string): Promise<Record<string, unknown>> {
   assert.ok(typeof value === 'object' && value !== null);
   return Object.fromEntries(Object.entries(value ?? {}));
 }
+
+/** What a command says that fails. */
+async function fault(line: string): Promise<string> {
+  try {
+    await run(line);
+  } catch (error) {
+    if (error instanceof Error) return error.message;
+  }
+  return '';
+}
+
+test('a device is told by its name, and how it can be taken all the same', async () => {
+  const [taken, blank] = [join(folder, 'taken.img'), join(folder, 'blank.img')];
+  assert.match((await run(`pool create ${taken} --bytes 16m`)).text, /holds {6}0 volumes, 0 snap/);
+  await run(`volume create only --bytes 1g -p ${taken}`);
+  assert.match((await run(`pool describe ${taken}`)).text, /holds {6}1 volume, 0 snapshots/);
+  const busy = await fault(`pool create ${taken}`);
+  assert.ok(busy.endsWith(`--overwrite) (device 0 is ${taken})`), busy);
+  writeFileSync(blank, new Uint8Array(2 ** 20));
+  const none = await fault(`pool check ${blank}`);
+  assert.is(none, `device 0 carries no pool (device 0 is ${blank})`);
+  assert.is(await fault(`snapshot list -p ${taken}`), "this takes 1 name, not ''");
+  assert.is(await fault(`snapshot create -p ${taken}`), "this takes 1 or more names, not ''");
+});
 
 test('a pool, a volume, a snapshot and a clone are made, and are there the next time', async () => {
   await run(`pool create ${disk} --bytes 32m`);
