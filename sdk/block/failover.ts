@@ -35,6 +35,7 @@ export class FailoverDevice implements BlockDevice {
   private left: BlockDevice[] = [];
   private inside = 0;
   private isHeld = false;
+  private isGivenUp = false;
   private whenQuiet: (() => void)[] = [];
   private readonly requests: (BlockRequest | null)[] = [];
   private readonly dones: ((request: BlockRequest) => void)[] = [];
@@ -42,6 +43,8 @@ export class FailoverDevice implements BlockDevice {
   private readonly free: number[] = [];
   /** When each request came: devices set their own times, once for each sending. */
   private readonly startedNs: Float64Array;
+  /** Set for a slot whose request may have been carried out where it was lost. */
+  private readonly isUnsure: Uint8Array;
   /** Slots that wait for a device, in the order in which they came. */
   private readonly waiting: number[] = [];
   /** Slots that came while the device was held. */
@@ -56,6 +59,7 @@ export class FailoverDevice implements BlockDevice {
     this.clock = device.clock;
     this.memory = memory;
     this.startedNs = new Float64Array(requestCount);
+    this.isUnsure = new Uint8Array(requestCount);
     for (let slot = 0; slot < requestCount; slot++) {
       this.requests.push(null);
       this.dones.push(neverEnds);
@@ -111,6 +115,14 @@ export class FailoverDevice implements BlockDevice {
     this.device = device;
   }
 
+  /** There is no other device: what waits ends as it did where it was, at the next `poll`. */
+  giveUp(): void {
+    this.leave();
+    this.isGivenUp = true;
+    this.isHeld = false;
+    this.waiting.push(...this.held.splice(0));
+  }
+
   canSubmit(): boolean {
     return this.free.length > 0;
   }
@@ -123,6 +135,8 @@ export class FailoverDevice implements BlockDevice {
     this.dones[slot] = request.done;
     request.done = this.endings[slot]!;
     this.startedNs[slot] = this.clock.nowNs();
+    this.isUnsure[slot] = 0;
+    request.status = BlockStatus.notExecuted;
     if (this.isHeld) {
       this.held.push(slot);
       return;
@@ -149,10 +163,15 @@ export class FailoverDevice implements BlockDevice {
     this.inside -= 1;
     if (this.inside === 0) this.left = [];
     if (request.status === BlockStatus.notExecuted || request.status === BlockStatus.unknown) {
+      if (request.status === BlockStatus.unknown) this.isUnsure[slot] = 1;
       this.resentCount += 1;
       this.waiting.push(slot);
       return;
     }
+    this.finish(slot, request);
+  }
+
+  private finish(slot: number, request: BlockRequest): void {
     request.done = this.dones[slot]!;
     request.submittedNs = this.startedNs[slot]!;
     this.requests[slot] = null;
@@ -169,6 +188,13 @@ export class FailoverDevice implements BlockDevice {
     for (const device of this.left) device.poll();
     this.device?.poll();
     this.send();
+    if (this.isGivenUp) {
+      for (const slot of this.waiting.splice(0)) {
+        const request = this.requests[slot]!;
+        if (this.isUnsure[slot] === 1) request.status = BlockStatus.unknown;
+        this.finish(slot, request);
+      }
+    }
     return this.ended - before;
   }
 }

@@ -1,5 +1,6 @@
 import { randomFillSync } from 'node:crypto';
 import { MonotonicClock } from '../../native/vfio/clock.js';
+import { FailoverDevice } from '../block/failover.js';
 import { MemorySpace } from '../block/memory.js';
 import { NbdServer } from '../nbd/server.js';
 import { Attachment } from '../node/attachment.js';
@@ -71,8 +72,10 @@ async function serve(attachment: Attachment, serving: Serving): Promise<number> 
   const { mirror, device } = attachment;
   const show = (): void => terminal.say(`ultima: ${volume}: ${statusLine(attachment)}`);
   const description = `mirrored volume ${volume}`;
+  // What is lost with the volume is not answered: whoever serves it next is asked again.
+  const kept = new FailoverDevice(device, { memory: device.memory });
   const server = await NbdServer.start({
-    exports: [{ name: volume, description, device }],
+    exports: [{ name: volume, description, device: kept }],
     listen,
   }).catch(async (error) => {
     await attachment.detach();
@@ -84,8 +87,12 @@ async function serve(attachment: Attachment, serving: Serving): Promise<number> 
   }
   show();
   const timer = statusMs === null ? null : setInterval(show, statusMs);
-  const ended = await Promise.race([signalled(), mirror.stopped]);
+  const ended = await Promise.race([signalled(), attachment.stopped]);
   if (timer !== null) clearInterval(timer);
+  if (typeof ended !== 'string') {
+    server.cut();
+    kept.giveUp();
+  }
   await server.close();
   if (typeof ended !== 'string') {
     // The mirror has stopped by itself: there is nothing to make durable any more.

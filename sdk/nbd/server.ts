@@ -130,6 +130,14 @@ export class NbdServer {
     return this.closing;
   }
 
+  /**
+   * Every client is cut off without an answer to what is under way, and asks again where the device
+   * is served next. To be followed by `close`.
+   */
+  cut(): void {
+    for (const { transport } of this.clients) transport.destroy();
+  }
+
   private async listen(endpoint: Endpoint): Promise<void> {
     this.listening.push(await listen(endpoint, (socket) => this.accept(socket)));
   }

@@ -195,4 +195,22 @@ test('a device of another size is refused', () => {
   assert.throws(() => device.moveTo(other), /999 blocks of 512 bytes; the one before had 1000/);
 });
 
+test('when no other device comes, what may have been carried out once stays unknown', () => {
+  const { first, device } = rig();
+  const ends: number[] = [];
+  for (let lba = 1; lba <= 5; lba++) write(device, lba, ends);
+  first.break();
+  // Of the first four, 1 and 3 are lost as unknown, 2 and 4 were not executed; sent again are 5,
+  // 1, 2 and 3, of which 5 and 2 are unknown then. 4 waits, and 6 comes too late.
+  device.poll();
+  assert.equal(ends, []);
+  device.giveUp();
+  write(device, 6, ends);
+  device.poll();
+  const { unknown, notExecuted } = BlockStatus;
+  assert.is(ends.filter((status) => status === unknown).length, 4);
+  assert.is(ends.filter((status) => status === notExecuted).length, 2);
+  assert.is(device.inFlightCount + device.waitingCount, 0);
+});
+
 test.run();

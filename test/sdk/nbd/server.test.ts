@@ -187,6 +187,25 @@ test('close answers what is under way, lets clients go and removes the socket', 
   assert.is(existsSync(path), false);
 });
 
+test('a client that is cut off hears nothing of what was under way, however it ends', () =>
+  serving(async (server, device) => {
+    const peer = Peer.to(server.uris[0]!);
+    await peer.go();
+    device.isHeld = true;
+    peer.say(request({ command: 1, length: 512 }), pattern(512));
+    while (device.log.length === 0) await new Promise((resolve) => setImmediate(resolve));
+    server.cut();
+    device.isHeld = false;
+    await peer.closed();
+    const silent = await peer.hear(1).then(
+      () => 'an answer',
+      (error: Error) => error.message,
+    );
+    assert.is(silent, 'closed after 0 of 1 bytes');
+    await server.close();
+    assert.is(server.status.violations, 0);
+  }));
+
 test('a place where somebody listens is not taken, what a killed server left is', async () => {
   await serving(async (server) => {
     const path = decodeURIComponent(/socket=(.*)$/.exec(server.uris[0]!)![1]!);
