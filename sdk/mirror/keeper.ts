@@ -182,7 +182,10 @@ export function isUnknown(error: unknown): boolean {
   return error instanceof UltimaError && error.code === ErrorCode.storeUnknown;
 }
 
-function fenced(ours: MirrorRecord, theirs: MirrorRecord): UltimaError {
+export function fenced(
+  ours: Pick<MirrorRecord, 'volumeId' | 'epoch'>,
+  theirs: MirrorRecord,
+): UltimaError {
   return new UltimaError(
     ErrorCode.mirrorFenced,
     `mirror ${ours.volumeId}: ${theirs.writer ?? 'nobody'} has taken over with epoch ` +

@@ -2,9 +2,11 @@ import type { ClusterStore } from '../cluster/store.js';
 import type { Clock, DmaSpace } from '../device.js';
 import { ErrorCode, UltimaError } from '../errors.js';
 import type { FabricTls } from '../fabric/node-sockets.js';
+import { fenced } from '../mirror/keeper.js';
 import { Mirror } from '../mirror/mirror.js';
 import { createMirror, type MirrorOptions, mirrorDefaults, ownDepth } from '../mirror/options.js';
 import type { MemberPort } from '../mirror/port.js';
+import { decodeRecord, recordKey } from '../mirror/record.js';
 import { ClusterDirectory } from './directory.js';
 import { MemberLink } from './member-link.js';
 import { regionBlocksOf } from './member-shelf.js';
@@ -49,8 +51,11 @@ const restMs = 2;
  */
 export class Attachment {
   readonly mirror: Mirror;
+  /** Resolves with the reason when the volume is not served here any more. */
+  readonly stopped: Promise<UltimaError | null>;
   private readonly options: AttachmentOptions;
   private readonly directory: ClusterDirectory;
+  private readonly volumeId: string;
   private readonly timer: ReturnType<typeof setInterval>;
 
   /**
@@ -70,13 +75,19 @@ export class Attachment {
       ...(acceptsLoss === undefined ? {} : { acceptsLoss }),
       ports: record.members.map((member) => portOf(member, options)),
     });
-    return new Attachment(options, directory, mirror);
+    return new Attachment(options, directory, { mirror, volumeId: record.volumeId });
   }
 
-  private constructor(options: AttachmentOptions, directory: ClusterDirectory, mirror: Mirror) {
+  private constructor(
+    options: AttachmentOptions,
+    directory: ClusterDirectory,
+    { mirror, volumeId }: { readonly mirror: Mirror; readonly volumeId: string },
+  ) {
     this.options = options;
     this.directory = directory;
     this.mirror = mirror;
+    this.volumeId = volumeId;
+    this.stopped = mirror.stopped.then((reason) => this.explain(reason));
     this.timer = setInterval(() => mirror.device.poll(), restMs);
   }
 
@@ -97,6 +108,22 @@ export class Attachment {
   async removeMember(id: string): Promise<void> {
     await this.mirror.removeMember(id);
     await this.directory.retireMember(this.options.volume, id);
+  }
+
+  /** A writer whose members are all gone at once may have slept while another one took over. */
+  private async explain(reason: UltimaError | null): Promise<UltimaError | null> {
+    if (reason?.code !== ErrorCode.mirrorLost) return reason;
+    const { volumeId } = this;
+    const { epoch } = this.mirror.status;
+    try {
+      const entry = await this.options.store.read(recordKey(volumeId));
+      if (entry === null) return reason;
+      const record = decodeRecord(entry.value, volumeId);
+      return record.epoch > epoch ? fenced({ volumeId, epoch }, record) : reason;
+    } catch {
+      // Without the store nobody knows more.
+      return reason;
+    }
   }
 
   /** Everything is durable, and others may attach. */

@@ -158,6 +158,10 @@ statement('whoever is taken over by force writes no more', 2, async (cluster) =>
   const taker = await cluster.attach('b', { isForced: true });
   const late = await assertRejects(() => writeBlocks(old.device, 0, filled(9)), /status/);
   assert.is(late?.code, 'COMMAND_FAILED');
+  // It loses all members at once, and finds out from the store that they are not what is lost.
+  const reason = await old.stopped;
+  assert.is(reason?.code, 'MIRROR_FENCED');
+  assert.match(reason?.message ?? '', /: b has taken over with epoch /);
   const back = filled(0);
   await readBlocks(taker.device, 0, back);
   assert.equal(back, filled(1));
