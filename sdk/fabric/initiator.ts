@@ -370,9 +370,10 @@ function factsOf(
   const table = IdentifyNamespace;
   const blockCount = table.nsze.get(page, 0);
   if (blockCount === 0) return null;
-  const format = table.lbaf.at(0, table.flbasIndex.get(page, 0));
-  const shift = table.lbaf.item.lbads.get(page, format);
-  const metadataBytes = table.lbaf.item.ms.get(page, format);
+  const format = table.flbasIndex.get(page, 0);
+  const at = table.lbaf.at(0, format);
+  const shift = table.lbaf.item.lbads.get(page, at);
+  const metadataBytes = table.lbaf.item.ms.get(page, at);
   if (shift < 9 || shift > 16 || metadataBytes !== 0 || !table.nsze.isExact(page, 0)) {
     const message =
       `namespace ${nsid} has ${blockCount} blocks of 2^${shift} bytes, ` +

@@ -6,7 +6,6 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { MonotonicClock } from '../../native/vfio/clock.js';
 import { discardBlocks, flushBlocks, readBlocks, writeBlocks } from '../../sdk/block/promised.js';
-import { ErrorCode, UltimaError } from '../../sdk/errors.js';
 import { NvmeTcp } from '../../sdk/fabric/initiator.js';
 import { AnaState } from '../../sdk/spec/nvme/logs.js';
 import { TestPrng } from '../../sdk/testing/prng.js';
@@ -65,13 +64,10 @@ async function start(
   return child;
 }
 
-/**
- * One connection in ten to a target that the guest had just made has found a namespace whose blocks
- * have no size; why is not known. It is told, and made again.
- */
-async function connect(port: number, triesLeft = 3): Promise<NvmeTcp> {
+/** Our initiator at the kernel's target: random work against a copy of what should be there. */
+async function initiate(port: number): Promise<void> {
   try {
-    return await NvmeTcp.connect({
+    const host = await NvmeTcp.connect({
       address: `127.0.0.1:${port}`,
       nqn: guestNqn,
       clock: new MonotonicClock(),
@@ -82,18 +78,6 @@ async function connect(port: number, triesLeft = 3): Promise<NvmeTcp> {
       reconnectMs: 0,
       onEvent: (event) => console.log('our initiator:', event),
     });
-  } catch (error) {
-    if (triesLeft <= 1 || !(error instanceof UltimaError)) throw error;
-    if (error.code !== ErrorCode.namespaceInvalid) throw error;
-    console.log(`our initiator, once more: ${error.message}`);
-    return connect(port, triesLeft - 1);
-  }
-}
-
-/** Our initiator at the kernel's target: random work against a copy of what should be there. */
-async function initiate(port: number): Promise<void> {
-  try {
-    const host = await connect(port);
     const device = host.namespace(1);
     const { blockBytes, blockCount } = device;
     if (blockBytes * blockCount !== guestBytes) throw new Error(`${blockCount} x ${blockBytes}`);

@@ -99,7 +99,7 @@ export const fabricCases: readonly GuestCase[] = [
   {
     title: 'our initiator finds what it wrote at the kernel’s target',
     run: async () => {
-      const path = '/tmp/kernel-target';
+      const path = join(mountPoint, 'kernel-target');
       serveFile(path);
       console.log('HOST initiate');
       const byte = new Uint8Array(1);
@@ -183,8 +183,12 @@ function checkFiles(count: number): void {
   }
 }
 
-/** The kernel's target, at a file in memory. */
+/**
+ * The kernel's target, at a file in memory. It asks the file system for the size of blocks, and
+ * that of the guest's root, an overlay, says 2^0 bytes.
+ */
 function serveFile(path: string): void {
+  execFileSync('mount', ['-t', 'tmpfs', 'none', mountPoint]);
   writeFileSync(path, '');
   truncateSync(path, guestBytes);
   execFileSync('mount', ['-t', 'configfs', 'none', '/sys/kernel/config']);
