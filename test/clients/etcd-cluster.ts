@@ -93,6 +93,11 @@ export class EtcdCluster {
     await gone;
   }
 
+  /** SIGSTOP and SIGCONT: a member that sleeps, and wakes up. */
+  signal(index: number, signal: NodeJS.Signals): void {
+    this.members[index]!.child?.kill(signal);
+  }
+
   /** The disk of a member as new. */
   wipe(index: number): void {
     rmSync(this.members[index]!.folder, { recursive: true, force: true });

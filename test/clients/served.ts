@@ -13,10 +13,14 @@ export interface Ended {
   readonly out: string;
 }
 
-/** Run a program to its end, at most half a minute. @returns what it said, on both streams */
-export async function run(program: string, ...words: readonly string[]): Promise<Ended> {
+/** A program that may take so long; half a minute when only its name is given. */
+type Program = string | { readonly program: string; readonly limitMs: number };
+
+/** Run a program to its end. @returns what it said, on both streams */
+export async function run(what: Program, ...words: readonly string[]): Promise<Ended> {
+  const { program, limitMs } = typeof what === 'string' ? { program: what, limitMs: 30_000 } : what;
   const child = spawn(program, words, { stdio: ['ignore', 'pipe', 'pipe'] });
-  const late = setTimeout(() => child.kill('SIGKILL'), 30_000);
+  const late = setTimeout(() => child.kill('SIGKILL'), limitMs);
   let out = '';
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding('utf8').on('data', (piece: string) => {

@@ -1,5 +1,4 @@
 import type { Prng } from '../../sim/prng.js';
-import { Served, ultima } from '../clients/served.js';
 import { campaign, type Tally } from '../support/campaign.js';
 import { ClusterRig } from '../support/cluster-rig.js';
 import { Peer } from '../support/nbd-peer.js';
@@ -85,8 +84,9 @@ class Life {
   }
 
   async begin(...words: readonly string[]): Promise<void> {
-    const uri = await this.rig.attach('db', ...words);
-    this.writer = new Writer(Peer.to(uri), this.shadow, this.writer?.version ?? 0);
+    const socket = await this.rig.attach('db', ...words);
+    const peer = Peer.to(`nbd+unix:///?socket=${socket}`);
+    this.writer = new Writer(peer, this.shadow, this.writer?.version ?? 0);
     await this.writer.peer.go('');
   }
 
@@ -153,38 +153,10 @@ class Life {
     if (fault !== null) return fault;
     const code = await rig.writer!.stop('SIGTERM');
     if (code !== 0) return `the writer ended with ${code}: ${rig.writer!.lines.at(-1)}`;
-    return await this.compareMembers();
-  }
-
-  private async compareMembers(): Promise<string | null> {
-    const { rig } = this;
-    const members: Buffer[] = [];
-    for (let i = 0; i < 3; i++) {
-      const code = await rig.nodes[i]!.stop('SIGTERM');
-      if (code !== 0) return `node ${i} ended with ${code}: ${rig.nodes[i]!.lines.at(-1)}`;
-      members.push(await contentOf(rig.card(i)));
-    }
-    const differs = members.findIndex((member) => !member.equals(members[0]!));
-    return differs < 0 ? null : `the member of node ${differs} differs from that of node 0`;
+    return await rig.compareMembers(blocks * blockBytes);
   }
 
   private count(what: string): void {
     this.tally[what] = (this.tally[what] ?? 0) + 1;
-  }
-}
-
-/** What a node has of the volume, as its pool says without the cluster. */
-async function contentOf(card: string): Promise<Buffer> {
-  const served = new Served();
-  try {
-    const listed = await ultima('volume', 'list', '--pool', card);
-    const data = /member-[0-9a-f]{32}(?!-)/.exec(listed)?.[0];
-    if (data === undefined) throw new Error(`no member in ${listed}`);
-    await served.start('volume', data, '--pool', card);
-    const peer = Peer.to(served.uri);
-    await peer.go('');
-    return Buffer.from(await peer.read(0, blocks * blockBytes));
-  } finally {
-    await served.end();
   }
 }

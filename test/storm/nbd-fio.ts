@@ -1,10 +1,8 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
 import { closeSync, openSync, writeSync } from 'node:fs';
-import { connect } from 'node:net';
 import type { Prng } from '../../sim/prng.js';
-import { type Ended, run as runProgram, Served, ultima } from '../clients/served.js';
+import { type Ended, Served, ultima } from '../clients/served.js';
 import { campaign, type Tally } from '../support/campaign.js';
+import { Between, fio, missing } from '../support/fio-nbd.js';
 
 /** What is served, how deep fio writes, and when the server is killed while it does. */
 type Step =
@@ -19,19 +17,10 @@ type Step =
     }
   | { readonly kind: 'kill'; readonly afterMs: number };
 
-/** Of Debian's packages fio and qemu-utils. */
-const tools = ['fio', 'qemu-nbd'] as const;
 const blockBytes = 4096;
 const blocks = 2048;
 const writesPerSecond = 900;
-const reconnectSeconds = 60;
-const startMs = 20_000;
 
-/**
- * fio knows no way on when its connection is lost, so QEMU's server stands between: as a client of
- * ours it connects again, sends again what was not answered, and goes on. fio sees one disk from
- * its first write to its last checksum, whatever is killed behind it.
- */
 export const stormOfNbdFio = campaign<Step>({
   claim:
     'fio writes with checksums, through a client that connects again, to a server that is killed ' +
@@ -55,8 +44,9 @@ function plan(prng: Prng, seed: number): Step[] {
 async function run(steps: readonly Step[], _seed: number, tally: Tally): Promise<string | null> {
   const [scene] = steps.filter((step) => step.kind === 'scene');
   if (scene === undefined) return null;
-  const missing = tools.filter((tool) => spawnSync('which', [tool]).status !== 0);
-  if (missing.length > 0) throw new Error(`not installed: ${missing.join(', ')}`);
+  // Of Debian's packages fio and qemu-utils.
+  const lacking = missing('fio', 'qemu-nbd');
+  if (lacking.length > 0) throw new Error(`not installed: ${lacking.join(', ')}`);
   const setting = new Setting(scene);
   try {
     await setting.start();
@@ -73,8 +63,7 @@ class Setting {
   private readonly served = new Served();
   private readonly card: string;
   private readonly words: readonly string[];
-  private readonly front: string;
-  private between: ChildProcess | null = null;
+  private readonly between: Between;
 
   constructor(scene: Extract<Step, { kind: 'scene' }>) {
     this.scene = scene;
@@ -84,7 +73,7 @@ class Setting {
     this.card = `sim:simple?bytes=${bytes}&file=${served.file('card')}`;
     const what = scene.isVolume ? ['volume', 'db', '--pool', this.card] : ['device', this.card];
     this.words = scene.isWriteThrough ? [...what, '--write-through'] : what;
-    this.front = served.file('front');
+    this.between = new Between(served.file('front'));
   }
 
   async start(): Promise<void> {
@@ -94,17 +83,13 @@ class Setting {
       await ultima('volume', 'create', 'db', ...bytes, '--pool', this.card);
     }
     await this.served.start(...this.words);
-    const back = `driver=nbd,server.type=unix,server.path=${this.served.socket}`;
-    const image = `${back},reconnect-delay=${reconnectSeconds}`;
-    const words = ['--persistent', '-e', '4', '-k', this.front, '--image-opts', image];
-    this.between = spawn('qemu-nbd', words, { stdio: ['ignore', 'ignore', 'inherit'] });
-    await listening(this.front);
+    await this.between.start(this.served.socket);
   }
 
   /** Write all blocks, with kills on the way, and read them again. @returns what is wrong */
   async write(kills: readonly number[], tally: Tally): Promise<string | null> {
     const rate = ['--rw=randwrite', `--iodepth=${this.scene.depth}`, '--do_verify=1'];
-    const writing = this.fio(this.front, ...rate, `--rate_iops=,${writesPerSecond}`);
+    const writing = this.fio(this.between.socket, ...rate, `--rate_iops=,${writesPerSecond}`);
     let hasEnded = false;
     void writing.finally(() => {
       hasEnded = true;
@@ -154,11 +139,7 @@ class Setting {
   }
 
   async end(): Promise<void> {
-    const { between } = this;
-    if (between !== null && between.exitCode === null && between.signalCode === null) {
-      between.kill('SIGKILL');
-      await once(between, 'close');
-    }
+    await this.between.end();
     await this.served.end();
   }
 
@@ -167,29 +148,11 @@ class Setting {
   }
 
   private fio(socket: string, ...words: readonly string[]): Promise<Ended> {
-    const size = [`--bs=${blockBytes}`, `--size=${blocks * blockBytes}`, '--verify=crc32c'];
-    const place = [`--uri=nbd+unix:///?socket=${socket}`, `--aux-path=${this.served.folder}`];
-    const fixed = ['--name=w', '--ioengine=nbd', '--randseed=1', ...size, ...place];
-    return runProgram('fio', ...fixed, ...words);
+    const { folder } = this.served;
+    return fio({ socket, folder, blockBytes, blocks }, ...words);
   }
 }
 
 function count(tally: Tally, what: string): void {
   tally[what] = (tally[what] ?? 0) + 1;
-}
-
-/** Until somebody listens there. */
-async function listening(path: string): Promise<void> {
-  const untilMs = performance.now() + startMs;
-  for (;;) {
-    const socket = connect(path);
-    const isThere = await new Promise<boolean>((resolve) => {
-      socket.once('connect', () => resolve(true));
-      socket.once('error', () => resolve(false));
-    });
-    socket.destroy();
-    if (isThere) return;
-    if (performance.now() > untilMs) throw new Error(`nobody listens at ${path}`);
-    await new Promise((resolve) => setImmediate(resolve));
-  }
 }

@@ -1,6 +1,7 @@
 import { main } from '../support/campaign.js';
 import { stormOfCard } from './card.js';
 import { stormOfCheckpoint } from './checkpoint.js';
+import { stormOfClusterFio } from './cluster-fio.js';
 import { stormOfClusterKills } from './cluster-kill.js';
 import { stormOfDrive } from './drive.js';
 import { stormOfDriver } from './driver.js';
@@ -15,6 +16,7 @@ import { stormOfVolumeCrash } from './volume-crash.js';
 
 const campaigns = {
   card: stormOfCard,
+  'cluster-fio': stormOfClusterFio,
   'cluster-kill': stormOfClusterKills,
   drive: stormOfDrive,
   checkpoint: stormOfCheckpoint,
