@@ -29,9 +29,16 @@ export interface HeatRange {
   readonly durationNs: number;
 }
 
+/** All that is quicker than 2^7 ns is in one row: no device has answered. */
+const leastRow = 13;
+
 /** The row of a latency in a `HeatTimeline`: two for each doubling. */
 export function latencyRow(latencyNs: number): number {
-  return Math.floor(2 * Math.log2(Math.max(1, latencyNs)));
+  return Math.max(leastRow, Math.floor(2 * Math.log2(Math.max(1, latencyNs))));
+}
+
+function rowName(row: number): string {
+  return row === leastRow ? 'below 128 ns' : `from ${durationText(2 ** (row / 2))}`;
 }
 
 /** How many requests ended when, with which latency. @param counts  rows as `latencyRow` says */
@@ -39,7 +46,7 @@ export function latencyHeat(counts: HeatTimeline, range: HeatRange): HeatMap | n
   const { durationNs } = range;
   const all = Array.from({ length: counts.rowCount }, (_, row) => {
     const values = counts.row(row, range.startNs + durationNs);
-    return { row, name: `from ${durationText(2 ** (row / 2))}`, values };
+    return { name: rowName(row), values };
   });
   const isUsed = ({ values }: { readonly values: readonly number[] }): boolean =>
     values.some((value) => value > 0);

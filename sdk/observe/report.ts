@@ -165,17 +165,20 @@ function curvePercents(count: number): number[] {
 function percentilePlot(report: Report): string {
   const curves = report.latency.filter(({ histogram }) => histogram.count > 0);
   if (curves.length === 0) return '';
+  const slowest = Math.max(...curves.map(({ histogram }) => histogram.max));
+  // What takes no time of the clock is drawn at the edge, not decades below everything else.
+  const least = slowest > 1000 ? 100 : 1;
   const lines: Line[] = curves.map(({ name, histogram }) => {
     const percents = curvePercents(histogram.count);
     const values = histogram.percentiles(percents);
-    return { name, points: percents.map((x, i) => ({ x, y: values[i]! })) };
+    return { name, points: percents.map((x, i) => ({ x, y: Math.max(least, values[i]!) })) };
   });
   const all = lines.flatMap((line) => line.points);
   const low = Math.min(...all.map((point) => point.y));
   const high = Math.max(...all.map((point) => point.y));
   const end = Math.max(...all.map((point) => point.x));
   const x = ninesScale({ high: end, from: plotLeft, to: plotRight });
-  const padded = { low: Math.max(1, low * 0.8), high: high * 1.25 };
+  const padded = { low: low * 0.8, high: high * 1.25 };
   const y = logScale({ ...padded, from: plotBottom, to: plotTop });
   const plot = linePlot(
     lines,

@@ -20,9 +20,22 @@ test('every request is in one cell of latency: its row is its power of the root 
   assert.is(latencyHeat(new HeatTimeline(0), { startNs: 0, durationNs: 1 }), null);
 });
 
+test('all that took less than a device can is in one row, however little it was', () => {
+  const counts = new HeatTimeline(0, 1000);
+  for (const ns of [0, 1, 20, 127, 128]) counts.count(latencyRow(ns), 0);
+  const map = latencyHeat(counts, { startNs: 0, durationNs: 1000 })!;
+  assert.equal(
+    map.rows.map(({ name, values }) => [name, values[0]]),
+    [
+      ['from 128 ns', 1],
+      ['below 128 ns', 4],
+    ],
+  );
+});
+
 test('a request ends in the column of its time since the start, not since the first request', () => {
   const counts = new HeatTimeline(500_000, 1000);
-  counts.count(latencyRow(100), 530_500);
+  counts.count(latencyRow(1000), 530_500);
   const map = latencyHeat(counts, { startNs: 500_000, durationNs: 40_000 })!;
   assert.is(map.rows[0]!.values.indexOf(1), 30);
   assert.is(map.rows[0]!.values.length, 40);

@@ -68,6 +68,19 @@ test('every opened element is closed', () => {
   }
 });
 
+test('what takes no time is drawn inside of the picture', () => {
+  const histogram = new Histogram();
+  for (const ns of [0, 0, 50_000, 60_000]) histogram.record(ns);
+  const html = renderReport({ ...sample(), latency: [{ name: 'flush', histogram }] });
+  const curve = html.slice(html.indexOf('Latency percentiles'));
+  const points = /points="([^"]+)"/.exec(curve)![1]!.split(' ');
+  const heights = points.map((point) => Number(point.split(',')[1]));
+  assert.ok(
+    heights.every((y) => y >= 12 && y <= 220),
+    heights.join(' '),
+  );
+});
+
 test('names that hold markup are text', () => {
   const html = renderReport(sample('<b>"A" & B</b>'));
   assert.match(html, /<h1>&lt;b&gt;&quot;A&quot; &amp; B&lt;\/b&gt;<\/h1>/);
