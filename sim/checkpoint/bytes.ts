@@ -2,6 +2,8 @@ import { assert } from '../../sdk/assert.js';
 import { ErrorCode, UltimaError } from '../../sdk/errors.js';
 
 const firstCapacity = 64 * 1024;
+/** Of bytes that are looked at where they lie, from the start of the body on. */
+export const alignment = 8;
 const encoder = new TextEncoder();
 const decoder = new TextDecoder('utf-8', { fatal: true });
 
@@ -46,6 +48,11 @@ export class ByteWriter {
     this.makeRoom(bytes.length);
     this.bytes.set(bytes, this.length);
     this.length += bytes.length;
+  }
+
+  /** Zeroes up to the next multiple. */
+  align(multiple: number): void {
+    while (this.length % multiple !== 0) this.byte(0);
   }
 
   /** What was written so far; valid until more is written. */
@@ -105,6 +112,12 @@ export class ByteReader {
     this.demand(length);
     this.at += length;
     return this.bytes.subarray(this.at - length, this.at);
+  }
+
+  align(multiple: number): void {
+    while (this.at % multiple !== 0) {
+      if (this.byte() !== 0) throw unusable('body', 'has something in a gap');
+    }
   }
 
   private demand(length: number): void {

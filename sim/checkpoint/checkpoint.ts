@@ -9,8 +9,8 @@ import { RootPort } from '../pcie/root-port.js';
 import type { Profile } from '../profiles/profile.js';
 import { checkProfile, isProfile } from '../profiles/rules.js';
 import { World } from '../world.js';
-import { ByteReader, checksum, decodeText, putWord, unusable, wordAt } from './bytes.js';
-import { sharedBy } from './constants.js';
+import { alignment, ByteReader, checksum, decodeText, putWord, unusable, wordAt } from './bytes.js';
+import { constructionOf } from './constants.js';
 import { GraphReader } from './graph-reader.js';
 import { GraphWriter } from './graph-writer.js';
 
@@ -25,12 +25,13 @@ import { GraphWriter } from './graph-writer.js';
  *  12   4  checksum of everything from byte 16 on
  *  16   4  length of the header
  *  20   8  length of the body (two dwords, the low one first)
- *  28      header, JSON: how to construct the world; see `Header`
+ *  28      header, JSON: how to construct the world; see `Header`. Spaces fill it up to a multiple
+ *          of 8 behind the start
  *          body: every object that is reachable from world and cards, see `Tag` in vocabulary.ts
  *
  * A restored run goes on event for event: run(0..T) = restore(run(0..k)) + run(k..T).
  */
-export const checkpointVersion = 2;
+export const checkpointVersion = 3;
 
 const magic = Uint8Array.from(Buffer.from('ULTSTATE', 'latin1'));
 const fixedBytes = 28;
@@ -107,10 +108,9 @@ export function saveServedCard(card: SimCard, watcher: object): Uint8Array {
 function bytesOf(made: Header, saved: Restored, outside: readonly object[]): Uint8Array {
   const host = made.isServed === true ? nobody() : null;
   const left = new Set(host === null ? outside : [...outside, host, host.memory]);
-  const like = construct(made, host);
-  const shared = sharedBy(rootOf(like), rootOf(construct(made, host)), left);
-  const header = Buffer.from(JSON.stringify(made), 'utf8');
-  const body = new GraphWriter(rootOf(like), shared, left).write(rootOf(saved));
+  const like = constructionOf(rootOf(construct(made, host)), rootOf(construct(made, host)), left);
+  const header = aligned(JSON.stringify(made));
+  const body = new GraphWriter(like).write(rootOf(saved));
   const bytes = new Uint8Array(fixedBytes + header.length + body.length);
   bytes.set(magic);
   putWord(bytes, 8, checkpointVersion);
@@ -123,10 +123,18 @@ function bytesOf(made: Header, saved: Restored, outside: readonly object[]): Uin
   return bytes;
 }
 
+/** A header behind which the body starts where it can be looked at in place. */
+function aligned(text: string): Buffer {
+  const length = Buffer.byteLength(text);
+  const gap = -(fixedBytes + length) & (alignment - 1);
+  return Buffer.from(text + ' '.repeat(gap), 'utf8');
+}
+
 /**
  * Make the world of a checkpoint again. Nothing of the one that was saved is touched, so the same
  * bytes give any number of worlds that go on independently.
  *
+ * @param bytes     stay as they are, and must: contents of blocks are read there until they change
  * @param expected  refuse a checkpoint whose first card has another profile than this
  * @throws UltimaError CHECKPOINT_INVALID that names the field: another version, another profile,
  *         cut short, changed
@@ -165,11 +173,10 @@ function restore(
   // The host belongs to the card that is made last.
   const other = rootOf(construct(header, stranger));
   const fresh = construct(header, host);
-  const root = rootOf(fresh);
-  const shared = sharedBy(root, other, outside);
   const { world } = fresh;
   const { handlerCount } = world;
-  new GraphReader(new ByteReader(body), shared, root, outside).read();
+  const construction = constructionOf(rootOf(fresh), other, outside);
+  new GraphReader(new ByteReader(body), construction).read();
   if (world.handlerCount !== handlerCount) {
     const counts = `${world.handlerCount} in the checkpoint, ${handlerCount} in this version`;
     throw unusable('world.handlers', counts);

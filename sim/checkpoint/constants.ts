@@ -1,24 +1,35 @@
 import { fieldsOf } from './vocabulary.js';
 
-/**
- * What two worlds that were constructed alike have in common: the profile, tables of standards and
- * whatever else belongs to the program and not to a card. It is neither stored nor written to; a
- * checkpoint names it by its place in this list, which equal constructions make equal.
- */
-export function sharedBy(
-  one: unknown,
-  other: unknown,
-  outside: ReadonlySet<object> = nothing,
-): readonly object[] {
-  const reached = reachable(other, outside);
-  return [...reachable(one, outside)].filter((each) => reached.has(each));
+/** A new world that a checkpoint is laid over, or held against. */
+export interface Construction {
+  readonly root: unknown;
+  /** Every object of it, in the order of fields. */
+  readonly reached: ReadonlySet<object>;
+  /**
+   * What it has in common with another world that was constructed alike: the profile, tables of
+   * standards and whatever else belongs to the program and not to a card. It is neither stored nor
+   * written to; a checkpoint names it by its place in this list, which equal constructions make
+   * equal.
+   */
+  readonly shared: readonly object[];
+  /** Whom the world serves: no part of it. */
+  readonly outside: ReadonlySet<object>;
 }
 
-/** Every object that can be reached, in the order of fields, but not by way of those outside. */
-export function reachable(
+/** @param other  another new world of the same construction */
+export function constructionOf(
   root: unknown,
+  other: unknown,
   outside: ReadonlySet<object> = nothing,
-): ReadonlySet<object> {
+): Construction {
+  const reached = reachable(root, outside);
+  const reachedThere = reachable(other, outside);
+  const shared = [...reached].filter((each) => reachedThere.has(each));
+  return { root, reached, shared, outside };
+}
+
+/** Every object that can be reached, but not by way of those outside. */
+function reachable(root: unknown, outside: ReadonlySet<object>): ReadonlySet<object> {
   const found = new Set<object>();
   const waiting: unknown[] = [root];
   while (waiting.length > 0) {

@@ -1,7 +1,9 @@
 import { assert } from '../../sdk/assert.js';
 import type { UltimaError } from '../../sdk/errors.js';
+import { Slab } from '../store/slab.js';
 import { type ByteReader, unusable } from './bytes.js';
-import { reachable } from './constants.js';
+import type { Construction } from './constants.js';
+import { readSlab } from './slabs.js';
 import { readSparse } from './sparse.js';
 import { classes, classOf, fieldsOf, makers, Tag, viewKinds } from './vocabulary.js';
 
@@ -25,16 +27,12 @@ export class GraphReader {
   /** Prototypes of classes without a maker, from the new world. */
   private readonly prototypes: ReadonlyMap<string, object | null>;
 
-  constructor(
-    input: ByteReader,
-    shared: readonly object[],
-    fresh: unknown,
-    outside: ReadonlySet<object> = new Set(),
-  ) {
+  /** @param fresh  the world to lay it over */
+  constructor(input: ByteReader, fresh: Construction) {
     this.input = input;
-    this.shared = shared;
-    const reached = [...reachable(fresh, outside)];
-    const isShared = new Set(shared);
+    this.shared = fresh.shared;
+    const reached = [...fresh.reached];
+    const isShared = new Set(fresh.shared);
     this.prototypes = prototypesIn(reached, isShared);
     let at = 0;
     for (let left = input.count(); left > 0; left--) {
@@ -113,6 +111,8 @@ export class GraphReader {
         return this.memory(standing, at);
       case Tag.view:
         return this.view(standing, at);
+      case Tag.slab:
+        return this.slab(standing, at);
       default:
         throw unusable(at, `has a value of the unknown kind ${tag}`);
     }
@@ -205,6 +205,14 @@ export class GraphReader {
     if (standing !== null && buffer !== standing) throw misplaced(at);
     if (place >= 0) this.objects[place] = buffer;
     return buffer;
+  }
+
+  private slab(standing: unknown, at: string): Slab {
+    if (standing !== null && !(standing instanceof Slab)) throw misplaced(at);
+    const place = standing === null ? this.objects.push(null) - 1 : -1;
+    const slab = readSlab(this.input, standing, at);
+    if (place >= 0) this.objects[place] = slab;
+    return slab;
   }
 
   private view(standing: unknown, at: string): ArrayBufferView {

@@ -1,7 +1,9 @@
 import { AssertionFailure } from '../../sdk/assert.js';
+import { Slab } from '../store/slab.js';
 import { ByteWriter } from './bytes.js';
-import { reachable } from './constants.js';
+import type { Construction } from './constants.js';
 import { partnersOf } from './partners.js';
+import { writeSlab } from './slabs.js';
 import { writeSparse } from './sparse.js';
 import { classOf, fieldsOf, notState, Tag, viewKinds } from './vocabulary.js';
 
@@ -16,38 +18,36 @@ export class GraphWriter {
   private readonly written = new Set<object>();
   private readonly shapes = new Map<string, number>();
   private readonly shared: ReadonlyMap<object, number>;
-  private readonly fresh: unknown;
+  private readonly like: Construction;
   private readonly outside: ReadonlySet<object>;
   private readonly trail: string[] = [];
+  private readonly memories = new Set<ArrayBufferLike>();
+  private readonly slabs: Slab[] = [];
 
-  /**
-   * @param fresh   a new world of the same construction
-   * @param shared  `sharedBy` two new worlds of that construction
-   * @param outside who the world serves: not written, a new world has its own
-   */
-  constructor(fresh: unknown, shared: readonly object[], outside: ReadonlySet<object> = new Set()) {
-    this.fresh = fresh;
-    this.outside = outside;
-    this.shared = new Map(shared.map((each, index) => [each, index]));
+  /** @param like  what is written is held against it */
+  constructor(like: Construction) {
+    this.like = like;
+    this.outside = like.outside;
+    this.shared = new Map(like.shared.map((each, index) => [each, index]));
   }
 
   /** @returns the body of a checkpoint */
   write(root: unknown): Uint8Array {
     this.standing(root);
     this.value(root);
+    // It would come back twice, and the two would differ from then on.
+    const isSeen = this.slabs.some(({ bytes }) => this.memories.has(bytes.buffer));
+    if (isSeen) this.refuse('a view of a slab');
     return this.out.written;
   }
 
   /** Which objects of a new world, in the order in which they are reached, are filled. */
   private standing(root: unknown): void {
-    const partners = partnersOf(
-      this.fresh,
-      root,
-      new Set([...this.shared.keys(), ...this.outside]),
-    );
+    const { like } = this;
+    const partners = partnersOf(like.root, root, new Set([...like.shared, ...like.outside]));
     this.out.count(partners.size);
     let skipped = 0;
-    for (const one of reachable(this.fresh, this.outside)) {
+    for (const one of like.reached) {
       const partner = partners.get(one);
       if (partner === undefined) {
         skipped++;
@@ -129,10 +129,21 @@ export class GraphWriter {
     else if (value instanceof Map) this.map(value);
     else if (value instanceof Set) this.set(value);
     else if (ArrayBuffer.isView(value)) this.view(value);
-    else if (value instanceof ArrayBuffer) {
-      this.out.byte(Tag.memory);
-      writeSparse(this.out, value);
-    } else this.object(value);
+    else if (value instanceof ArrayBuffer) this.memory(value);
+    else if (value instanceof Slab) this.slab(value);
+    else this.object(value);
+  }
+
+  private memory(memory: ArrayBuffer): void {
+    this.memories.add(memory);
+    this.out.byte(Tag.memory);
+    writeSparse(this.out, memory);
+  }
+
+  private slab(slab: Slab): void {
+    this.slabs.push(slab);
+    this.out.byte(Tag.slab);
+    writeSlab(this.out, slab);
   }
 
   private object(value: object): void {

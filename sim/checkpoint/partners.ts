@@ -1,3 +1,4 @@
+import { Slab } from '../store/slab.js';
 import { fieldsOf } from './vocabulary.js';
 
 /**
@@ -27,6 +28,9 @@ export function partnersOf(
 
 function isAlike(one: object, other: object): boolean {
   if (Object.getPrototypeOf(one) !== Object.getPrototypeOf(other)) return false;
+  if (one instanceof Slab && other instanceof Slab) {
+    return one.pages === other.pages && one.metadataBytes === other.metadataBytes;
+  }
   if (one instanceof ArrayBuffer && other instanceof ArrayBuffer) {
     return one.byteLength === other.byteLength;
   }

@@ -54,13 +54,13 @@ function clear(bytes: Uint8Array, from: number, end: number): void {
 }
 
 function isZeroPage(bytes: Uint8Array, at: number): boolean {
-  const end = Math.min(at + pageBytes, bytes.length);
-  const start = bytes.byteOffset + at;
-  if (start % 4 === 0 && end - at === pageBytes) {
-    const words = new Int32Array(bytes.buffer, start, pageBytes / 4);
-    for (let i = 0; i < words.length; i++) if (words[i] !== 0) return false;
-    return true;
-  }
-  for (let i = at; i < end; i++) if (bytes[i] !== 0) return false;
+  return isZero(bytes.subarray(at, at + pageBytes));
+}
+
+export function isZero(bytes: Uint8Array): boolean {
+  const { buffer, byteOffset, length } = bytes;
+  const isAligned = byteOffset % 4 === 0 && length % 4 === 0;
+  const each = isAligned ? new Int32Array(buffer, byteOffset, length / 4) : bytes;
+  for (let i = 0; i < each.length; i++) if (each[i] !== 0) return false;
   return true;
 }

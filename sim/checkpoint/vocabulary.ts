@@ -14,6 +14,7 @@ import { Prng } from '../prng.js';
 import { PageIndex } from '../store/page-index.js';
 import { PagePool } from '../store/page-pool.js';
 import { MemoryStore } from '../store/page-store.js';
+import { Slab } from '../store/slab.js';
 
 /** What stands in the body of a checkpoint, one byte each. */
 export const Tag = {
@@ -29,7 +30,7 @@ export const Tag = {
   bigint: 8,
   /** An object that was written before, by its number. */
   again: 9,
-  /** What belongs to the program, by its place in what `sharedBy` finds. */
+  /** What belongs to the program, by its place in `Construction.shared`. */
   shared: 10,
   /** What the card itself makes anew: functions, and what belongs to a host. */
   kept: 11,
@@ -41,6 +42,8 @@ export const Tag = {
   view: 17,
   /** In front of the content of an object that a new card has at the same place: its number. */
   standing: 18,
+  /** Contents of blocks, that are not copied. */
+  slab: 19,
 } as const;
 
 /** Views that a card keeps state in, by number. */
@@ -131,8 +134,12 @@ export function classOf(value: object): string {
   return value.constructor.name;
 }
 
-/** Names of the fields that hold a value of their own, in the order in which they were made. */
+/**
+ * Names of the fields that hold a value of their own, in the order in which they were made. A slab
+ * has none: it goes as one.
+ */
 export function fieldsOf(value: object): readonly string[] {
+  if (value instanceof Slab) return [];
   const fields: string[] = [];
   for (const name of Object.keys(value)) {
     if (Object.getOwnPropertyDescriptor(value, name)?.get === undefined) fields.push(name);

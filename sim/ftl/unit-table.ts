@@ -1,6 +1,6 @@
 import { assert } from '../../sdk/assert.js';
 
-const chunkBits = 18;
+const chunkBits = 14;
 const chunkEntries = 1 << chunkBits;
 const chunkMask = chunkEntries - 1;
 /** What no entry was ever set in. Nobody writes to it. */
@@ -12,7 +12,7 @@ export interface TableOrigin {
 }
 
 /**
- * A table of 32-bit integers that are 0 until they are set. Memory comes in chunks of 1 MiB with
+ * A table of 32-bit integers that are 0 until they are set. Memory comes in chunks of 64 KiB with
  * the first entry that is set there: a big drive costs nothing before it is written.
  */
 export class UnitTable {

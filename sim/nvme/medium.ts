@@ -132,8 +132,7 @@ export class Medium {
 
   /**
    * Write blocks whose contents are a chain in `pool` (`next`), one per page, the flags of the
-   * blocks
-   * set. Takes the references over, also when it fails.
+   * blocks set. Takes the references over, also when it fails.
    *
    * @param isForced  durable before it returns
    */
@@ -227,7 +226,7 @@ export class Medium {
     const content = pool.take();
     pool.copyBlocks(old, content, pool.allBlocks);
     const at = block * pool.dataBytes + ((bit >>> 3) % pool.dataBytes);
-    pool.data[content]![at]! ^= 1 << (bit & 7);
+    pool.changeData(content)[at]! ^= 1 << (bit & 7);
     this.unit++;
     return this.writePage(page, content, mask, !this.cache.isDirty(page)) === 0;
   }

@@ -273,39 +273,70 @@ export class HostMemory implements DeviceMemory {
     return this.baseIova + start;
   }
 
-  /** What lay in freed pages is nobody's any more: a checkpoint does not carry it. */
+  /**
+   * What lay in freed pages is nobody's any more: a checkpoint does not carry it, nor segments of
+   * which no page is mapped.
+   */
   clearFreed(): void {
-    for (let page = 0; page < this.states.length; page++) {
-      if (this.states[page] !== PageState.freed) continue;
-      const at = page * pageBytes;
-      const segment = this.segments[Math.floor(at / segmentBytes)]!;
-      const start = at - segment.start;
-      const words = segment.words.subarray(start / 4, (start + pageBytes) / 4);
-      if (words.some((word) => word !== 0)) words.fill(0);
+    for (const segment of new Set(this.segments)) {
+      const first = segment.start / pageBytes;
+      const states = this.states.subarray(first, first + segment.length / pageBytes);
+      const isMapped = states.some((state) => (state & PageState.both) !== 0);
+      if (isMapped) clearFreedPages(segment.words, states);
+      else segment.letGo();
     }
+    this.words = noWords;
+    this.bytes = noBytes;
   }
 
   segmentAt(iova: number): Segment {
     const segment = this.segments[Math.floor((iova - this.baseIova) / segmentBytes)];
     assert(segment !== undefined, 'no memory behind that device address');
+    segment.renew();
     return segment;
   }
 }
+
+const noBytes = new Uint8Array(0);
+const noWords = new Uint32Array(0);
 
 /** Memory behind a run of device addresses. */
 export class Segment {
   /** Bytes from the first device address of the space. */
   readonly start: number;
-  readonly bytes: Uint8Array;
-  readonly words: Uint32Array;
-  readonly pages: (Uint8Array | undefined)[];
+  readonly length: number;
+  bytes = noBytes;
+  words = noWords;
+  /** Views of whole pages, made when they are needed. */
+  pages: (Uint8Array | undefined)[] = [];
 
   constructor(start: number, length: number) {
-    const memory = new ArrayBuffer(length);
     this.start = start;
+    this.length = length;
+    this.renew();
+  }
+
+  /** Have memory, zeroes when it was let go. */
+  renew(): void {
+    if (this.bytes.length === this.length) return;
+    const memory = new ArrayBuffer(this.length);
     this.bytes = new Uint8Array(memory);
     this.words = new Uint32Array(memory);
-    this.pages = new Array(length / pageBytes);
+    this.pages = new Array(this.length / pageBytes);
+  }
+
+  letGo(): void {
+    this.bytes = noBytes;
+    this.words = noWords;
+    this.pages = [];
+  }
+}
+
+function clearFreedPages(words: Uint32Array, states: Uint8Array): void {
+  for (const [page, state] of states.entries()) {
+    if (state !== PageState.freed) continue;
+    const own = words.subarray((page * pageBytes) / 4, ((page + 1) * pageBytes) / 4);
+    if (own.some((word) => word !== 0)) own.fill(0);
   }
 }
 

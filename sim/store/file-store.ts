@@ -71,11 +71,11 @@ export class FileStore implements PageStore {
     if (!this.read(state, 0, stateBytes, this.stateAt + page * stateBytes)) return unreadable;
     const written = state[0]! ^ this.writtenByDefault;
     if (written === 0 && state[1] === 0) return blankPage;
-    const data = pool.data[transientPage]!;
+    const data = pool.changeData(transientPage);
     if (!this.read(data, 0, pageDataBytes, page * pageDataBytes)) return unreadable;
     if (this.metadataBytes > 0) {
       const at = this.metadataAt + page * this.metadataBytes;
-      const metadata = pool.metadata[transientPage]!;
+      const metadata = pool.changeMetadata(transientPage);
       if (!this.read(metadata, 0, this.metadataBytes, at)) return unreadable;
     }
     pool.written[transientPage] = written;
@@ -86,8 +86,8 @@ export class FileStore implements PageStore {
   put(page: number, content: number, mask: number): boolean {
     const { pool, state } = this;
     if (page >= this.pageCount) return false;
-    const data = pool.data[content]!;
-    const metadata = pool.metadata[content]!;
+    const data = pool.dataOf(content);
+    const metadata = pool.metadataOf(content);
     const dataAt = page * pageDataBytes;
     const metadataAt = this.metadataAt + page * this.metadataBytes;
     for (let first = 0; first < pool.blocksPerPage; first++) {

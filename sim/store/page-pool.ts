@@ -1,7 +1,7 @@
 import { assert } from '../../sdk/assert.js';
+import { pageDataBytes, Slab } from './slab.js';
 
-/** Bytes of block data that one page holds, whatever the block size. */
-export const pageDataBytes = 4096;
+export { pageDataBytes } from './slab.js';
 
 /** A page of which no block is allocated. */
 export const blankPage = 0;
@@ -9,15 +9,19 @@ export const blankPage = 0;
 export const zeroPage = 1;
 /** For a content that is read from a file and used at once. */
 export const transientPage = 2;
-const firstPooled = 3;
+const specialPages = 3;
 
-const pagesPerSlab = 64;
+const slabBits = 6;
+const pagesPerSlab = 1 << slabBits;
+const slabMask = pagesPerSlab - 1;
+/** The first slab has the three above alone. */
+const firstPooled = pagesPerSlab;
 
 /**
  * Contents of pages: 4 KiB of data, the metadata of its blocks, and for each block whether it is
  * written and whether it was made uncorrectable. A content is a number; who keeps the number holds
- * a
- * reference. `data[page]` and `metadata[page]` are views made once.
+ * a reference. Bytes are read through `dataOf` and `metadataOf`, and changed through `changeData`
+ * and `changeMetadata` alone: what was restored may still lie in the bytes of a checkpoint.
  *
  * A block that is not written has zeroes as data and the blank metadata.
  */
@@ -27,8 +31,6 @@ export class PagePool {
   readonly metadataBytes: number;
   /** Mask of all blocks of a page. */
   readonly allBlocks: number;
-  readonly data: Uint8Array[] = [];
-  readonly metadata: Uint8Array[] = [];
   /** Bit per block: written since it was last deallocated. */
   written = new Uint8Array(pagesPerSlab);
   /** Bit per block: reading it is an unrecovered error. */
@@ -38,10 +40,8 @@ export class PagePool {
   /** Contents in use. */
   inUse = 0;
   private references = new Int32Array(pagesPerSlab);
-  private readonly words: (Uint32Array | undefined)[] = [];
+  private readonly slabs: Slab[] = [];
   private free = blankPage;
-  private readonly blankMetadata: Uint8Array;
-  private readonly noMetadata = new Uint8Array(0);
 
   /**
    * @param dataBytes      block size, 512..4096, a power of two
@@ -54,13 +54,34 @@ export class PagePool {
     this.metadataBytes = blankMetadata.length;
     this.blocksPerPage = pageDataBytes / dataBytes;
     this.allBlocks = maskOf(0, this.blocksPerPage);
-    this.blankMetadata = repeated(blankMetadata, this.blocksPerPage);
-    for (let page = 0; page < firstPooled; page++) {
-      this.data.push(new Uint8Array(pageDataBytes));
-      this.metadata.push(this.blankMetadata.slice());
+    const special = new Slab(specialPages, blankMetadata.length * this.blocksPerPage);
+    for (const page of [blankPage, transientPage]) {
+      special.metadataOf(page).set(repeated(blankMetadata, this.blocksPerPage));
     }
-    this.metadata[zeroPage]!.fill(0);
+    this.slabs.push(special);
     this.written[zeroPage] = this.allBlocks;
+  }
+
+  /** Pages that there is memory for. */
+  get heldPages(): number {
+    return (this.slabs.length - 1) * pagesPerSlab;
+  }
+
+  dataOf(page: number): Uint8Array {
+    return this.slabs[page >>> slabBits]!.dataOf(page & slabMask);
+  }
+
+  metadataOf(page: number): Uint8Array {
+    return this.slabs[page >>> slabBits]!.metadataOf(page & slabMask);
+  }
+
+  /** To be used at once: the bytes may lie somewhere else when others were changed. */
+  changeData(page: number): Uint8Array {
+    return this.slabToChange(page).dataOf(page & slabMask);
+  }
+
+  changeMetadata(page: number): Uint8Array {
+    return this.slabToChange(page).metadataOf(page & slabMask);
   }
 
   /** A content with one reference; what it contains is undefined but for the flags, which are 0. */
@@ -91,16 +112,11 @@ export class PagePool {
     this.inUse--;
   }
 
-  /** Whether nobody but the caller holds it, so that it may be changed in place. */
-  isSole(page: number): boolean {
-    return page >= firstPooled && this.references[page] === 1;
-  }
-
   /** Copy data, metadata and flags of the blocks in `mask`. */
   copyBlocks(from: number, to: number, mask: number): void {
     if (mask === this.allBlocks) {
-      this.data[to]!.set(this.data[from]!);
-      if (this.metadataBytes > 0) this.metadata[to]!.set(this.metadata[from]!);
+      this.changeData(to).set(this.dataOf(from));
+      if (this.metadataBytes > 0) this.changeMetadata(to).set(this.metadataOf(from));
     } else {
       this.copySome(from, to, mask);
     }
@@ -115,17 +131,8 @@ export class PagePool {
 
   /** Copy one block to any place of another page, flags included. */
   copyBlock(from: number, fromBlock: number, to: number, toBlock: number): void {
-    const source = this.wordsOf(from);
-    const target = this.wordsOf(to);
-    const blockWords = this.dataBytes >>> 2;
-    const shift = (toBlock - fromBlock) * blockWords;
-    const end = (fromBlock + 1) * blockWords;
-    for (let i = fromBlock * blockWords; i < end; i++) target[i + shift] = source[i]!;
-    const { metadataBytes } = this;
-    for (let i = 0; i < metadataBytes; i++) {
-      const byte = this.metadata[from]![fromBlock * metadataBytes + i]!;
-      this.metadata[to]![toBlock * metadataBytes + i] = byte;
-    }
+    this.copyWords(from, fromBlock, to, toBlock);
+    if (this.metadataBytes > 0) this.copyMetadata(from, fromBlock, to, toBlock);
     const bit = 1 << toBlock;
     const isWritten = (this.written[from]! >>> fromBlock) & 1;
     const isBad = (this.bad[from]! >>> fromBlock) & 1;
@@ -135,55 +142,56 @@ export class PagePool {
 
   /** Whether the data of a run of blocks is the same in two pages. */
   isEqualData(a: number, b: number, first: number, run: number): boolean {
-    const left = this.wordsOf(a);
-    const right = this.wordsOf(b);
+    const left = this.slabs[a >>> slabBits]!.words;
+    const right = this.slabs[b >>> slabBits]!.words;
+    const leftAt = wordAt(a);
+    const shift = wordAt(b) - leftAt;
     const blockWords = this.dataBytes >>> 2;
-    const end = (first + run) * blockWords;
-    for (let i = first * blockWords; i < end; i++) if (left[i] !== right[i]) return false;
+    const end = leftAt + (first + run) * blockWords;
+    for (let i = leftAt + first * blockWords; i < end; i++) {
+      if (left[i] !== right[i + shift]) return false;
+    }
     return true;
   }
 
   private copySome(from: number, to: number, mask: number): void {
-    const source = this.wordsOf(from);
-    const target = this.wordsOf(to);
-    const blockWords = this.dataBytes >>> 2;
     for (let block = 0; block < this.blocksPerPage; block++) {
       if (((mask >>> block) & 1) === 0) continue;
-      const end = (block + 1) * blockWords;
-      for (let i = block * blockWords; i < end; i++) target[i] = source[i]!;
-      if (this.metadataBytes > 0) this.copyMetadata(from, to, block);
+      this.copyWords(from, block, to, block);
+      if (this.metadataBytes > 0) this.copyMetadata(from, block, to, block);
     }
   }
 
-  private copyMetadata(from: number, to: number, block: number): void {
-    const source = this.metadata[from]!;
-    const target = this.metadata[to]!;
-    const end = (block + 1) * this.metadataBytes;
-    for (let i = block * this.metadataBytes; i < end; i++) target[i] = source[i]!;
+  private copyWords(from: number, fromBlock: number, to: number, toBlock: number): void {
+    const target = this.slabToChange(to).words;
+    const source = this.slabs[from >>> slabBits]!.words;
+    const blockWords = this.dataBytes >>> 2;
+    const first = wordAt(from) + fromBlock * blockWords;
+    const shift = wordAt(to) + toBlock * blockWords - first;
+    const end = first + blockWords;
+    for (let i = first; i < end; i++) target[i + shift] = source[i]!;
   }
 
-  private wordsOf(page: number): Uint32Array {
-    let words = this.words[page];
-    if (words === undefined) {
-      const { buffer, byteOffset } = this.data[page]!;
-      words = new Uint32Array(buffer, byteOffset, pageDataBytes / 4);
-      this.words[page] = words;
+  private copyMetadata(from: number, fromBlock: number, to: number, toBlock: number): void {
+    const { metadataBytes } = this;
+    const target = this.changeMetadata(to);
+    const source = this.metadataOf(from);
+    for (let i = 0; i < metadataBytes; i++) {
+      target[toBlock * metadataBytes + i] = source[fromBlock * metadataBytes + i]!;
     }
-    return words;
+  }
+
+  private slabToChange(page: number): Slab {
+    const slab = this.slabs[page >>> slabBits]!;
+    if (slab.isLent) slab.own();
+    return slab;
   }
 
   private addSlab(): void {
-    const first = this.data.length;
+    const first = this.slabs.length * pagesPerSlab;
     const count = first + pagesPerSlab;
     this.reserve(count);
-    const data = new ArrayBuffer(pagesPerSlab * pageDataBytes);
-    const metadataBytes = this.blocksPerPage * this.metadataBytes;
-    const metadata = new ArrayBuffer(pagesPerSlab * metadataBytes);
-    for (let i = 0; i < pagesPerSlab; i++) {
-      this.data.push(new Uint8Array(data, i * pageDataBytes, pageDataBytes));
-      const own = new Uint8Array(metadata, i * metadataBytes, metadataBytes);
-      this.metadata.push(metadataBytes === 0 ? this.noMetadata : own);
-    }
+    this.slabs.push(new Slab(pagesPerSlab, this.blocksPerPage * this.metadataBytes));
     for (let page = count - 1; page >= first; page--) {
       this.next[page] = this.free;
       this.free = page;
@@ -198,6 +206,11 @@ export class PagePool {
     this.next = grown(this.next, new Int32Array(length));
     this.references = grown(this.references, new Int32Array(length));
   }
+}
+
+/** Where the data of a page starts in the words of its slab. */
+function wordAt(page: number): number {
+  return (page & slabMask) * (pageDataBytes / 4);
 }
 
 /** Bits `first` to `first + count - 1`. */

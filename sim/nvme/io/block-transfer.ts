@@ -74,7 +74,7 @@ export class BlockTransfer {
   ): number {
     const { pool } = namespace.medium;
     const { dataBytes, metadataBytes } = namespace;
-    const data = pool.data[content]!;
+    const data = pool.dataOf(content);
     if (mode === extended) {
       return this.sendExtended(command, namespace, content, first, run, index);
     }
@@ -88,7 +88,7 @@ export class BlockTransfer {
     if (status !== 0 || mode === none) return status;
     return this.services.metadataToHost(
       command,
-      pool.metadata[content]!,
+      pool.metadataOf(content),
       first * metadataBytes,
       index * metadataBytes,
       run * metadataBytes,
@@ -147,7 +147,7 @@ export class BlockTransfer {
     }
     const status = this.services.fromHost(
       command,
-      pool.data[content]!,
+      pool.changeData(content),
       first * dataBytes,
       index * dataBytes,
       run * dataBytes,
@@ -158,7 +158,7 @@ export class BlockTransfer {
     }
     return this.services.metadataFromHost(
       command,
-      pool.metadata[content]!,
+      pool.changeMetadata(content),
       first * metadataBytes,
       index * metadataBytes,
       run * metadataBytes,
@@ -195,8 +195,8 @@ export class BlockTransfer {
   ): number {
     const { pool } = namespace.medium;
     const { dataBytes, metadataBytes } = namespace;
-    const data = pool.data[content]!;
-    const metadata = pool.metadata[content]!;
+    const data = pool.dataOf(content);
+    const metadata = pool.metadataOf(content);
     const { services } = this;
     for (let i = 0; i < run; i++) {
       const block = first + i;
@@ -225,8 +225,8 @@ export class BlockTransfer {
   ): number {
     const { pool } = namespace.medium;
     const { dataBytes, metadataBytes } = namespace;
-    const data = pool.data[content]!;
-    const metadata = pool.metadata[content]!;
+    const data = pool.changeData(content);
+    const metadata = pool.changeMetadata(content);
     const { services } = this;
     for (let i = 0; i < run; i++) {
       const block = first + i;
@@ -247,5 +247,5 @@ export class BlockTransfer {
 }
 
 function clearMetadata(pool: PagePool, content: number): void {
-  pool.metadata[content]!.fill(0);
+  pool.changeMetadata(content).fill(0);
 }

@@ -115,8 +115,8 @@ function isEqualMetadata(
 ): boolean {
   const { pool } = namespace.medium;
   const { metadataBytes } = namespace;
-  const left = pool.metadata[a]!;
-  const right = pool.metadata[b]!;
+  const left = pool.metadataOf(a);
+  const right = pool.metadataOf(b);
   const skipped = namespace.protectionType === 0 ? 0 : protectionInformationBytes;
   const skipFrom = namespace.isProtectionFirst ? 0 : metadataBytes - skipped;
   for (let at = first * metadataBytes; at < (first + run) * metadataBytes; at++) {

@@ -103,7 +103,7 @@ export class Protection {
   /** Make the information of a block. @param index of the block in the transfer */
   make(namespace: Namespace, content: number, block: number, index: number): void {
     const { pool } = namespace.medium;
-    const metadata = pool.metadata[content]!;
+    const metadata = pool.changeMetadata(content);
     const at = positionOf(namespace, block);
     const guard = guardOf(namespace, pool, content, block);
     const ref = this.refOf(namespace, index);
@@ -117,7 +117,7 @@ export class Protection {
   /** @returns 0 or the end-to-end error of a block */
   check(namespace: Namespace, content: number, block: number, index: number): number {
     const { pool } = namespace.medium;
-    const metadata = pool.metadata[content]!;
+    const metadata = pool.metadataOf(content);
     const at = positionOf(namespace, block);
     const app = metadata[at + appAt]! * 256 + metadata[at + appAt + 1]!;
     const ref = bigEndian32(metadata, at + refAt);
@@ -155,10 +155,10 @@ function positionOf(namespace: Namespace, block: number): number {
 /** The guard covers the block, and the metadata before the information when that comes last. */
 function guardOf(namespace: Namespace, pool: PagePool, content: number, block: number): number {
   const { dataBytes, metadataBytes } = namespace;
-  const crc = crc16(0, pool.data[content]!, block * dataBytes, dataBytes);
+  const crc = crc16(0, pool.dataOf(content), block * dataBytes, dataBytes);
   if (namespace.isProtectionFirst) return crc;
   const covered = metadataBytes - protectionInformationBytes;
-  return crc16(crc, pool.metadata[content]!, block * metadataBytes, covered);
+  return crc16(crc, pool.metadataOf(content), block * metadataBytes, covered);
 }
 
 function bigEndian32(bytes: Uint8Array, at: number): number {

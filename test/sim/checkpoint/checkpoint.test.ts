@@ -140,6 +140,49 @@ test('forks share nothing: what one writes the other does not read', async () =>
   assert.is(await valueAt(forkCard(fork), 0), 0x33);
 });
 
+test('what restored cards write leaves the checkpoint as it was', async () => {
+  const card = openSimulated(address);
+  const first = await NvmeController.open(card.open());
+  const namespace = await first.namespace(1);
+  for (let page = 0; page < 100; page++) {
+    await namespace.write(8 * page, new Uint8Array(4096).fill(page + 1));
+  }
+  const running = Array.from({ length: 30 }, (_, i) =>
+    namespace.write(8 * (100 + i), new Uint8Array(4096).fill(0x77)),
+  );
+  // The doorbell rings behind all of them.
+  await Promise.resolve();
+  card.world.advance(3_000);
+  assert.ok(card.world.pendingCount > 0);
+  const bytes = saveCard(card);
+  const before = Uint8Array.from(bytes);
+  for (const value of [0x33, 0x44]) {
+    const restored = restoreCard(bytes);
+    // Writes whose data was on its way come to their end.
+    restored.world.advance(10_000_000);
+    const second = await NvmeController.open(restored.open());
+    const blocks = await second.namespace(1);
+    await blocks.write(3, new Uint8Array(512).fill(value));
+    await blocks.write(8, new Uint8Array(16 * 4096).fill(value));
+    const page = new Uint8Array(4096);
+    await blocks.read(0, page);
+    assert.equal([page[0], page[3 * 512], page[4 * 512]], [1, value, 1]);
+    await second.close();
+    assert.is(await valueAt(restored, 8 * 90), 91);
+    assert.is(await valueAt(restored, 8 * 100), 0x77);
+    assert.is(Buffer.compare(bytes, before), 0);
+  }
+  await Promise.all(running);
+  await first.close();
+});
+
+test('a checkpoint may lie anywhere in memory', () => {
+  const bytes = busy();
+  const shifted = new Uint8Array(bytes.length + 3).subarray(3);
+  shifted.set(bytes);
+  assert.is(Buffer.compare(saveCard(restoreCard(shifted)), bytes), 0);
+});
+
 test('a new driver takes over a card that was saved under another one, in the middle of I/O', async () => {
   for (const profile of ['simple', 'znand']) {
     const card = openSimulated(`sim:${profile}?firmware.bootNs=1000`);

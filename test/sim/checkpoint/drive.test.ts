@@ -1,6 +1,6 @@
 import * as assert from 'uvu/assert';
 import { ByteReader } from '../../../sim/checkpoint/bytes.js';
-import { sharedBy } from '../../../sim/checkpoint/constants.js';
+import { constructionOf } from '../../../sim/checkpoint/constants.js';
 import { GraphReader } from '../../../sim/checkpoint/graph-reader.js';
 import { GraphWriter } from '../../../sim/checkpoint/graph-writer.js';
 import type { FtlProfile } from '../../../sim/ftl/ftl-profile.js';
@@ -40,15 +40,14 @@ function burst(rig: DriveRig, number: number): void {
 }
 
 function stateOf(rig: DriveRig, make: () => DriveRig): Uint8Array {
-  const fresh = rootOf(make());
-  return new GraphWriter(fresh, sharedBy(fresh, rootOf(make()))).write(rootOf(rig)).slice();
+  const like = constructionOf(rootOf(make()), rootOf(make()));
+  return new GraphWriter(like).write(rootOf(rig)).slice();
 }
 
 function moved(rig: DriveRig, make: () => DriveRig): DriveRig {
   const fresh = make();
-  const root = rootOf(fresh);
   const bytes = new ByteReader(stateOf(rig, make));
-  new GraphReader(bytes, sharedBy(root, rootOf(make())), root).read();
+  new GraphReader(bytes, constructionOf(rootOf(fresh), rootOf(make()))).read();
   return fresh;
 }
 

@@ -20,6 +20,11 @@ const watchers: Readonly<Record<string, readonly string[]>> = {
   StripeArray: ['tracks'],
 };
 
+/** Where contents lie, and which of them were looked at: the bytes are compared all the same. */
+const placed: Readonly<Record<string, readonly string[]>> = {
+  Slab: ['isLent', 'data', 'metadata'],
+};
+
 /** Walks two graphs side by side, by nothing of what saves or restores. */
 class Comparison {
   readonly differences: string[] = [];
@@ -54,11 +59,12 @@ class Comparison {
   }
 
   private fields(one: object, other: object, at: string): void {
-    const left = watchers[one.constructor?.name ?? ''] ?? [];
-    const names = Object.keys({ ...one, ...other }).filter((name) => !left.includes(name));
-    const kind = Array.isArray(one) ? at : (one.constructor?.name ?? at);
-    for (const name of names) {
-      this.waiting.push([Reflect.get(one, name), Reflect.get(other, name), `${kind}.${name}`]);
+    const name = one.constructor?.name ?? '';
+    const left = [...(watchers[name] ?? []), ...(placed[name] ?? [])];
+    const fields = Object.keys({ ...one, ...other }).filter((field) => !left.includes(field));
+    const kind = Array.isArray(one) ? at : name;
+    for (const field of fields) {
+      this.waiting.push([Reflect.get(one, field), Reflect.get(other, field), `${kind}.${field}`]);
     }
   }
 

@@ -47,8 +47,8 @@ function write(medium: Medium, lba: number, tag: number): number {
   const { pool } = medium;
   const content = pool.take();
   const block = lba % 8;
-  pool.data[content]!.fill(tag, block * 512, (block + 1) * 512);
-  pool.metadata[content]!.fill(tag, block * pool.metadataBytes, (block + 1) * pool.metadataBytes);
+  pool.dataOf(content).fill(tag, block * 512, (block + 1) * 512);
+  pool.metadataOf(content).fill(tag, block * pool.metadataBytes, (block + 1) * pool.metadataBytes);
   pool.written[content] = maskOf(block, 1);
   return medium.commit(lba, 1, content, false);
 }
@@ -59,8 +59,8 @@ function blockAt(medium: Medium, lba: number): number[] {
   const content = medium.find(Math.floor(lba / 8));
   if (content === unreadable) return [-1];
   const block = lba % 8;
-  const metadata = pool.metadata[content]![block * pool.metadataBytes] ?? 0;
-  return [pool.data[content]![block * 512]!, metadata, (pool.written[content]! >>> block) & 1];
+  const metadata = pool.metadataOf(content)[block * pool.metadataBytes] ?? 0;
+  return [pool.dataOf(content)[block * 512]!, metadata, (pool.written[content]! >>> block) & 1];
 }
 
 test('any sequence of writes, deallocations and reopenings equals a Map of blocks', () => {
