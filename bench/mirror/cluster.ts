@@ -9,6 +9,9 @@ import type { MemberPort } from '../../sdk/mirror/port.js';
 import { NvmeController } from '../../sdk/nvme/controller.js';
 import type { Namespace } from '../../sdk/nvme/namespace.js';
 import { Histogram } from '../../sdk/observe/histogram.js';
+import { unitBytes } from '../../sdk/qos/cost.js';
+import { QosGate } from '../../sdk/qos/gate.js';
+import type { Share } from '../../sdk/qos/scheduler.js';
 import { SimCard } from '../../sim/card.js';
 import { Prng } from '../../sim/prng.js';
 import { findProfile } from '../../sim/profiles/index.js';
@@ -24,6 +27,16 @@ const metaBytes = 1024 * 1024;
 const storeNs = 1_000_000;
 const clusterId = 'c'.repeat(32);
 export const volumeId = 'a'.repeat(32);
+
+const none = Number.POSITIVE_INFINITY;
+const userShare: Share = { reservation: 0, limit: none, weight: 100 };
+/** A reservation, because what is copied is held meanwhile, and a limit. */
+const backgroundShare: Share = {
+  reservation: 50e6 / unitBytes,
+  limit: 1e9 / unitBytes,
+  weight: 1,
+};
+const gateOptions = { depthUnits: 64, pieceBytes: 32 * 1024 };
 
 /** Nodes with a simulated card each, in one world. The first is where the writer begins. */
 export class BenchCluster {
@@ -53,9 +66,10 @@ export class BenchCluster {
     };
   }
 
-  static async open(count: number): Promise<BenchCluster> {
+  /** @param isGated each card is behind a gate that knows users and background work */
+  static async open(count: number, isGated = false): Promise<BenchCluster> {
     const cluster = new BenchCluster();
-    for (let i = 0; i < count; i++) await cluster.addNode(i);
+    for (let i = 0; i < count; i++) await cluster.addNode(i, isGated);
     const memberIds = cluster.members.map(({ header }) => header.memberId);
     const { blockBytes, blockCount, regionBlocks } = cluster.members[0]!.header;
     const geometry = { blockBytes, blockCount, regionBlocks };
@@ -63,16 +77,19 @@ export class BenchCluster {
     return cluster;
   }
 
-  private async addNode(index: number): Promise<void> {
+  private async addNode(index: number, isGated: boolean): Promise<void> {
     const card = new SimCard({ profile: findProfile('ultima-g2'), world: this.world });
     const controller = await NvmeController.open(card.open());
     const queuePair = await controller.createQueuePair({ entries: 1024 });
     const namespace = await controller.namespace(1, { queuePair });
     const { blockBytes } = namespace;
-    const data = new SliceDevice(namespace, 0, dataBytes / blockBytes);
+    const gate = isGated ? new QosGate(namespace, gateOptions) : null;
+    const sliceOf = (share: Share): SliceDevice =>
+      new SliceDevice(gate?.open(share) ?? namespace, 0, dataBytes / blockBytes);
+    const data = sliceOf(userShare);
     const meta = new SliceDevice(namespace, dataBytes / blockBytes, metaBytes / blockBytes);
     const memberId = String(index + 1).padStart(32, '0');
-    const devices = { meta, data };
+    const devices = { meta, data, ...(isGated ? { background: sliceOf(backgroundShare) } : {}) };
     const identity = { clusterId, volumeId, memberId };
     await LocalMember.format(devices, identity, regionBytes / blockBytes);
     this.members.push(await LocalMember.open(devices));

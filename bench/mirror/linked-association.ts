@@ -1,11 +1,12 @@
 import type { MemberAssociation } from '../../sdk/mirror/port.js';
-import { LinkedDevice, type LinkOptions } from '../../sim/net/linked-device.js';
+import { LinkedDevice, type LinkOptions, Wire } from '../../sim/net/linked-device.js';
 
 const depth = 768;
 
 /** A member on another node, behind a link. */
 export class LinkedAssociation implements MemberAssociation {
   readonly device: LinkedDevice;
+  readonly background: LinkedDevice;
   private readonly far: MemberAssociation;
   private readonly options: LinkOptions;
   private readonly onFarPoll: number;
@@ -13,7 +14,9 @@ export class LinkedAssociation implements MemberAssociation {
   constructor(far: MemberAssociation, options: LinkOptions) {
     this.far = far;
     this.options = options;
-    this.device = new LinkedDevice(far.device, { ...options, requestCount: depth });
+    const given = { ...options, requestCount: depth, wire: new Wire() };
+    this.device = new LinkedDevice(far.device, given);
+    this.background = new LinkedDevice(far.background ?? far.device, given);
     this.onFarPoll = options.world.register(() => {});
   }
 
@@ -34,5 +37,6 @@ export class LinkedAssociation implements MemberAssociation {
   /** The link is reset. */
   close(): void {
     this.device.lose();
+    this.background.lose();
   }
 }

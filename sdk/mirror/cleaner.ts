@@ -72,7 +72,7 @@ export class Cleaner {
     const flushes = this.members().map(async (member) => {
       const path = io.paths[member];
       if (path == null) return false;
-      const none = { lba: 0, blockCount: 0, region: null, offset: 0 };
+      const none = { lba: 0, blockCount: 0, region: null, offset: 0, isUrgent: true };
       const status = await path.transfer({ op: BlockOp.flush, ...none });
       if (status === BlockStatus.ok) return true;
       events.failed(member, 'it cannot be flushed');

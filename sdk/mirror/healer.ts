@@ -59,20 +59,21 @@ export class Healer {
     const { regions } = this.io;
     let region = this.urgent.shift() ?? -1;
     while (region >= 0 && regions.unreconciled[region] === 0) region = this.urgent.shift() ?? -1;
-    if (region < 0) region = regions.unreconciled.indexOf(1);
+    const isUrgent = region >= 0;
+    if (!isUrgent) region = regions.unreconciled.indexOf(1);
     if (region < 0) return;
     // Nobody uses a region that is not reconciled: it needs no lock.
-    if (await this.equalize(region)) this.io.reconciled(region);
+    if (await this.equalize(region, isUrgent)) this.io.reconciled(region);
   }
 
   /** @returns whether all members that are left are equal there */
-  async equalize(region: number): Promise<boolean> {
+  async equalize(region: number, isUrgent: boolean): Promise<boolean> {
     const { io } = this;
     const buffers = this.buffers(2);
     try {
       for (const [lba, count] of this.chunksOf(region)) {
         // A member that fails in between leaves the others to be compared.
-        while (!(await this.equalizeChunk(lba, count, buffers))) {
+        while (!(await this.equalizeChunk({ lba, count, isUrgent: () => isUrgent }, buffers))) {
           if (io.isStopped || io.live === 0) return false;
         }
       }
@@ -83,57 +84,51 @@ export class Healer {
   }
 
   private async equalizeChunk(
-    lba: number,
-    count: number,
+    chunk: Chunk,
     [source, other]: readonly DmaRegion[],
   ): Promise<boolean> {
     const { io } = this;
     const members = io.live;
     if ((members & (members - 1)) === 0) return members !== 0;
-    const reader = await this.readFrom(members, lba, count, source!);
+    const reader = await this.readFrom(members, chunk, source!);
     // Unreadable everywhere: equal in that, and nothing can be made of it.
     if (reader < 0) return io.live === members;
     for (let member = 0; member < mostMembers; member++) {
       if (member === reader || (io.live & (1 << member)) === 0) continue;
-      const status = await this.transfer(member, BlockOp.read, lba, count, other!);
-      const isEqual = status === BlockStatus.ok && isSame(source!, other!, count * io.blockBytes);
+      const status = await this.transfer(member, BlockOp.read, chunk, other!);
+      const isEqual =
+        status === BlockStatus.ok && isSame(source!, other!, chunk.count * io.blockBytes);
       if (isEqual) continue;
-      await this.write(member, lba, count, source!);
+      await this.write(member, chunk, source!);
     }
     return io.live === members;
   }
 
   /** Read from the first of some members that can. @returns which one, -1 for none */
-  private async readFrom(
-    members: number,
-    lba: number,
-    count: number,
-    into: DmaRegion,
-  ): Promise<number> {
+  private async readFrom(members: number, chunk: Chunk, into: DmaRegion): Promise<number> {
     for (let member = 0; member < mostMembers; member++) {
       if ((members & this.io.live & (1 << member)) === 0) continue;
-      const status = await this.transfer(member, BlockOp.read, lba, count, into);
+      const status = await this.transfer(member, BlockOp.read, chunk, into);
       if (status === BlockStatus.ok) return member;
       if (isLoss(status)) this.events.failed(member, 'it was lost');
     }
     return -1;
   }
 
-  private async write(member: number, lba: number, count: number, from: DmaRegion): Promise<void> {
-    const status = await this.transfer(member, BlockOp.write, lba, count, from);
+  private async write(member: number, chunk: Chunk, from: DmaRegion): Promise<void> {
+    const status = await this.transfer(member, BlockOp.write, chunk, from);
     if (status !== BlockStatus.ok) this.events.failed(member, 'it cannot be written');
   }
 
   private transfer(
     member: number,
     op: BlockOp,
-    lba: number,
-    blockCount: number,
+    { lba, count, isUrgent }: Chunk,
     region: DmaRegion,
   ): Promise<BlockStatus> {
     const path = this.io.paths[member];
     if (path == null) return Promise.resolve(BlockStatus.notExecuted);
-    return path.transfer({ op, lba, blockCount, region, offset: 0 });
+    return path.transfer({ op, lba, blockCount: count, region, offset: 0, isUrgent: isUrgent() });
   }
 
   /**
@@ -149,8 +144,8 @@ export class Healer {
     await Promise.all(work);
     if (io.isStopped || io.target !== bit || io.regions.missingCount > 0) return false;
     const path = io.paths[target]!;
-    const request = { op: BlockOp.flush, lba: 0, blockCount: 0, region: null, offset: 0 };
-    const status = await path.transfer(request);
+    const nowhere = { lba: 0, blockCount: 0, region: null, offset: 0 };
+    const status = await path.transfer({ op: BlockOp.flush, ...nowhere, isUrgent: true });
     if (status !== BlockStatus.ok) this.events.failed(target, 'it cannot be flushed');
     return status === BlockStatus.ok && io.target === bit && io.regions.missingCount === 0;
   }
@@ -199,9 +194,10 @@ export class Healer {
     try {
       if (io.target !== bit || io.regions.unreconciled[region] !== 0) return false;
       for (const [lba, count] of this.chunksOf(region)) {
-        const reader = await this.readFrom(io.live, lba, count, buffer);
+        const chunk = { lba, count, isUrgent: () => io.isAwaited(lock) };
+        const reader = await this.readFrom(io.live, chunk, buffer);
         if (reader < 0 || io.target !== bit) return false;
-        await this.write(target, lba, count, buffer);
+        await this.write(target, chunk, buffer);
         if (io.target !== bit) return false;
         this.copiedBytes += count * io.blockBytes;
       }
@@ -228,11 +224,12 @@ export class Healer {
     try {
       for (let at = 0; at < blockCount; at += this.chunkBlocks) {
         const count = Math.min(this.chunkBlocks, blockCount - at);
-        const reader = await this.readFrom(io.live & ~members, lba + at, count, buffers[0]!);
+        const chunk = { lba: lba + at, count, isUrgent: always };
+        const reader = await this.readFrom(io.live & ~members, chunk, buffers[0]!);
         if (reader < 0) return;
         for (let member = 0; member < mostMembers; member++) {
           if ((members & io.live & (1 << member)) === 0) continue;
-          await this.write(member, lba + at, count, buffers[0]!);
+          await this.write(member, chunk, buffers[0]!);
         }
       }
     } finally {
@@ -253,7 +250,8 @@ export class Healer {
         try {
           if (io.regions.unreconciled[region] !== 0) continue;
           for (const [lba, count] of this.chunksOf(region)) {
-            found.push(...(await this.verifyChunk(lba, count, buffers)));
+            const chunk = { lba, count, isUrgent: () => io.isAwaited(lock) };
+            found.push(...(await this.verifyChunk(chunk, buffers)));
           }
         } finally {
           io.unlock(lock);
@@ -265,16 +263,13 @@ export class Healer {
     return found;
   }
 
-  private async verifyChunk(
-    lba: number,
-    count: number,
-    buffers: readonly DmaRegion[],
-  ): Promise<Difference[]> {
+  private async verifyChunk(chunk: Chunk, buffers: readonly DmaRegion[]): Promise<Difference[]> {
     const { io } = this;
+    const { lba, count } = chunk;
     const members: number[] = [];
     for (let member = 0; member < mostMembers; member++) {
       if ((io.live & (1 << member)) === 0) continue;
-      const status = await this.transfer(member, BlockOp.read, lba, count, buffers[member]!);
+      const status = await this.transfer(member, BlockOp.read, chunk, buffers[member]!);
       if (status === BlockStatus.ok) members.push(member);
       else if (isLoss(status)) this.events.failed(member, 'it was lost');
       else this.events.unreadable(1 << member, lba, count);
@@ -303,7 +298,7 @@ export class Healer {
       const buffer = buffers[member]!;
       const kept = viewOf(buffer, 0, copy.length).slice();
       buffer.bytes.set(copy);
-      await this.write(member, lba, 1, buffer);
+      await this.write(member, { lba, count: 1, isUrgent: always }, buffer);
       buffer.bytes.set(kept);
     }
   }
@@ -333,6 +328,14 @@ export class Healer {
   }
 }
 
+/** Blocks that are read or written at once. */
+interface Chunk {
+  readonly lba: number;
+  readonly count: number;
+  /** Whether somebody waits for them by now. */
+  readonly isUrgent: () => boolean;
+}
+
 interface Votes {
   readonly members: readonly number[];
   readonly votes: readonly number[];
@@ -349,5 +352,9 @@ function isSame(a: DmaRegion, b: DmaRegion, length: number): boolean {
 
 function isEqual(a: Uint8Array, b: Uint8Array): boolean {
   for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
+}
+
+function always(): boolean {
   return true;
 }

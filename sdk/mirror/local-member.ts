@@ -25,6 +25,12 @@ export interface MemberDevices {
   /** Header and write-intent map: `LocalMember.metaBytes` at least. Not part of snapshots. */
   readonly meta: BlockDevice;
   readonly data: BlockDevice;
+  /**
+   * The same data with a share of its own for work that nobody waits for: a device of the
+   * `QosGate` that `data` is behind. The share needs a reservation, because regions are held
+   * against users while they are copied. `data` does it when left out.
+   */
+  readonly background?: BlockDevice;
   /** What can seal and restore the data; without it those verbs are refused. */
   readonly volume?: MemberVolume;
 }
@@ -44,6 +50,7 @@ export class LocalMember {
   header: MemberHeader;
   readonly map: IntentMap;
   readonly data: BlockDevice;
+  readonly background: BlockDevice;
   readonly limits: BlockLimits;
   private readonly meta: BlockDevice;
   private readonly volume: MemberVolume | null;
@@ -60,8 +67,9 @@ export class LocalMember {
   private readonly endings: ((request: BlockRequest) => void)[] = [];
   private readonly free: Int32Array;
   private freeCount = 0;
-  /** Requests that wait for bits of the map. */
+  /** Requests that wait for bits of the map, and where each is then carried out. */
   private waiting: BlockRequest[] = [];
+  private waitingOn: BlockDevice[] = [];
   private hasFailed = false;
 
   /** Bytes of metadata for so much data. */
@@ -110,6 +118,7 @@ export class LocalMember {
     this.map = map;
     map.onDurable = () => this.submitWaiting();
     this.data = devices.data;
+    this.background = devices.background ?? devices.data;
     this.meta = devices.meta;
     this.volume = devices.volume ?? null;
     this.perBlock = 1 / header.regionBlocks;
@@ -132,7 +141,8 @@ export class LocalMember {
 
   /** Drive the devices. @returns how many requests ended */
   poll(): number {
-    const ended = this.data.poll();
+    let ended = this.data.poll();
+    if (this.background !== this.data) ended += this.background.poll();
     this.meta.poll();
     this.map.retry();
     // The map took no write: those that wait for it hear so here, not inside submit.
@@ -146,8 +156,8 @@ export class LocalMember {
   }
 
   /** @internal */
-  canSubmit(): boolean {
-    return this.freeCount > 0 && this.data.canSubmit();
+  canSubmit(device: BlockDevice): boolean {
+    return this.freeCount > 0 && device.canSubmit();
   }
 
   /** @internal */
@@ -155,14 +165,14 @@ export class LocalMember {
     return association === this.current;
   }
 
-  /** @internal */
-  submit(request: BlockRequest): void {
+  /** @internal Carry it out on `data` or `background`. */
+  submit(request: BlockRequest, device: BlockDevice): void {
     const slot = this.free[--this.freeCount]!;
     this.dones[slot] = request.done;
     request.done = this.endings[slot]!;
     const { op } = request;
-    if (op === readOp || op === flushOp || this.isMarked(request)) this.data.submit(request);
-    else this.mark(request);
+    if (op === readOp || op === flushOp || this.isMarked(request)) device.submit(request);
+    else this.mark(request, device);
   }
 
   private isMarked({ lba, blockCount }: BlockRequest): boolean {
@@ -171,9 +181,10 @@ export class LocalMember {
   }
 
   /** Set the bits of a write first; it is carried out when they are on the medium. */
-  private mark(request: BlockRequest): void {
+  private mark(request: BlockRequest, device: BlockDevice): void {
     const { lba, blockCount } = request;
     this.waiting.push(request);
+    this.waitingOn.push(device);
     const first = Math.floor(lba * this.perBlock);
     this.map.mark(first, Math.floor((lba + blockCount - 1) * this.perBlock));
     if (this.map.isBroken) this.hasFailed = true;
@@ -182,18 +193,20 @@ export class LocalMember {
   /** Bits came to the medium, or never will. */
   private submitWaiting(): void {
     const requests = this.waiting;
+    const devices = this.waitingOn;
     this.hasFailed = false;
     if (requests.length === 0) return;
     this.waiting = [];
-    for (const request of requests) {
+    this.waitingOn = [];
+    for (const [i, request] of requests.entries()) {
       if (this.isMarked(request)) {
-        this.data.submit(request);
+        devices[i]!.submit(request);
       } else if (this.map.isBroken) {
         request.status = BlockStatus.deviceError;
         request.detail = 0;
         request.done(request);
       } else {
-        this.mark(request);
+        this.mark(request, devices[i]!);
       }
     }
   }
@@ -325,59 +338,18 @@ export class LocalMember {
   }
 }
 
-/** A connection inside this process, and the block device that it is. */
-class LocalAssociation implements MemberAssociation, BlockDevice {
-  readonly blockBytes: number;
-  readonly blockCount: number;
-  readonly limits: BlockLimits;
-  readonly clock: Clock;
-  readonly memory: DmaSpace;
-  private readonly mostBytes: number;
+/** A connection inside this process. */
+class LocalAssociation implements MemberAssociation {
+  readonly device: BlockDevice;
+  readonly background: BlockDevice;
+  isClosed = false;
   private readonly member: LocalMember;
-  private isClosed = false;
-  private refused: BlockRequest[] = [];
 
   constructor(member: LocalMember) {
-    const { data, header } = member;
     this.member = member;
-    this.blockBytes = data.blockBytes;
-    this.blockCount = header.blockCount;
-    this.limits = member.limits;
-    this.mostBytes = member.limits.maxTransferBytes;
-    this.clock = data.clock;
-    this.memory = data.memory;
-  }
-
-  get device(): BlockDevice {
-    return this;
-  }
-
-  canSubmit(): boolean {
-    return this.member.canSubmit();
-  }
-
-  submit(request: BlockRequest): void {
-    const { blockBytes, blockCount, memory, mostBytes } = this;
-    if (!isUsual(request, blockBytes, blockCount, memory, mostBytes)) checkRequest(request, this);
-    if (this.isClosed || !this.member.isCurrent(this)) {
-      request.status = this.isClosed ? BlockStatus.notExecuted : BlockStatus.accessDenied;
-      request.detail = 0;
-      this.refused.push(request);
-      return;
-    }
-    if (!this.member.canSubmit()) {
-      throw new UltimaError(ErrorCode.queueFull, 'the member has no room; ask canSubmit first');
-    }
-    this.member.submit(request);
-  }
-
-  poll(): number {
-    const refused = this.refused;
-    if (refused.length > 0) {
-      this.refused = [];
-      for (const request of refused) request.done(request);
-    }
-    return refused.length + this.member.poll();
+    const { data, background } = member;
+    this.device = new LocalDevice(member, this, data);
+    this.background = background === data ? this.device : new LocalDevice(member, this, background);
   }
 
   async control(message: Uint8Array): Promise<Uint8Array> {
@@ -388,6 +360,60 @@ class LocalAssociation implements MemberAssociation, BlockDevice {
   /** Inside one process nothing is lost on the way: what is under way ends as the device says. */
   close(): void {
     this.isClosed = true;
+  }
+}
+
+/** The data of a member for one connection. */
+class LocalDevice implements BlockDevice {
+  readonly blockBytes: number;
+  readonly blockCount: number;
+  readonly limits: BlockLimits;
+  readonly clock: Clock;
+  readonly memory: DmaSpace;
+  private readonly mostBytes: number;
+  private readonly member: LocalMember;
+  private readonly association: LocalAssociation;
+  private readonly below: BlockDevice;
+  private refused: BlockRequest[] = [];
+
+  constructor(member: LocalMember, association: LocalAssociation, below: BlockDevice) {
+    this.member = member;
+    this.association = association;
+    this.below = below;
+    this.blockBytes = below.blockBytes;
+    this.blockCount = member.header.blockCount;
+    this.limits = member.limits;
+    this.mostBytes = member.limits.maxTransferBytes;
+    this.clock = below.clock;
+    this.memory = below.memory;
+  }
+
+  canSubmit(): boolean {
+    return this.member.canSubmit(this.below);
+  }
+
+  submit(request: BlockRequest): void {
+    const { blockBytes, blockCount, memory, mostBytes, association, below } = this;
+    if (!isUsual(request, blockBytes, blockCount, memory, mostBytes)) checkRequest(request, this);
+    if (association.isClosed || !this.member.isCurrent(association)) {
+      request.status = association.isClosed ? BlockStatus.notExecuted : BlockStatus.accessDenied;
+      request.detail = 0;
+      this.refused.push(request);
+      return;
+    }
+    if (!this.member.canSubmit(below)) {
+      throw new UltimaError(ErrorCode.queueFull, 'the member has no room; ask canSubmit first');
+    }
+    this.member.submit(request, below);
+  }
+
+  poll(): number {
+    const refused = this.refused;
+    if (refused.length > 0) {
+      this.refused = [];
+      for (const request of refused) request.done(request);
+    }
+    return refused.length + this.member.poll();
   }
 }
 

@@ -1,6 +1,7 @@
 import type { BlockDevice } from '../block/device.js';
 import { BlockOp, BlockRequest, type BlockStatus, blockFlagFua } from '../block/request.js';
 import type { DmaRegion } from '../device.js';
+import { secondNs } from '../units.js';
 import type { MemberAssociation } from './port.js';
 
 /** A transfer of the mirror's own: to copy, compare or mend. */
@@ -10,21 +11,28 @@ export interface OwnTransfer {
   readonly blockCount: number;
   readonly region: DmaRegion | null;
   readonly offset: number;
+  /** Somebody waits for it: it does not go with the share of background work. */
+  readonly isUrgent: boolean;
 }
+
+/** For so long a transfer may wait for its share of a member, which has not failed then. */
+const backgroundWaitNs = 30 * secondNs;
 
 /** A connected member as the data path sees it. */
 export class MemberPath {
   readonly association: MemberAssociation;
   readonly device: BlockDevice;
+  private readonly background: BlockDevice;
   /** Requests that the member has not answered. */
   inFlight = 0;
   isClosed = false;
-  /** Own transfers under way, with the time when each began. */
+  /** Own transfers under way, with the time from which each counts as under way. */
   private readonly own = new Map<BlockRequest, number>();
 
   constructor(association: MemberAssociation) {
     this.association = association;
     this.device = association.device;
+    this.background = association.background ?? association.device;
   }
 
   close(): void {
@@ -34,7 +42,9 @@ export class MemberPath {
   }
 
   /** Carry out a transfer of the mirror's own; resolves with its status. */
-  transfer({ op, lba, blockCount, region, offset }: OwnTransfer): Promise<BlockStatus> {
+  transfer(own: OwnTransfer): Promise<BlockStatus> {
+    const { op, lba, blockCount, region, offset, isUrgent } = own;
+    const device = isUrgent ? this.device : this.background;
     return new Promise((resolve) => {
       const request = new BlockRequest(() => {
         this.own.delete(request);
@@ -48,10 +58,16 @@ export class MemberPath {
       if (region !== null) {
         request.setData(region, offset, blockCount * this.device.blockBytes);
       }
-      this.own.set(request, this.device.clock.nowNs());
+      const waitNs = isUrgent || this.background === this.device ? 0 : backgroundWaitNs;
+      this.own.set(request, this.device.clock.nowNs() + waitNs);
       this.inFlight++;
-      this.device.submit(request);
+      device.submit(request);
     });
+  }
+
+  poll(): void {
+    this.device.poll();
+    if (this.background !== this.device) this.background.poll();
   }
 
   /** Whether a transfer of the mirror's own has been under way since before a time. */

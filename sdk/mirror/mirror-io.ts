@@ -135,6 +135,11 @@ export class MirrorIo implements BlockDevice {
     this.release(op);
   }
 
+  /** Whether somebody waits for blocks that a lock holds. */
+  isAwaited(lock: MirrorOp): boolean {
+    return this.locks.isAwaited(lock);
+  }
+
   private begin(op: MirrorOp, lba: number, blockCount: number): void {
     const isFirst = op.op === flushOp || this.locks.enter(op, lba, blockCount, op.op !== readOp);
     if (isFirst && !this.isStopped && this.mayStart(op)) {
@@ -335,7 +340,7 @@ export class MirrorIo implements BlockDevice {
   poll(): number {
     const before = this.endedCount;
     this.nowNs = this.clock.nowNs();
-    for (let member = 0; member < mostMembers; member++) this.paths[member]?.device.poll();
+    for (let member = 0; member < mostMembers; member++) this.paths[member]?.poll();
     if (this.retired.length > 0) this.pollRetired();
     if (this.ending.length > 0) this.endNow();
     this.events.polled(this.nowNs);
@@ -377,7 +382,7 @@ export class MirrorIo implements BlockDevice {
   private pollRetired(): void {
     for (let i = this.retired.length - 1; i >= 0; i--) {
       const path = this.retired[i]!;
-      path.device.poll();
+      path.poll();
       if (path.inFlight === 0) this.retired.splice(i, 1);
     }
   }

@@ -12,6 +12,11 @@ export interface MemberAssociation {
    */
   readonly device: BlockDevice;
   /**
+   * The same data, bound in the same way, with the share of work that nobody waits for: what is
+   * copied and compared goes through here. `device` does it when left out.
+   */
+  readonly background?: BlockDevice;
+  /**
    * A control verb, see `verbs.ts`.
    *
    * @throws UltimaError MEMBER_LOST when no answer comes: it may have been carried out

@@ -72,6 +72,16 @@ export class RangeLocks {
     return true;
   }
 
+  /** Whether another range waits for this one. */
+  isAwaited({ first, end, order, isExclusive }: HeldRange): boolean {
+    for (let i = 0; i < this.count; i++) {
+      const other = this.list[i]!;
+      if (other.first >= end || other.end <= first) continue;
+      if (other.order > order && (isExclusive || other.isExclusive)) return true;
+    }
+    return false;
+  }
+
   leave(range: HeldRange): void {
     const { firstUnit, lastUnit } = range;
     if (lastUnit - firstUnit >= longestUnits) this.longCount--;

@@ -165,7 +165,7 @@ async function adoptAll(
       }
     });
   const poll = (): void => {
-    for (const { path } of admitted.values()) path.device.poll();
+    for (const { path } of admitted.values()) path.poll();
   };
   await settle(adoptions, { clock, untilNs: clock.nowNs() + options.answerNs, poll });
   isOver = true;

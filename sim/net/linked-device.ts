@@ -15,6 +15,14 @@ export interface LinkOptions {
   readonly bytesPerNs: number;
   /** Requests in flight; 256 when left out. */
   readonly requestCount?: number;
+  /** Shared by devices whose data goes the same way; a wire of its own when left out. */
+  readonly wire?: Wire;
+}
+
+/** Until when each direction is busy. */
+export class Wire {
+  thereUntilNs = 0;
+  backUntilNs = 0;
 }
 
 const leastBufferBytes = 4096;
@@ -46,12 +54,12 @@ export class LinkedDevice implements BlockDevice {
   private waiting: number[] = [];
   private readonly onArrival: number;
   private readonly onAnswer: number;
-  private thereUntilNs = 0;
-  private backUntilNs = 0;
+  private readonly wire: Wire;
   private isGone = false;
 
   constructor(far: BlockDevice, options: LinkOptions) {
-    const { world, memory, requestCount = 256 } = options;
+    const { world, memory, requestCount = 256, wire = new Wire() } = options;
+    this.wire = wire;
     this.far = far;
     this.options = options;
     this.blockBytes = far.blockBytes;
@@ -92,9 +100,10 @@ export class LinkedDevice implements BlockDevice {
     const isWrite = request.op === BlockOp.write;
     if (isWrite) gather(request, this.bufferOf(slot, this.bytesOf(request)).bytes);
     const { world, latencyNs, bytesPerNs } = this.options;
+    const { wire } = this;
     const sent = headerBytes + (isWrite ? this.bytesOf(request) : 0);
-    this.thereUntilNs = Math.max(world.nowNs, this.thereUntilNs) + Math.ceil(sent / bytesPerNs);
-    world.schedule(this.thereUntilNs - world.nowNs + latencyNs, this.onArrival, slot);
+    wire.thereUntilNs = Math.max(world.nowNs, wire.thereUntilNs) + Math.ceil(sent / bytesPerNs);
+    world.schedule(wire.thereUntilNs - world.nowNs + latencyNs, this.onArrival, slot);
   }
 
   private bytesOf({ blockCount }: BlockRequest): number {
@@ -136,9 +145,10 @@ export class LinkedDevice implements BlockDevice {
   private endedThere(slot: number, there: BlockRequest): void {
     this.statuses[slot] = there.status;
     const { world, latencyNs, bytesPerNs } = this.options;
+    const { wire } = this;
     const sent = headerBytes + (there.op === BlockOp.read ? this.bytesOf(there) : 0);
-    this.backUntilNs = Math.max(world.nowNs, this.backUntilNs) + Math.ceil(sent / bytesPerNs);
-    world.schedule(this.backUntilNs - world.nowNs + latencyNs, this.onAnswer, slot);
+    wire.backUntilNs = Math.max(world.nowNs, wire.backUntilNs) + Math.ceil(sent / bytesPerNs);
+    world.schedule(wire.backUntilNs - world.nowNs + latencyNs, this.onAnswer, slot);
   }
 
   private answered(slot: number): void {
