@@ -156,6 +156,7 @@ export {
   type CardQosCapabilities,
   type CardQosCounters,
   type CardTier,
+  qosEventOf,
   UltimaQos,
 } from './nvme/ultima-qos.js';
 export type {

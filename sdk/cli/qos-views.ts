@@ -10,6 +10,10 @@ export function rateText(units: number): string {
   return `${units.toLocaleString('en-US')} units/s`;
 }
 
+export function percent(part: number): string {
+  return `${Math.round(100 * part)} %`;
+}
+
 function nameOf(client: { readonly nsid: number; readonly queueId: number }): string {
   return client.nsid > 0 ? `namespace ${client.nsid}` : `queue ${client.queueId}`;
 }
@@ -23,7 +27,10 @@ export function countersView(counters: readonly CardQosCounters[], tiers: Tiers)
   if (json.length === 0) {
     return { json, lines: ['no namespace has a tier: all of them are best-effort'] };
   }
-  const head = ['client', 'tier', 'served', 'by minimum', 'throttled', 'minimum met', 'waiting'];
+  const head = [
+    ...['client', 'tier', 'served', 'by minimum', 'throttled', 'minimum met', 'kept now'],
+    'waiting',
+  ];
   const rows = json.map((one) => [
     nameOf(one),
     one.isBestEffort ? `${one.tier} (its minimum does not fit)` : one.tier,
@@ -31,6 +38,7 @@ export function countersView(counters: readonly CardQosCounters[], tiers: Tiers)
     one.reservedUnits.toLocaleString('en-US'),
     one.throttledCommands.toLocaleString('en-US'),
     `${one.metIntervals} of ${one.guaranteedIntervals}`,
+    one.keptUnitsPerSecond === 0 ? '-' : rateText(one.keptUnitsPerSecond),
     String(one.waitingCommands),
   ]);
   return { json, lines: table(head, rows) };
@@ -124,6 +132,12 @@ export function metricsOf(address: string, counters: readonly CardQosCounters[])
       'counter',
       'Of them those in which the reservation was met',
       (c) => c.metIntervals,
+    ),
+    family(
+      'kept_units_per_second',
+      'gauge',
+      'Of its reservation, what the media keep now',
+      (c) => c.keptUnitsPerSecond,
     ),
     family('waiting_commands', 'gauge', 'Commands that wait now', (c) => c.waitingCommands),
     family(

@@ -6,7 +6,14 @@ import { bestEffort } from '../qos/tiers.js';
 import { parseDuration, parseInteger, parseSize, parseWords, usageError } from './arguments.js';
 import { cardOf, cardOptions, withController } from './card.js';
 import { runVerb, table, type VerbResult } from './pool-access.js';
-import { countersView, historyView, measuredLines, metricsOf, rateText } from './qos-views.js';
+import {
+  countersView,
+  historyView,
+  measuredLines,
+  metricsOf,
+  percent,
+  rateText,
+} from './qos-views.js';
 import type { Terminal } from './terminal.js';
 
 export const usage = `
@@ -126,6 +133,9 @@ function capability(words: readonly string[]): Promise<VerbResult> {
     const lines = [
       `capacity   ${rateText(json.capacityUnits)} (${source})`,
       `promised   ${rateText(json.promisedUnits)}`,
+      json.keptPart === 1
+        ? 'kept       all of it'
+        : `kept       ${percent(json.keptPart)} of each minimum: the media have slowed`,
       `costs      a read of ${json.unitBytes} bytes 1 unit, a write ${json.writeCost} times a ` +
         `read, any other command ${json.discardCost}`,
       `depth      ${json.depthUnits} units are worked on at one time; the rest waits in order`,

@@ -1,4 +1,5 @@
 import { ErrorCode, UltimaError } from '../errors.js';
+import { AsyncEventResult } from '../spec/nvme/completion.js';
 import { statusKind } from '../spec/nvme/status.js';
 import {
   QosAssignment,
@@ -6,6 +7,7 @@ import {
   QosCapacityTable,
   QosCounters,
   QosCountersHeader,
+  QosEvent,
   QosFeature,
   QosHistory,
   QosLogPage,
@@ -17,6 +19,7 @@ import {
   qosTierMaximum,
 } from '../spec/ultima/qos.js';
 import type { Admin } from './admin.js';
+import type { ControllerEvent } from './events.js';
 import {
   type CardCapacity,
   type CardQosHistory,
@@ -58,6 +61,8 @@ export interface CardQosCapabilities {
   readonly intervalNs: number;
   /** Intervals that the history keeps. */
   readonly historyIntervals: number;
+  /** Part of each reservation that the media keep now: below 1 they have slowed too far. */
+  readonly keptPart: number;
 }
 
 /** What the card did for a client that has a policy, since power came. */
@@ -80,6 +85,8 @@ export interface CardQosCounters {
   readonly waitingCommands: number;
   /** Its reservation did not fit and is not kept; the rest of its tier holds. */
   readonly isBestEffort: boolean;
+  /** Units per second of its reservation that the media keep now. */
+  readonly keptUnitsPerSecond: number;
 }
 
 export interface AssignOptions {
@@ -124,6 +131,7 @@ export class UltimaQos {
       promisedUnits: QosCapabilities.promised.get(words, 0),
       isMeasured: QosCapabilities.isMeasured.get(words, 0) === 1,
       historyIntervals: QosCapabilities.history.get(words, 0),
+      keptPart: QosCapabilities.kept.get(words, 0) / qosThousand,
     };
   }
 
@@ -284,6 +292,17 @@ export class UltimaQos {
   }
 }
 
+/**
+ * What an event of a card's controller says about its reservations: 'shortfall' when the media have
+ * slowed so far that of each only a part is kept, or another part than before; 'all kept' when that
+ * is over. Null for any other event. `counters` says what is kept, and lets the next event come.
+ */
+export function qosEventOf(event: ControllerEvent): 'shortfall' | 'all kept' | null {
+  if (event.kind !== 'async event' || event.logPage !== QosLogPage.counters) return null;
+  if (event.type !== AsyncEventResult.type.names?.vendor) return null;
+  return event.information === QosEvent.allKept ? 'all kept' : 'shortfall';
+}
+
 function checkIndex(tier: number): void {
   if (Number.isInteger(tier) && tier >= 0 && tier < qosTierMaximum) return;
   throw new RangeError(`tier ${tier}; a table has 0..${qosTierMaximum - 1}`);
@@ -347,5 +366,6 @@ function countersAt(words: Uint32Array, at: number): CardQosCounters {
     waitingCommands: QosCounters.waiting.get(words, at),
     queueId: QosCounters.queue.get(words, at),
     isBestEffort: QosCounters.isBestEffort.get(words, at) === 1,
+    keptUnitsPerSecond: QosCounters.kept.get(words, at),
   };
 }

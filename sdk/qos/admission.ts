@@ -24,10 +24,11 @@ export interface Asked {
 
 /**
  * Who may be promised what: the sum of all reservations stays within what the device does at the
- * strictest latency that one of them asked for, less some headroom.
+ * strictest latency that one of them asked for, less some headroom. A device that has become slower
+ * since is `ShortfallWatch`'s business.
  */
 export class Admission {
-  private points: readonly CapacityPoint[];
+  private readonly points: readonly CapacityPoint[];
   private readonly headroom: number;
   private readonly admitted = new Map<string, { reservation: number; latencyNs: number }>();
 
@@ -86,19 +87,6 @@ export class Admission {
 
   release(name: string): void {
     this.admitted.delete(name);
-  }
-
-  /**
-   * The device has become slower or faster: what it does now.
-   *
-   * @returns the part of each reservation that it can still keep, 1 for all: best effort gives way
-   *   first, and below that every reservation gets the same part
-   */
-  adapt(capacity: readonly CapacityPoint[]): number {
-    checkPoints(capacity);
-    this.points = capacity;
-    const promised = this.promised;
-    return promised === 0 ? 1 : Math.min(1, this.capacityAt(this.strictestNs('')) / promised);
   }
 
   private strictestNs(except: string): number {

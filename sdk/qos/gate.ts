@@ -6,7 +6,8 @@ import type { Clock, DmaSpace } from '../device.js';
 import { ErrorCode, UltimaError } from '../errors.js';
 import { CostModel } from './cost.js';
 import { Pieces } from './pieces.js';
-import { Scheduler, type Share } from './scheduler.js';
+import { checkShare, Scheduler, type Share } from './scheduler.js';
+import { ShortfallWatch } from './shortfall.js';
 
 export interface QosGateOptions {
   /** Devices that can be opened at one time; 64 when left out. */
@@ -27,6 +28,11 @@ export interface QosGateOptions {
    * write in pieces is not atomic. Never when left out.
    */
   readonly pieceBytes?: number;
+  /**
+   * The device has become so slow that of each reservation only this part is kept, 0.01..1; called
+   * again when the part changes, and with 1 when all are kept. From inside a poll.
+   */
+  readonly onShortfall?: (keptPart: number) => void;
 }
 
 /** Units between two looks at the clock, at most, when nobody polls. */
@@ -49,6 +55,9 @@ export interface GateCounts {
  * submitted between two polls, 16 units at most: by so much can a client that submits without
  * polling pass its limit, and no more.
  *
+ * When the device slows, best effort gives way first. When that is not enough, each reservation is
+ * kept to the same part, which `keptPart` and `onShortfall` tell.
+ *
  * Nothing is allocated per request. A request's `done` is replaced while the gate has it.
  */
 export class QosGate {
@@ -56,6 +65,8 @@ export class QosGate {
   readonly cost: CostModel;
   private readonly clock: Clock;
   private readonly scheduler: Scheduler;
+  private readonly watch: ShortfallWatch;
+  private readonly onShortfall: (keptPart: number) => void;
   private readonly depthUnits: number;
   private inFlightUnits = 0;
   /** Of these, what went by reservation. */
@@ -97,6 +108,8 @@ export class QosGate {
     this.cost = options.cost ?? new CostModel();
     this.depthUnits = depthUnits;
     this.scheduler = new Scheduler({ clientCount, requestCount });
+    this.watch = new ShortfallWatch(this.scheduler, clientCount);
+    this.onShortfall = options.onShortfall ?? (() => {});
     this.clients = new Array<GateClient | null>(clientCount).fill(null);
     this.costs = new Float64Array(requestCount);
     this.reservedCounts = new Uint32Array(requestCount);
@@ -127,22 +140,36 @@ export class QosGate {
         limit,
       });
     }
-    this.scheduler.add(id, share, this.clock.nowNs());
-    const client = new GateClient(this, id, device);
+    checkShare(share);
+    this.scheduler.add(id, this.kept(id, share), this.clock.nowNs());
+    const client = new GateClient(this, id, device, share);
     this.clients[id] = client;
     return client;
   }
 
+  /** Part of each reservation that the device keeps, 1 for all of it. */
+  get keptPart(): number {
+    return this.watch.keptPart;
+  }
+
   /** @internal */
   change(id: number, share: Share): void {
-    this.scheduler.change(id, share, this.clock.nowNs());
+    checkShare(share);
+    this.scheduler.change(id, this.kept(id, share), this.clock.nowNs());
     this.isDue = true;
   }
 
   /** @internal */
   close(id: number): void {
     this.scheduler.remove(id);
+    this.watch.promise(id, 0);
     this.clients[id] = null;
+  }
+
+  /** What is promised to a client, and what of it the device keeps. */
+  private kept(id: number, share: Share): Share {
+    const reservation = this.watch.promise(id, share.reservation);
+    return reservation === share.reservation ? share : { ...share, reservation };
   }
 
   /** @internal */
@@ -200,12 +227,13 @@ export class QosGate {
   poll(): void {
     this.unitsSinceLook = stale;
     this.device.poll();
-    if (this.scheduler.waitingCount > 0) this.pump();
+    if (this.scheduler.waitingCount > 0 || this.watch.keptPart < 1) this.pump();
   }
 
   /** Hand over to the device while it has room and somebody may go. */
   private pump(): void {
     this.look();
+    if (this.nowNs >= this.watch.dueNs && this.watch.judge(this.nowNs)) this.keep();
     if (!this.isDue && this.nowNs < this.wakesNs) return;
     this.isDue = false;
     // What it has no room for waits for something to end.
@@ -225,6 +253,16 @@ export class QosGate {
     }
     // What was handed over is rung now, not at the next poll.
     if (count > 0) this.device.poll();
+  }
+
+  /** Another part of each reservation is kept from now on. */
+  private keep(): void {
+    this.isDue = true;
+    for (const client of this.clients) {
+      if (client === null || client.share.reservation === 0) continue;
+      this.scheduler.change(client.id, this.kept(client.id, client.share), this.nowNs);
+    }
+    this.onShortfall(this.watch.keptPart);
   }
 
   private handOver(slot: number): void {
@@ -315,10 +353,12 @@ class GateClient implements QosDevice {
   readonly limits: BlockLimits;
   readonly clock: Clock;
   readonly memory: DmaSpace;
+  share: Share;
   private readonly gate: QosGate;
   private isClosed = false;
 
-  constructor(gate: QosGate, id: number, device: BlockDevice) {
+  constructor(gate: QosGate, id: number, device: BlockDevice, share: Share) {
+    this.share = share;
     this.gate = gate;
     this.id = id;
     this.device = device;
@@ -355,6 +395,7 @@ class GateClient implements QosDevice {
 
   change(share: Share): void {
     this.gate.change(this.id, share);
+    this.share = share;
   }
 
   close(): void {

@@ -65,6 +65,8 @@ export class Scheduler {
   isLast = true;
   /** Requests that wait. */
   waitingCount = 0;
+  /** Of each client, what was served for it since the start. */
+  readonly servedUnits: Float64Array;
   /** When to pull again after `pull` returned false; Infinity for not before the next `push`. */
   wakeNs = Number.POSITIVE_INFINITY;
 
@@ -90,6 +92,10 @@ export class Scheduler {
   /** Most that `start` may be ahead of virtual time, besides one request; Infinity for no end. */
   private readonly lead: Float64Array;
   private readonly isMember: Uint8Array;
+  /** Since when requests of it wait without a break. */
+  private readonly waitsSinceNs: Float64Array;
+  /** Units of its reservation that came too late even for its credit, while it waited. */
+  private readonly lost: Float64Array;
 
   private readonly head: Int32Array;
   private readonly tail: Int32Array;
@@ -115,6 +121,9 @@ export class Scheduler {
     this.limitCredit = new Float64Array(clientCount);
     this.lead = new Float64Array(clientCount);
     this.isMember = new Uint8Array(clientCount);
+    this.servedUnits = new Float64Array(clientCount);
+    this.waitsSinceNs = new Float64Array(clientCount);
+    this.lost = new Float64Array(clientCount);
     this.head = new Int32Array(clientCount).fill(nothing);
     this.tail = new Int32Array(clientCount).fill(nothing);
     this.next = new Int32Array(requestCount).fill(nothing);
@@ -151,6 +160,7 @@ export class Scheduler {
       limit: this.limitStep[client]!,
       weight: this.weightStep[client]!,
     };
+    this.lost[client] = this.lostUnits(client, nowNs);
     // Idle time beyond its bursts is nothing that it had.
     const reservationClock = Math.max(
       this.reservationClock[client]!,
@@ -210,6 +220,7 @@ export class Scheduler {
       return;
     }
     this.head[client] = request;
+    this.waitsSinceNs[client] = nowNs;
     if (this.reservationStep[client]! > 0) {
       const earliest = nowNs - this.reservationCredit[client]!;
       if (this.reservationClock[client]! < earliest) this.reservationClock[client] = earliest;
@@ -267,8 +278,10 @@ export class Scheduler {
     if (this.waitingCount > 0 || this.limitClock[client]! > nowNs) return false;
     const from = this.start[client]!;
     if (from > this.virtual) this.virtual = from;
+    // Time in which it did not wait is nothing that it lost.
     const credited = nowNs - this.reservationCredit[client]!;
     const clock = Math.max(this.reservationClock[client]!, credited);
+    this.reservationClock[client] = clock;
     this.isReserved = this.reservationStep[client]! > 0 && clock <= nowNs;
     this.advance(client, cost, nowNs);
     return true;
@@ -304,9 +317,24 @@ export class Scheduler {
     return count;
   }
 
+  /** Whether requests of a client have waited ever since a time, one or another. */
+  hasWaitedSince(client: number, sinceNs: number): boolean {
+    return this.head[client] !== nothing && this.waitsSinceNs[client]! <= sinceNs;
+  }
+
+  /** Units that the reservation of a client owed it since the start, and that are lost to it. */
+  lostUnits(client: number, nowNs: number): number {
+    const lost = this.lost[client]!;
+    const step = this.reservationStep[client]!;
+    if (step === 0 || this.head[client] === nothing) return lost;
+    const earliest = nowNs - this.reservationCredit[client]!;
+    return lost + Math.max(0, earliest - this.reservationClock[client]!) / step;
+  }
+
   /** A request of a client is served: its clocks advance by what it costs. */
   private advance(client: number, cost: number, nowNs: number): void {
     const { start, limitClock, reservationClock } = this;
+    this.servedUnits[client]! += cost;
     const weighted = cost * this.weightStep[client]!;
     const from = Math.max(start[client]!, this.virtual) + weighted;
     start[client] = Math.min(from, this.virtual + weighted + this.lead[client]!);
@@ -316,9 +344,11 @@ export class Scheduler {
       limitClock[client] = Math.max(limitClock[client]!, earliest) + cost * limitStep;
     }
     if (!this.isReserved) return;
+    const step = this.reservationStep[client]!;
+    const clock = reservationClock[client]!;
     const earliest = nowNs - this.reservationCredit[client]!;
-    const clock = Math.max(reservationClock[client]!, earliest);
-    reservationClock[client] = clock + cost * this.reservationStep[client]!;
+    if (clock < earliest) this.lost[client]! += (earliest - clock) / step;
+    reservationClock[client] = Math.max(clock, earliest) + cost * step;
   }
 
   /** Take the head of a client, or a piece of it. */

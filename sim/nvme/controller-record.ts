@@ -12,6 +12,8 @@ export interface ControllerListener {
   /** Temperature or another reason for a critical warning has changed. */
   healthChanged(): void;
   anaChanged(): void;
+  /** The media keep another part of the reservations. */
+  qosChanged(): void;
   reservationNotice(nsid: number, notice: number): void;
   /** All media are being erased: what is not allowed meanwhile ends. */
   sanitizeStarted(): void;

@@ -83,6 +83,7 @@ export class Subsystem implements SanitizeTarget {
     this.inside = options.inside;
     this.media = options.inside.media;
     this.qos = makeQos(options);
+    if (this.qos !== null) this.qos.onShortfall = () => this.tell((one) => one.qosChanged());
     this.health = new Health(world, profile.subsystem.capacityBytes, () => this.media.wear());
     this.health.onChange(() => {
       this.inside.paceChanged();

@@ -11,6 +11,7 @@ import { stormOfNbdFio } from './nbd-fio.js';
 import { stormOfNbdKills } from './nbd-kill.js';
 import { stormOfQos } from './qos.js';
 import { stormOfQosCard } from './qos-card.js';
+import { stormOfQosSlow } from './qos-slow.js';
 import { stormOfVfioUser } from './vfio-user.js';
 import { stormOfVolumeCrash } from './volume-crash.js';
 
@@ -25,6 +26,7 @@ const campaigns = {
   mirror: stormOfMirror,
   qos: stormOfQos,
   'qos-card': stormOfQosCard,
+  'qos-slow': stormOfQosSlow,
   'nbd-fio': stormOfNbdFio,
   'nbd-kill': stormOfNbdKills,
   'volume-crash': stormOfVolumeCrash,

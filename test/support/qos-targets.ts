@@ -123,7 +123,7 @@ export class SchedulerTarget implements QosTarget {
 }
 
 /** A device of workers and a line before them: what the gate hands over is served in order. */
-class PacedDevice implements BlockDevice {
+export class PacedDevice implements BlockDevice {
   readonly blockBytes = 4096;
   readonly blockCount = 1024;
   readonly memory = new MemorySpace();

@@ -40,6 +40,17 @@ export const QosStatus = {
   overcommitted: 0x1c0,
 } as const;
 
+/**
+ * Information of asynchronous events of the vendor's type; the log page is `counters`, and reading
+ * it lets the next event come.
+ */
+export const QosEvent = {
+  /** The media have slowed: of each reservation a part is kept, or another part than before. */
+  shortfall: 0x00,
+  /** All reservations are kept again. */
+  allKept: 0x01,
+} as const;
+
 export const qosTierMaximum = 8;
 
 /** The first tier of every table; it reserves nothing, limits nothing and cannot be changed. */
@@ -130,6 +141,7 @@ export const QosCapabilities = struct(
     isMeasured: u32(36, '1 when the capacity comes from a measuring run'),
     promised: u64(40, 'Units per second that are reserved'),
     history: u32(48, 'Intervals that the history keeps'),
+    kept: u32(52, 'Part of each reservation that the media keep now, in thousandths'),
   },
 );
 
@@ -147,6 +159,7 @@ export const QosCounters = struct(
     waiting: u32(48, 'Commands that wait now'),
     queue: u32(52, 'Submission Queue Identifier, 0 for a namespace; then the NSID is 0'),
     isBestEffort: u32(56, '1 when its reservation did not fit and is not kept'),
+    kept: u32(60, 'Units per second of its reservation that the media keep now'),
   },
 );
 

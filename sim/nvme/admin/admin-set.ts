@@ -3,6 +3,7 @@ import { EventFeature } from '../../../sdk/spec/nvme/features.js';
 import { LogPage, SelfTestOutcome } from '../../../sdk/spec/nvme/logs.js';
 import { AdminOpcode } from '../../../sdk/spec/nvme/opcodes.js';
 import { Status } from '../../../sdk/spec/nvme/status.js';
+import { QosEvent, QosLogPage } from '../../../sdk/spec/ultima/qos.js';
 import type { Checker } from '../../checker.js';
 import type { Command } from '../command.js';
 import type { ControllerListener, ControllerRecord } from '../controller-record.js';
@@ -15,6 +16,7 @@ import { FeatureStore } from './feature-store.js';
 import { restoreFeatures } from './features.js';
 import { wantsEvents } from './features-controller.js';
 import { reservationMask } from './features-namespace.js';
+import { hasQos } from './features-qos.js';
 import { FirmwareDownload } from './firmware-download.js';
 import { type AdminEntry, adminEntries } from './handlers.js';
 import { HealthWatch } from './health-watch.js';
@@ -186,6 +188,13 @@ export class AdminSet implements AdminExecutor, ControllerListener {
   anaChanged(): void {
     if (EventFeature.ana.of(wantsEvents(this.context)) === 0) return;
     this.postEvent(EventType.notice, Notice.anaChanged, LogPage.ana);
+  }
+
+  qosChanged(): void {
+    const { qos } = this.subsystem;
+    if (qos === null || !hasQos(this.context)) return;
+    const information = qos.keptPart < 1 ? QosEvent.shortfall : QosEvent.allKept;
+    this.postEvent(EventType.vendor, information, QosLogPage.counters);
   }
 
   reservationNotice(nsid: number, notice: number): void {

@@ -2,7 +2,7 @@ import { AsyncEventResult } from '../../../sdk/spec/nvme/completion.js';
 import type { Command } from '../command.js';
 
 /** Asynchronous event types [NVMe-2.0 §5.2.1]. */
-export const EventType = { error: 0, health: 1, notice: 2, commandSpecific: 6 } as const;
+export const EventType = { error: 0, health: 1, notice: 2, commandSpecific: 6, vendor: 7 } as const;
 
 export const HealthEvent = { reliability: 0, temperature: 1, spare: 2 } as const;
 

@@ -6,6 +6,7 @@ import {
   QosHistory,
   QosSample,
   qosHistoryIntervals,
+  qosThousand,
   qosTierMaximum,
 } from '../../../sdk/spec/ultima/qos.js';
 import type { CardQos } from '../qos/card-qos.js';
@@ -30,6 +31,7 @@ function capabilities({ subsystem }: AdminContext): Uint8Array {
   QosCapabilities.isMeasured.set(words, 0, policies.capacity.isMeasured ? 1 : 0);
   QosCapabilities.promised.set(words, 0, Math.ceil(policies.promised));
   QosCapabilities.history.set(words, 0, qosHistoryIntervals);
+  QosCapabilities.kept.set(words, 0, Math.floor(qosThousand * qos.keptPart));
   return new Uint8Array(words.buffer);
 }
 
@@ -68,6 +70,7 @@ function putCounters(qos: CardQos, client: number, words: Uint32Array, at: numbe
   QosCounters.met.set(words, at, counters.met[client]!);
   QosCounters.lastServed.set(words, at, Math.floor(counters.lastServed[client]!));
   QosCounters.waiting.set(words, at, counters.waiting[client]!);
+  QosCounters.kept.set(words, at, Math.floor(policies.share(client).reservation * qos.keptPart));
 }
 
 function putHistory(qos: CardQos, client: number, words: Uint32Array, at: number): void {

@@ -1,5 +1,6 @@
 import { unitBytes } from '../../../sdk/qos/cost.js';
 import { Scheduler } from '../../../sdk/qos/scheduler.js';
+import { judgedNs, ShortfallWatch } from '../../../sdk/qos/shortfall.js';
 import { bestEffort, shareOf } from '../../../sdk/qos/tiers.js';
 import { Read } from '../../../sdk/spec/nvme/nvm-command.js';
 import { NvmOpcode } from '../../../sdk/spec/nvme/opcodes.js';
@@ -47,6 +48,9 @@ export interface QosUser {
  * Flush of all namespaces.
  *
  * Without a policy nothing waits and nothing is counted.
+ *
+ * When the media slow down, best effort gives way first. When that is not enough, each reservation
+ * is kept to the same part, and hosts are told.
  */
 export class CardQos {
   readonly policies: Policies;
@@ -56,10 +60,16 @@ export class CardQos {
   readonly queueLimit: number;
   /** Any client has a policy. */
   isActive = false;
+  /** Told when another part of the reservations is kept. */
+  onShortfall: () => void = () => {};
   private readonly world: World;
   private readonly scheduler: Scheduler;
   private readonly onTimer: number;
   private readonly onSoon: number;
+  private readonly onJudge: number;
+  private readonly watch: ShortfallWatch;
+  /** While commands wait the media are judged now and then. */
+  private isJudging = false;
   private readonly slots: number;
   private readonly users: (QosUser | null)[] = [];
   /** By request, which is a slot of a controller: where it is, whose it is, what it costs. */
@@ -87,6 +97,7 @@ export class CardQos {
     this.policies = new Policies(clientCount, new CardCapacity(profile));
     this.counters = new QosCounters(clientCount);
     this.scheduler = new Scheduler({ clientCount, requestCount });
+    this.watch = new ShortfallWatch(this.scheduler, clientCount);
     this.places = new Uint8Array(requestCount);
     this.clients = new Int32Array(requestCount);
     this.costs = new Float64Array(requestCount);
@@ -96,6 +107,12 @@ export class CardQos {
       this.isSoon = false;
       this.pump();
     });
+    this.onJudge = world.register(() => this.judge());
+  }
+
+  /** Part of each reservation that the media keep now, 1 for all of it. */
+  get keptPart(): number {
+    return this.watch.keptPart;
   }
 
   /** @returns what its slots are counted from */
@@ -125,11 +142,35 @@ export class CardQos {
       if (only !== 0 && client !== only) continue;
       if (this.policies.tier(client) !== 0) this.join(client);
       if (this.isMember[client] === 0) continue;
-      const share = this.policies.share(client);
-      this.scheduler.change(client, share, nowNs);
-      this.counters.setReservation(client, share.reservation, nowNs);
+      this.share(client);
+      this.counters.setReservation(client, this.policies.share(client).reservation, nowNs);
     }
     this.soon();
+  }
+
+  /** What a client is promised, or what the media keep of it, counts from now on. */
+  private share(client: number): void {
+    const share = this.policies.share(client);
+    const reservation = this.watch.promise(client, share.reservation);
+    this.scheduler.change(client, { ...share, reservation }, this.world.nowNs);
+  }
+
+  private judgeLater(): void {
+    if (this.isJudging) return;
+    this.isJudging = true;
+    this.world.schedule(judgedNs, this.onJudge, 0);
+  }
+
+  private judge(): void {
+    this.isJudging = false;
+    if (this.watch.judge(this.world.nowNs)) {
+      for (let client = 1; client < this.isMember.length; client++) {
+        if (this.policies.share(client).reservation > 0) this.share(client);
+      }
+      this.soon();
+      this.onShortfall();
+    }
+    if (this.scheduler.waitingCount > 0 || this.watch.keptPart < 1) this.judgeLater();
   }
 
   /** @param tier  an index of the table, checked */
@@ -188,6 +229,7 @@ export class CardQos {
     this.places[request] = Place.waiting;
     scheduler.push(client, request, cost, nowNs);
     counters.waits(client);
+    this.judgeLater();
     if (hasRoom || this.reservedUnits < this.profile.depthUnits) this.soon();
     return true;
   }

@@ -117,15 +117,4 @@ test('what does not fit can be taken as best effort, and a change counts what it
   assert.is(admission.admit('a', asking(570_000)).reservation, 570_000);
 });
 
-test('a device that slows keeps the same part of every reservation', () => {
-  const admission = new Admission({ capacity, headroom: 0 });
-  admission.admit('a', asking(200_000));
-  admission.admit('b', asking(100_000));
-  assert.is(admission.adapt([{ latencyNs: 1e6, unitsPerSecond: 400_000 }]), 1);
-  assert.is(admission.adapt([{ latencyNs: 1e6, unitsPerSecond: 150_000 }]), 0.5);
-  assert.throws(() => admission.adapt([]), /at least one point/);
-  const falling = [capacity[1]!, capacity[0]!];
-  assert.throws(() => admission.adapt(falling), /latencies must rise/);
-});
-
 test.run();

@@ -1,5 +1,6 @@
 import { BlockOp, BlockRequest, BlockStatus } from '../../../../sdk/block/request.js';
 import { NvmeController } from '../../../../sdk/nvme/controller.js';
+import type { EventListener } from '../../../../sdk/nvme/events.js';
 import type { Namespace } from '../../../../sdk/nvme/namespace.js';
 import { UltimaQos } from '../../../../sdk/nvme/ultima-qos.js';
 import { Histogram } from '../../../../sdk/observe/histogram.js';
@@ -30,14 +31,18 @@ export interface OpenedCard {
   readonly qos: UltimaQos;
 }
 
-export async function openCard(count: number, changes: ProfileChanges = {}): Promise<OpenedCard> {
+export async function openCard(
+  count: number,
+  changes: ProfileChanges = {},
+  onEvent: EventListener = () => {},
+): Promise<OpenedCard> {
   const namespace = { ...simple.namespaces[0]!, bytes: 4 * MiB };
   const namespaces = Array.from({ length: count }, () => namespace);
   const card = new SimCard({
     profile: defineProfile(profile, { namespaces, ...changes }),
     seed: 7,
   });
-  const controller = await NvmeController.open(card.open(), { queueEntries: 1024 });
+  const controller = await NvmeController.open(card.open(), { queueEntries: 1024, onEvent });
   return { card, controller, qos: new UltimaQos(controller.admin) };
 }
 

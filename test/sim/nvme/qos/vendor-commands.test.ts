@@ -63,6 +63,7 @@ test('the capabilities are those of the profile', async () => {
     promisedUnits: 0,
     isMeasured: false,
     historyIntervals: 16,
+    keptPart: 1,
   });
 });
 
