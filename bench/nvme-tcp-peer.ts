@@ -1,7 +1,7 @@
 import { theKernel } from '../native/index.js';
-import { NativeSockets } from '../sdk/fabric/native-sockets.js';
-import type { FabricStream } from '../sdk/fabric/stream.js';
 import { NvmeTcpTarget } from '../sdk/fabric/target.js';
+import { NativeSockets } from '../sdk/sockets/native-sockets.js';
+import type { Stream } from '../sdk/sockets/stream.js';
 import { NullDevice, noClock } from './block-devices.js';
 import { answerBytes, askBytes, benchNqn, blockBytes, deviceBytes } from './nvme-tcp-wire.js';
 
@@ -35,7 +35,7 @@ async function serve(isNative: boolean): Promise<number> {
 async function echo(): Promise<number> {
   const sockets = new NativeSockets(theKernel());
   const answer = new Uint8Array(256 * answerBytes);
-  const accept = (stream: FabricStream): void => {
+  const accept = (stream: Stream): void => {
     let pending = 0;
     stream.attach({
       receive: (_bytes, from, to) => {

@@ -117,15 +117,21 @@ export interface TcpBatch {
   /** Readable while something can be received, or sent where that is wanted. */
   readonly fd: number;
   add(fd: number, id: number): number;
-  /** Whether room to write makes `fd` of the batch readable. */
-  setWriting(fd: number, id: number, isWanted: boolean): number;
+  /** What makes `fd` of the batch readable: bit 0 bytes (as at first), bit 1 room to write. */
+  setWanted(fd: number, id: number, wanted: number): number;
   remove(fd: number): number;
-  /** @returns how many places were filled: the table has the id and the result of each */
-  poll(): number;
+  /**
+   * @param waitMs  how long to hold the thread until the first has something
+   * @returns how many places were filled: the table has the id and the result of each
+   */
+  poll(waitMs: number): number;
   close(): void;
 }
 
-/** TCP sockets that never block. Addresses are numbers, IPv4 or IPv6. */
+/**
+ * TCP sockets that never block. Addresses are numbers, IPv4 or IPv6. What takes a descriptor takes
+ * that of a UNIX stream socket, too.
+ */
 export interface TcpCalls {
   /** @returns descriptor; -EINVAL for what is no address */
   tcpListen(address: string, port: number, backlog: number): number;
@@ -138,6 +144,8 @@ export interface TcpCalls {
   tcpName(fd: number, isPeer: boolean): string;
   /** Bytes from..to - 1. @returns bytes sent */
   tcpSend(fd: number, bytes: Uint8Array, from: number, to: number): number;
+  /** Without a view of either side. The ranges must lie inside. */
+  copyBytes(source: Uint8Array, from: number, target: Uint8Array, to: number, length: number): void;
   /** Nothing more will be sent. */
   tcpShutdown(fd: number): number;
   /** @param memory  for what is received, divided into places; the table has two numbers of each */

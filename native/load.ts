@@ -42,7 +42,7 @@ export interface LoadResult {
 }
 
 /** What this package expects of the addon; native/src/addon.cc has the same number. */
-const interfaceVersion = 6;
+const interfaceVersion = 7;
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 

@@ -57,12 +57,9 @@ export {
   type NvmeTcpOptions,
   type VendorRequest,
 } from './fabric/initiator.js';
-export { type FabricTls, NodeSockets } from './fabric/node-sockets.js';
 export { RemoteNamespace } from './fabric/remote-namespace.js';
 export { makeSecret, parseSecret } from './fabric/secret.js';
 export type { FabricNamespace } from './fabric/served-namespace.js';
-export { fabricSockets } from './fabric/sockets.js';
-export type { FabricSockets } from './fabric/stream.js';
 export {
   type FabricHost,
   FabricSubsystem,
@@ -197,6 +194,9 @@ export { CostModel, type CostWeights } from './qos/cost.js';
 export { type GateCounts, type QosDevice, QosGate, type QosGateOptions } from './qos/gate.js';
 export { Scheduler, type SchedulerOptions, type Share } from './qos/scheduler.js';
 export { bestEffort, builtInTiers, shareOf, type Tier, TierTable } from './qos/tiers.js';
+export { type MutualTls, NodeSockets } from './sockets/node-sockets.js';
+export { openSockets } from './sockets/open.js';
+export type { LocalSockets, Sockets } from './sockets/stream.js';
 export { QosStatus } from './spec/ultima/qos.js';
 export { type EmitOptions, emitFio3, emitMqsim } from './trace/emit.js';
 export type { ReplayRecorder } from './trace/engine.js';

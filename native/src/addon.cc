@@ -14,7 +14,7 @@ namespace {
 
 // Moves on with every change of what the addon exports or expects, here and in native/load.ts: an
 // older build must be refused with a word, not crash.
-constexpr double interfaceVersion = 6;
+constexpr double interfaceVersion = 7;
 
 Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("interfaceVersion", Napi::Number::New(env, interfaceVersion));

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstring>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,9 @@ constexpr size_t fewConnections = 2;
 constexpr int eventLimit = 16;
 /// Looks that found nothing, one after the other, before others may run.
 constexpr int looksBeforeYield = 16;
+/// What of a connection is waited for: bits of `setWanted`.
+constexpr int wantsReading = 1;
+constexpr int wantsWriting = 2;
 
 struct Address {
   sockaddr_storage storage = {};
@@ -149,6 +153,20 @@ Napi::Value tcpSend(const Napi::CallbackInfo& info) {
   return Napi::Number::New(env, orErrno(count));
 }
 
+/// copyBytes(source, from, target, to, length): the ranges were checked; they may overlap
+Napi::Value copyBytes(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  void* source = nullptr;
+  void* target = nullptr;
+  napi_get_typedarray_info(env, info[0], nullptr, nullptr, &source, nullptr, nullptr);
+  napi_get_typedarray_info(env, info[2], nullptr, nullptr, &target, nullptr, nullptr);
+  // A region of a user may be larger than 2 GiB.
+  const auto place = [&info](size_t i) { return info[i].As<Napi::Number>().Int64Value(); };
+  std::memmove(static_cast<char*>(target) + place(3), static_cast<const char*>(source) + place(1),
+               static_cast<size_t>(place(4)));
+  return env.Undefined();
+}
+
 /// tcpShutdown(fd): nothing more will be sent
 Napi::Value tcpShutdown(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), orErrno(::shutdown(intArgument(info[0]), SHUT_WR)));
@@ -161,7 +179,7 @@ class TcpBatch : public Napi::ObjectWrap<TcpBatch> {
   static Napi::Function define(Napi::Env env) {
     return DefineClass(env, "TcpBatch",
                        {InstanceMethod("add", &TcpBatch::add),
-                        InstanceMethod("setWriting", &TcpBatch::setWriting),
+                        InstanceMethod("setWanted", &TcpBatch::setWanted),
                         InstanceMethod("remove", &TcpBatch::remove),
                         InstanceMethod("poll", &TcpBatch::poll),
                         InstanceMethod("close", &TcpBatch::close),
@@ -184,6 +202,7 @@ class TcpBatch : public Napi::ObjectWrap<TcpBatch> {
   struct Member {
     int fd;
     int id;
+    int wanted;
   };
 
   Napi::Value fd(const Napi::CallbackInfo& info) {
@@ -192,17 +211,19 @@ class TcpBatch : public Napi::ObjectWrap<TcpBatch> {
 
   /// add(fd, id)
   Napi::Value add(const Napi::CallbackInfo& info) {
-    const Member member = {intArgument(info[0]), intArgument(info[1])};
-    const int result = control(EPOLL_CTL_ADD, member, false);
+    const Member member = {intArgument(info[0]), intArgument(info[1]), wantsReading};
+    const int result = control(EPOLL_CTL_ADD, member);
     if (result == 0) members_.push_back(member);
     return Napi::Number::New(info.Env(), orErrno(result));
   }
 
-  /// setWriting(fd, id, isWanted): whether room to write is something to wake up for
-  Napi::Value setWriting(const Napi::CallbackInfo& info) {
-    const Member member = {intArgument(info[0]), intArgument(info[1])};
-    return Napi::Number::New(info.Env(),
-                             orErrno(control(EPOLL_CTL_MOD, member, info[2].ToBoolean())));
+  /// setWanted(fd, id, wanted): whether bytes, and room to write, are something to wake up for
+  Napi::Value setWanted(const Napi::CallbackInfo& info) {
+    const Member changed = {intArgument(info[0]), intArgument(info[1]), intArgument(info[2])};
+    for (Member& member : members_) {
+      if (member.fd == changed.fd) member = changed;
+    }
+    return Napi::Number::New(info.Env(), orErrno(control(EPOLL_CTL_MOD, changed)));
   }
 
   /// remove(fd)
@@ -213,21 +234,19 @@ class TcpBatch : public Napi::ObjectWrap<TcpBatch> {
                              orErrno(::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr)));
   }
 
-  /// poll(): how many places were filled
+  /// poll(waitMs): how many places were filled
   Napi::Value poll(const Napi::CallbackInfo& info) {
+    const int waitMs = intArgument(info[0]);
     filled_ = 0;
-    if (members_.size() <= fewConnections) {
-      for (const Member& member : members_) receive(member);
+    if (waitMs == 0 && members_.size() <= fewConnections && areAllReading()) {
+      for (const Member& member : members_) receive(member.fd, member.id);
     } else {
       epoll_event events[eventLimit];
       const int limit = static_cast<int>(std::min<size_t>(places_, eventLimit));
-      const int count = ::epoll_wait(epoll_.get(), events, limit, 0);
-      for (int i = 0; i < count; i++) {
-        const auto word = events[i].data.u64;
-        receive({static_cast<int>(word >> 32), static_cast<int>(word & 0xffffffff)});
-      }
+      const int count = ::epoll_wait(epoll_.get(), events, limit, waitMs);
+      for (int i = 0; i < count; i++) take(events[i]);
     }
-    if (filled_ > 0) {
+    if (filled_ > 0 || waitMs > 0) {
       emptyLooks_ = 0;
     } else if (++emptyLooks_ >= looksBeforeYield) {
       // Whoever would send something may be waiting for this processor.
@@ -244,22 +263,42 @@ class TcpBatch : public Napi::ObjectWrap<TcpBatch> {
     return info.Env().Undefined();
   }
 
-  int control(int operation, const Member& member, bool isForWriting) {
+  int control(int operation, const Member& member) {
     epoll_event event = {};
-    event.events = EPOLLIN;
-    if (isForWriting) event.events |= EPOLLOUT;
+    if ((member.wanted & wantsReading) != 0) event.events |= EPOLLIN;
+    if ((member.wanted & wantsWriting) != 0) event.events |= EPOLLOUT;
     event.data.u64 = (static_cast<uint64_t>(member.fd) << 32) | static_cast<uint32_t>(member.id);
     return ::epoll_ctl(epoll_.get(), operation, member.fd, &event);
   }
 
-  void receive(const Member& member) {
+  bool areAllReading() const {
+    return std::ranges::all_of(
+        members_, [](const Member& member) { return (member.wanted & wantsReading) != 0; });
+  }
+
+  void take(const epoll_event& event) {
+    const int fd = static_cast<int>(event.data.u64 >> 32);
+    const int id = static_cast<int>(event.data.u64 & 0xffffffff);
+    if ((event.events & EPOLLIN) != 0) {
+      receive(fd, id);
+    } else if ((event.events & (EPOLLHUP | EPOLLERR)) != 0) {
+      // Nobody wants to receive, and nobody is there to be sent to.
+      fill(id, -ECONNRESET);
+    }
+  }
+
+  void receive(int fd, int id) {
     ssize_t count = 0;
     do {
-      count = ::recv(member.fd, memory_ + filled_ * placeBytes_, placeBytes_, MSG_DONTWAIT);
+      count = ::recv(fd, memory_ + filled_ * placeBytes_, placeBytes_, MSG_DONTWAIT);
     } while (count < 0 && errno == EINTR);
     if (count < 0 && errno == EAGAIN) return;
-    table_[2 * filled_] = member.id;
-    table_[2 * filled_ + 1] = static_cast<int32_t>(orErrno(count));
+    fill(id, static_cast<int32_t>(orErrno(count)));
+  }
+
+  void fill(int id, int32_t result) {
+    table_[2 * filled_] = id;
+    table_[2 * filled_ + 1] = result;
     filled_++;
   }
 
@@ -284,6 +323,7 @@ void exportTcp(Napi::Env env, Napi::Object exports) {
   exports.Set("tcpError", Napi::Function::New(env, tcpError));
   exports.Set("tcpName", Napi::Function::New(env, tcpName));
   exports.Set("tcpSend", Napi::Function::New(env, tcpSend));
+  exports.Set("copyBytes", Napi::Function::New(env, copyBytes));
   exports.Set("tcpShutdown", Napi::Function::New(env, tcpShutdown));
   exports.Set("TcpBatch", TcpBatch::define(env));
 }

@@ -1,7 +1,7 @@
 import { randomFillSync } from 'node:crypto';
-import type { FabricTls } from '../fabric/node-sockets.js';
 import { NodeAgent } from '../node/agent.js';
 import { checkName } from '../node/records.js';
+import type { MutualTls } from '../sockets/node-sockets.js';
 import { Pool } from '../volume/pool.js';
 import { parseWords, usageError } from './arguments.js';
 import { openStore, readPem, storeOptions, storeUsage } from './cluster-store.js';
@@ -78,7 +78,7 @@ async function poolOn(devices: Parameters<typeof Pool.open>[0], mayCreate: boole
   }
 }
 
-export function tlsOf(folder: string): FabricTls {
+export function tlsOf(folder: string): MutualTls {
   return {
     authority: readPem(folder, 'ca-cert.pem'),
     certificate: readPem(folder, 'server-cert.pem'),

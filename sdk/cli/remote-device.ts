@@ -1,6 +1,6 @@
 import { MonotonicClock } from '../../native/vfio/clock.js';
 import { NvmeTcp } from '../fabric/initiator.js';
-import { fabricSockets } from '../fabric/sockets.js';
+import { openSockets } from '../sockets/open.js';
 import { parseInteger, usageError } from './arguments.js';
 import type { OpenedDevice } from './block-device.js';
 
@@ -13,7 +13,7 @@ export async function openRemote(address: string): Promise<OpenedDevice> {
   if (match === null) throw usageError(`${address}: the form is ${form}`);
   const [, place = '', nqn = '', word = '1'] = match;
   const nsid = parseInteger('namespace', word, { low: 1, high: 0xffff_fffe });
-  const sockets = await fabricSockets();
+  const sockets = await openSockets();
   const clock = new MonotonicClock();
   try {
     const host = await NvmeTcp.connect({ address: place, nqn, clock, sockets });

@@ -4,6 +4,7 @@ import { ErrorCode, UltimaError } from '../errors.js';
 import type { NbdExport } from '../nbd/served-export.js';
 import { NbdServer, type NbdTls } from '../nbd/server.js';
 import { exportsOfPool } from '../nbd/volume-export.js';
+import { openSockets } from '../sockets/open.js';
 import { Pool } from '../volume/pool.js';
 import { parseWords, usageError } from './arguments.js';
 import { openDevice } from './block-device.js';
@@ -132,10 +133,13 @@ async function serve(
   if ('nqn' in settings) return serveNvmeTcp(exports, settings, surroundings);
   const { places, tls, statusMs } = settings;
   const { terminal, close } = surroundings;
+  const sockets = await openSockets();
   let server: NbdServer;
   try {
-    server = await NbdServer.start({ exports, listen: places, ...(tls && { tls }) });
+    const how = tls === undefined ? { sockets } : { tls };
+    server = await NbdServer.start({ exports, listen: places, ...how });
   } catch (error) {
+    sockets.close();
     await close();
     throw error;
   }
@@ -151,6 +155,7 @@ async function serve(
   const signal = await signalled();
   if (timer !== null) clearInterval(timer);
   await server.close();
+  sockets.close();
   await close();
   terminal.say(`ultima: ${signal}: everything is durable and closed`);
   return 0;

@@ -2,13 +2,13 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ErrorCode, UltimaError } from '../errors.js';
-import { type FabricTls, NodeSockets } from '../fabric/node-sockets.js';
 import { parsePlace } from '../fabric/place.js';
 import { parseSecret } from '../fabric/secret.js';
-import { fabricSockets } from '../fabric/sockets.js';
 import { checkNqn, type FabricHost } from '../fabric/subsystem.js';
 import { NvmeTcpTarget } from '../fabric/target.js';
 import type { NbdExport } from '../nbd/served-export.js';
+import { type MutualTls, NodeSockets } from '../sockets/node-sockets.js';
+import { openSockets } from '../sockets/open.js';
 import { usageError } from './arguments.js';
 import { secondsOf, signalled } from './serving.js';
 import type { Terminal } from './terminal.js';
@@ -31,7 +31,7 @@ export interface FabricSettings {
   readonly places: readonly string[];
   readonly nqn: string;
   readonly hosts: readonly FabricHost[] | undefined;
-  readonly tls: FabricTls | undefined;
+  readonly tls: MutualTls | undefined;
   readonly statusMs: number | null;
 }
 
@@ -67,7 +67,7 @@ export async function serveNvmeTcp(
   { terminal, close }: { readonly terminal: Terminal; readonly close: () => Promise<void> },
 ): Promise<number> {
   const { places, nqn, hosts, tls, statusMs } = settings;
-  const sockets = tls === undefined ? await fabricSockets() : new NodeSockets(tls);
+  const sockets = tls === undefined ? await openSockets() : new NodeSockets(tls);
   let target: NvmeTcpTarget;
   try {
     const namespaces = exports.map(({ name, device, isReadOnly, isWriteThrough }, i) => ({
@@ -139,7 +139,7 @@ function hostsOf(path: string): FabricHost[] {
     });
 }
 
-function tlsOf(folder: string): FabricTls {
+function tlsOf(folder: string): MutualTls {
   return {
     certificate: read(join(folder, 'server-cert.pem')),
     key: read(join(folder, 'server-key.pem')),

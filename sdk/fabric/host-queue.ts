@@ -1,5 +1,8 @@
 import { assert } from '../assert.js';
 import type { BlockRequest } from '../block/request.js';
+import { copyBytes } from '../sockets/copy.js';
+import { type ChunkPool, Outbox } from '../sockets/outbox.js';
+import type { Stream, StreamUser } from '../sockets/stream.js';
 import {
   ControllerData,
   capsuleEntryDword,
@@ -22,10 +25,8 @@ import { SglDescriptor, SglSubtype, SglType } from '../spec/nvme/data-pointer.js
 import { Status } from '../spec/nvme/status.js';
 import { KiB, MiB } from '../units.js';
 import { HostCommand, HostData } from './host-command.js';
-import { type ChunkPool, copyBytes, Outbox } from './outbox.js';
 import { PduReader, type PduUser, typeSet } from './pdu-reader.js';
 import { PduWriter } from './pdu-writer.js';
-import type { FabricStream, StreamUser } from './stream.js';
 
 // Looked up once: the tables lie behind imports.
 const Entry = Sqe;
@@ -51,7 +52,7 @@ const accepted = typeSet([
 ]);
 
 export interface HostQueueParts {
-  readonly stream: FabricStream;
+  readonly stream: Stream;
   readonly chunks: ChunkPool;
   readonly entries: number;
   readonly headerDigest: boolean;
@@ -73,7 +74,7 @@ export class HostQueue implements StreamUser, PduUser {
   /** Data that may travel with a command. */
   inCapsuleBytes: number = 8 * KiB;
   usedCommands = 0;
-  readonly stream: FabricStream;
+  readonly stream: Stream;
   readonly entries: number;
   private readonly parts: HostQueueParts;
   private readonly outbox: Outbox;

@@ -1,5 +1,7 @@
 import type { Clock } from '../device.js';
 import { ErrorCode, UltimaError } from '../errors.js';
+import type { ChunkPool } from '../sockets/outbox.js';
+import type { Place, Sockets } from '../sockets/stream.js';
 import { ConnectResult, discoveryNqn } from '../spec/fabrics/command.js';
 import { SetFeatures } from '../spec/nvme/admin-command.js';
 import { commandBytes, commandSizeExponent, Sqe } from '../spec/nvme/command.js';
@@ -22,8 +24,6 @@ import {
   tryControl,
 } from './host-control.js';
 import { HostQueue } from './host-queue.js';
-import type { ChunkPool } from './outbox.js';
-import type { FabricSockets, Place } from './stream.js';
 
 const adminEntries = 32;
 const capsuleUnitBytes = 16;
@@ -48,7 +48,7 @@ export interface SessionOptions {
 }
 
 export interface SessionParts {
-  readonly sockets: FabricSockets;
+  readonly sockets: Sockets;
   readonly chunks: ChunkPool;
   readonly ended: (command: HostCommand, status: number, queue: HostQueue) => void;
   /** One of its connections was lost, and with it the association. */

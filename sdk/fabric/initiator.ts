@@ -2,6 +2,9 @@ import { randomBytes } from 'node:crypto';
 import { MemorySpace } from '../block/memory.js';
 import type { Clock, DmaSpace } from '../device.js';
 import { ErrorCode, UltimaError } from '../errors.js';
+import { type MutualTls, NodeSockets } from '../sockets/node-sockets.js';
+import { ChunkPool } from '../sockets/outbox.js';
+import type { Sockets } from '../sockets/stream.js';
 import { NoticeInfo } from '../spec/fabrics/events.js';
 import { Sqe } from '../spec/nvme/command.js';
 import { Cns, NamespaceList, Nsid } from '../spec/nvme/identify.js';
@@ -13,8 +16,6 @@ import type { ControlResult, HostCommand } from './host-command.js';
 import { identifyPage, logPageOf, tryControl } from './host-control.js';
 import type { HostQueue } from './host-queue.js';
 import { HostSession, type SessionOptions } from './host-session.js';
-import { type FabricTls, NodeSockets } from './node-sockets.js';
-import { ChunkPool } from './outbox.js';
 import { parsePlace } from './place.js';
 import {
   limitsOf,
@@ -22,7 +23,6 @@ import {
   type NamespacePort,
   RemoteNamespace,
 } from './remote-namespace.js';
-import type { FabricSockets } from './stream.js';
 import { checkNqn } from './subsystem.js';
 
 export type NvmeTcpEvent =
@@ -56,11 +56,11 @@ export interface NvmeTcpOptions {
   readonly connectMs?: number;
   /** How long a lost association is tried again; 0 gives up at once; 60,000 when left out. */
   readonly reconnectMs?: number;
-  readonly tls?: FabricTls;
+  readonly tls?: MutualTls;
   /** 'DHHC-1:…' */
   readonly secret?: string;
   readonly controllerSecret?: string;
-  readonly sockets?: FabricSockets;
+  readonly sockets?: Sockets;
   readonly onEvent?: (event: NvmeTcpEvent) => void;
 }
 
@@ -91,7 +91,7 @@ export class NvmeTcp implements NamespacePort {
   readonly namespaces = new Map<number, RemoteNamespace>();
   private readonly options: NvmeTcpOptions;
   private readonly settings: SessionOptions;
-  private readonly sockets: FabricSockets;
+  private readonly sockets: Sockets;
   private readonly chunks = new ChunkPool();
   private session: HostSession | null = null;
   private nextQueue = 0;

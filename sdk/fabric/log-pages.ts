@@ -1,4 +1,5 @@
 import { isIPv6 } from 'node:net';
+import type { Place } from '../sockets/stream.js';
 import { discoveryNqn } from '../spec/fabrics/command.js';
 import {
   AddressFamily,
@@ -20,7 +21,6 @@ import {
 } from '../spec/nvme/logs.js';
 import { ErrorEntry, HealthLog } from '../spec/nvme/logs-health.js';
 import { type Association, errorLogEntries } from './association.js';
-import type { Place } from './stream.js';
 import type { FabricSubsystem } from './subsystem.js';
 
 const mostQueueSize = 32;

@@ -1,4 +1,5 @@
 import { crc32cOfRange } from '../crc32c.js';
+import { copyBytes } from '../sockets/copy.js';
 import {
   digestBytes,
   FatalError,
@@ -7,7 +8,6 @@ import {
   PduHeader,
   PduType,
 } from '../spec/fabrics/pdu.js';
-import { copyBytes } from './outbox.js';
 
 // Looked up once: the tables lie behind imports.
 const Header = PduHeader;

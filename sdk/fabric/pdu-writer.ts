@@ -1,4 +1,6 @@
 import { crc32cOfRange } from '../crc32c.js';
+import { copyBytes } from '../sockets/copy.js';
+import type { Outbox } from '../sockets/outbox.js';
 import {
   digestBytes,
   type FatalError,
@@ -8,7 +10,6 @@ import {
   type PduType,
   TermRequest,
 } from '../spec/fabrics/pdu.js';
-import { copyBytes, type Outbox } from './outbox.js';
 
 // Looked up once: the tables lie behind imports.
 const Header = PduHeader;
@@ -42,7 +43,7 @@ export class PduWriter {
       offset = Math.ceil(fixedBytes / this.dataAlignment) * this.dataAlignment;
       length = offset + dataBytes + (this.hasDataDigest ? digestBytes : 0);
     }
-    const at = this.outbox.claim(length);
+    const at = this.outbox.claimWords(length);
     if (at < 0) return -1;
     const { words } = this.outbox.chunk;
     const dword = at >> 2;
@@ -85,7 +86,7 @@ export class PduWriter {
     this.hasHeaderDigest = false;
     this.hasDataDigest = false;
     const fixedBytes = headerBytesOf(type);
-    const at = this.outbox.claim(fixedBytes + shown);
+    const at = this.outbox.claimWords(fixedBytes + shown);
     if (at < 0) return;
     const { bytes, words } = this.outbox.chunk;
     const dword = at >> 2;

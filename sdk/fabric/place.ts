@@ -1,6 +1,6 @@
 import { ErrorCode, UltimaError } from '../errors.js';
+import type { Place } from '../sockets/stream.js';
 import { defaultPort } from '../spec/fabrics/pdu.js';
-import type { Place } from './stream.js';
 
 /** 'HOST:PORT', '[ADDRESS]:PORT' or 'HOST'. @throws UltimaError ADDRESS_INVALID */
 export function parsePlace(text: string): Place {

@@ -1,4 +1,7 @@
 import { assert } from '../assert.js';
+import { copyBytes } from '../sockets/copy.js';
+import { type ChunkPool, Outbox } from '../sockets/outbox.js';
+import type { Stream, StreamUser } from '../sockets/stream.js';
 import {
   ControllerData,
   capsuleEntryDword,
@@ -20,10 +23,8 @@ import { SglDescriptor, SglSubtype, SglType } from '../spec/nvme/data-pointer.js
 import { doNotRetry, Status } from '../spec/nvme/status.js';
 import { KiB } from '../units.js';
 import type { Association } from './association.js';
-import { type ChunkPool, copyBytes, Outbox } from './outbox.js';
 import { PduReader, type PduUser, typeSet } from './pdu-reader.js';
 import { PduWriter } from './pdu-writer.js';
-import type { FabricStream, StreamUser } from './stream.js';
 import { Direction, TargetSlot, TargetSlotList } from './target-slot.js';
 
 // Looked up once: the tables lie behind imports.
@@ -70,7 +71,7 @@ export interface QueueAuthentication {
 }
 
 export interface QueueParts {
-  readonly stream: FabricStream;
+  readonly stream: Stream;
   readonly chunks: ChunkPool;
   readonly owner: QueueOwner;
   /** Something is to be done in this turn of the reactor. */
@@ -100,7 +101,7 @@ export class TargetQueue implements StreamUser, PduUser {
   commandCount = 0;
   owner: QueueOwner;
   isDirty = false;
-  readonly stream: FabricStream;
+  readonly stream: Stream;
   private readonly outbox: Outbox;
   private readonly reader: PduReader;
   private readonly writer: PduWriter;
@@ -151,7 +152,7 @@ export class TargetQueue implements StreamUser, PduUser {
   }
 
   /** What is collected goes, and what had no room before. */
-  flush(): void {
+  turn(): void {
     if (this.isClosed) return;
     for (let slot = this.unsent.first; slot !== null; slot = this.unsent.first) {
       if (!this.send(slot)) break;
@@ -177,7 +178,7 @@ export class TargetQueue implements StreamUser, PduUser {
 
   /** Say goodbye: what is collected still goes. */
   finishAndClose(why: string): void {
-    this.flush();
+    this.turn();
     this.stream.end();
     this.close(why);
   }
@@ -274,8 +275,6 @@ export class TargetQueue implements StreamUser, PduUser {
   }
 
   private touch(): void {
-    if (this.isDirty) return;
-    this.isDirty = true;
     this.wake(this);
   }
 

@@ -1,12 +1,12 @@
+import { type MutualTls, NodeSockets } from '../sockets/node-sockets.js';
+import { ChunkPool } from '../sockets/outbox.js';
+import { Reactor } from '../sockets/reactor.js';
+import type { Listening, Place, Sockets, Stream } from '../sockets/stream.js';
 import { discoveryNqn } from '../spec/fabrics/command.js';
 import { Connector } from './connector.js';
 import type { DiscoveryFacts } from './log-pages.js';
-import { type FabricTls, NodeSockets } from './node-sockets.js';
-import { ChunkPool } from './outbox.js';
 import { EntranceOwner } from './owners.js';
 import { parsePlace } from './place.js';
-import { FabricReactor } from './reactor.js';
-import type { FabricSockets, FabricStream, Listening, Place } from './stream.js';
 import { FabricSubsystem, type SubsystemOptions } from './subsystem.js';
 import { TargetQueue } from './target-queue.js';
 
@@ -16,9 +16,9 @@ export interface NvmeTcpTargetOptions {
   /** 1 to 256. */
   readonly subsystems: readonly SubsystemOptions[];
   /** Hosts must show a certificate. With it everything goes over node:tls. */
-  readonly tls?: FabricTls;
+  readonly tls?: MutualTls;
   /** How connections are made; over node:net when left out. */
-  readonly sockets?: FabricSockets;
+  readonly sockets?: Sockets;
   /** What discovery tells hosts instead of where we listen: for targets behind a translation. */
   readonly advertise?: readonly string[];
   /** 1 to 4,096; 256 when left out. What comes beyond is closed at once. */
@@ -40,6 +40,8 @@ const mostSubsystems = 256;
 const defaultConnections = 256;
 const mostConnections = 4096;
 const defaultConnectMs = 10_000;
+/** After the last command the sockets are looked at for so long before the thread sleeps. */
+const spinMs = 0.5;
 
 /**
  * Block devices as namespaces for NVMe/TCP hosts (kernels, SPDK, our own initiator), in this
@@ -54,8 +56,8 @@ export class NvmeTcpTarget {
   private readonly listening: Listening[] = [];
   private readonly queues = new Map<TargetQueue, NodeJS.Timeout>();
   private readonly chunks = new ChunkPool();
-  private readonly sockets: FabricSockets;
-  private readonly reactor: FabricReactor;
+  private readonly sockets: Sockets;
+  private readonly reactor: Reactor;
   private readonly connector: Connector;
   private readonly options: NvmeTcpTargetOptions;
   private readonly most: number;
@@ -72,7 +74,13 @@ export class NvmeTcpTarget {
     for (const each of [...options.subsystems, { nqn: discoveryNqn, serial: 'discovery' }]) {
       this.insert(each);
     }
-    this.reactor = new FabricReactor(this.sockets, () => this.lookForGrowth());
+    this.reactor = new Reactor({
+      sockets: this.sockets,
+      spinMs,
+      // Hosts of other targets may live in this thread.
+      waitMs: 0,
+      resting: () => this.lookForGrowth(),
+    });
     this.connector = new Connector({
       subsystems: this.subsystems,
       discovery: () => this.discoveryFacts(),
@@ -94,7 +102,7 @@ export class NvmeTcpTarget {
     const target = new NvmeTcpTarget(options);
     try {
       for (const place of places) {
-        const accept = (stream: FabricStream): void => target.accept(stream);
+        const accept = (stream: Stream): void => target.accept(stream);
         target.listening.push(await target.sockets.listen(place, accept));
       }
     } catch (error) {
@@ -206,7 +214,7 @@ export class NvmeTcpTarget {
     if (this.options.sockets === undefined) this.sockets.close();
   }
 
-  private accept(stream: FabricStream): void {
+  private accept(stream: Stream): void {
     if (this.queues.size >= this.most || this.closing !== null) {
       stream.destroy();
       return;
@@ -253,7 +261,7 @@ export class NvmeTcpTarget {
   }
 
   private namespacesChanged(): void {
-    this.reactor.setNamespaces(this.served());
+    this.reactor.setServed(this.served());
   }
 
   private lookForGrowth(): void {

@@ -1,4 +1,6 @@
 import { UltimaError } from '../errors.js';
+import { copyBytes } from '../sockets/copy.js';
+import type { Outbox } from '../sockets/outbox.js';
 import {
   BlockStatusHead,
   Chunk,
@@ -18,7 +20,6 @@ import {
 import { faults, type NbdFault } from './faults.js';
 import { runOf } from './holes.js';
 import { findExtents, type MetadataContext } from './metadata.js';
-import { copy, type Outbox } from './outbox.js';
 import { type Slot, SlotList, Stage } from './slot.js';
 
 // Looked up once: the tables lie behind imports.
@@ -255,7 +256,7 @@ export class Answers {
     const payload = at + chunkHeadBytes;
     ErrorPayload.error.set(bytes, payload, error);
     ErrorPayload.textBytes.set(bytes, payload, text.length);
-    copy(text, 0, bytes, payload + errorBytes, text.length);
+    copyBytes(text, 0, bytes, payload + errorBytes, text.length);
     if (hasOffset) {
       ErrorOffset.offset.set(bytes, payload + errorBytes + text.length, slot.offset + slot.cursor);
     }

@@ -1,3 +1,7 @@
+import { copyBytes } from '../sockets/copy.js';
+import { type ChunkPool, Outbox } from '../sockets/outbox.js';
+import type { Turning } from '../sockets/reactor.js';
+import type { Stream, StreamUser } from '../sockets/stream.js';
 import {
   ClientFlags,
   Greeting,
@@ -7,44 +11,59 @@ import {
 } from '../spec/nbd/handshake.js';
 import { KiB } from '../units.js';
 import { Negotiation, type TlsUse } from './negotiation.js';
-import { type ChunkPool, copy, type NbdTransport, Outbox } from './outbox.js';
 import type { ServedExport } from './served-export.js';
 import { Transmission } from './transmission.js';
 
 const headBytes = OptionHeader.layout.bytes;
 /** Data of one option; the longest that a client has use for is a list of contexts. */
 const mostOptionBytes = 64 * KiB;
+const noBytes = new Uint8Array(0);
 const offered = HandshakeFlag.fixedNewstyle | HandshakeFlag.noZeroes;
 
 export interface ConnectionParts {
-  readonly transport: NbdTransport;
+  readonly stream: Stream;
   readonly exports: readonly ServedExport[];
   readonly tls: TlsUse;
   readonly chunks: ChunkPool;
-  /** There is something for the devices to do. */
-  readonly wake: () => void;
+  /** Everything from now on is encrypted; `secured` follows. */
+  readonly startTls: () => void;
+  /** There is something for the devices to do, or to be sent: `turn` follows. */
+  readonly touch: (connection: NbdConnection) => void;
+  /** It is over, and the socket closed; called once. */
+  readonly over: (connection: NbdConnection) => void;
 }
 
-type Phase = 'greeting' | 'options' | 'tls' | 'transmission' | 'draining' | 'closed';
+type Phase =
+  | 'greeting'
+  | 'options'
+  // What was said in clear is still going; then hands are shaken.
+  | 'tls'
+  | 'handshake'
+  | 'transmission'
+  | 'draining'
+  | 'closed';
 
 /**
  * One client, from its first byte to its last. It knows neither sockets nor time: bytes come in
- * through `receive`, go out through the transport, and `turn` is called after the devices worked.
+ * through `receive`, go out through the stream, and `turn` is called after the devices worked.
  *
- * Input that cannot be taken yet is kept, and the transport told to read no more, so that what is
- * kept is never more than what the transport had already read.
+ * Input that cannot be taken yet is kept, and the stream told to read no more, so that what is kept
+ * is never more than what the stream had already read.
  */
-export class NbdConnection {
+export class NbdConnection implements StreamUser, Turning {
   /** Why the server ended it; '' while it did not. */
   violation = '';
   phase: Phase = 'greeting';
   transmission: Transmission | null = null;
-  private readonly transport: NbdTransport;
+  isDirty = false;
+  private readonly parts: ConnectionParts;
+  private readonly stream: Stream;
   private readonly outbox: Outbox;
   private readonly negotiation: Negotiation;
-  private readonly wake: () => void;
-  private readonly input: Uint8Array[] = [];
-  private inputAt = 0;
+  /** Input that waits: `keptFrom`..`keptTo` - 1. */
+  private kept: Uint8Array = noBytes;
+  private keptFrom = 0;
+  private keptTo = 0;
   private isReading = true;
   private isTaking = false;
   /** The client sends nothing more. */
@@ -56,11 +75,15 @@ export class NbdConnection {
   private dataFill = 0;
 
   constructor(parts: ConnectionParts) {
-    const { transport, exports, tls, chunks } = parts;
-    this.transport = transport;
-    this.wake = parts.wake;
-    this.outbox = new Outbox(transport, chunks);
+    const { stream, exports, tls, chunks } = parts;
+    this.parts = parts;
+    this.stream = stream;
+    this.outbox = new Outbox(stream, chunks);
     this.negotiation = new Negotiation({ exports, outbox: this.outbox, tls });
+  }
+
+  /** Say the first word; the stream is attached. */
+  greet(): void {
     const at = this.outbox.claim(Greeting.layout.bytes);
     Greeting.init.put(this.outbox.bytes, at);
     Greeting.option.put(this.outbox.bytes, at);
@@ -68,161 +91,207 @@ export class NbdConnection {
     this.outbox.flush();
   }
 
-  /** The export in use; null before one is chosen. */
-  get served(): ServedExport | null {
-    return this.negotiation.chosen;
-  }
-
-  /** Bytes of the client. They must stay as they are until they were taken. */
-  receive(bytes: Uint8Array): void {
+  receive(bytes: Uint8Array, from: number, to: number): void {
     if (this.phase === 'closed' || this.phase === 'draining') return;
-    this.input.push(bytes);
-    this.takeInput();
-    this.settle();
-    this.wake();
+    if (this.hasKept) this.keep(bytes, from, to);
+    else {
+      const at = this.takeAll(bytes, from, to);
+      if (at < to) this.keep(bytes, at, to);
+    }
+    this.look();
+    this.touch();
   }
 
-  /** A chunk that was sent has gone. */
   sent(): void {
     this.outbox.sent();
-    if (this.phase === 'tls' && this.outbox.isEmpty && !this.negotiation.isSecure) {
-      // What came before the handshake came in clear, whoever it came from.
-      if (this.input.length > 0) this.fail('input in clear behind the request for TLS');
-      else this.transport.startTls();
-      return;
-    }
-    this.turn();
     // Room for an answer is room for the next part of a read.
-    if (this.phase === 'transmission' || this.phase === 'draining') this.wake();
+    this.touch();
+  }
+
+  /** The client will send nothing more, but may still read. */
+  inputEnded(): void {
+    if (this.phase === 'closed') return;
+    this.hasEnded = true;
+    if (this.transmission === null) this.finish();
+    else this.touch();
+  }
+
+  gone(): void {
+    this.close();
+    this.parts.over(this);
   }
 
   /** The TLS handshake is over. */
   secured(): void {
-    if (this.phase !== 'tls') return;
+    if (this.phase !== 'handshake') return;
     this.negotiation.secured();
     this.phase = 'options';
-    this.transport.setReading(true);
-    this.isReading = true;
-  }
-
-  /** The client will send nothing more, but may still read. */
-  peerEnded(): void {
-    if (this.phase === 'closed') return;
-    if (this.transmission === null) {
-      this.close();
-      this.transport.end();
-    }
-    this.hasEnded = true;
-    this.settle();
-  }
-
-  /** The socket is gone. */
-  lost(): void {
-    this.close();
+    this.look();
   }
 
   /** The server ends: what is under way is answered, nothing more is taken. */
   shutDown(): void {
     if (this.phase === 'transmission') this.drain();
-    this.peerEnded();
+    this.inputEnded();
+  }
+
+  /** Close at once. */
+  drop(): void {
+    const isOver = this.phase === 'closed';
+    this.close();
+    this.stream.destroy();
+    if (!isOver) this.parts.over(this);
   }
 
   /** After the devices worked, or when there is room again. */
   turn(): void {
     if (this.phase === 'closed') return;
     this.transmission?.turn();
-    if (this.input.length > 0) this.takeInput();
+    this.outbox.flush();
+    // Options are answered one by one: what has gone makes room for the next.
+    while (this.hasKept && this.takeKept()) this.outbox.flush();
     this.settle();
   }
 
-  private takeInput(): void {
-    if (this.isTaking) return;
+  private touch(): void {
+    this.parts.touch(this);
+  }
+
+  private get hasKept(): boolean {
+    return this.keptFrom < this.keptTo;
+  }
+
+  private keep(bytes: Uint8Array, from: number, to: number): void {
+    const length = to - from;
+    const before = this.keptTo - this.keptFrom;
+    if (before + length > this.kept.length) {
+      const larger = new Uint8Array(before + length);
+      copyBytes(this.kept, this.keptFrom, larger, 0, before);
+      this.kept = larger;
+    } else if (this.keptFrom > 0) this.kept.copyWithin(0, this.keptFrom, this.keptTo);
+    copyBytes(bytes, from, this.kept, before, length);
+    this.keptFrom = 0;
+    this.keptTo = before + length;
+  }
+
+  /** @returns whether any of it could be taken */
+  private takeKept(): boolean {
+    const { keptFrom } = this;
+    const at = this.takeAll(this.kept, keptFrom, this.keptTo);
+    if (this.hasKept) this.keptFrom = at;
+    this.look();
+    return at > keptFrom;
+  }
+
+  /** @returns where the input starts that cannot be taken yet */
+  private takeAll(bytes: Uint8Array, from: number, to: number): number {
+    if (this.isTaking) return from;
     this.isTaking = true;
-    while (this.input.length > 0) {
-      const bytes = this.input[0]!;
-      const at = this.take(bytes, this.inputAt);
-      if (at < bytes.length && at === this.inputAt) break;
-      this.inputAt = at;
-      if (at < bytes.length) continue;
-      this.input.shift();
-      this.inputAt = 0;
+    let at = from;
+    while (at < to) {
+      const next = this.take(bytes, at, to);
+      if (next === at) break;
+      at = next;
     }
     this.isTaking = false;
-    const isWanted = this.input.length === 0 && this.phase !== 'tls';
-    if (isWanted === this.isReading || this.phase === 'closed') return;
+    return at;
+  }
+
+  /** Whether more may be read. */
+  private look(): void {
+    const { phase } = this;
+    const isWanted = !this.hasKept && phase !== 'tls' && phase !== 'handshake';
+    if (isWanted === this.isReading || phase === 'closed' || this.hasEnded) return;
     this.isReading = isWanted;
-    this.transport.setReading(isWanted);
+    this.stream.setReading(isWanted);
   }
 
   /** Send what is collected, and see whether this was all. */
   private settle(): void {
-    if (this.phase === 'closed') return;
-    const { transmission } = this;
+    const { transmission, outbox } = this;
     if (transmission !== null && transmission.violation !== '') {
       this.fail(transmission.violation);
       return;
     }
-    const isLast = this.hasEnded && this.input.length === 0;
+    const isLast = this.hasEnded && !this.hasKept;
     if (this.phase === 'transmission' && (isLast || transmission?.isDisconnecting === true)) {
       this.drain();
     }
-    this.outbox.flush();
-    if (this.phase !== 'draining' || transmission?.isIdle === false || !this.outbox.isFlushed) {
-      return;
+    outbox.flush();
+    if (this.phase === 'tls' && outbox.isEmpty) this.startTls();
+    else if (this.phase === 'draining' && transmission?.isIdle !== false && outbox.isFlushed) {
+      this.finish();
     }
-    this.close();
-    this.transport.end();
+  }
+
+  private startTls(): void {
+    // What came before the handshake came in clear, whoever it came from.
+    if (this.hasKept) this.fail('input in clear behind the request for TLS');
+    else {
+      this.phase = 'handshake';
+      this.parts.startTls();
+    }
   }
 
   private drain(): void {
     this.phase = 'draining';
-    this.input.length = 0;
-    this.inputAt = 0;
+    this.dropKept();
     this.transmission?.stopInput();
   }
 
-  private fail(why: string): void {
-    if (this.phase === 'closed') return;
-    this.violation = why;
+  /** Nothing more will be said; `gone` follows. */
+  private finish(): void {
     this.close();
-    this.transport.destroy();
+    this.stream.end();
+  }
+
+  private fail(why: string): void {
+    this.violation = why;
+    this.drop();
   }
 
   private close(): void {
     if (this.phase === 'closed') return;
     this.phase = 'closed';
-    this.input.length = 0;
+    this.dropKept();
     this.outbox.close();
     this.transmission?.abandon();
   }
 
+  private dropKept(): void {
+    this.kept = noBytes;
+    this.keptFrom = 0;
+    this.keptTo = 0;
+  }
+
   /** @returns where the input starts that cannot be taken yet */
-  private take(bytes: Uint8Array, at: number): number {
+  private take(bytes: Uint8Array, at: number, to: number): number {
     switch (this.phase) {
       case 'greeting':
-        return this.takeFlags(bytes, at);
+        return this.takeFlags(bytes, at, to);
       case 'options':
-        return this.takeOption(bytes, at);
+        return this.takeOption(bytes, at, to);
       case 'transmission':
-        return this.transmission!.take(bytes, at, bytes.length);
+        return this.transmission!.take(bytes, at, to);
       case 'tls':
+      case 'handshake':
         return at;
       default:
-        return bytes.length;
+        return to;
     }
   }
 
   /** Collect the head of a message. @returns where its bytes end */
-  private takeHead(bytes: Uint8Array, at: number, length: number): number {
-    const part = Math.min(bytes.length - at, length - this.headFill);
-    copy(bytes, at, this.head, this.headFill, part);
+  private takeHead(bytes: Uint8Array, at: number, to: number, length: number): number {
+    const part = Math.min(to - at, length - this.headFill);
+    copyBytes(bytes, at, this.head, this.headFill, part);
     this.headFill += part;
     return at + part;
   }
 
-  private takeFlags(bytes: Uint8Array, at: number): number {
+  private takeFlags(bytes: Uint8Array, at: number, to: number): number {
     const length = ClientFlags.layout.bytes;
-    const next = this.takeHead(bytes, at, length);
+    const next = this.takeHead(bytes, at, to, length);
     if (this.headFill < length) return next;
     this.headFill = 0;
     const flags = ClientFlags.flags.get(this.head, 0);
@@ -234,11 +303,11 @@ export class NbdConnection {
     return next;
   }
 
-  private takeOption(bytes: Uint8Array, at: number): number {
-    if (this.data !== null) return this.takeData(this.data, bytes, at);
+  private takeOption(bytes: Uint8Array, at: number, to: number): number {
+    if (this.data !== null) return this.takeData(bytes, at, to);
     // A client that does not read what it was told gets no more said.
     if (this.headFill === 0 && !this.outbox.isEmpty) return at;
-    const next = this.takeHead(bytes, at, headBytes);
+    const next = this.takeHead(bytes, at, to, headBytes);
     if (this.headFill < headBytes) return next;
     this.headFill = 0;
     const length = OptionHeader.dataBytes.get(this.head, 0);
@@ -253,9 +322,10 @@ export class NbdConnection {
     return next;
   }
 
-  private takeData(data: Uint8Array, bytes: Uint8Array, at: number): number {
-    const part = Math.min(bytes.length - at, data.length - this.dataFill);
-    copy(bytes, at, data, this.dataFill, part);
+  private takeData(bytes: Uint8Array, at: number, to: number): number {
+    const data = this.data!;
+    const part = Math.min(to - at, data.length - this.dataFill);
+    copyBytes(bytes, at, data, this.dataFill, part);
     this.dataFill += part;
     if (this.dataFill === data.length) this.endOption(data);
     return at + part;
@@ -272,7 +342,9 @@ export class NbdConnection {
     else if (next === 'transmission') {
       const { chosen, isStructured, contexts } = this.negotiation;
       const { outbox } = this;
-      this.transmission = new Transmission({ served: chosen!, outbox, isStructured, contexts });
+      const touch = (): void => this.touch();
+      const parts = { served: chosen!, outbox, isStructured, contexts, touch };
+      this.transmission = new Transmission(parts);
       this.phase = 'transmission';
     }
   }

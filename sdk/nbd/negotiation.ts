@@ -1,4 +1,6 @@
 import { assert } from '../assert.js';
+import { copyBytes } from '../sockets/copy.js';
+import type { Outbox } from '../sockets/outbox.js';
 import {
   Count32,
   ExportReply,
@@ -14,7 +16,6 @@ import {
 import { KiB } from '../units.js';
 import type { MetadataContext } from './metadata.js';
 import { contextQuery, type InfoQuery, infoQuery, textOf } from './option-data.js';
-import { copy, type Outbox } from './outbox.js';
 import type { ServedExport } from './served-export.js';
 import { mostPayloadBytes } from './transmission.js';
 
@@ -233,7 +234,7 @@ export class Negotiation {
     OptionReplyHeader.option.set(bytes, at, option);
     OptionReplyHeader.type.set(bytes, at, type);
     OptionReplyHeader.dataBytes.set(bytes, at, data.length);
-    copy(data, 0, bytes, at + head, data.length);
+    copyBytes(data, 0, bytes, at + head, data.length);
     return 'options';
   }
 

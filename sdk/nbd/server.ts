@@ -1,13 +1,13 @@
-import type { Socket } from 'node:net';
-import { createSecureContext, type TlsOptions } from 'node:tls';
+import type { TlsOptions } from 'node:tls';
 import { ErrorCode, UltimaError } from '../errors.js';
+import { checkedTls, NodeSockets, NodeStream } from '../sockets/node-sockets.js';
+import { ChunkPool } from '../sockets/outbox.js';
+import { Reactor } from '../sockets/reactor.js';
+import type { LocalSockets, Stream } from '../sockets/stream.js';
 import { NbdConnection } from './connection.js';
-import { type Endpoint, type Listening, listen, parseEndpoint } from './endpoint.js';
+import { listenAt, type NbdListening, parseEndpoint } from './endpoint.js';
 import type { TlsUse } from './negotiation.js';
-import { ChunkPool } from './outbox.js';
-import { NbdReactor } from './reactor.js';
 import { type NbdExport, ServedExport } from './served-export.js';
-import { SocketTransport } from './socket-transport.js';
 
 /** Certificates in PEM. */
 export interface NbdTls {
@@ -24,7 +24,10 @@ export interface NbdServerOptions {
   readonly exports: readonly NbdExport[];
   /** 'unix:PATH', 'tcp:HOST:PORT' (0: any free port), 'tcp:HOST'. */
   readonly listen: readonly string[];
+  /** With it everything goes over node:net and node:tls. */
   readonly tls?: NbdTls;
+  /** How connections are made in clear; over node:net when left out. */
+  readonly sockets?: LocalSockets;
   /** 1 to 1,024; 64 when left out. What comes beyond is closed at once. */
   readonly mostConnections?: number;
   /** Until a client has chosen an export; 10,000 when left out. */
@@ -46,12 +49,8 @@ const mostConnections = 1024;
 const defaultNegotiationMs = 10_000;
 /** What is under way when the server closes has so long to end. */
 const closingMs = 5000;
-
-interface Client {
-  readonly connection: NbdConnection;
-  readonly transport: SocketTransport;
-  readonly deadline: NodeJS.Timeout;
-}
+/** Waiting in the kernel costs less than spinning, and its end is seen nearly as soon. */
+const waitMs = 1;
 
 /**
  * Block devices for NBD clients (kernels, QEMU, libnbd, fio), in this thread's event loop. The
@@ -62,10 +61,13 @@ interface Client {
  */
 export class NbdServer {
   private readonly served: readonly ServedExport[];
-  private readonly listening: Listening[] = [];
-  private readonly clients = new Set<Client>();
+  private readonly listening: NbdListening[] = [];
+  /** With the deadlines until which they must have chosen an export. */
+  private readonly clients = new Map<NbdConnection, NodeJS.Timeout>();
   private readonly chunks = new ChunkPool();
-  private readonly reactor: NbdReactor;
+  private readonly sockets: LocalSockets;
+  private readonly ownsSockets: boolean;
+  private readonly reactor: Reactor;
   private readonly tls: TlsOptions | null;
   private readonly tlsUse: TlsUse;
   private readonly most: number;
@@ -83,7 +85,11 @@ export class NbdServer {
     const { tls } = options;
     this.tls = tls === undefined ? null : settingsOf(tls);
     this.tlsUse = tls === undefined ? 'off' : tls.isRequired === true ? 'required' : 'optional';
-    this.reactor = new NbdReactor(this.served, () => this.turnAll());
+    const given = this.tls === null ? options.sockets : undefined;
+    this.ownsSockets = given === undefined;
+    this.sockets = given ?? new NodeSockets();
+    this.reactor = new Reactor({ sockets: this.sockets, spinMs: 0, waitMs });
+    this.reactor.setServed(this.served);
   }
 
   /**
@@ -98,7 +104,10 @@ export class NbdServer {
     const endpoints = options.listen.map(parseEndpoint);
     const server = new NbdServer(options);
     try {
-      for (const endpoint of endpoints) await server.listen(endpoint);
+      for (const endpoint of endpoints) {
+        const accept = (stream: Stream): void => server.accept(stream);
+        server.listening.push(await listenAt(endpoint, server.sockets, accept));
+      }
     } catch (error) {
       await server.close();
       throw error;
@@ -113,7 +122,7 @@ export class NbdServer {
 
   get status(): NbdServerStatus {
     let requests = this.requestCount;
-    for (const { connection } of this.clients) {
+    for (const connection of this.clients.keys()) {
       requests += connection.transmission?.requestCount ?? 0;
     }
     return {
@@ -135,19 +144,13 @@ export class NbdServer {
    * is served next. To be followed by `close`.
    */
   cut(): void {
-    for (const { transport } of this.clients) transport.destroy();
-  }
-
-  private async listen(endpoint: Endpoint): Promise<void> {
-    this.listening.push(await listen(endpoint, (socket) => this.accept(socket)));
+    for (const connection of [...this.clients.keys()]) connection.drop();
   }
 
   private async end(): Promise<void> {
     for (const each of this.listening) each.close();
-    for (const { connection } of [...this.clients]) connection.shutDown();
-    const late = setTimeout(() => {
-      for (const { transport } of this.clients) transport.destroy();
-    }, closingMs);
+    for (const connection of [...this.clients.keys()]) connection.shutDown();
+    const late = setTimeout(() => this.cut(), closingMs);
     await new Promise<void>((resolve) => {
       this.whenEmpty = resolve;
       this.lookWhetherEmpty();
@@ -155,6 +158,7 @@ export class NbdServer {
     clearTimeout(late);
     this.reactor.close();
     for (const each of this.served) each.close();
+    if (this.ownsSockets) this.sockets.close();
   }
 
   /** Devices may still have requests of clients that are gone. */
@@ -165,42 +169,44 @@ export class NbdServer {
     } else this.whenEmpty();
   }
 
-  private accept(socket: Socket): void {
+  private accept(stream: Stream): void {
     if (this.clients.size >= this.most || this.closing !== null) {
-      socket.destroy();
+      stream.destroy();
       return;
     }
     const { chunks, tlsUse } = this;
-    const transport = new SocketTransport(socket, this.tls, () => this.forget(client));
     const connection = new NbdConnection({
-      transport,
+      stream,
       exports: this.served,
       tls: tlsUse,
       chunks,
-      wake: () => this.reactor.wake(),
+      startTls: () => this.startTls(stream, connection),
+      touch: (each) => this.reactor.touch(each),
+      over: (each) => this.forget(each),
     });
     const deadline = setTimeout(() => {
-      if (connection.transmission === null) transport.destroy();
+      if (connection.transmission === null) connection.drop();
     }, this.negotiationMs);
-    const client: Client = { connection, transport, deadline };
-    this.clients.add(client);
-    transport.attach(connection);
+    this.clients.set(connection, deadline);
+    stream.attach(connection);
+    connection.greet();
   }
 
-  private forget(client: Client): void {
-    const { connection, deadline } = client;
-    clearTimeout(deadline);
-    this.clients.delete(client);
+  private startTls(stream: Stream, connection: NbdConnection): void {
+    if (this.tls !== null && stream instanceof NodeStream) {
+      stream.secure(this.tls, () => connection.secured());
+    } else connection.drop();
+  }
+
+  private forget(connection: NbdConnection): void {
+    clearTimeout(this.clients.get(connection));
+    this.clients.delete(connection);
     this.requestCount += connection.transmission?.requestCount ?? 0;
     if (connection.violation !== '') {
       this.violationCount++;
       this.lastViolation = connection.violation;
     }
     this.lookWhetherEmpty();
-  }
-
-  private turnAll(): void {
-    for (const { connection } of this.clients) connection.turn();
   }
 }
 
@@ -225,16 +231,8 @@ function check({ exports, listen: places, ...limits }: NbdServerOptions): void {
 
 /** @throws UltimaError FILE_INVALID */
 function settingsOf({ key, certificate, authority }: NbdTls): TlsOptions {
-  const trusts = authority === undefined ? {} : { ca: authority };
   const asks = authority !== undefined;
-  const options: TlsOptions = { key, cert: certificate, minVersion: 'TLSv1.2', ...trusts };
-  try {
-    // Made to be checked: what is wrong shows now and not with the first client.
-    createSecureContext(options);
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    const message = `the key and certificates for TLS cannot be used: ${reason}`;
-    throw new UltimaError(ErrorCode.fileInvalid, message, { reason }, error);
-  }
-  return { ...options, requestCert: asks, rejectUnauthorized: asks };
+  const trusts = asks ? { ca: authority } : {};
+  const context = checkedTls({ key, cert: certificate, minVersion: 'TLSv1.2', ...trusts });
+  return { ...context, requestCert: asks, rejectUnauthorized: asks };
 }

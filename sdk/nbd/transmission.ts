@@ -1,6 +1,8 @@
 import { assert } from '../assert.js';
 import { BlockOp, BlockStatus, blockFlagFua } from '../block/request.js';
 import { UltimaError } from '../errors.js';
+import { copyBytes } from '../sockets/copy.js';
+import type { Outbox } from '../sockets/outbox.js';
 import {
   CommandFlag,
   leastPayloadLimit,
@@ -11,7 +13,6 @@ import {
 import { Answers } from './answers.js';
 import { faultOf, faults, type NbdFault } from './faults.js';
 import type { MetadataContext } from './metadata.js';
-import { copy, type Outbox } from './outbox.js';
 import type { ServedExport } from './served-export.js';
 import type { Slot, SlotOwner } from './slot.js';
 
@@ -31,6 +32,8 @@ export interface TransmissionParts {
   readonly outbox: Outbox;
   readonly isStructured: boolean;
   readonly contexts: readonly MetadataContext[];
+  /** There may be something to send: `turn` follows. */
+  readonly touch: () => void;
 }
 
 /**
@@ -57,6 +60,7 @@ export class Transmission implements SlotOwner {
   /** What the client was told: an export that grows is larger for those who come later. */
   private readonly bytes: number;
   private readonly answers: Answers;
+  private readonly touch: () => void;
   private readonly header = new Uint8Array(headerBytes);
   private headerFill = 0;
   private usedSlots = 0;
@@ -69,6 +73,7 @@ export class Transmission implements SlotOwner {
     this.served = served;
     this.isStructured = isStructured;
     this.contextCount = contexts.length;
+    this.touch = parts.touch;
     this.bytes = served.bytes;
     this.answers = new Answers({
       outbox,
@@ -95,7 +100,7 @@ export class Transmission implements SlotOwner {
       }
       if (this.headerFill === 0 && this.usedSlots === mostRequests) return at;
       const part = Math.min(end - at, headerBytes - this.headerFill);
-      copy(bytes, at, this.header, this.headerFill, part);
+      copyBytes(bytes, at, this.header, this.headerFill, part);
       this.headerFill += part;
       at += part;
       if (this.headerFill === headerBytes) {
@@ -123,6 +128,7 @@ export class Transmission implements SlotOwner {
     if (slot.command === command.read) this.answers.readEnded(slot);
     else if (slot.command === command.write) this.writeEnded(slot);
     else this.otherEnded(slot);
+    this.touch();
   }
 
   /** Nothing more comes from the client: what has not wholly arrived is dropped. */
@@ -301,7 +307,7 @@ export class Transmission implements SlotOwner {
       return dropped;
     }
     const count = Math.min(end - at, slot.part - slot.filled);
-    copy(bytes, at, slot.region!.bytes, slot.filled, count);
+    copyBytes(bytes, at, slot.region!.bytes, slot.filled, count);
     slot.filled += count;
     slot.remaining -= count;
     if (slot.filled === slot.part) {

@@ -1,7 +1,7 @@
 import type { ClusterStore, Lease, StoreWatch } from '../cluster/store.js';
 import { ErrorCode, UltimaError } from '../errors.js';
-import type { FabricTls } from '../fabric/node-sockets.js';
 import { NvmeTcpTarget } from '../fabric/target.js';
+import type { MutualTls } from '../sockets/node-sockets.js';
 import type { Pool } from '../volume/pool.js';
 import { ClusterDirectory } from './directory.js';
 import { MemberService, memberNqn } from './member-service.js';
@@ -26,7 +26,7 @@ export interface NodeAgentOptions {
   readonly listen: string;
   /** What others connect to, when it is not where we listen. */
   readonly address?: string;
-  readonly tls?: FabricTls;
+  readonly tls?: MutualTls;
   /** A node that says nothing for so long is away: 10 s when left out. */
   readonly leaseMs?: number;
   /** Something that a person should know; the agent goes on. */

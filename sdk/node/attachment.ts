@@ -1,12 +1,12 @@
 import type { ClusterStore } from '../cluster/store.js';
 import type { Clock, DmaSpace } from '../device.js';
 import { ErrorCode, UltimaError } from '../errors.js';
-import type { FabricTls } from '../fabric/node-sockets.js';
 import { fenced } from '../mirror/keeper.js';
 import { Mirror } from '../mirror/mirror.js';
 import { createMirror, type MirrorOptions, mirrorDefaults, ownDepth } from '../mirror/options.js';
 import type { MemberPort } from '../mirror/port.js';
 import { decodeRecord, recordKey } from '../mirror/record.js';
+import type { MutualTls } from '../sockets/node-sockets.js';
 import { ClusterDirectory } from './directory.js';
 import { MemberLink } from './member-link.js';
 import { regionBlocksOf } from './member-shelf.js';
@@ -22,7 +22,7 @@ export interface AttachmentOptions {
   /** Buffers of whoever uses the volume. */
   readonly memory: DmaSpace;
   readonly random: (bytes: Uint8Array) => void;
-  readonly tls?: FabricTls;
+  readonly tls?: MutualTls;
   /** Take over from a writer that may be alive. */
   readonly isForced?: boolean;
   /** Serve although members that may have more are missing. */

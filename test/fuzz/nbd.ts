@@ -1,5 +1,5 @@
 import { MemoryDevice } from '../../sdk/block/memory.js';
-import { ChunkPool } from '../../sdk/nbd/outbox.js';
+import { ChunkPool } from '../../sdk/sockets/outbox.js';
 import type { Prng } from '../../sim/prng.js';
 import { campaign, type Tally } from '../support/campaign.js';
 import { stillClock } from '../support/crash-device.js';
@@ -190,11 +190,11 @@ class Scene {
     if (step.kind === 'lost') return this.leave(step.who, 'lost');
     if (step.kind === 'end') return this.leave(step.who, 'end');
     const { client, model } = this.hostileAt(step.who);
-    if (step.kind === 'stuck') client.transport.isStuck = step.isOn;
+    if (step.kind === 'stuck') client.stream.isStuck = step.isOn;
     else {
       const bytes = Buffer.from(step.hex, 'hex');
       model.said(bytes);
-      client.connection.receive(bytes);
+      client.connection.receive(bytes, 0, bytes.length);
     }
     return this.look();
   }
@@ -224,15 +224,15 @@ class Scene {
   private leave(who: number, kind: 'lost' | 'end'): string | null {
     const hostile = this.hostile[who];
     if (hostile == null) return null;
-    hostile.client.transport.isStuck = false;
+    hostile.client.stream.isStuck = false;
     if (kind === 'end') {
       hostile.model.ended();
-      hostile.client.connection.peerEnded();
+      hostile.client.connection.inputEnded();
       const fault = this.look();
       if (fault !== null) return fault;
     }
     const wasHeld = this.disk.isHeld;
-    hostile.client.connection.lost();
+    hostile.client.connection.gone();
     this.hostile[who] = null;
     this.disk.isHeld = false;
     this.rig.settle();
@@ -247,17 +247,17 @@ class Scene {
     for (const [who, hostile] of this.hostile.entries()) {
       if (hostile === null) continue;
       const { client, model } = hostile;
-      const fault = model.heard(client.transport.take());
+      const fault = model.heard(client.stream.take());
       if (fault !== null) return `client ${who}: ${fault}`;
-      if (client.transport.ending !== 'destroy') {
-        const isQuiet = !this.disk.isHeld && !client.transport.isStuck;
+      if (client.stream.ending !== 'destroy') {
+        const isQuiet = !this.disk.isHeld && !client.stream.isStuck;
         const missing = isQuiet ? model.missing() : null;
         if (missing !== null) return `client ${who}: ${missing}`;
       } else if (!model.mayBeCutOff) {
         return `client ${who} was cut off for nothing: ${client.connection.violation}`;
       }
-      if (client.transport.ending !== '') {
-        client.connection.lost();
+      if (client.stream.ending !== '') {
+        client.connection.gone();
         this.hostile[who] = null;
       }
     }

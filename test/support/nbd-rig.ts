@@ -7,8 +7,9 @@ import {
 } from '../../sdk/block/request.js';
 import { NbdConnection } from '../../sdk/nbd/connection.js';
 import type { TlsUse } from '../../sdk/nbd/negotiation.js';
-import { ChunkPool, type NbdTransport } from '../../sdk/nbd/outbox.js';
 import { type NbdExport, ServedExport } from '../../sdk/nbd/served-export.js';
+import { ChunkPool } from '../../sdk/sockets/outbox.js';
+import type { Stream } from '../../sdk/sockets/stream.js';
 import { stillClock } from './crash-device.js';
 
 const opNames: readonly string[] = ['', 'read', 'write', 'flush', 'discard', 'writeZeroes'];
@@ -44,7 +45,9 @@ export class WatchedDevice extends MemoryDevice {
 }
 
 /** What the server says, in one piece, and what it does to the connection. */
-export class RigTransport implements NbdTransport {
+export class RigStream implements Stream {
+  readonly remote = '';
+  readonly local = '';
   connection: NbdConnection | null = null;
   /** All that was sent and not looked at. */
   private pieces: Buffer[] = [];
@@ -55,16 +58,15 @@ export class RigTransport implements NbdTransport {
   /** The client does not read: what is sent stays under way. */
   isStuck = false;
 
-  send(bytes: Uint8Array): void {
-    this.underWay.push(bytes);
+  attach(): void {}
+
+  send(chunk: Uint8Array, length: number): boolean {
+    this.underWay.push(chunk.subarray(0, length));
+    return false;
   }
 
   setReading(isWanted: boolean): void {
     this.isReading = isWanted;
-  }
-
-  startTls(): void {
-    this.isTls = true;
   }
 
   end(): void {
@@ -104,7 +106,7 @@ export class NbdRig {
   readonly served: readonly ServedExport[];
   private readonly tls: TlsUse;
   private readonly chunks: ChunkPool;
-  private readonly transports: RigTransport[] = [];
+  private readonly streams: RigStream[] = [];
 
   constructor(device: WatchedDevice, options: RigOptions = {}) {
     this.device = device;
@@ -115,18 +117,23 @@ export class NbdRig {
   }
 
   connect(): RigClient {
-    const transport = new RigTransport();
+    const stream = new RigStream();
     const { served, tls, chunks } = this;
     const connection = new NbdConnection({
-      transport,
+      stream,
       exports: served,
       tls,
       chunks,
-      wake: () => {},
+      startTls: () => {
+        stream.isTls = true;
+      },
+      touch: () => {},
+      over: () => {},
     });
-    transport.connection = connection;
-    this.transports.push(transport);
-    return new RigClient(this, connection, transport);
+    stream.connection = connection;
+    this.streams.push(stream);
+    connection.greet();
+    return new RigClient(this, connection, stream);
   }
 
   /** Let devices and connections go on until nothing moves any more. */
@@ -134,8 +141,8 @@ export class NbdRig {
     for (let isMoving = true; isMoving; ) {
       isMoving = false;
       for (const served of this.served) if (served.poll() > 0) isMoving = true;
-      for (const { connection } of this.transports) connection!.turn();
-      for (const transport of this.transports) if (transport.deliver()) isMoving = true;
+      for (const { connection } of this.streams) connection!.turn();
+      for (const stream of this.streams) if (stream.deliver()) isMoving = true;
     }
   }
 }
@@ -143,26 +150,27 @@ export class NbdRig {
 export class RigClient {
   readonly rig: NbdRig;
   readonly connection: NbdConnection;
-  readonly transport: RigTransport;
+  readonly stream: RigStream;
 
-  constructor(rig: NbdRig, connection: NbdConnection, transport: RigTransport) {
+  constructor(rig: NbdRig, connection: NbdConnection, stream: RigStream) {
     this.rig = rig;
     this.connection = connection;
-    this.transport = transport;
+    this.stream = stream;
   }
 
   /** Send bytes, given as hexadecimal with blanks or as they are. @returns the answer */
   say(...parts: readonly (string | Uint8Array)[]): Buffer {
     const bytes = parts.map((part) => (typeof part === 'string' ? fromHex(part) : part));
-    this.connection.receive(Buffer.concat(bytes));
+    const all = Buffer.concat(bytes);
+    this.connection.receive(all, 0, all.length);
     this.rig.settle();
-    return this.transport.take();
+    return this.stream.take();
   }
 
   /** The answer to something else than bytes. */
   heard(): Buffer {
     this.rig.settle();
-    return this.transport.take();
+    return this.stream.take();
   }
 
   /** Into the transmission phase, the short way. @returns the transmission flags */

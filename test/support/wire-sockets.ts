@@ -1,10 +1,4 @@
-import type {
-  FabricSockets,
-  FabricStream,
-  Listening,
-  Place,
-  StreamUser,
-} from '../../sdk/fabric/stream.js';
+import type { Listening, Place, Sockets, Stream, StreamUser } from '../../sdk/sockets/stream.js';
 
 /** What becomes of one PDU on its way: the bytes that arrive instead of it. */
 export type Meddler = (pdu: Buffer, isToTarget: boolean) => readonly Buffer[];
@@ -16,22 +10,22 @@ const lengthAt = 4;
 /**
  * Connections in memory, PDU by PDU, with somebody in the middle. Nothing moves but in `pump`.
  */
-export class WireSockets implements FabricSockets {
+export class WireSockets implements Sockets {
   readonly isPolled = false;
   /** PDUs that went through. */
   pdus = 0;
   /** For the next connections. */
   meddler: Meddler = honest;
-  private accept: ((stream: FabricStream) => void) | null = null;
+  private accept: ((stream: Stream) => void) | null = null;
   private readonly ends: WireEnd[] = [];
   private nextPort = 1;
 
-  async listen(place: Place, accept: (stream: FabricStream) => void): Promise<Listening> {
+  async listen(place: Place, accept: (stream: Stream) => void): Promise<Listening> {
     this.accept = accept;
     return { place, close: () => {} };
   }
 
-  async connect(_place: Place, _limitMs: number): Promise<FabricStream> {
+  async connect(_place: Place, _limitMs: number): Promise<Stream> {
     const port = this.nextPort++;
     const { meddler } = this;
     const host = new WireEnd(this, { name: `h:${port}`, isToTarget: true, meddler });
@@ -61,7 +55,7 @@ export class WireSockets implements FabricSockets {
   }
 }
 
-class WireEnd implements FabricStream {
+class WireEnd implements Stream {
   readonly remote: string;
   readonly local: string;
   other: WireEnd | null = null;
@@ -103,6 +97,8 @@ class WireEnd implements FabricStream {
     this.rest = all.subarray(at);
     return true;
   }
+
+  setReading(): void {}
 
   end(): void {
     this.isEnding = true;

@@ -23,6 +23,7 @@ const sdkBelowCli: readonly string[] = [
   'sdk/cluster',
   'sdk/mirror',
   'sdk/node',
+  'sdk/sockets',
   'sdk/nbd',
   'sdk/fabric',
   'sdk/observe',
@@ -78,22 +79,28 @@ export const importRules: readonly Rule[] = [
       'sdk/volume',
       'sdk/cluster',
       'sdk/mirror',
+      'sdk/sockets',
       'sdk/fabric',
     ],
   },
-  // Sockets, and the loop that serves them.
+  // Sockets, what is sent at them, and the loop that serves devices there.
+  {
+    area: 'sdk/sockets',
+    may: [...ground, 'sdk/device'],
+    node: ['dns/promises', 'fs', 'net', 'path', 'tls'],
+  },
+  // The one file that chooses between the addon and node:net.
+  { area: 'sdk/sockets/open', may: ['sdk/sockets', 'native'] },
   {
     area: 'sdk/nbd',
-    may: [...ground, 'sdk/spec', 'sdk/device', 'sdk/block', 'sdk/qos', 'sdk/volume'],
-    node: ['fs', 'net', 'path', 'tls'],
+    may: [...ground, 'sdk/spec', 'sdk/device', 'sdk/block', 'sdk/qos', 'sdk/volume', 'sdk/sockets'],
+    node: ['tls'],
   },
   {
     area: 'sdk/fabric',
-    may: [...ground, 'sdk/spec', 'sdk/device', 'sdk/block'],
-    node: ['crypto', 'dns/promises', 'net', 'tls'],
+    may: [...ground, 'sdk/spec', 'sdk/device', 'sdk/block', 'sdk/sockets'],
+    node: ['crypto', 'net'],
   },
-  // The one file that chooses between the addon and node:net.
-  { area: 'sdk/fabric/sockets', may: ['sdk/fabric', 'native'] },
   { area: 'sdk/observe', may: ground, node: ['fs', 'path'] },
   {
     area: 'sdk/trace',

@@ -8,8 +8,8 @@ import {
   tryControl,
 } from '../../../sdk/fabric/host-control.js';
 import { HostQueue } from '../../../sdk/fabric/host-queue.js';
-import { NodeSockets } from '../../../sdk/fabric/node-sockets.js';
-import { ChunkPool } from '../../../sdk/fabric/outbox.js';
+import { NodeSockets } from '../../../sdk/sockets/node-sockets.js';
+import { ChunkPool } from '../../../sdk/sockets/outbox.js';
 import { Sqe } from '../../../sdk/spec/nvme/command.js';
 import { Cns } from '../../../sdk/spec/nvme/identify.js';
 import { Status, statusKind } from '../../../sdk/spec/nvme/status.js';

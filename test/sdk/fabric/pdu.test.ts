@@ -1,9 +1,9 @@
 import * as assert from 'uvu/assert';
 import { crc32cOfRange } from '../../../sdk/crc32c.js';
-import { ChunkPool, Outbox } from '../../../sdk/fabric/outbox.js';
 import { PduReader, type PduUser, typeSet } from '../../../sdk/fabric/pdu-reader.js';
 import { PduWriter } from '../../../sdk/fabric/pdu-writer.js';
-import type { FabricStream } from '../../../sdk/fabric/stream.js';
+import { ChunkPool, Outbox } from '../../../sdk/sockets/outbox.js';
+import type { Stream } from '../../../sdk/sockets/stream.js';
 import {
   ControllerData,
   HostData,
@@ -16,7 +16,7 @@ import { suite } from '../../support/suite.js';
 const test = suite('sdk/fabric PDUs');
 
 /** Keeps what is sent. */
-class Sink implements FabricStream {
+class Sink implements Stream {
   readonly remote = '';
   readonly local = '';
   readonly pieces: Buffer[] = [];
@@ -25,6 +25,7 @@ class Sink implements FabricStream {
     this.pieces.push(Buffer.from(chunk.slice(0, length)));
     return true;
   }
+  setReading(): void {}
   end(): void {}
   destroy(): void {}
   get bytes(): Buffer {

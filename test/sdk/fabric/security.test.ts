@@ -122,9 +122,9 @@ test('a host that is not on the list is refused by name', async () => {
 
 test('every hash goes with every group that is not slow', async () => {
   const { HostQueue } = await import('../../../sdk/fabric/host-queue.js');
-  const { NodeSockets } = await import('../../../sdk/fabric/node-sockets.js');
+  const { NodeSockets } = await import('../../../sdk/sockets/node-sockets.js');
   const { connectQueue } = await import('../../../sdk/fabric/host-control.js');
-  const { ChunkPool } = await import('../../../sdk/fabric/outbox.js');
+  const { ChunkPool } = await import('../../../sdk/sockets/outbox.js');
   const secret = makeSecret(AuthHash.sha384);
   const rig = await fabricRig({ hosts: [{ nqn: hostNqn, secret, controllerSecret: secret }] });
   try {

@@ -70,7 +70,7 @@ test('the server speaks first: the two magic numbers and its two flags', () => {
 test('a flag that no client may send ends the connection', () => {
   const made = new NbdRig(new WatchedDevice(8)).connect();
   made.say('00000007');
-  assert.is(made.transport.ending, 'destroy');
+  assert.is(made.stream.ending, 'destroy');
   assert.match(made.connection.violation, /flags/);
 });
 
@@ -93,12 +93,12 @@ test('an old client gets size, flags and 124 zeroes, a newer one no zeroes', () 
 test('a name that there is not ends the connection of an old client, and answers a new one', () => {
   const old = client();
   old.say(option(1, Buffer.from('other')));
-  assert.is(old.transport.ending, 'destroy');
+  assert.is(old.stream.ending, 'destroy');
   const made = client();
   const [reply] = repliesOf(made.say(option(7, text('other'), u16(0))));
   assert.is(reply!.type, unknown);
   assert.match(reply!.data.toString(), /no export 'other'; there are 'disk'/);
-  assert.is(made.transport.ending, '');
+  assert.is(made.stream.ending, '');
 });
 
 test('no name means the first export', () => {
@@ -153,7 +153,7 @@ test('list names every export with what it is', () => {
 test('abort is answered, and the connection ends in peace', () => {
   const made = client();
   assert.equal(typesOf(made.say(option(2))), [ack]);
-  assert.is(made.transport.ending, 'end');
+  assert.is(made.stream.ending, 'end');
 });
 
 test('what is not known is answered so, and negotiation goes on', () => {
@@ -196,10 +196,10 @@ test('bytes arrive one by one, or all in one piece, and mean the same', () => {
 test('an option with more data than any needs, or without its magic, ends the connection', () => {
   const long = client();
   long.say('49484156454f5054 00000007 00010001');
-  assert.is(long.transport.ending, 'destroy');
+  assert.is(long.stream.ending, 'destroy');
   const wrong = client();
   wrong.say('49484156454f5055 00000007 00000000');
-  assert.is(wrong.transport.ending, 'destroy');
+  assert.is(wrong.stream.ending, 'destroy');
 });
 
 test('contexts are listed by name or by namespace', () => {
@@ -276,14 +276,14 @@ test('without certificates TLS is refused, and where it must be nothing else is 
   assert.equal(typesOf(made.say(option(2))), [ack], 'but a goodbye');
   const old = must();
   old.say(option(1, Buffer.from('disk')));
-  assert.is(old.transport.ending, 'destroy');
+  assert.is(old.stream.ending, 'destroy');
 });
 
 test('what was agreed in clear is forgotten under TLS', () => {
   const made = client(new NbdRig(new WatchedDevice(2048), { tls: 'optional' }));
   made.say(option(8));
   assert.equal(typesOf(made.say(option(5))), [ack]);
-  assert.ok(made.transport.isTls);
+  assert.ok(made.stream.isTls);
   made.connection.secured();
   assert.equal(typesOf(made.say(option(5))), [invalid], 'a second time');
   const answer = repliesOf(made.say(option(7, text('disk'), u16(0))));
@@ -293,19 +293,19 @@ test('what was agreed in clear is forgotten under TLS', () => {
 test('input in clear behind the request for TLS ends the connection', () => {
   const made = client(new NbdRig(new WatchedDevice(2048), { tls: 'optional' }));
   made.say(option(5), option(8));
-  assert.is(made.transport.ending, 'destroy');
-  assert.is(made.transport.isTls, false);
+  assert.is(made.stream.ending, 'destroy');
+  assert.is(made.stream.isTls, false);
 });
 
 test('a client that does not read its answers is not answered any more', () => {
   const made = client(several());
-  made.transport.isStuck = true;
+  made.stream.isStuck = true;
   const many = Array.from({ length: 1000 }, () => option(3));
   made.say(...many);
-  assert.is(made.transport.isReading, false);
-  made.transport.isStuck = false;
+  assert.is(made.stream.isReading, false);
+  made.stream.isStuck = false;
   assert.is(typesOf(made.heard()).filter((type) => type === ack).length, 1000);
-  assert.is(made.transport.isReading, true);
+  assert.is(made.stream.isReading, true);
 });
 
 test.run();

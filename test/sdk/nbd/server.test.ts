@@ -5,7 +5,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect as connectTls } from 'node:tls';
 import * as assert from 'uvu/assert';
+import { native } from '../../../native/index.js';
 import { NbdServer, type NbdServerOptions } from '../../../sdk/nbd/server.js';
+import { openSockets } from '../../../sdk/sockets/open.js';
+import type { LocalSockets } from '../../../sdk/sockets/stream.js';
 import { Peer } from '../../support/nbd-peer.js';
 import { fromHex, option, request, WatchedDevice } from '../../support/nbd-rig.js';
 import { skip, suite } from '../../support/suite.js';
@@ -22,13 +25,33 @@ function freshPath(): string {
   return join(folder, `${count++}.sock`);
 }
 
+/** Over node:net, and once more with the addon's sockets where there are any. */
 async function serving(
   body: (server: NbdServer, device: WatchedDevice) => Promise<void>,
   options: Partial<NbdServerOptions> = {},
 ): Promise<void> {
+  await servingAt(null, body, options);
+  if (!native.isAvailable || options.tls !== undefined) return;
+  const sockets = await openSockets();
+  assert.ok(sockets.isPolled);
+  await servingAt(sockets, body, options);
+  sockets.close();
+}
+
+async function servingAt(
+  sockets: LocalSockets | null,
+  body: (server: NbdServer, device: WatchedDevice) => Promise<void>,
+  options: Partial<NbdServerOptions>,
+): Promise<void> {
   const device = new WatchedDevice(4096);
   const exports = [{ name: 'disk', device }];
-  const server = await NbdServer.start({ exports, listen: [`unix:${freshPath()}`], ...options });
+  const listen = [`unix:${freshPath()}`];
+  const server = await NbdServer.start({
+    ...(sockets && { sockets }),
+    exports,
+    listen,
+    ...options,
+  });
   try {
     await body(server, device);
   } finally {

@@ -102,7 +102,8 @@ async function rates(tiers: readonly string[], pagesPerSecond: number): Promise<
     const requests = Array.from({ length: count }, () =>
       request({ command: 0, offset: page * prng.below(MiB / page), length: page }),
     );
-    client.connection.receive(Buffer.concat(requests));
+    const bytes = Buffer.concat(requests);
+    client.connection.receive(bytes, 0, bytes.length);
   };
   const counts = clients.map(() => 0);
   for (const client of clients) read(client, depth);
@@ -111,7 +112,7 @@ async function rates(tiers: readonly string[], pagesPerSecond: number): Promise<
     device.advance();
     rig.settle();
     for (const [i, client] of clients.entries()) {
-      const ended = client.transport.take().length / answerBytes;
+      const ended = client.stream.take().length / answerBytes;
       counts[i]! += ended;
       if (ended > 0) read(client, ended);
     }

@@ -1,14 +1,18 @@
 import { lookup } from 'node:dns/promises';
+import { rmSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { KiB } from '../units.js';
-import { cannotListen, unreachable } from './node-sockets.js';
-import type { FabricSockets, FabricStream, Listening, Place, StreamUser } from './stream.js';
+import { type Copier, setCopier } from './copy.js';
+import { cannotListen, cannotListenAt, clearPath, unreachable } from './places.js';
+import type { Listening, LocalSockets, Place, Stream, StreamUser } from './stream.js';
 
 /** What of the addon is used here: the native package's kernel has it all. */
 export interface TcpKernel {
+  copyBytes: Copier;
   close(fd: number): number;
   watch(fd: number, onReadable: () => void): TcpWatcher;
   watchWritable(fd: number, onWritable: () => void): TcpWatcher;
+  socketListen(path: string, backlog: number): number;
   tcpListen(address: string, port: number, backlog: number): number;
   tcpAccept(fd: number): number;
   tcpConnect(address: string, port: number): number;
@@ -27,9 +31,9 @@ interface TcpWatcher {
 interface TcpReceiver {
   readonly fd: number;
   add(fd: number, id: number): number;
-  setWriting(fd: number, id: number, isWanted: boolean): number;
+  setWanted(fd: number, id: number, wanted: number): number;
   remove(fd: number): number;
-  poll(): number;
+  poll(waitMs: number): number;
   close(): void;
 }
 
@@ -39,14 +43,23 @@ const placeBytes = 256 * KiB;
 const backlog = 128;
 /** A peer that was told goodbye closes within this, or is cut off. */
 const lingerMs = 2000;
-/** Error numbers of Linux that mean something here. */
-const Errno = { again: -11, addressInUse: -98 } as const;
+/** Error numbers of Linux that mean something here, and Node's names for them. */
+const Errno = { again: -11 } as const;
+const errnoNames: Readonly<Record<number, string>> = {
+  [-1]: 'EPERM',
+  [-13]: 'EACCES',
+  [-22]: 'EINVAL',
+  [-98]: 'EADDRINUSE',
+  [-99]: 'EADDRNOTAVAIL',
+};
+/** What of a connection is waited for. */
+const Wanted = { reading: 1, writing: 2 } as const;
 
 /**
  * Connections by the addon: one crossing receives from all that have something, and one sends all
  * that was collected for one. Whoever uses them polls; when there is nothing to do, `watch` sleeps.
  */
-export class NativeSockets implements FabricSockets {
+export class NativeSockets implements LocalSockets {
   readonly isPolled = true;
   private readonly kernel: TcpKernel;
   private readonly memory = new Uint8Array(places * placeBytes);
@@ -60,33 +73,30 @@ export class NativeSockets implements FabricSockets {
   constructor(kernel: TcpKernel) {
     this.kernel = kernel;
     this.receiver = kernel.tcpBatch(this.memory, places, this.table);
+    setCopier(kernel.copyBytes);
   }
 
-  async listen(place: Place, accept: (stream: FabricStream) => void): Promise<Listening> {
+  async listen(place: Place, accept: (stream: Stream) => void): Promise<Listening> {
     const { kernel } = this;
     const fd = kernel.tcpListen(await addressOf(place), place.port, backlog);
-    if (fd < 0) {
-      const code = fd === Errno.addressInUse ? 'EADDRINUSE' : `error ${-fd}`;
-      throw cannotListen(place, Object.assign(new Error(code), { code }));
-    }
+    if (fd < 0) throw cannotListen(place, errnoName(fd));
     const port = Number(/:(\d+)$/.exec(kernel.tcpName(fd, false))?.[1] ?? place.port);
-    const watcher = kernel.watch(fd, () => {
-      for (let taken = kernel.tcpAccept(fd); taken >= 0; taken = kernel.tcpAccept(fd)) {
-        accept(this.open(taken));
-      }
-    });
-    watcher.hold(true);
-    let isOpen = true;
-    const close = (): void => {
-      if (!isOpen) return;
-      isOpen = false;
-      watcher.close();
-      kernel.close(fd);
-    };
-    return { place: { host: place.host, port }, close };
+    return { place: { host: place.host, port }, ...this.accepting(fd, accept) };
   }
 
-  async connect(place: Place, limitMs: number): Promise<FabricStream> {
+  async listenAt(path: string, accept: (stream: Stream) => void): Promise<{ close(): void }> {
+    await clearPath(path);
+    const fd = this.kernel.socketListen(path, backlog);
+    if (fd < 0) throw cannotListenAt(path, errnoName(fd));
+    const { close } = this.accepting(fd, accept);
+    return {
+      close: () => {
+        if (close()) rmSync(path, { force: true });
+      },
+    };
+  }
+
+  async connect(place: Place, limitMs: number): Promise<Stream> {
     const { kernel } = this;
     const fd = kernel.tcpConnect(await addressOf(place), place.port);
     if (fd < 0) throw unreachable(place, `error ${-fd}`);
@@ -107,9 +117,10 @@ export class NativeSockets implements FabricSockets {
     throw unreachable(place, why);
   }
 
-  poll(): number {
+  poll(waitMs = 0): number {
     const { table } = this;
-    const count = this.receiver.poll();
+    const count = this.receiver.poll(waitMs);
+    let done = count;
     for (let i = 0; i < count; i++) {
       const stream = this.streams[table[2 * i]!];
       // An earlier one of this batch may have closed it.
@@ -117,10 +128,11 @@ export class NativeSockets implements FabricSockets {
       const result = table[2 * i + 1]!;
       const from = i * placeBytes;
       if (result > 0) stream.received(this.memory, from, from + result);
-      else stream.failed(result === 0 ? 'the peer closed the connection' : `error ${-result}`);
+      else if (result === 0) stream.peerEnded();
+      else stream.failed(errnoName(result));
     }
-    if (this.blocked.size > 0) for (const stream of this.blocked) stream.pump();
-    return count;
+    if (this.blocked.size > 0) for (const stream of this.blocked) done += stream.pump();
+    return done;
   }
 
   watch(onReadable: (() => void) | null): void {
@@ -134,15 +146,11 @@ export class NativeSockets implements FabricSockets {
     this.receiver.close();
   }
 
-  /** For streams. */
-  block(stream: NativeStream, fd: number, id: number): void {
-    this.blocked.add(stream);
-    this.receiver.setWriting(fd, id, true);
-  }
-
-  unblock(stream: NativeStream, fd: number, id: number): void {
-    this.blocked.delete(stream);
-    this.receiver.setWriting(fd, id, false);
+  /** For streams: what of a connection is waited for from now on. */
+  setWanted(stream: NativeStream, fd: number, id: number, wanted: number): void {
+    if ((wanted & Wanted.writing) !== 0) this.blocked.add(stream);
+    else this.blocked.delete(stream);
+    if (id >= 0) this.receiver.setWanted(fd, id, wanted);
   }
 
   add(stream: NativeStream, fd: number): number {
@@ -162,6 +170,27 @@ export class NativeSockets implements FabricSockets {
     this.kernel.close(fd);
   }
 
+  /** @returns what ends it, and says whether it was the first to do so */
+  private accepting(fd: number, accept: (stream: Stream) => void): { close(): boolean } {
+    const { kernel } = this;
+    const watcher = kernel.watch(fd, () => {
+      for (let taken = kernel.tcpAccept(fd); taken >= 0; taken = kernel.tcpAccept(fd)) {
+        accept(this.open(taken));
+      }
+    });
+    watcher.hold(true);
+    let isOpen = true;
+    return {
+      close: () => {
+        if (!isOpen) return false;
+        isOpen = false;
+        watcher.close();
+        kernel.close(fd);
+        return true;
+      },
+    };
+  }
+
   private open(fd: number): NativeStream {
     return new NativeStream(this, this.kernel, fd);
   }
@@ -172,7 +201,7 @@ interface Piece {
   readonly length: number;
 }
 
-class NativeStream implements FabricStream {
+class NativeStream implements Stream {
   readonly remote: string;
   readonly local: string;
   private readonly sockets: NativeSockets;
@@ -180,6 +209,7 @@ class NativeStream implements FabricStream {
   private fd: number;
   private id = -1;
   private user: StreamUser | null = null;
+  private wanted: number = Wanted.reading;
   /** What did not fit, oldest first, and how much of that has gone. */
   private readonly waiting: Piece[] = [];
   private sentBytes = 0;
@@ -206,16 +236,30 @@ class NativeStream implements FabricStream {
     }
     const count = this.kernel.tcpSend(this.fd, chunk, 0, length);
     if (count === length) return true;
-    // A connection that is broken says so when it is received from.
+    // A connection that is broken says so when it is sent to again.
     this.sentBytes = Math.max(0, count);
     this.waiting.push({ chunk, length });
-    this.sockets.block(this, this.fd, this.id);
+    this.want(this.wanted | Wanted.writing);
     return false;
+  }
+
+  setReading(isWanted: boolean): void {
+    this.want(isWanted ? this.wanted | Wanted.reading : this.wanted & ~Wanted.reading);
   }
 
   received(bytes: Uint8Array, from: number, to: number): void {
     // After a goodbye what comes is only waited for.
     if (this.linger === null) this.user?.receive(bytes, from, to);
+  }
+
+  peerEnded(): void {
+    if (this.linger !== null || this.user?.inputEnded === undefined) {
+      this.failed('the peer closed the connection');
+      return;
+    }
+    // The end would be received again and again.
+    this.setReading(false);
+    this.user.inputEnded();
   }
 
   failed(why: string): void {
@@ -224,29 +268,33 @@ class NativeStream implements FabricStream {
     user?.gone(why);
   }
 
-  /** There may be room again. */
-  pump(): void {
+  /** There may be room again. @returns pieces that have gone */
+  pump(): number {
+    let gone = 0;
     while (this.waiting.length > 0 && this.fd >= 0) {
       const { chunk, length } = this.waiting[0]!;
       const count = this.kernel.tcpSend(this.fd, chunk, this.sentBytes, length);
       if (count < 0 && count !== Errno.again) {
-        this.failed(`error ${-count}`);
-        return;
+        this.failed(errnoName(count));
+        return gone;
       }
       this.sentBytes += Math.max(0, count);
-      if (this.sentBytes < length) return;
+      if (this.sentBytes < length) return gone;
       this.sentBytes = 0;
       this.waiting.shift();
+      gone++;
       this.user?.sent();
     }
-    if (this.fd < 0) return;
-    this.sockets.unblock(this, this.fd, this.id);
+    if (this.fd < 0) return gone;
+    this.want(this.wanted & ~Wanted.writing);
     if (this.linger !== null) this.kernel.tcpShutdown(this.fd);
+    return gone;
   }
 
   end(): void {
     if (this.fd < 0 || this.linger !== null) return;
-    this.linger = setTimeout(() => this.release(), lingerMs);
+    this.linger = setTimeout(() => this.failed('the peer does not close'), lingerMs);
+    this.setReading(true);
     if (this.waiting.length === 0) this.kernel.tcpShutdown(this.fd);
   }
 
@@ -259,6 +307,12 @@ class NativeStream implements FabricStream {
     this.release();
   }
 
+  private want(wanted: number): void {
+    if (this.fd < 0 || wanted === this.wanted) return;
+    this.wanted = wanted;
+    this.sockets.setWanted(this, this.fd, this.id, wanted);
+  }
+
   private release(): void {
     if (this.linger !== null) clearTimeout(this.linger);
     if (this.fd < 0) return;
@@ -268,6 +322,10 @@ class NativeStream implements FabricStream {
     this.waiting.length = 0;
     this.sockets.forget(this, fd, id);
   }
+}
+
+function errnoName(result: number): string {
+  return errnoNames[result] ?? `error ${-result}`;
 }
 
 async function addressOf({ host }: Place): Promise<string> {

@@ -1,21 +1,22 @@
 import { assert } from '../assert.js';
 import { KiB, MiB } from '../units.js';
-import type { FabricStream } from './stream.js';
+import { copyBytes } from './copy.js';
+import type { Stream } from './stream.js';
 
-/** The largest command's data in one PDU, with its header. */
+/** What the largest message of a protocol needs, an NVMe/TCP command's data with its header. */
 export const chunkBytes = MiB + 4 * KiB;
 /** Chunks of one connection that are filled or under way. */
 const mostChunks = 4;
-/** Chunks under way while more is collected: many small PDUs become one message. */
+/** Chunks under way while more is collected: many small messages become one. */
 const mostSmallUnderWay = 2;
 
-/** A piece of memory that PDUs are written into, as bytes and as dwords. */
+/** A piece of memory that messages are written into, as bytes and as dwords. */
 export interface Chunk {
   readonly bytes: Uint8Array;
   readonly words: Uint32Array;
 }
 
-/** Chunks for what is sent, shared by all connections of a target or an initiator. */
+/** Chunks for what is sent, shared by all connections of a server or a client. */
 export class ChunkPool {
   private readonly free: Chunk[] = [];
 
@@ -38,7 +39,7 @@ function newChunk(): Chunk {
  * gets no more, and what would be sent to it waits where it is.
  */
 export class Outbox {
-  private readonly stream: FabricStream;
+  private readonly stream: Stream;
   private readonly pool: ChunkPool;
   /** Under way, oldest first, in a ring. */
   private readonly underWay: (Chunk | null)[] = new Array(mostChunks).fill(null);
@@ -48,7 +49,7 @@ export class Outbox {
   private fill = 0;
   private isClosed = false;
 
-  constructor(stream: FabricStream, pool: ChunkPool) {
+  constructor(stream: Stream, pool: ChunkPool) {
     this.stream = stream;
     this.pool = pool;
   }
@@ -58,22 +59,60 @@ export class Outbox {
     return this.count === 0 && this.fill === 0;
   }
 
+  /** All that was collected is handed over. */
+  get isFlushed(): boolean {
+    return this.fill === 0;
+  }
+
   /** Where `claim` has made room. */
   get chunk(): Chunk {
     assert(this.current !== null, 'nothing was claimed');
     return this.current;
   }
 
-  /** Room for a PDU without a gap, at a dword. @returns the byte it starts at, -1 without room */
+  get bytes(): Uint8Array {
+    return this.chunk.bytes;
+  }
+
+  /** Room for a message without a gap. @returns the byte it starts at, -1 without room */
   claim(length: number): number {
-    assert(length <= chunkBytes, 'a PDU larger than a chunk');
-    // After a PDU of odd length the next one would not start at a dword.
-    const isFull = chunkBytes - this.fill < length || (this.fill & 3) !== 0;
-    if (this.current !== null && isFull) this.dispatch();
+    assert(length <= chunkBytes, 'a message larger than a chunk');
+    if (this.current !== null && chunkBytes - this.fill < length) this.dispatch();
     if (!this.open()) return -1;
     const at = this.fill;
     this.fill += length;
     return at;
+  }
+
+  /** The same at a dword. */
+  claimWords(length: number): number {
+    // After a message of odd length the next one would not start at a dword.
+    if (this.current !== null && (this.fill & 3) !== 0) this.dispatch();
+    return this.claim(length);
+  }
+
+  /** @returns how much of the data found room */
+  write(data: Uint8Array, from: number, length: number): number {
+    let done = 0;
+    while (done < length && this.openForMore()) {
+      const part = Math.min(length - done, chunkBytes - this.fill);
+      copyBytes(data, from + done, this.current!.bytes, this.fill, part);
+      this.fill += part;
+      done += part;
+    }
+    return done;
+  }
+
+  /** @returns how many zeroes found room */
+  zeroes(length: number): number {
+    let done = 0;
+    while (done < length && this.openForMore()) {
+      const part = Math.min(length - done, chunkBytes - this.fill);
+      this.current!.bytes.fill(0, this.fill, this.fill + part);
+      this.fill += part;
+      done += part;
+    }
+    return done;
   }
 
   /** Hand over what is collected, unless enough is under way. */
@@ -99,6 +138,11 @@ export class Outbox {
     this.fill = 0;
   }
 
+  private openForMore(): boolean {
+    if (this.current !== null && this.fill === chunkBytes) this.dispatch();
+    return this.open();
+  }
+
   private open(): boolean {
     if (this.isClosed || this.count === mostChunks) return false;
     if (this.current === null) {
@@ -120,20 +164,4 @@ export class Outbox {
     this.count++;
     this.current = null;
   }
-}
-
-/** Short pieces byte by byte: a view of them would cost more. */
-const shortPiece = 64;
-
-/** Bytes from..from + length - 1 of `source` to `to` of `target`. */
-export function copyBytes(
-  source: Uint8Array,
-  from: number,
-  target: Uint8Array,
-  to: number,
-  length: number,
-): void {
-  if (length <= shortPiece) for (let i = 0; i < length; i++) target[to + i] = source[from + i]!;
-  else if (from === 0 && length === source.length) target.set(source, to);
-  else target.set(source.subarray(from, from + length), to);
 }

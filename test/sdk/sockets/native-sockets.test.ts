@@ -2,8 +2,8 @@ import { connect } from 'node:net';
 import * as assert from 'uvu/assert';
 import { native } from '../../../native/index.js';
 import { readBlocks, writeBlocks } from '../../../sdk/block/promised.js';
-import { fabricSockets } from '../../../sdk/fabric/sockets.js';
-import type { FabricStream } from '../../../sdk/fabric/stream.js';
+import { openSockets } from '../../../sdk/sockets/open.js';
+import type { Stream } from '../../../sdk/sockets/stream.js';
 import { fabricRig, until } from '../../support/fabric-rig.js';
 import { skip, suite } from '../../support/suite.js';
 
@@ -14,8 +14,8 @@ if (!native.isAvailable) {
 } else {
   for (const side of ['target', 'initiator', 'both'] as const) {
     test(`with ${side} driven in batches what is written is read, on three queues`, async () => {
-      const served = await fabricSockets();
-      const used = await fabricSockets();
+      const served = await openSockets();
+      const used = await openSockets();
       const rig = await fabricRig({}, side === 'initiator' ? {} : { sockets: served });
       try {
         const host = await rig.connect({
@@ -48,9 +48,9 @@ if (!native.isAvailable) {
   }
 
   test('what does not fit into a connection goes when there is room, in its order', async () => {
-    const sockets = await fabricSockets();
+    const sockets = await openSockets();
     const total = 40 * 200_000;
-    let accepted: FabricStream | null = null;
+    let accepted: Stream | null = null;
     let sentLater = 0;
     const listening = await sockets.listen({ host: '127.0.0.1', port: 0 }, (stream) => {
       accepted = stream;
@@ -87,7 +87,7 @@ if (!native.isAvailable) {
   });
 
   test('nobody at the other end is an error that names the place', async () => {
-    const sockets = await fabricSockets();
+    const sockets = await openSockets();
     try {
       await sockets.connect({ host: '127.0.0.1', port: 1 }, 1000);
       assert.unreachable();
