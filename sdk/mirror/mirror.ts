@@ -306,7 +306,18 @@ export class Mirror {
     this.timers.run(nowNs);
     if (nowNs < this.checkNs) return;
     this.checkNs = nowNs + this.options.answerNs / 8;
-    if (!this.io.isStopped) this.io.checkTimeouts();
+    if (this.io.isStopped) return;
+    this.io.checkTimeouts();
+    this.lookForLosses();
+  }
+
+  /** Members that nobody asks anything of; for the last one that is time enough when somebody does. */
+  private lookForLosses(): void {
+    const { io } = this;
+    for (const [i, path] of io.paths.entries()) {
+      if (path?.association.isLost !== true || io.live === 1 << i) continue;
+      this.failed(i, 'its connection was lost');
+    }
   }
 
   // What the keeper asks and says.

@@ -11,6 +11,8 @@ export interface MemberAssociation {
    * `unknown` or `notExecuted`.
    */
   readonly device: BlockDevice;
+  /** The connection is gone, where that shows without a request. */
+  readonly isLost?: boolean;
   /**
    * The same data, bound in the same way, with the share of work that nobody waits for: what is
    * copied and compared goes through here. `device` does it when left out.

@@ -1,9 +1,10 @@
 import * as assert from 'uvu/assert';
 import { writeBlocks } from '../../../sdk/block/promised.js';
 import { MemoryStore } from '../../../sdk/cluster/memory-store.js';
+import { ErrorCode, UltimaError } from '../../../sdk/errors.js';
 import { decodeAnswer, decodeVerb } from '../../../sdk/mirror/verbs.js';
 import { suite } from '../../support/suite.js';
-import { block, codeOf, firstByte, Rig } from './rig.js';
+import { block, codeOf, firstByte, idOf, Rig } from './rig.js';
 
 const test = suite('mirrors refuse');
 
@@ -80,6 +81,37 @@ test('a second writer is refused, and by force it fences the first', async () =>
   assert.is(one.status.state, 'stopped');
   assert.is(await firstByte(two.device, 3), 0x22);
   await rig.detach(two);
+});
+
+test('a connection that is gone is given up without a request, unless it is the last', async () => {
+  const rig = new Rig();
+  for (const id of [0, 1]) await rig.add(id);
+  await rig.create(0, 1);
+  const lost = new Set<number>();
+  const ports = rig.members.map((member, i) => ({
+    ...{ id: idOf(i), isLocal: false },
+    connect: async () => {
+      if (lost.has(i)) throw new UltimaError(ErrorCode.memberLost, 'gone');
+      const local = member.associate();
+      return {
+        device: local.device,
+        control: (message: Uint8Array) => local.control(message),
+        close: () => local.close(),
+        get isLost() {
+          return lost.has(i);
+        },
+      };
+    },
+  }));
+  const mirror = await rig.attach({ ports });
+  await rig.whole(mirror);
+  lost.add(1);
+  await rig.until(mirror, () => mirror.status.members[1]!.condition === 'OutOfSync');
+  lost.add(0);
+  const untilNs = rig.clock.nowNs() + 10e9;
+  await rig.until(mirror, () => rig.clock.nowNs() > untilNs);
+  assert.is(mirror.status.state, 'degraded');
+  await rig.detach(mirror);
 });
 
 test('bytes that are no verb or no answer are refused, never guessed at', () => {
