@@ -104,19 +104,20 @@ async function serve(attachment: Attachment, serving: Serving): Promise<number> 
   return 0;
 }
 
-/** 'serving, epoch 3: 1f0a InUse, 77b2 OutOfSync (its node is away)' */
-function statusLine({ mirror }: Attachment): string {
-  const { state, epoch, members } = mirror.status;
+/** 'degraded, epoch 3: n1 InUse, n2 OutOfSync (member n2 cannot be reached: its node is away)' */
+function statusLine(attachment: Attachment): string {
+  const { state, epoch, members } = attachment.mirror.status;
   const told = members.map(({ id, condition, why }) => {
     // Why it was out once does not matter when it is back.
     const reason = condition === 'InUse' || why === '' ? '' : ` (${why})`;
-    return `${id.slice(0, 8)} ${condition}${reason}`;
+    return `${id} ${condition}${reason}`;
   });
-  return `${state}, epoch ${epoch}: ${told.join(', ')}`;
+  return attachment.inWords(`${state}, epoch ${epoch}: ${told.join(', ')}`);
 }
 
-function drawName(): string {
+/** A name for a writer that has none. */
+export function drawName(what = 'attach'): string {
   const bytes = new Uint8Array(4);
   randomFillSync(bytes);
-  return `attach-${Buffer.from(bytes).toString('hex')}`;
+  return `${what}-${Buffer.from(bytes).toString('hex')}`;
 }

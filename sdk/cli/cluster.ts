@@ -1,6 +1,7 @@
 import type { NodeView } from '../node/directory.js';
 import type { VolumeRecord } from '../node/records.js';
 import { parseInteger, parseSize, parseWords, usageError } from './arguments.js';
+import { addMember, membersUsage, removeMember, replaceNode } from './cluster-members.js';
 import { storeOptions, storeUsage, withDirectory } from './cluster-store.js';
 import { up, upUsage } from './cluster-up.js';
 import { bytesText, runVerb, table, type VerbResult } from './pool-access.js';
@@ -13,12 +14,13 @@ Mirrored volumes over the nodes of a cluster (see ultima node, ultima attach).
 ${upUsage}
   nodes                who has joined, and who is there
   remove-node NAME     a node without members leaves for good
+      --lost             it is not there and never comes back: nobody waits for it
   volumes              mirrored volumes and where their members are
   create NAME --bytes SIZE
       --mirrors N        members on as many nodes: 1 to 3; 3 when left out
       --block-bytes N    4096 (default) or 512
       --near NODE        the first member goes there
-  delete NAME          its nodes take its members away
+  delete NAME          its nodes take its members away${membersUsage}
 
   -o, --output-format WORD   normal, json
 ${storeUsage}
@@ -31,12 +33,18 @@ const options = {
   mirrors: { type: 'string', default: '3' },
   'block-bytes': { type: 'string', default: '4096' },
   near: { type: 'string' },
+  lost: { type: 'boolean', default: false },
 } as const;
 
 export function run(words: readonly string[], terminal: Terminal): Promise<number> {
   const [verb, ...rest] = words;
   if (verb === 'up') return up(rest, terminal);
-  const verbs = { nodes, 'remove-node': removeNode, volumes, create, delete: destroy };
+  const members = {
+    'add-member': (more: readonly string[]) => addMember(more, terminal),
+    'remove-member': (more: readonly string[]) => removeMember(more, terminal),
+    'replace-node': (more: readonly string[]) => replaceNode(more, terminal),
+  };
+  const verbs = { nodes, 'remove-node': removeNode, volumes, create, delete: destroy, ...members };
   return runVerb('cluster', { ...verbs, up: neverHere }, words, terminal);
 }
 
@@ -75,7 +83,7 @@ function nodeRow({ name, zone, alive }: NodeView, volumes: readonly VolumeRecord
 async function removeNode(words: readonly string[]): Promise<VerbResult> {
   const { values, name } = parse(words, true);
   return withDirectory(values, async (directory) => {
-    await directory.removeNode(name);
+    await directory.removeNode(name, { isLost: values.lost });
     return { json: { removed: name }, lines: [`node ${name} has left the cluster`] };
   });
 }
@@ -84,8 +92,10 @@ async function volumes(words: readonly string[]): Promise<VerbResult> {
   const { values } = parse(words, false);
   return withDirectory(values, async (directory) => {
     const found = await directory.volumes();
-    const rows = found.map(({ name, bytes, state, members }) => {
-      const places = members.map(({ id, node }) => `${node}:${id.slice(0, 8)}`);
+    const rows = found.map(({ name, bytes, state, members, leaving }) => {
+      const places = members.map(({ id, node }) => {
+        return `${node}:${id.slice(0, 8)}${leaving.includes(id) ? ' (leaves)' : ''}`;
+      });
       return [name, bytesText(bytes), state, places.join(' ')];
     });
     return { json: found, lines: table(['NAME', 'SIZE', 'STATE', 'MEMBERS'], rows) };

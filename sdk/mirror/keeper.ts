@@ -202,3 +202,12 @@ export function gone(ours: MirrorRecord): UltimaError {
     { volumeId: ours.volumeId, epoch: ours.epoch },
   );
 }
+
+export function lost(volumeId: string, memberId: string, why: string): UltimaError {
+  return new UltimaError(
+    ErrorCode.mirrorLost,
+    `mirror ${volumeId}: ${memberId} was the last member in sync, and ${why}; ` +
+      'bring it back and attach again: it has everything that was acknowledged',
+    { volumeId, memberId },
+  );
+}

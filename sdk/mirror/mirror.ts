@@ -6,7 +6,7 @@ import { type Admitted, admit } from './admission.js';
 import { Cleaner } from './cleaner.js';
 import { type Difference, Healer } from './healer.js';
 import { mostMembers } from './io-parts.js';
-import { RecordKeeper } from './keeper.js';
+import { lost, RecordKeeper } from './keeper.js';
 import { checkIdentity } from './member-header.js';
 import { MemberVerbs } from './member-verbs.js';
 import { MirrorIo } from './mirror-io.js';
@@ -311,7 +311,7 @@ export class Mirror {
     this.lookForLosses();
   }
 
-  /** Members that nobody asks anything of; for the last one that is time enough when somebody does. */
+  /** Of members that nobody asks anything; of the last one only when somebody does. */
   private lookForLosses(): void {
     const { io } = this;
     for (const [i, path] of io.paths.entries()) {
@@ -493,13 +493,4 @@ export class Mirror {
     });
     return Promise.race([asked, late]);
   }
-}
-
-function lost(volumeId: string, memberId: string, why: string): UltimaError {
-  return new UltimaError(
-    ErrorCode.mirrorLost,
-    `mirror ${volumeId}: ${memberId} was the last member in sync, and ${why}; ` +
-      'bring it back and attach again: it has everything that was acknowledged',
-    { volumeId, memberId },
-  );
 }

@@ -184,7 +184,7 @@ export class NodeAgent {
     }
     const retired = record.retired.filter((member) => member.node === this.name);
     for (const member of retired) await this.remove(member);
-    if (isGoing) await this.forget(record);
+    if (isGoing) await this.directory.forgetDeleted(record);
     else if (retired.length > 0) await this.directory.unlist(record.name, this.name);
   }
 
@@ -208,14 +208,6 @@ export class NodeAgent {
       await this.shelf.remove(id);
     }
     await this.options.store.commit([], [{ key: keys.members + id, value: null }]);
-  }
-
-  /** When no node has a member any more, the volume itself goes. */
-  private async forget({ name, volumeId, members, retired }: VolumeRecord): Promise<void> {
-    const left = await Promise.all(
-      [...members, ...retired].map(({ id }) => this.options.store.read(keys.members + id)),
-    );
-    if (left.every((entry) => entry === null)) await this.directory.forget(name, volumeId);
   }
 
   /** The members are not served any more; the pool stays open. */

@@ -10,7 +10,8 @@ import type { MutualTls } from '../sockets/node-sockets.js';
 import { ClusterDirectory } from './directory.js';
 import { MemberLink } from './member-link.js';
 import { regionBlocksOf } from './member-shelf.js';
-import { decodeAlive, keys, type PlacedMember, type VolumeRecord } from './records.js';
+import { Membership } from './membership.js';
+import { decodeAlive, keys, type PlacedMember, stayingOf, type VolumeRecord } from './records.js';
 
 export interface AttachmentOptions {
   readonly store: ClusterStore;
@@ -55,7 +56,9 @@ export class Attachment {
   readonly stopped: Promise<UltimaError | null>;
   private readonly options: AttachmentOptions;
   private readonly directory: ClusterDirectory;
-  private readonly volumeId: string;
+  /** As it was looked at last. */
+  private record: VolumeRecord;
+  private readonly membership: Membership;
   private readonly timer: ReturnType<typeof setInterval>;
 
   /**
@@ -68,26 +71,39 @@ export class Attachment {
     if (record.state === 'deleting') throw busy(record, 'it is being deleted');
     if (record.state === 'creating') await finishCreation(directory, record, options);
     const { store, writer, memory, clock, random, isForced, acceptsLoss } = options;
-    const mirror = await Mirror.attach({
-      ...options.mirror,
-      ...{ store, volumeId: record.volumeId, writer, memory, clock, random },
-      ...(isForced === undefined ? {} : { isForced }),
-      ...(acceptsLoss === undefined ? {} : { acceptsLoss }),
-      ports: record.members.map((member) => portOf(member, options)),
-    });
-    return new Attachment(options, directory, { mirror, volumeId: record.volumeId });
+    try {
+      const mirror = await Mirror.attach({
+        ...options.mirror,
+        ...{ store, volumeId: record.volumeId, writer, memory, clock, random },
+        ...(isForced === undefined ? {} : { isForced }),
+        ...(acceptsLoss === undefined ? {} : { acceptsLoss }),
+        ports: record.members.map((member) => portOf(member, options)),
+      });
+      return new Attachment(options, directory, { mirror, record });
+    } catch (error) {
+      throw error instanceof UltimaError ? named(error, record) : error;
+    }
   }
 
   private constructor(
     options: AttachmentOptions,
     directory: ClusterDirectory,
-    { mirror, volumeId }: { readonly mirror: Mirror; readonly volumeId: string },
+    { mirror, record }: { readonly mirror: Mirror; readonly record: VolumeRecord },
   ) {
     this.options = options;
     this.directory = directory;
     this.mirror = mirror;
-    this.volumeId = volumeId;
+    this.record = record;
     this.stopped = mirror.stopped.then((reason) => this.explain(reason));
+    const { store, volume, makeMs = defaultMakeMs } = options;
+    this.membership = new Membership({
+      ...{ store, directory, volume, mirror },
+      portOf: (member) => portOf(member, options),
+      seen: (now) => {
+        this.record = now;
+      },
+      made: (member) => made(store, [member], makeMs),
+    });
     this.timer = setInterval(() => mirror.device.poll(), restMs);
   }
 
@@ -95,39 +111,68 @@ export class Attachment {
     return this.mirror.device;
   }
 
+  /** The same words about volume and nodes, by their names instead of their identities. */
+  inWords(text: string): string {
+    return inWords(text, this.record);
+  }
+
   /** One more member, on a node that has none: it gets everything while everybody works. */
   async addMember(node?: string): Promise<PlacedMember> {
-    const { volume, store, makeMs = defaultMakeMs } = this.options;
-    const member = await this.directory.addMember(volume, node === undefined ? {} : { node });
-    await made(store, [member], makeMs);
-    await this.mirror.addMember(portOf(member, this.options));
+    const where = node === undefined ? {} : { node };
+    const member = await this.directory.addMember(this.options.volume, where);
+    await this.membership.until(() => this.membership.isKnown(member.id));
     return member;
   }
 
-  /** A member less; its node then takes it away. @throws RangeError for the last one in sync */
+  /**
+   * A member less, once the others have everything; its node then takes it away.
+   *
+   * @throws RangeError for the last one that is in sync
+   */
   async removeMember(id: string): Promise<void> {
-    await this.mirror.removeMember(id);
-    await this.directory.retireMember(this.options.volume, id);
+    const others = this.mirror.status.members.filter((member) => member.id !== id);
+    if (!others.some(({ condition }) => condition === 'InUse')) {
+      throw new RangeError(`${id} is the last that is in sync`);
+    }
+    await this.directory.leave(this.options.volume, id);
+    await this.membership.until(({ members }) => !members.some((member) => member.id === id));
+  }
+
+  /** Every change of the members that the list asks for is made, and all have everything. */
+  async settled(): Promise<void> {
+    const { mirror, membership } = this;
+    await membership.until((record) => {
+      const isKnown = stayingOf(record).every(({ id }) => membership.isKnown(id));
+      const { members } = mirror.status;
+      const areInUse = members.every(({ condition }) => condition === 'InUse');
+      return isKnown && areInUse && record.leaving.length === 0;
+    });
+  }
+
+  private async explain(reason: UltimaError | null): Promise<UltimaError | null> {
+    if (reason === null) return null;
+    return named((await this.whoTookOver(reason)) ?? reason, this.record);
   }
 
   /** A writer whose members are all gone at once may have slept while another one took over. */
-  private async explain(reason: UltimaError | null): Promise<UltimaError | null> {
-    if (reason?.code !== ErrorCode.mirrorLost) return reason;
-    const { volumeId } = this;
+  private async whoTookOver(reason: UltimaError): Promise<UltimaError | null> {
+    if (reason.code !== ErrorCode.mirrorLost) return null;
+    const { volumeId } = this.record;
     const { epoch } = this.mirror.status;
     try {
       const entry = await this.options.store.read(recordKey(volumeId));
-      if (entry === null) return reason;
+      if (entry === null) return null;
       const record = decodeRecord(entry.value, volumeId);
-      return record.epoch > epoch ? fenced({ volumeId, epoch }, record) : reason;
+      return record.epoch > epoch ? fenced({ volumeId, epoch }, record) : null;
     } catch {
       // Without the store nobody knows more.
-      return reason;
+      return null;
     }
   }
 
   /** Everything is durable, and others may attach. */
   async detach(): Promise<void> {
+    this.membership.close();
     try {
       await this.mirror.detach();
     } finally {
@@ -156,10 +201,11 @@ async function finishCreation(
   record: VolumeRecord,
   { store, makeMs = defaultMakeMs }: AttachmentOptions,
 ): Promise<void> {
-  await made(store, record.members, makeMs).catch((error) => {
+  const members = stayingOf(record);
+  await made(store, members, makeMs).catch((error) => {
     throw busy(record, error instanceof Error ? error.message : String(error));
   });
-  const { volumeId, blockBytes, bytes, members, name } = record;
+  const { volumeId, blockBytes, bytes, name } = record;
   const clusterId = await directory.clusterId();
   const geometry = { blockBytes, blockCount: bytes / blockBytes };
   const regionBlocks = regionBlocksOf(bytes, blockBytes);
@@ -213,6 +259,17 @@ function made(
       (error: Error) => end(() => reject(error)),
     );
   });
+}
+
+function inWords(text: string, { volumeId, name, members, retired }: VolumeRecord): string {
+  let words = text.replaceAll(`mirror ${volumeId}`, `volume ${name}`);
+  for (const { id, node } of [...members, ...retired]) words = words.replaceAll(id, node);
+  return words;
+}
+
+function named(error: UltimaError, record: VolumeRecord): UltimaError {
+  const { code, message, facts, cause } = error;
+  return new UltimaError(code, inWords(message, record), facts, cause);
 }
 
 function busy({ name, state }: VolumeRecord, why: string): UltimaError {

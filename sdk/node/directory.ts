@@ -96,11 +96,17 @@ export class ClusterDirectory {
     throw busy(`node ${node.name}`);
   }
 
-  /** @throws UltimaError VOLUME_BUSY while it has members, NOT_FOUND */
-  async removeNode(name: string): Promise<void> {
+  /**
+   * A node leaves for good. One that is lost cannot take away what it has of former members and of
+   * volumes that are deleted: the list does without it.
+   *
+   * @throws UltimaError VOLUME_BUSY while it has members, NOT_FOUND
+   */
+  async removeNode(name: string, options: { readonly isLost?: boolean } = {}): Promise<void> {
     const key = keys.nodes + name;
     const entry = await this.store.read(key);
     if (entry === null) throw notFound('node', name);
+    if (options.isLost === true) await this.forgetLost(name);
     const volumes = (await this.volumes()).filter((volume) => hasMemberOn(volume, name));
     if (volumes.length > 0) {
       const names = volumes.map((volume) => volume.name).join(', ');
@@ -112,6 +118,31 @@ export class ClusterDirectory {
     }
     await this.apply([{ key, revision: entry.revision }], [{ key, value: null }]);
     if ((await this.store.read(key)) !== null) throw busy(`node ${name}`);
+  }
+
+  /** What a lost node would have taken away counts as taken away. */
+  private async forgetLost(node: string): Promise<void> {
+    if ((await this.store.read(keys.alive + node)) !== null) {
+      const message = `node ${node} is there: stop it first, or let it leave without --lost`;
+      throw new UltimaError(ErrorCode.volumeBusy, message, { node });
+    }
+    for (const record of await this.volumes()) {
+      const isGoing = record.state === 'deleting';
+      const going = isGoing ? [...record.members, ...record.retired] : record.retired;
+      for (const { id } of going.filter((member) => member.node === node)) {
+        await this.store.commit([], [{ key: keys.members + id, value: null }]);
+      }
+      if (isGoing) await this.forgetDeleted(record);
+      else await this.unlist(record.name, node);
+    }
+  }
+
+  /** A deleted volume goes when no node has a member of it any more. */
+  async forgetDeleted({ name, volumeId, members, retired }: VolumeRecord): Promise<void> {
+    const left = await Promise.all(
+      [...members, ...retired].map(({ id }) => this.store.read(keys.members + id)),
+    );
+    if (left.every((entry) => entry === null)) await this.forget(name, volumeId);
   }
 
   async nodes(): Promise<NodeView[]> {
@@ -155,7 +186,7 @@ export class ClusterDirectory {
     const members = places.map((node) => ({ id: this.newId(), node }));
     const identity = { name, volumeId: this.newId() };
     const shape = { bytes, blockBytes, state: 'creating' as const };
-    const record: VolumeRecord = { ...identity, ...shape, members, retired: [] };
+    const record: VolumeRecord = { ...identity, ...shape, members, leaving: [], retired: [] };
     const change = { key, value: encodeRecord(record) };
     await this.apply([{ key, revision: 0 }], [change]);
     // Ours or another's: the identity that was drawn for it tells.
@@ -187,33 +218,53 @@ export class ClusterDirectory {
     throw busy(`volume ${name}`);
   }
 
-  /** A new member on another node, in addition. @returns the member */
-  async addMember(name: string, options: { readonly node?: string } = {}): Promise<PlacedMember> {
+  /**
+   * A new member on a node that has none, in addition or in the place of another one. Whoever has
+   * the volume attached gives it everything.
+   *
+   * @returns the member
+   * @throws UltimaError PLACEMENT_IMPOSSIBLE, NOT_FOUND
+   */
+  async addMember(
+    name: string,
+    { node, instead }: { readonly node?: string; readonly instead?: string } = {},
+  ): Promise<PlacedMember> {
     const id = this.newId();
-    const nodes = (await this.nodes()).map(candidateOf);
+    const nodes = (await this.nodes()).filter((each) => node === undefined || each.name === node);
+    if (node !== undefined && nodes.length === 0) throw notFound('node', node);
     const changed = await this.change(name, (record) => {
-      if (record.members.length >= mostMirrors) {
-        throw new RangeError(`volume ${name} has ${record.members.length} members; at most 3`);
-      }
-      const taken = [...record.members, ...record.retired].map((member) => member.node);
-      const wish = { count: 1, bytes: 0, taken, preferred: options.node };
-      const [node] = placeMembers(nodes, wish);
-      if (options.node !== undefined && node !== options.node) {
-        throw new RangeError(`node ${options.node} cannot take a member of volume ${name}`);
-      }
-      return { ...record, members: [...record.members, { id, node: node! }] };
+      const leaving = instead === undefined ? record.leaving : withLeaving(record, instead);
+      const { members, retired } = record;
+      if (members.length - leaving.length >= mostMirrors) throw tooMany(name);
+      const taken = [...members, ...retired].map((member) => member.node);
+      const [chosen] = placeMembers(nodes.map(candidateOf), { count: 1, bytes: 0, taken });
+      return { ...record, leaving, members: [...members, { id, node: chosen! }] };
     });
     return changed.members.find((member) => member.id === id)!;
+  }
+
+  /**
+   * A member shall go, once the others have everything: whoever has the volume attached sees to it.
+   *
+   * @throws UltimaError NOT_FOUND; VOLUME_BUSY for the last one that stays
+   */
+  async leave(name: string, id: string): Promise<void> {
+    await this.change(name, (record) => {
+      const leaving = withLeaving(record, id);
+      if (leaving.length === record.members.length) throw lastMember(name);
+      return leaving.length === record.leaving.length ? record : { ...record, leaving };
+    });
   }
 
   /** A member leaves the list, and its node removes it. Only once the mirror does without it. */
   async retireMember(name: string, id: string): Promise<void> {
     await this.change(name, (record) => {
-      const leaving = record.members.find((member) => member.id === id);
-      if (leaving === undefined) return record;
-      const members = record.members.filter((member) => member !== leaving);
-      if (members.length === 0) throw new RangeError(`the last member of volume ${name} stays`);
-      return { ...record, members, retired: [...record.retired, leaving] };
+      const gone = record.members.find((member) => member.id === id);
+      if (gone === undefined) return record;
+      const members = record.members.filter((member) => member !== gone);
+      const leaving = record.leaving.filter((each) => each !== id);
+      if (members.length === leaving.length) throw lastMember(name);
+      return { ...record, members, leaving, retired: [...record.retired, gone] };
     });
   }
 
@@ -226,7 +277,7 @@ export class ClusterDirectory {
   }
 
   /** The volume's members are gone, and so is it. Another one of that name stays. */
-  async forget(name: string, volumeId: string): Promise<void> {
+  private async forget(name: string, volumeId: string): Promise<void> {
     const key = keys.volumes + name;
     const entry = await this.store.read(key);
     if (entry === null || decodeVolume(key, entry.value).volumeId !== volumeId) return;
@@ -307,6 +358,23 @@ function checkSize(bytes: number, mirrors: number): void {
 function nameTaken(name: string): UltimaError {
   const message = `a volume named ${name} is there already; choose another name`;
   return new UltimaError(ErrorCode.nameTaken, message, { name });
+}
+
+/** @throws UltimaError NOT_FOUND */
+function withLeaving({ name, members, leaving }: VolumeRecord, id: string): readonly string[] {
+  if (leaving.includes(id)) return leaving;
+  if (members.some((member) => member.id === id)) return [...leaving, id];
+  throw new UltimaError(ErrorCode.notFound, `volume ${name} has no member ${id}`, { name, id });
+}
+
+function tooMany(name: string): UltimaError {
+  const message = `volume ${name} has ${mostMirrors} members, which are the most`;
+  return new UltimaError(ErrorCode.placementImpossible, message, { name, most: mostMirrors });
+}
+
+function lastMember(name: string): UltimaError {
+  const message = `the last member of volume ${name} stays: add another one first`;
+  return new UltimaError(ErrorCode.volumeBusy, message, { name });
 }
 
 function notFound(what: string, name: string): UltimaError {

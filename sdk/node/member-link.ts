@@ -62,6 +62,10 @@ class LinkAssociation implements MemberAssociation {
     this.device = initiator.namespace(1);
   }
 
+  get isLost(): boolean {
+    return !this.initiator.isConnected;
+  }
+
   control(message: Uint8Array): Promise<Uint8Array> {
     const result = this.last.then(() => this.ask(message));
     this.last = result.catch(() => {});

@@ -52,6 +52,8 @@ export interface VolumeRecord {
   readonly blockBytes: number;
   readonly state: VolumeState;
   readonly members: readonly PlacedMember[];
+  /** Identities of those among the members that shall go, once the others have everything. */
+  readonly leaving: readonly string[];
   /** Members of former times, to be removed by their nodes: what is in no list is kept. */
   readonly retired: readonly PlacedMember[];
 }
@@ -136,7 +138,9 @@ export function decodeVolume(key: string, bytes: Uint8Array): VolumeRecord {
   if (state === undefined) throw strange(key, 'state');
   if (key !== keys.volumes + name) throw strange(key, 'name');
   const members = placesOf(said, key, 'members');
-  if (members.length < 1 || members.length > mostMirrors) throw strange(key, 'members');
+  const leaving = leavingOf(said, key, members);
+  const stayingCount = members.length - leaving.length;
+  if (stayingCount < 1 || stayingCount > mostMirrors) throw strange(key, 'members');
   return {
     name,
     volumeId: idOf(said, key, 'volumeId'),
@@ -144,8 +148,14 @@ export function decodeVolume(key: string, bytes: Uint8Array): VolumeRecord {
     blockBytes: countOf(said, key, 'blockBytes'),
     state,
     members,
+    leaving,
     retired: placesOf(said, key, 'retired'),
   };
+}
+
+/** Members that are to stay. */
+export function stayingOf({ members, leaving }: VolumeRecord): PlacedMember[] {
+  return members.filter(({ id }) => !leaving.includes(id));
 }
 
 export function decodeMember(key: string, bytes: Uint8Array): MemberRecord {
@@ -162,6 +172,15 @@ function placesOf(said: Plain, key: string, field: string): PlacedMember[] {
   }));
   if (new Set(places.map(({ id }) => id)).size !== places.length) throw strange(key, field);
   return places;
+}
+
+/** Left out by who has never heard of it. */
+function leavingOf(said: Plain, key: string, members: readonly PlacedMember[]): string[] {
+  const { leaving: list = [] } = said;
+  if (!Array.isArray(list)) throw strange(key, 'leaving');
+  const ids = members.map(({ id }) => id).filter((id) => list.includes(id));
+  if (ids.length !== list.length) throw strange(key, 'leaving');
+  return ids;
 }
 
 function isPlain(value: unknown): value is Plain {

@@ -2,14 +2,13 @@ import * as assert from 'uvu/assert';
 import { MonotonicClock } from '../../../native/vfio/clock.js';
 import { MemoryDevice, MemorySpace } from '../../../sdk/block/memory.js';
 import { readBlocks, writeBlocks } from '../../../sdk/block/promised.js';
-import { MemoryStore } from '../../../sdk/cluster/memory-store.js';
 import { NodeAgent } from '../../../sdk/node/agent.js';
-import { Attachment, type AttachmentOptions } from '../../../sdk/node/attachment.js';
-import { ClusterDirectory } from '../../../sdk/node/directory.js';
+import { MemberLink } from '../../../sdk/node/member-link.js';
 import { MemberShelf } from '../../../sdk/node/member-shelf.js';
 import { Pool } from '../../../sdk/volume/pool.js';
 import { Prng } from '../../../sim/prng.js';
 import { until } from '../../support/fabric-rig.js';
+import { allInUse, type Cluster, filled, onCluster } from '../../support/node-cluster.js';
 import { suite } from '../../support/suite.js';
 import { assertRejects } from '../cluster/contract.js';
 
@@ -17,97 +16,10 @@ const test = suite('nodes of a cluster');
 const MiB = 1024 * 1024;
 const clock = new MonotonicClock();
 
-interface Node {
-  readonly name: string;
-  readonly device: MemoryDevice;
-  pool: Pool;
-  agent: NodeAgent;
-}
+type Body = (cluster: Cluster) => Promise<void>;
 
-/** Nodes with pools in memory, NVMe/TCP between them, and a store that all of them reach. */
-class Cluster {
-  readonly store = new MemoryStore(clock);
-  readonly prng = new Prng(7, 'cluster');
-  readonly random = (bytes: Uint8Array): void => this.prng.fill(bytes);
-  readonly directory = new ClusterDirectory(this.store, this.random);
-  readonly nodes: Node[] = [];
-  readonly attachments: Attachment[] = [];
-
-  async start(count: number): Promise<this> {
-    for (let i = 1; i <= count; i++) {
-      const name = `n${i}`;
-      const device = new MemoryDevice({ blockBytes: 4096, blockCount: 16 * 256, clock });
-      const pool = await Pool.create([device], { random: this.random });
-      this.nodes.push({ name, device, pool, agent: await this.agentOf(name, pool) });
-    }
-    return this;
-  }
-
-  private agentOf(name: string, pool: Pool): Promise<NodeAgent> {
-    const { store, random } = this;
-    return NodeAgent.start({ name, pool, store, random, listen: '127.0.0.1:0' });
-  }
-
-  /** The process is gone; what was on its device is there when it comes back. */
-  async stop(node: Node): Promise<void> {
-    await node.agent.close();
-    await node.pool.close();
-  }
-
-  async restart(node: Node): Promise<void> {
-    node.pool = await Pool.open([node.device]);
-    node.agent = await this.agentOf(node.name, node.pool);
-  }
-
-  async attach(writer: string, more: Partial<AttachmentOptions> = {}): Promise<Attachment> {
-    const { store, random } = this;
-    const memory = new MemorySpace();
-    const mirror = { leaseNs: 300e6, answerNs: 2e9, retryNs: 20e6, cleanNs: 50e6 };
-    const base = { store, random, memory, clock, mirror, volume: 'db', writer };
-    const attachment = await Attachment.open({ ...base, ...more });
-    this.attachments.push(attachment);
-    return attachment;
-  }
-
-  /** The data of each member, as its node's pool has it. */
-  async contents(blocks: number): Promise<Uint8Array[]> {
-    const { record } = await this.directory.volume('db');
-    const all: Uint8Array[] = [];
-    for (const { id, node } of record.members) {
-      const { pool } = this.nodes.find(({ name }) => name === node)!;
-      const data = new Uint8Array(blocks * 4096);
-      await readBlocks(pool.volume(`member-${id}`), 0, data);
-      all.push(data);
-    }
-    return all;
-  }
-
-  async end(): Promise<void> {
-    for (const attachment of this.attachments) await attachment.detach().catch(() => {});
-    for (const node of this.nodes) await this.stop(node);
-    await this.store.close();
-  }
-}
-
-function statement(title: string, count: number, run: (cluster: Cluster) => Promise<void>): void {
-  test(title, async () => {
-    const cluster = new Cluster();
-    try {
-      await cluster.start(count);
-      await run(cluster);
-    } finally {
-      await cluster.end();
-    }
-  });
-}
-
-function filled(value: number, blocks = 4): Uint8Array {
-  return new Uint8Array(blocks * 4096).fill(value);
-}
-
-function allInUse(attachment: Attachment, count: number): boolean {
-  const { members } = attachment.mirror.status;
-  return members.length === count && members.every(({ condition }) => condition === 'InUse');
+function statement(title: string, count: number, run: Body): void {
+  test(title, onCluster(count, run));
 }
 
 statement('a volume is on three nodes, written by one, equal on all', 3, async (cluster) => {
@@ -117,7 +29,10 @@ statement('a volume is on three nodes, written by one, equal on all', 3, async (
   assert.is((await directory.volume('db')).record.state, 'ready');
   await writeBlocks(attachment.device, 0, filled(1));
   await writeBlocks(attachment.device, 2, filled(2));
-  const busy = await assertRejects(() => cluster.attach('b'), /written by a; detach it there/);
+  const busy = await assertRejects(
+    () => cluster.attach('b'),
+    /volume db is written by a; detach it there/,
+  );
   assert.is(busy?.code, 'MIRROR_BUSY');
   const kept = await assertRejects(() => directory.deleteVolume('db'), /attached by a/);
   assert.is(kept?.code, 'VOLUME_BUSY');
@@ -148,6 +63,27 @@ statement(
     const [first, ...others] = await cluster.contents(300);
     assert.is(first![200 * 4096], 3);
     for (const data of others) assert.is(Buffer.compare(data, first!), 0);
+  },
+);
+
+statement(
+  'a link to a node that goes says so, although nobody asks for anything',
+  1,
+  async (cluster) => {
+    const [node] = cluster.nodes;
+    await cluster.directory.createVolume({ name: 'db', bytes: MiB, mirrors: 1 });
+    await until('the member is made', () => node!.agent.memberCount === 1);
+    const { record } = await cluster.directory.volume('db');
+    const link = new MemberLink({
+      memberId: record.members[0]!.id,
+      addressOf: async () => node!.agent.address,
+      ...{ memory: new MemorySpace(), clock, depth: 8 },
+    });
+    const association = await link.connect();
+    assert.is(association.isLost, false);
+    await cluster.stop(node!);
+    await until('it is lost', () => association.isLost === true);
+    association.close();
   },
 );
 

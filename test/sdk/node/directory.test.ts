@@ -88,7 +88,8 @@ test('a member is added on a free node, and retired by name', async () => {
   const made = await directory.createVolume({ name: 'db', bytes: MiB, mirrors: 2 });
   const added = await directory.addMember('db');
   assert.not.ok(made.members.some((member) => member.node === added.node));
-  await assertRejects(() => directory.addMember('db'), /has 3 members; at most 3/);
+  await assertRejects(() => directory.addMember('db'), /has 3 members, which are the most/);
+  await assertRejects(() => directory.addMember('db', { node: 'n9' }), /no node named n9/);
   await directory.retireMember('db', made.members[0]!.id);
   const { record } = await directory.volume('db');
   assert.equal(record.retired, [made.members[0]]);
