@@ -2,8 +2,9 @@ import { ErrorCode, UltimaError } from '../sdk/errors.js';
 import { errnoText, type NativeKernel, type Watcher, type WordsWatch } from './kernel.js';
 
 /**
- * Calls back from the event loop when another process has written words in shared memory. While it
- * is not armed nobody looks, and it costs nothing.
+ * Calls back in each turn of the event loop while it rings: from `ring`, or from when another
+ * process has written words in shared memory while it was armed, until `silence`. A call allocates
+ * nothing, as one by `setImmediate` would. While it neither rings nor is armed it costs nothing.
  */
 export class WordsAlarm {
   private readonly kernel: NativeKernel;
@@ -17,7 +18,7 @@ export class WordsAlarm {
    * @param seen   what the caller knows of them
    * @throws UltimaError DMA_EXHAUSTED when the process has no descriptor left
    */
-  constructor(kernel: NativeKernel, words: Uint32Array, seen: Uint32Array, onChange: () => void) {
+  constructor(kernel: NativeKernel, words: Uint32Array, seen: Uint32Array, onTurn: () => void) {
     if (words.length !== seen.length) {
       throw new RangeError(`${words.length} words and ${seen.length} that were seen of them`);
     }
@@ -28,13 +29,24 @@ export class WordsAlarm {
       const text = `the process has no descriptor left (${errno}): raise its limit (ulimit -n)`;
       throw new UltimaError(ErrorCode.dmaExhausted, text, { errno });
     }
-    this.watcher = kernel.watch(this.eventfd, () => {
-      if (kernel.takeEvent(this.eventfd) > 0) onChange();
-    });
+    this.watcher = kernel.watch(this.eventfd, onTurn);
     this.watch = kernel.watchWords(words, seen, this.eventfd);
   }
 
-  /** Call back once, when a word is another than the one seen, be it now. */
+  /** Whether the alarm keeps the process alive, also while it does not ring. Not at first. */
+  hold(isHeld: boolean): void {
+    if (this.isOpen) this.watcher.hold(isHeld);
+  }
+
+  ring(): void {
+    if (this.isOpen) this.kernel.signalEvent(this.eventfd);
+  }
+
+  silence(): void {
+    if (this.isOpen) this.kernel.takeEvent(this.eventfd);
+  }
+
+  /** Ring when a word is another than the one seen, be it now: once for each time it is armed. */
   arm(quietMs: number): void {
     if (this.isOpen) this.watch.arm(quietMs);
   }

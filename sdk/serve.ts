@@ -2,6 +2,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { ListeningSocket, theKernel, type UnixSocket, type Watcher } from '../native/index.js';
 import { NativeServeSystem } from '../native/serve-system.js';
+import { machineClock } from '../native/vfio/clock.js';
 import { WordsAlarm } from '../native/words-alarm.js';
 import {
   CardServer,
@@ -12,7 +13,7 @@ import {
   type TimeScale,
 } from '../sim/index.js';
 import type { FaultPlan } from './faults/plan.js';
-import { msNs, usNs } from './units.js';
+import { usNs } from './units.js';
 
 /** What clients expect in the folder of a card. */
 const socketName = 'cntrl';
@@ -70,28 +71,27 @@ export function serveCard(
   return new Promise((resolve) => resolve(new CardLoop(address, folder, options)));
 }
 
-/** The real time that a served card follows, in nanoseconds. */
-function realNs(): number {
-  return performance.now() * msNs;
-}
-
 /**
- * A card, its socket, and the loop that makes it go on. While the card has nothing to do the loop
- * sleeps, and a thread of the addon looks at its doorbells: a timer of the loop would let a command
- * wait for as long as the card may sleep. `npm run bench -- vfio-user` tells what idling costs.
+ * A card, its socket, and the loop that makes it go on: a slice of work in each turn of the event
+ * loop while the alarm rings. A slice allocates nothing, however many commands it serves: times are
+ * in cells, because a number that is passed or returned is allocated when it is no small integer.
+ *
+ * While the card has nothing to do the loop rests, and a thread of the addon looks at its
+ * doorbells: a timer of the loop would let a command wait for as long as the card may sleep.
+ * `npm run bench -- vfio-user` tells what idling costs.
  */
 class CardLoop implements ServedCard {
   readonly path: string;
   private readonly server: CardServer;
   private readonly listener: ListeningSocket;
-  private readonly pace = new Pace();
+  private readonly clock = machineClock();
+  private readonly pace = new Pace(this.clock.cell);
   private readonly alarm: WordsAlarm;
   private listening: Watcher | null = null;
   private socket: WatchedSocket | null = null;
-  private immediate: NodeJS.Immediate | null = null;
-  private timer: NodeJS.Timeout | null = null;
+  /** Ends a rest at the latest; null while the alarm rings. */
+  private rest: NodeJS.Timeout | null = null;
   private closing: Promise<void> | null = null;
-  private pauseMs = 0;
   private busyNs = 0;
 
   constructor(address: string, folder: string, options: ServeOptions) {
@@ -103,14 +103,16 @@ class CardLoop implements ServedCard {
       makeCard: (foreignHost) =>
         openSimulated(address, { foreignHost, ...(faults === undefined ? {} : { faults }) }),
       system: new NativeServeSystem(kernel),
+      realTime: this.clock.cell,
       ...(timeScale === undefined ? {} : { timeScale }),
       ...(isMovable === undefined ? {} : { isMovable }),
     });
     this.listener = new ListeningSocket(kernel, this.path);
     const { words, seen } = this.server.doorbells;
     this.alarm = new WordsAlarm(kernel, words, seen, () => this.rung());
+    this.alarm.hold(true);
     this.listen();
-    this.wake();
+    this.alarm.ring();
   }
 
   status(): ServedStatus {
@@ -125,8 +127,7 @@ class CardLoop implements ServedCard {
   private async end(): Promise<void> {
     this.stopListening();
     this.listener.close();
-    if (this.immediate !== null) clearImmediate(this.immediate);
-    if (this.timer !== null) clearTimeout(this.timer);
+    if (this.rest !== null) clearTimeout(this.rest);
     // The doorbells go with the card.
     this.alarm.close();
     await this.server.close();
@@ -155,7 +156,8 @@ class CardLoop implements ServedCard {
   /** Something has arrived, or there is room to send again. */
   private answer(): void {
     if (this.closing !== null) return;
-    this.server.turn(realNs());
+    this.clock();
+    this.server.turn();
     for (let i = 0; i < pumpsPerTurn && this.server.pump(); i++);
     this.follow();
     this.wake();
@@ -167,50 +169,60 @@ class CardLoop implements ServedCard {
     if (!this.server.isConnected && this.listening === null) this.listen();
   }
 
+  /** Whatever comes next is near. */
   private wake(): void {
     this.pace.wake();
-    if (this.timer !== null) clearTimeout(this.timer);
-    this.timer = null;
-    this.pauseMs = 0;
-    this.immediate ??= setImmediate(() => this.slice());
+    this.goOn();
   }
 
-  /** The client has written a doorbell while nobody looked. */
+  /** In each turn of the event loop while the alarm rings. */
   private rung(): void {
-    if (this.closing !== null || this.immediate !== null) return;
-    this.server.doorbellRang();
-    if (this.timer !== null) clearTimeout(this.timer);
-    this.slice();
+    if (this.closing !== null) return;
+    // During a rest the alarm rings when the client has written a doorbell.
+    if (this.rest !== null) this.server.doorbellRang();
+    this.slice(this.rest !== null);
   }
 
-  /** Look at the card until there is nothing to do or the time is over. */
-  private slice(): void {
-    this.immediate = null;
-    this.timer = null;
-    let nowNs = realNs();
-    const endNs = nowNs + sliceNs;
+  /**
+   * Look at the card until there is nothing to do or the time is over.
+   *
+   * @param isAfterRest  one look is enough then when it finds nothing
+   */
+  private slice(isAfterRest: boolean): void {
+    const { clock, server } = this;
+    const { cell } = clock;
+    clock();
+    const endNs = cell[0]! + sliceNs;
     let wasBusy = false;
-    // After a pause one look is enough when it finds nothing.
     do {
-      const isBusy = this.server.turn(nowNs);
-      const startNs = nowNs;
-      nowNs = realNs();
+      const startNs = cell[0]!;
+      const isBusy = server.turn();
+      clock();
       if (!isBusy) continue;
       wasBusy = true;
-      this.busyNs += nowNs - startNs;
-    } while (nowNs < endNs && (wasBusy || this.pauseMs === 0));
-    if (this.closing === null) this.follow();
-    this.pauseMs = this.pace.after(wasBusy, nowNs, {
-      untilNextNs: this.server.untilNextNs(),
-      isConnected: this.server.isConnected,
-    });
+      this.busyNs += cell[0]! - startNs;
+    } while (cell[0]! < endNs && (wasBusy || !isAfterRest));
     if (this.closing !== null) return;
-    if (this.pauseMs === 0) {
-      this.immediate = setImmediate(() => this.slice());
-      return;
-    }
-    this.timer = setTimeout(() => this.slice(), this.pauseMs);
-    if (this.server.isConnected) this.alarm.arm(this.pace.quietMs(nowNs));
+    this.follow();
+    if (wasBusy) this.pace.worked();
+    const pauseMs = wasBusy ? 0 : this.pace.pauseMs(server);
+    if (pauseMs > 0) this.startRest(pauseMs);
+    else this.goOn();
+  }
+
+  private startRest(pauseMs: number): void {
+    if (this.rest !== null) clearTimeout(this.rest);
+    this.rest = setTimeout(() => this.slice(true), pauseMs);
+    this.alarm.silence();
+    if (this.server.isConnected) this.alarm.arm(this.pace.quietMs);
+  }
+
+  /** A rest is over: a slice in each turn of the event loop again. */
+  private goOn(): void {
+    if (this.rest === null) return;
+    clearTimeout(this.rest);
+    this.rest = null;
+    this.alarm.ring();
   }
 }
 

@@ -7,6 +7,11 @@ const laneMask = laneEntries - 1;
 const heapSource = laneCount;
 const nothing = -1;
 
+/** Whoever has a time: a world. */
+export interface Moment {
+  readonly nowNs: number;
+}
+
 /**
  * Events ordered by (time, sequence), without an object or closure per event. An event waits in one
  * of three kinds of places; `take` takes the earliest of their first ones:
@@ -18,6 +23,9 @@ const nothing = -1;
  *   heap    a binary heap for what fits nowhere else.
  *
  * Use: `if (take()) { timeNs, handler, argument }`.
+ *
+ * Times come in as delays from a moment: a large number that is passed on is allocated, unless the
+ * compiler happens to put caller and callee together; a small integer never is.
  */
 export class EventQueue {
   /** The event that `take` took out. */
@@ -62,19 +70,22 @@ export class EventQueue {
   }
 
   /**
-   * @param timeNs    absolute, at least 0
+   * @param moment    a time of at least 0
+   * @param delayNs   from that moment on, at least 0
    * @param handler   a number that the caller gave a meaning
    * @param argument  a 32-bit integer
    */
-  push(timeNs: number, handler: number, argument: number): void {
+  push(moment: Moment, delayNs: number, handler: number, argument: number): void {
     const sequence = this.nextSequence++;
+    const timeNs = moment.nowNs + delayNs;
     if (timeNs >= this.earliestNs) {
-      this.append(timeNs, sequence, handler, argument);
+      this.append(moment, delayNs, sequence, handler, argument);
       return;
     }
     // What stood in front is earlier than all in the lanes, or as early and came before them.
     if (this.hasFront) {
-      this.sift(this.frontTime, this.frontSequence, this.frontHandler, this.frontArgument);
+      const frontNs = this.frontTime - moment.nowNs;
+      this.sift(moment, frontNs, this.frontSequence, this.frontHandler, this.frontArgument);
       this.nextTime = this.frontTime;
       this.nextSource = heapSource;
     }
@@ -103,7 +114,14 @@ export class EventQueue {
   }
 
   /** Behind the first lane that ends before it, else into the heap. */
-  private append(timeNs: number, sequence: number, handler: number, argument: number): void {
+  private append(
+    moment: Moment,
+    delayNs: number,
+    sequence: number,
+    handler: number,
+    argument: number,
+  ): void {
+    const timeNs = moment.nowNs + delayNs;
     let source = heapSource;
     for (let lane = 0; lane < laneCount; lane++) {
       if (this.laneLast[lane]! <= timeNs && this.laneSizes[lane]! < laneEntries) {
@@ -112,7 +130,7 @@ export class EventQueue {
       }
     }
     if (source === heapSource) {
-      this.sift(timeNs, sequence, handler, argument);
+      this.sift(moment, delayNs, sequence, handler, argument);
     } else {
       const size = this.laneSizes[source]!;
       const at = source * laneEntries + ((this.laneHeads[source]! + size) & laneMask);
@@ -176,8 +194,15 @@ export class EventQueue {
   }
 
   /** Insert from the bottom: parents that come later move down, the new one takes the hole. */
-  private sift(timeNs: number, sequence: number, handler: number, argument: number): void {
+  private sift(
+    moment: Moment,
+    delayNs: number,
+    sequence: number,
+    handler: number,
+    argument: number,
+  ): void {
     if (this.heapCount === this.times.length) this.grow();
+    const timeNs = moment.nowNs + delayNs;
     const times = this.times;
     const sequences = this.sequences;
     const handlers = this.handlers;

@@ -61,7 +61,7 @@ export class World {
   schedule(delayNs: number, handler: number, argument: number): void {
     assert(delayNs >= 0 && delayNs < never, 'an event lies in the past or is no number');
     assert((argument | 0) === argument, 'the argument of an event is a 32-bit integer');
-    this.queue.push(this.nowNs + delayNs, handler, argument);
+    this.queue.push(this, delayNs, handler, argument);
   }
 
   /** A host can see something now: a completion entry, an interrupt, a reset that is done. */
@@ -105,7 +105,7 @@ export class World {
   /** The host spends time: everything due within `ns` from now happens, then the time is over. */
   advance(ns: number): void {
     assert(ns >= 0 && ns < never, 'time does not run backwards');
-    this.runTo(this.nowNs + ns, false);
+    this.runFor(ns, false);
   }
 
   /** When the earliest event is due; Infinity when none waits. */
@@ -113,15 +113,16 @@ export class World {
     return this.queue.earliestNs;
   }
 
-  /** Run every event that is due until then. Time stops at the last of them. */
-  runEvents(untilNs: number): void {
+  /** Run every event that is due within `ns` from now. Time stops at the last of them. */
+  runEvents(ns: number): void {
     assert(!this.isRunning, 'an event handler must not move time');
     this.isRunning = true;
     try {
       const queue = this.queue;
+      const untilNs = this.nowNs + ns;
       while (queue.earliestNs <= untilNs) {
         queue.take();
-        this.runOne(queue.timeNs, queue.handler, queue.argument);
+        this.runTaken();
       }
     } finally {
       this.isRunning = false;
@@ -137,7 +138,7 @@ export class World {
    */
   idle(untilNs: number): void {
     // A host may compute with fractions; the world's time has none.
-    if (this.visible === this.seen) this.runTo(Math.ceil(untilNs), true);
+    if (this.visible === this.seen) this.runFor(Math.ceil(untilNs) - this.nowNs, true);
     this.seen = this.visible;
   }
 
@@ -167,26 +168,30 @@ export class World {
     this.breakAt = this.breaks[0]!.eventNumber;
   }
 
-  private runTo(untilNs: number, stopsWhenVisible: boolean): void {
+  /** Not at all when the time is over already. */
+  private runFor(ns: number, stopsWhenVisible: boolean): void {
     assert(!this.isRunning, 'an event handler must not move time');
     this.isRunning = true;
     try {
       const queue = this.queue;
       // Below the time of the earliest event of an empty queue, which is Infinity.
-      const endNs = Math.min(untilNs, never);
+      const endNs = Math.min(this.nowNs + ns, never);
       let limitNs = endNs;
       while (queue.earliestNs <= limitNs) {
         queue.take();
-        this.runOne(queue.timeNs, queue.handler, queue.argument);
+        this.runTaken();
         if (stopsWhenVisible && this.visible !== this.seen) limitNs = this.nowNs;
       }
-      if (limitNs === endNs && endNs > this.nowNs) this.skipTo(endNs);
+      if (limitNs !== endNs || endNs <= this.nowNs) return;
+      if (endNs >= never) this.stall();
+      this.nowNs = endNs;
     } finally {
       this.isRunning = false;
     }
   }
 
-  private runOne(timeNs: number, handler: number, argument: number): void {
+  private runTaken(): void {
+    const { timeNs, handler, argument } = this.queue;
     this.nowNs = timeNs;
     if (this.eventCount === this.breakAt) this.runBreaks();
     this.eventCount++;
@@ -206,11 +211,7 @@ export class World {
     }
   }
 
-  private skipTo(untilNs: number): void {
-    if (untilNs < never) {
-      this.nowNs = untilNs;
-      return;
-    }
+  private stall(): never {
     throw new UltimaError(
       ErrorCode.worldStalled,
       'the simulated world has no event left and its host waits without a deadline: ' +

@@ -17,7 +17,7 @@ export class MonotonicClock implements Clock {
   private readonly cell: Float64Array;
 
   constructor() {
-    const clock = loadAddon().kernel?.newClock?.() ?? clockOfNode();
+    const clock = machineClock();
     this.read = clock;
     this.cell = clock.cell;
   }
@@ -42,6 +42,11 @@ export class MonotonicClock implements Clock {
     }
     return new Promise((resolve) => setImmediate(resolve));
   }
+}
+
+/** The monotonic time of the machine, from an arbitrary point, with a cell of its own. */
+export function machineClock(): NativeClock {
+  return loadAddon().kernel?.newClock?.() ?? clockOfNode();
 }
 
 /** The same clock by way of Node. */

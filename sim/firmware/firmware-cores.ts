@@ -2,6 +2,7 @@ import { msNs } from '../../sdk/units.js';
 import type { FirmwareTiming } from '../nvme/firmware-timing.js';
 import type { CoresProfile, StageName, StagesProfile } from '../profiles/inside.js';
 import type { FirmwareProfile } from '../profiles/profile.js';
+import type { World } from '../world.js';
 import { CoreClock, CoreGroup } from './core-group.js';
 import { makeStages, type Stages } from './stages.js';
 
@@ -58,34 +59,39 @@ export class FirmwareCores implements FirmwareTiming {
     this.stages = makeStages(stages, cores, this);
   }
 
-  get freeAtNs(): number {
-    return this.front.earliestNs;
+  busyNs(world: World): number {
+    return this.front.earliestNs - world.nowNs;
   }
 
   start(): void {
     // Cores serve all controllers: what they do for the others goes on.
   }
 
-  fetch(nowNs: number): number {
+  fetch(world: World): number {
+    const { nowNs } = world;
     if (!this.isPaceKnown || nowNs - this.lastFetchNs > pauseNs) this.wake(nowNs);
     this.lastFetchNs = nowNs;
     const startNs = Math.max(nowNs, this.awakeAtNs);
     return this.stages.fetch.run(startNs, 1) - nowNs + this.firmware.fetchNs;
   }
 
-  decode(nowNs: number): number {
-    return this.stages.decode.run(nowNs, 1) + this.firmware.decodeNs;
+  decode(world: World): number {
+    const { nowNs } = world;
+    return this.stages.decode.run(nowNs, 1) - nowNs + this.firmware.decodeNs;
   }
 
-  walk(startNs: number, pieces: number): number {
-    return this.stages.walk.run(startNs, pieces);
+  walk(world: World, startInNs: number, pieces: number): number {
+    const { nowNs } = world;
+    return this.stages.walk.run(nowNs + startInNs, pieces) - nowNs;
   }
 
-  complete(nowNs: number): number {
+  complete(world: World): number {
+    const { nowNs } = world;
     return this.stages.complete.run(nowNs, 1) - nowNs + this.firmware.completeNs;
   }
 
-  interrupt(nowNs: number): number {
+  interrupt(world: World): number {
+    const { nowNs } = world;
     return this.stages.interrupt.run(nowNs, 1) - nowNs;
   }
 

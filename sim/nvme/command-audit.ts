@@ -1,3 +1,9 @@
+/** The times of a command; passed as such, because a large number that is passed is allocated. */
+export interface AuditedCommand {
+  readonly fetchedNs: number;
+  readonly postedNs: number;
+}
+
 /**
  * Conservation of commands, kept on every run: what was fetched has completed, was dropped by a
  * reset or a deleted queue, or is in flight. And Little's law in its exact form: whenever nothing
@@ -18,21 +24,23 @@ export class CommandAudit {
     return this.fetched - this.completed - this.dropped;
   }
 
-  enter(nowNs: number): void {
-    this.settle(nowNs);
+  /** Fetched now. */
+  enter(command: AuditedCommand): void {
+    this.settle(command.fetchedNs);
     this.fetched++;
   }
 
-  complete(enteredNs: number, nowNs: number): void {
-    this.settle(nowNs);
+  /** Its completion entry is posted now. */
+  complete(command: AuditedCommand): void {
+    this.settle(command.postedNs);
     this.completed++;
-    this.insideNs += nowNs - enteredNs;
+    this.insideNs += command.postedNs - command.fetchedNs;
   }
 
-  drop(enteredNs: number, nowNs: number): void {
-    this.settle(nowNs);
+  drop(command: AuditedCommand, now: { readonly nowNs: number }): void {
+    this.settle(now.nowNs);
     this.dropped++;
-    this.insideNs += nowNs - enteredNs;
+    this.insideNs += now.nowNs - command.fetchedNs;
   }
 
   /** Mean number in flight from the start of the run until now. */

@@ -74,7 +74,7 @@ export class Fetcher {
 
   start(): void {
     this.isRunning = true;
-    this.firmware.start(this.world.nowNs);
+    this.firmware.start(this.world);
   }
 
   /** Nothing of what is under way arrives any more. */
@@ -104,7 +104,7 @@ export class Fetcher {
     this.queue = queue;
     this.count = count;
     this.isBusy = true;
-    let delayNs = this.firmware.fetch(this.world.nowNs);
+    let delayNs = this.firmware.fetch(this.world);
     if (!this.dma.hasBuffer || !this.dma.isLocal(queue.memory.at(queue.head), commandBytes)) {
       delayNs += this.link.reserveRead(count * commandBytes);
     }
@@ -126,7 +126,7 @@ export class Fetcher {
     this.queue = null;
     if (!queue.isDeleted && !this.take(queue, epoch)) return;
     this.isBusy = false;
-    const spareNs = this.firmware.freeAtNs - this.world.nowNs - this.lastFetchNs;
+    const spareNs = this.firmware.busyNs(this.world) - this.lastFetchNs;
     if (spareNs <= 0) {
       this.kick();
       return;
@@ -151,7 +151,7 @@ export class Fetcher {
       command.doorbellNs = queue.publishedNs[index]!;
       command.fetchedNs = this.world.nowNs;
       command.state = CommandState.fetched;
-      this.pool.audit.enter(command.fetchedNs);
+      this.pool.audit.enter(command);
       command.isAborted = queue.takeAborted(index);
       this.listener!.fetched(command, queue);
       if (epoch !== this.epoch) return false;

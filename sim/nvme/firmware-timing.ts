@@ -1,29 +1,30 @@
 import type { FirmwareProfile } from '../profiles/profile.js';
+import type { World } from '../world.js';
 
 /**
- * What the card's software costs a command before and after its media work. Absolute times are
- * whole virtual nanoseconds, and none lies before the `nowNs` or `startNs` that was given.
+ * What the card's software costs a command before and after its media work. Times are whole virtual
+ * nanoseconds from now: small integers, which cost no allocation where absolute times would.
  */
 export interface FirmwareTiming {
-  /** When one more command could be decoded. */
-  readonly freeAtNs: number;
+  /** @returns ns until one more command could be decoded, not above 0 when it could be now */
+  busyNs(world: World): number;
   /** The controller was enabled. */
-  start(nowNs: number): void;
+  start(world: World): void;
   /** A queue has entries. @returns ns until the request for them goes out */
-  fetch(nowNs: number): number;
-  /** An entry is here. @returns when its command set can have it */
-  decode(nowNs: number): number;
-  /** The data pointer has so many pieces. @returns when all were followed */
-  walk(startNs: number, pieces: number): number;
+  fetch(world: World): number;
+  /** An entry is here. @returns ns until its command set can have it */
+  decode(world: World): number;
+  /** The data pointer has so many pieces. @returns ns until all were followed */
+  walk(world: World, startInNs: number, pieces: number): number;
   /** @returns ns from the end of the work until the completion entry goes out */
-  complete(nowNs: number): number;
+  complete(world: World): number;
   /** @returns ns until the message of an interrupt goes out */
-  interrupt(nowNs: number): number;
+  interrupt(world: World): number;
 }
 
 /** Fixed times, and one core that decodes one command after the other. */
 export class FixedFirmware implements FirmwareTiming {
-  freeAtNs = 0;
+  private freeAtNs = 0;
   private readonly fetchNs: number;
   private readonly decodeNs: number;
   private readonly completeNs: number;
@@ -34,21 +35,26 @@ export class FixedFirmware implements FirmwareTiming {
     this.completeNs = profile.completeNs;
   }
 
-  start(nowNs: number): void {
-    this.freeAtNs = nowNs;
+  busyNs(world: World): number {
+    return this.freeAtNs - world.nowNs;
+  }
+
+  start(world: World): void {
+    this.freeAtNs = world.nowNs;
   }
 
   fetch(): number {
     return this.fetchNs;
   }
 
-  decode(nowNs: number): number {
+  decode(world: World): number {
+    const { nowNs } = world;
     this.freeAtNs = Math.max(this.freeAtNs, nowNs) + this.decodeNs;
-    return this.freeAtNs;
+    return this.freeAtNs - nowNs;
   }
 
-  walk(startNs: number): number {
-    return startNs;
+  walk(_world: World, startInNs: number): number {
+    return startInNs;
   }
 
   complete(): number {

@@ -121,7 +121,7 @@ export class InterruptSource {
       this.heldBits |= 1 << vector;
       return;
     }
-    const waitNs = this.firmware.interrupt(this.world.nowNs);
+    const waitNs = this.firmware.interrupt(this.world);
     if (waitNs === 0) this.link.raise(vector);
     else this.world.schedule(waitNs, this.onSend, this.epoch * vectorLimit + vector);
   }

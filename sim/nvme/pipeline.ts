@@ -98,22 +98,21 @@ export class Pipeline implements CommandServices, FetchListener {
       command.mediaEndNs = readyNs;
     }
     command.dataEndNs = Math.max(readyNs, nowNs + this.chargeLink(command));
-    const delayNs = this.firmware.complete(nowNs) + command.faultNs;
+    const delayNs = this.firmware.complete(this.world) + command.faultNs;
     this.poster.send(command, command.dataEndNs - nowNs + delayNs);
   }
 
   delay(command: Command, ns: number): void {
     assert(command.state === state.executing, 'a command waits for one thing at a time');
-    const startNs = this.prepare(command);
-    if (command.mediaStartNs === 0) command.mediaStartNs = startNs;
+    const waitNs = this.untilPreparedNs(command);
+    if (command.mediaStartNs === 0) command.mediaStartNs = this.world.nowNs + waitNs;
     command.state = state.delayed;
     this.pool.expectEvent(command.slot);
-    this.world.schedule(startNs - this.world.nowNs + ns, this.onDelay, command.slot);
+    this.world.schedule(waitNs + ns, this.onDelay, command.slot);
   }
 
   prepare(command: Command): number {
-    const { nowNs } = this.world;
-    return Math.max(nowNs + this.chargeLink(command), command.preparedNs);
+    return this.world.nowNs + this.untilPreparedNs(command);
   }
 
   hold(command: Command, mediaStartNs: number): void {
@@ -131,8 +130,10 @@ export class Pipeline implements CommandServices, FetchListener {
     this.dma.name(command.queueId, command.cid);
     if (command.fault !== 0 && this.isFetchLost(command, length)) return Status.dataTransferError;
     const status = this.dataPointer.map(command, length);
-    const startNs = Math.max(this.world.nowNs, command.preparedNs);
-    command.preparedNs = this.firmware.walk(startNs, Math.ceil(length / this.memoryPageBytes));
+    const { world } = this;
+    const waitNs = Math.max(0, command.preparedNs - world.nowNs);
+    const pieces = Math.ceil(length / this.memoryPageBytes);
+    command.preparedNs = world.nowNs + this.firmware.walk(world, waitNs, pieces);
     return status;
   }
 
@@ -228,7 +229,7 @@ export class Pipeline implements CommandServices, FetchListener {
       if (command.state === state.free || command.state === state.orphan) continue;
       command.partner = null;
       command.next = null;
-      this.pool.audit.drop(command.fetchedNs, this.world.nowNs);
+      this.pool.audit.drop(command, this.world);
       this.pool.release(command);
     }
   }
@@ -257,7 +258,7 @@ export class Pipeline implements CommandServices, FetchListener {
 
   private decode(command: Command, queue: SubmissionQueue): void {
     const words = command.words;
-    command.decodedNs = this.firmware.decode(command.fetchedNs);
+    command.decodedNs = command.fetchedNs + this.firmware.decode(this.world);
     command.preparedNs = command.decodedNs;
     command.queueId = queue.queueId;
     command.cid = sqe.cid.get(words, 0);
@@ -365,6 +366,11 @@ export class Pipeline implements CommandServices, FetchListener {
 
   private executorOf(command: Command): Executor | null {
     return command.queueId === 0 ? this.admin : this.io;
+  }
+
+  /** DMA so far is charged to the link. @returns ns until it is over and the firmware is ready */
+  private untilPreparedNs(command: Command): number {
+    return Math.max(this.chargeLink(command), command.preparedNs - this.world.nowNs);
   }
 
   /** @returns ns from now until the bytes moved since the last call have crossed the link */

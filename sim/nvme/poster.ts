@@ -138,7 +138,7 @@ export class Poster {
     queue.advance();
     this.postedCount++;
     command.postedNs = this.world.nowNs;
-    this.pool.audit.complete(command.fetchedNs, command.postedNs);
+    this.pool.audit.complete(command);
     this.world.hostVisible();
     const isAnnounced = (command.fault & faults.lostInterrupt) === 0 && queue.areInterruptsEnabled;
     if (isAnnounced && this.interrupts.announce(queue.vector, queue.queueId === 0)) {
@@ -183,7 +183,7 @@ export class Poster {
       submission.slotOfCid[command.cid] = 0;
     }
     submission.inFlight--;
-    this.pool.audit.drop(command.fetchedNs, this.world.nowNs);
+    this.pool.audit.drop(command, this.world);
     this.pool.release(command);
     this.listener?.slotFreed();
   }

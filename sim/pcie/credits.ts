@@ -1,3 +1,5 @@
+import type { World } from '../world.js';
+
 /**
  * A window of what may be under way: `window` units, each of which comes back after `returnNs`.
  * More than `window / returnNs` cannot flow for long, a burst up to the window can. Kept as the
@@ -14,12 +16,18 @@ export class Credits {
     this.returnNs = returnNs;
   }
 
-  /** Take credit for a transfer. @returns when the last unit of it can go, absolute, whole ns */
-  take(startNs: number, units: number): number {
-    if (this.returnNs === 0) return startNs;
+  /**
+   * Take credit for a transfer that waits for `startInNs` anyway.
+   *
+   * @returns whole ns from now until the last unit of it can go
+   */
+  take(world: World, startInNs: number, units: number): number {
+    if (this.returnNs === 0) return startInNs;
+    const { nowNs } = world;
+    const startNs = nowNs + startInNs;
     if (this.backAtNs < startNs) this.backAtNs = startNs;
     this.backAtNs += units * this.nsPerUnit;
-    return Math.max(startNs, Math.ceil(this.backAtNs - this.returnNs));
+    return Math.max(startInNs, Math.ceil(this.backAtNs - this.returnNs) - nowNs);
   }
 
   reset(): void {

@@ -51,16 +51,16 @@ export class LinkTiming {
 
   /** Packets of a DMA write go up. @returns ns until the last byte is in host memory */
   reserveWrite(bytes: number): number {
-    const { nowNs } = this.world;
+    const { world, up } = this;
     const packets = Math.ceil(bytes / this.payloadBytes);
     const wire = bytes + packets * this.overheadBytes;
     this.upBytes += wire;
-    const startNs = Math.max(nowNs, this.up.freeAtNs);
-    this.up.reserve(nowNs, wire);
-    if (this.port !== null) this.up.holdUntil(startNs + this.port.up.reserve(startNs, wire));
-    this.up.holdUntil(this.posted.take(startNs, bytes));
+    const waitNs = up.busyNs(world);
+    up.reserve(world, 0, wire);
+    if (this.port !== null) up.holdFor(world, this.port.up.reserve(world, waitNs, wire));
+    up.holdFor(world, this.posted.take(world, waitNs, bytes));
     this.acknowledge(this.down, packets);
-    return this.up.freeAtNs - nowNs + this.postedNs;
+    return up.busyNs(world) + this.postedNs;
   }
 
   /**
@@ -68,21 +68,21 @@ export class LinkTiming {
    * down. @returns ns until the last byte is there
    */
   reserveRead(bytes: number): number {
-    const { nowNs } = this.world;
+    const { world, down } = this;
     const requests = Math.ceil(bytes / this.requestBytes);
     const requestWire = requests * this.overheadBytes;
     const packets = Math.ceil(bytes / this.completionBytes);
     const wire = bytes + packets * (this.overheadBytes - completionHeaderSaving);
     this.upBytes += requestWire;
     this.downBytes += wire;
-    let requestedNs = nowNs + this.up.slipIn(nowNs, requestWire);
-    if (this.port !== null) this.port.up.slipIn(nowNs, requestWire);
-    requestedNs = this.tags.take(requestedNs, requests);
-    const startNs = Math.max(requestedNs, this.down.freeAtNs);
-    this.down.reserve(requestedNs, wire);
-    if (this.port !== null) this.down.holdUntil(startNs + this.port.down.reserve(startNs, wire));
+    const wayNs = this.up.slipIn(world, requestWire);
+    if (this.port !== null) this.port.up.slipIn(world, requestWire);
+    const requestedNs = this.tags.take(world, wayNs, requests);
+    const waitNs = Math.max(requestedNs, down.busyNs(world));
+    down.reserve(world, requestedNs, wire);
+    if (this.port !== null) down.holdFor(world, this.port.down.reserve(world, waitNs, wire));
     this.acknowledge(this.up, packets);
-    return this.down.freeAtNs - nowNs + this.nonPostedNs;
+    return down.busyNs(world) + this.nonPostedNs;
   }
 
   watch(addTracks: AddTracks): void {
@@ -104,6 +104,6 @@ export class LinkTiming {
     const wire = packets * this.ackBytes;
     if (direction === this.up) this.upBytes += wire;
     else this.downBytes += wire;
-    direction.slipIn(this.world.nowNs, wire);
+    direction.slipIn(this.world, wire);
   }
 }

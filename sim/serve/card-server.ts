@@ -8,7 +8,7 @@ import { PeerInterrupts } from './peer-interrupts.js';
 import { PeerMemory } from './peer-memory.js';
 import { ServedFunction } from './served-function.js';
 import { Session } from './session.js';
-import { Timekeeper, type TimeScale } from './timekeeper.js';
+import { farUs, Timekeeper, type TimeScale } from './timekeeper.js';
 
 /** Turns between two looks at doorbells that lead to no queue. */
 const turnsPerScan = 256;
@@ -17,6 +17,8 @@ export interface CardServerOptions {
   /** The card that is served; it must be given this host. */
   readonly makeCard: (host: ForeignHost) => SimCard;
   readonly system: ServeSystem;
+  /** One cell: nanoseconds of real time, as the owner has looked at it last before each turn. */
+  readonly realTime: Float64Array;
   /** 1 when left out: one virtual nanosecond per real one. */
   readonly timeScale?: TimeScale;
   /**
@@ -55,6 +57,7 @@ export class CardServer implements Movable {
   private readonly served: ServedFunction;
   private readonly host: ForeignHost;
   private readonly timeScale: TimeScale;
+  private readonly realTime: Float64Array;
   private readonly isMovable: boolean;
   private current: SimCard;
   private timekeeper: Timekeeper;
@@ -74,9 +77,10 @@ export class CardServer implements Movable {
       interrupt: (vector) => this.served.interrupts.interrupt(vector),
     };
     this.timeScale = options.timeScale ?? 1;
+    this.realTime = options.realTime;
     this.isMovable = options.isMovable ?? false;
     this.current = options.makeCard(this.host);
-    this.timekeeper = new Timekeeper(this.current.world, this.timeScale);
+    this.timekeeper = new Timekeeper(this.current.world, this.timeScale, this.realTime);
     this.served = new ServedFunction(this.current, {
       memory: this.memory,
       interrupts: new PeerInterrupts(system, this.current.profile.controller.vectors),
@@ -129,22 +133,23 @@ export class CardServer implements Movable {
   }
 
   /**
-   * Look at the doorbells and run the card to a moment of real time.
+   * Look at the doorbells and run the card to the real time of now.
    *
    * @returns whether it had anything to do
    */
-  turn(realNs: number): boolean {
+  turn(): boolean {
+    const { timekeeper } = this;
     if (this.isStopped) {
-      this.timekeeper.skip(realNs);
+      timekeeper.skip();
       return false;
     }
     const { world } = this.card;
     const before = world.eventCount;
     // A doorbell that ends a pause rings now, not when the pause began.
-    if (this.timekeeper.isBehind(realNs)) this.timekeeper.run(realNs);
+    if (timekeeper.isBehind) timekeeper.run();
     const hasRung = this.session !== null && this.lookAtDoorbells();
     if (hasRung) this.served.interrupts.settlePin();
-    this.timekeeper.run(realNs);
+    timekeeper.run();
     // Commands that came while the card asked for memory are here already; nothing will say so.
     if (this.session?.needsPump === true) this.pump();
     if (this.served.fn.isRemoved && !this.isReleaseAsked) {
@@ -154,9 +159,9 @@ export class CardServer implements Movable {
     return hasRung || world.eventCount !== before;
   }
 
-  /** Real nanoseconds until the card does something by itself; Infinity when it never will. */
-  untilNextNs(): number {
-    return this.isStopped ? Number.POSITIVE_INFINITY : this.timekeeper.untilNextNs();
+  /** Real microseconds, whole, until the card does something by itself; `farUs` at most. */
+  untilNextUs(): number {
+    return this.isStopped ? farUs : this.timekeeper.untilNextUs();
   }
 
   // What a migration asks.
@@ -191,7 +196,7 @@ export class CardServer implements Movable {
     }
     this.served.become(card);
     this.current = card;
-    this.timekeeper = new Timekeeper(card.world, this.timeScale);
+    this.timekeeper = new Timekeeper(card.world, this.timeScale, this.realTime);
     return true;
   }
 

@@ -207,7 +207,7 @@ class Peer {
   readonly system = new WatchingSystem();
   readonly server: CardServer;
   private socket: FakeSocket;
-  private realNs = 0;
+  private readonly realTime = new Float64Array(1);
   private doorbells = new Uint32Array(0);
 
   constructor() {
@@ -220,9 +220,10 @@ class Peer {
     this.server = new CardServer({
       makeCard: (foreignHost) => openSimulated(card, { foreignHost }),
       system: this.system,
+      realTime: this.realTime,
     });
     this.socket = this.connect();
-    this.server.turn(0);
+    this.server.turn();
   }
 
   connect(): FakeSocket {
@@ -265,8 +266,8 @@ class Peer {
   }
 
   turn(ns: number): void {
-    this.realNs += ns;
-    this.server.turn(this.realNs);
+    this.realTime[0]! += ns;
+    this.server.turn();
   }
 
   private fd(bytes: number): number {

@@ -34,6 +34,7 @@ class Listener {
 
   constructor({ kernel, words, seen }: Place) {
     this.alarm = new WordsAlarm(kernel, words, seen, () => {
+      this.alarm.silence();
       this.count++;
       this.heard();
     });
@@ -67,6 +68,24 @@ statement('a word that changed before it was armed calls back, too', async (plac
   place.words[0] = 5;
   await listener.next(() => listener.alarm.arm(60_000));
   listener.alarm.close();
+});
+
+statement('it calls back in each turn of the event loop until it is silent', async (place) => {
+  const { kernel, words, seen } = place;
+  let count = 0;
+  const alarm = new WordsAlarm(kernel, words, seen, () => {
+    count++;
+    if (count % 3 === 0) alarm.silence();
+  });
+  const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+  alarm.ring();
+  for (let i = 0; i < 10; i++) await turn();
+  assert.is(count, 3);
+  alarm.ring();
+  alarm.ring();
+  for (let i = 0; i < 10; i++) await turn();
+  assert.is(count, 6, 'twice is as once');
+  alarm.close();
 });
 
 statement('it calls back once for each time that it is armed', async (place) => {

@@ -34,9 +34,9 @@ test('events come out as from a list sorted by time and arrival, for 40 random h
     let nowNs = 0;
     for (let step = 0; step < 600; step++) {
       if (prng.chance(0.55)) {
-        const timeNs = nowNs + prng.below(prng.chance(0.5) ? 3 : 1000);
-        queue.push(timeNs, step % 7, step);
-        naive.push(timeNs, step);
+        const delayNs = prng.below(prng.chance(0.5) ? 3 : 1000);
+        queue.push({ nowNs }, delayNs, step % 7, step);
+        naive.push(nowNs + delayNs, step);
       } else {
         const expected = naive.take();
         assert.is(queue.take(), expected !== undefined, `seed ${seed}, step ${step}`);
@@ -52,7 +52,7 @@ test('events come out as from a list sorted by time and arrival, for 40 random h
 
 test('5000 events of one nanosecond come out in the order in which they went in', () => {
   const queue = new EventQueue();
-  for (let i = 0; i < 5000; i++) queue.push(9, 0, i);
+  for (let i = 0; i < 5000; i++) queue.push({ nowNs: 4 }, 5, 0, i);
   for (let i = 0; i < 5000; i++) {
     assert.ok(queue.take());
     assert.is(queue.argument, i);
@@ -63,7 +63,7 @@ test('5000 events of one nanosecond come out in the order in which they went in'
 test('the earliest time is Infinity when nothing is pending', () => {
   const queue = new EventQueue();
   assert.is(queue.earliestNs, Infinity);
-  queue.push(4, 0, 0);
+  queue.push({ nowNs: 1 }, 3, 0, 0);
   assert.is(queue.earliestNs, 4);
   assert.is(queue.count, 1);
 });

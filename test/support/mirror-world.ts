@@ -25,7 +25,7 @@ export class StormWorld {
   after(delayNs: number, action: () => void): void {
     const slot = this.freeSlots.pop() ?? this.actions.length;
     this.actions[slot] = action;
-    this.queue.push(this.nowNs + Math.max(0, Math.round(delayNs)), 0, slot);
+    this.queue.push(this, Math.max(0, Math.round(delayNs)), 0, slot);
   }
 
   /** Something that must never be. The first one counts. */

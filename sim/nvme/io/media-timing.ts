@@ -102,15 +102,16 @@ export class MediaTiming implements MediaModel {
   }
 
   private serve(services: CommandServices, command: Command, serviceNs: number): void {
-    services.delay(command, this.reserve(services.nowNs, serviceNs));
+    services.delay(command, this.reserve(services, serviceNs));
   }
 
-  /** Reserve a unit for `serviceNs`. @returns ns from `nowNs` until the service is over */
-  private reserve(nowNs: number, serviceNs: number): number {
+  /** Reserve a unit for `serviceNs`. @returns ns from now until the service is over */
+  private reserve(services: CommandServices, serviceNs: number): number {
+    const { nowNs } = services;
     const free = this.freeAtNs;
     const count = free.length;
     let unit = this.cursor;
-    if (free[unit]! > nowNs) unit = this.findUnit(nowNs);
+    if (free[unit]! > nowNs) unit = this.findUnit(services);
     this.cursor = unit + 1 === count ? 0 : unit + 1;
     const jitter = this.media.jitterPermille;
     const ns = jitter === 0 ? serviceNs : this.spread(serviceNs, jitter);
@@ -120,7 +121,8 @@ export class MediaTiming implements MediaModel {
   }
 
   /** A unit that is free now, else the one that is free first. */
-  private findUnit(nowNs: number): number {
+  private findUnit(services: CommandServices): number {
+    const { nowNs } = services;
     const free = this.freeAtNs;
     let best = 0;
     for (let unit = 0; unit < free.length; unit++) {

@@ -5,6 +5,10 @@ import { suite } from '../../support/suite.js';
 
 const test = suite('audit of commands');
 
+function at(fetchedNs: number, postedNs = 0) {
+  return { fetchedNs, postedNs };
+}
+
 /** A random run; `lose` and `twice` make it forget the end of one command, or end one twice. */
 function runOf(seed: number, fault: 'none' | 'lose' | 'twice') {
   const prng = new Prng(seed, 'audit');
@@ -14,16 +18,16 @@ function runOf(seed: number, fault: 'none' | 'lose' | 'twice') {
   for (let i = 0; i < 1000; i++) {
     nowNs += prng.below(1000);
     if (inside.length === 0 || (inside.length < 32 && prng.below(2) === 0)) {
-      audit.enter(nowNs);
+      audit.enter(at(nowNs));
       inside.push(nowNs);
     } else {
       const [entered = 0] = inside.splice(prng.below(inside.length), 1);
       if (fault === 'lose' && i > 500 && i < 510) continue;
-      audit.complete(entered, nowNs);
-      if (fault === 'twice' && i > 500 && i < 510) audit.complete(entered, nowNs);
+      audit.complete(at(entered, nowNs));
+      if (fault === 'twice' && i > 500 && i < 510) audit.complete(at(entered, nowNs));
     }
   }
-  for (const entered of inside) audit.drop(entered, nowNs);
+  for (const entered of inside) audit.drop(at(entered), { nowNs });
   return { audit, nowNs };
 }
 
@@ -47,8 +51,8 @@ test('a command that is lost, or ends twice, is a violation', () => {
 
 test('times that do not add up are a violation although the counts do', () => {
   const audit = new CommandAudit();
-  audit.enter(100);
-  audit.complete(90, 200);
+  audit.enter(at(100));
+  audit.complete(at(90, 200));
   assert.match(audit.violations(200, 0)[0]!, /110 ns inside, 100 ns were counted/);
 });
 

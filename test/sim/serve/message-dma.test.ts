@@ -140,7 +140,7 @@ test('commands that come before the answer need nothing else to arrive', () => {
     answer(heard, Uint8Array.from([...heard.payload.slice(0, 16), 1]));
   };
   assert.ok(dma.readBytes(base, new Uint8Array(1), 0, 1));
-  rig.server.turn(1000);
+  rig.pause(1000);
   const heard = rig.hear();
   assert.is(heard?.id, 0x52);
   assert.is(heard?.command, 9);
@@ -152,7 +152,7 @@ test('a peer that is given up during an exchange is gone with the next turn', ()
     rig.socket.isPeerGone = true;
   };
   assert.not(dma.readBytes(base, new Uint8Array(1), 0, 1));
-  rig.server.turn(1000);
+  rig.pause(1000);
   assert.not(rig.isOpen);
 });
 

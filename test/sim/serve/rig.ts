@@ -64,7 +64,7 @@ export class ServeRig {
   readonly system = new FakeSystem();
   readonly server: CardServer;
   socket: FakeSocket;
-  realNs = 0;
+  readonly realTime = new Float64Array(1);
   private nextId = 0x100;
   private heardBytes = 0;
 
@@ -79,11 +79,12 @@ export class ServeRig {
     this.server = new CardServer({
       makeCard: (foreignHost) => new SimCard({ profile, foreignHost }),
       system: this.system,
+      realTime: this.realTime,
       isMovable: options.isMovable ?? false,
     });
     this.socket = new FakeSocket(this.system);
     this.server.accept(this.socket);
-    this.server.turn(0);
+    this.server.turn();
     if (options.isNegotiated !== false) this.negotiate();
   }
 
@@ -106,14 +107,14 @@ export class ServeRig {
 
   /** What was rung has been seen; let some real time pass for the card. */
   run(ns: number): void {
-    this.server.turn(this.realNs);
+    this.server.turn();
     this.pause(ns);
   }
 
   /** The same for a card that nobody has looked at meanwhile. */
   pause(ns: number): void {
-    this.realNs += ns;
-    this.server.turn(this.realNs);
+    this.realTime[0]! += ns;
+    this.server.turn();
   }
 
   /** Send bytes as they are. */
