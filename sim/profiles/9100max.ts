@@ -15,20 +15,23 @@ import type { Profile } from './profile.js';
 import { checkProfile } from './rules.js';
 
 /**
- * Micron 9100 MAX 2.4 TB: MLC of 16 nm behind a 16-channel controller, with a large reserve.
+ * Micron 9100 MAX 2.4 TB: MLC of 16 nm with a large reserve.
  */
 export const micron9100: Profile = checkProfile({
   name: '9100max',
   summary: 'Micron 9100 MAX 2.4 TB: 16 nm MLC, power-loss protection',
   identity: { ...driveIdentity, modelNumber: 'Profile 9100max', serialNumber: 'ULT9100MAX0001' },
-  link: driveLink,
+  link: {
+    ...driveLink,
+    maxPayloadBytes: 128, // guess: the commonest size that a root port agrees to
+  },
   host: driveHost,
   controller: driveController,
   firmware: driveFirmware,
   media: null,
   qos: null,
   cache: {
-    isVolatile: false, // data sheet: power-loss protection
+    isVolatile: false, // Toms-9100 p.2: capacitors
     bytes: 0,
   },
   inside: {
@@ -41,9 +44,9 @@ export const micron9100: Profile = checkProfile({
     },
     stages: {
       fetch: software(300), // guess
-      decode: software(300), // guess
+      decode: software(450), // fitted: 750,000 reads per second
       walk: software(100), // guess
-      lookup: hardware(8_000), // fitted: what the median at depth 1 leaves
+      lookup: hardware(1_000), // guess
       cache: software(200), // guess
       issue: hardware(500), // guess
       complete: software(300), // guess
@@ -57,18 +60,18 @@ export const micron9100: Profile = checkProfile({
       rowsPerDie: 2, // guess
     },
     drives: 1,
-    stripeBytes: 4 * KiB,
+    stripeBytes: 4 * KiB, // guess
     flash: {
       ...driveFlash,
-      channels: 16, // data sheet of the controller
-      diesPerPackage: 8, // guess: dies of 32 GiB
+      channels: 16, // guess
+      diesPerPackage: 16, // Toms-9100 p.4: dies of 128 Gbit; 256 of them are 4 TiB
       planesPerDie: 2, // guess
-      blocksPerPlane: 1_700, // so that 2.4 TB and their reserve fit
-      pagesPerBlock: 1_024, // guess
+      blocksPerPlane: 1_024, // so that 2.4 TB and their reserve fit
+      pagesPerBlock: 512, // guess
       pageBytes: 16 * KiB, // guess
       pageTypes: [
-        { readNs: 68_000, programNs: 700_000 }, // fitted; program guess
-        { readNs: 76_000, programNs: 1_900_000 }, // fitted; program guess
+        { readNs: 82_000, programNs: 700_000 }, // fitted; program guess
+        { readNs: 90_000, programNs: 1_900_000 }, // fitted; program guess
       ],
       readSpreadPermille: 20, // fitted
       busMegatransfers: 400, // guess
@@ -77,7 +80,7 @@ export const micron9100: Profile = checkProfile({
       ...driveFtl,
       scanEveryNs: 90_000_000, // guess
       scanPages: 4, // fitted: p99.999 at depth 1
-      overProvisioningPermille: 300, // data sheet: MAX is the version with the larger reserve
+      overProvisioningPermille: 400, // Toms-9100 p.8: 40 % spare area
     },
     inPlace: null,
   },

@@ -58,7 +58,7 @@ export const samsung970pro: Profile = checkProfile({
       rowsPerDie: 2, // guess
     },
     drives: 1,
-    stripeBytes: 4 * KiB,
+    stripeBytes: 4 * KiB, // guess
     flash: {
       ...driveFlash,
       channels: 8, // NVMeVirt

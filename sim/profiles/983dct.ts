@@ -36,7 +36,7 @@ export const samsung983dct: Profile = checkProfile({
   media: null,
   qos: null,
   cache: {
-    isVolatile: false, // data sheet: power-loss protection
+    isVolatile: false, // guess: drives of this class have capacitors
     bytes: 0,
   },
   inside: {
@@ -65,18 +65,18 @@ export const samsung983dct: Profile = checkProfile({
       rowsPerDie: 2, // guess
     },
     drives: 1,
-    stripeBytes: 4 * KiB,
+    stripeBytes: 4 * KiB, // guess
     flash: {
       ...driveFlash,
-      channels: 8, // reviews: the controller of the 970 family, eight channels
-      diesPerPackage: 8, // 64 dies of 256 Gbit: 2 TiB of flash
+      channels: 8, // KitGuru-970EVO p.18: the Phoenix controller
+      diesPerPackage: 8, // guess: 64 dies of 256 Gbit, 2 TiB
       planesPerDie: 2, // guess
       blocksPerPlane: 684, // so that 1.92 TB and their reserve fit
       pagesPerBlock: 1_536, // guess: 64 layers of TLC
-      pageBytes: 16 * KiB, // guess
+      pageBytes: 16 * KiB, // AnandTech-13951 p.2: 64 layers of TLC
       pagesPerProgram: 3, // guess: a word line at one time
       pageTypes: [
-        { readNs: 49_500, programNs: 700_000 }, // guess: as the P4510; program guess
+        { readNs: 49_500, programNs: 700_000 }, // guess: as the P4510; AnandTech-13951 p.2
         { readNs: 67_700, programNs: 700_000 }, // guess: as the P4510
         { readNs: 92_500, programNs: 700_000 }, // guess: as the P4510
       ],

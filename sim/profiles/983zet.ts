@@ -28,7 +28,7 @@ export const samsung983zet: Profile = checkProfile({
   media: null,
   qos: null,
   cache: {
-    isVolatile: false, // data sheet: power-loss protection
+    isVolatile: false, // guess: drives of this class have capacitors
     bytes: 0,
   },
   inside: {
@@ -57,16 +57,16 @@ export const samsung983zet: Profile = checkProfile({
       rowsPerDie: 2, // guess
     },
     drives: 1,
-    stripeBytes: 4 * KiB,
+    stripeBytes: 4 * KiB, // guess
     flash: {
       ...driveFlash,
       channels: 8, // guess
-      diesPerPackage: 8, // guess: dies of 64 Gbit
+      diesPerPackage: 8, // AnandTech-13951 p.2: dies of 64 Gbit; their number a guess
       planesPerDie: 2, // guess
       blocksPerPlane: 2_300, // so that 480 GB and their reserve fit
       pagesPerBlock: 512, // guess
-      pageBytes: 4 * KiB, // reviews: small pages, best at 4 KiB
-      pageTypes: [{ readNs: 3_000, programNs: 100_000 }], // Samsung's figures for Z-NAND
+      pageBytes: 4 * KiB, // AnandTech-13951 p.2: 2 or 4 KiB
+      pageTypes: [{ readNs: 3_000, programNs: 100_000 }], // AnandTech-13951 p.2
       decodeNs: 1_000, // guess
       readSpreadPermille: 50, // guess
       busMegatransfers: 1_200, // guess

@@ -43,11 +43,11 @@ export const mqsimDefault: Profile = checkProfile({
   qos: null,
   cache: {
     isVolatile: true, // MQSim: its cache is DRAM
-    bytes: 256 * MiB,
+    bytes: 256 * MiB, // MQSim
   },
   inside: {
     cores: {
-      clockMegahertz: 1000, // no stage costs anything
+      clockMegahertz: 1000, // guess: no stage costs anything
       frontCores: 1,
       backCores: 1,
       slotCycles: 1,
@@ -71,7 +71,7 @@ export const mqsimDefault: Profile = checkProfile({
       rowsPerDie: 4, // guess
     },
     drives: 1,
-    stripeBytes: 4 * KiB,
+    stripeBytes: 4 * KiB, // guess
     flash: mqsimFlash,
     ftl: mqsimFtl,
     inPlace: null,

@@ -7,8 +7,8 @@ import { simple } from './simple.js';
 export const driveIdentity = simple.identity;
 
 export const driveLink = {
-  generation: 3, // data sheets of all of them: PCIe 3.0 x4
-  lanes: 4,
+  generation: 3, // P3700, Toms-9100 p.2, AnandTech-11930 p.1: PCIe 3.0 x4
+  lanes: 4, // as the generation
   maxPayloadBytes: 256, // guess: the commonest root port setting
   maxReadBytes: 512, // PCIe-4.0 §7.5.3.4: reset value of Max_Read_Request_Size
   completionBytes: 64, // PCIe-4.0 §7.5.3.7: the smaller Read Completion Boundary
@@ -133,7 +133,7 @@ export const driveFtl: FtlProfile = {
   detectsHotData: false, // guess
   mapCacheBytes: 0, // guess: DRAM for the whole map
   victim: 'greedy', // guess
-  victimChoices: 8, // of 'd-choices' alone
+  victimChoices: 8, // guess; of 'd-choices' alone
   gcIdleFreeBlocks: 4, // guess
   gcFreeBlocks: 3, // guess
   isGcPreemptible: true, // guess

@@ -29,25 +29,25 @@ export const p3700: Profile = checkProfile({
   media: null,
   qos: null,
   cache: {
-    isVolatile: false, // data sheet: power-loss protection
+    isVolatile: false, // P3700: enhanced power-loss data protection
     bytes: 0,
   },
   inside: {
     cores: {
       clockMegahertz: 500, // guess
-      frontCores: 1, // fitted: the median moves by 15 us from depth 1 to 16
+      frontCores: 2, // guess: one would end at 200,000 reads per second
       backCores: 2, // guess
       slotCycles: 100, // guess
       ...driveThermal,
     },
     stages: {
       fetch: software(300), // guess
-      decode: software(1_200), // fitted: as frontCores
+      decode: software(1_050), // fitted: 450,000 reads per second
       walk: software(100), // guess
-      lookup: hardware(50), // fitted: what the median at depth 1 leaves
+      lookup: hardware(350), // fitted: what the median at depth 1 leaves
       cache: software(200), // guess
       issue: hardware(500), // guess
-      complete: software(1_200), // fitted: as frontCores
+      complete: software(1_050), // fitted: as decode
       interrupt: software(200), // guess
     },
     buffer: {
@@ -58,28 +58,27 @@ export const p3700: Profile = checkProfile({
       rowsPerDie: 2, // guess
     },
     drives: 1,
-    stripeBytes: 4 * KiB,
+    stripeBytes: 4 * KiB, // guess
     flash: {
       ...driveFlash,
-      channels: 18, // reviews of the controller: 18 channels
-      diesPerPackage: 4, // 72 dies of 128 Gbit: 1.1 TiB of flash
-      planesPerDie: 2, // data sheets of the flash
+      channels: 18, // Toms-P3520 p.2: the controller of the family
+      diesPerPackage: 4, // guess: 72 dies of 128 Gbit, 1.1 TiB
+      planesPerDie: 2, // Toms-P3520 p.2: the planar die has two planes
       blocksPerPlane: 960, // so that 800 GB and their reserve fit
       pagesPerBlock: 512, // guess
-      pageBytes: 16 * KiB, // data sheets of the flash
+      pageBytes: 16 * KiB, // guess
       pageTypes: [
-        { readNs: 44_900, programNs: 600_000 }, // fitted; program guess
-        { readNs: 62_900, programNs: 1_800_000 }, // fitted; program guess
+        { readNs: 38_800, programNs: 600_000 }, // fitted; program guess
+        { readNs: 56_800, programNs: 1_800_000 }, // fitted; program guess
       ],
       readSpreadPermille: 145, // fitted: from the median to p99 at depth 1
-      busMegatransfers: 400, // guess: ONFI 3 of its time
-      hasIndependentReads: true, // fitted: collisions at depth 16
+      busMegatransfers: 250, // fitted: the mean at depth 16
     },
     ftl: {
       ...driveFtl,
       scanEveryNs: 290_000_000, // fitted: p99.999 at depth 1
-      scanPages: 30, // fitted: as scanEveryNs
-      overProvisioningPermille: 250, // data sheet: endurance of 10 drive writes per day needs much
+      scanPages: 24, // fitted: as scanEveryNs
+      overProvisioningPermille: 250, // guess: 10 drive writes per day (P3700) need much
     },
     inPlace: null,
   },

@@ -16,7 +16,8 @@ import { checkProfile } from './rules.js';
 
 /**
  * Intel P4510 8 TB: TLC of 64 layers. The reviews give its latency beside others (as that of the
- * 983 DCT, about ten times the P4800X's), its data sheet the rates at depth.
+ * 983 DCT, about ten times the P4800X's), a data sheet of which no
+ * copy was found again the rates at depth.
  */
 export const p4510: Profile = checkProfile({
   name: 'p4510',
@@ -36,7 +37,7 @@ export const p4510: Profile = checkProfile({
   media: null,
   qos: null,
   cache: {
-    isVolatile: false, // data sheet: power-loss protection
+    isVolatile: false, // guess: drives of this class have capacitors
     bytes: 0,
   },
   inside: {
@@ -65,10 +66,10 @@ export const p4510: Profile = checkProfile({
       rowsPerDie: 2, // guess
     },
     drives: 1,
-    stripeBytes: 4 * KiB,
+    stripeBytes: 4 * KiB, // guess
     flash: {
       ...driveFlash,
-      channels: 12, // reviews of the controller: 12 channels
+      channels: 12, // cnBeta-P5500: the generation before has 12 channels
       diesPerPackage: 16, // guess: dies of 48 GiB, 384 Gbit
       planesPerDie: 4, // guess
       blocksPerPlane: 455, // so that 8 TB and their reserve fit
@@ -86,8 +87,8 @@ export const p4510: Profile = checkProfile({
     },
     ftl: {
       ...driveFtl,
-      scanEveryNs: 70_000_000, // fitted: p99.99 at depth 1
-      scanPages: 12, // fitted: as scanEveryNs
+      scanEveryNs: 7_000_000, // fitted: p99.99 at depth 1; all of it in two weeks
+      scanPages: 3, // guess: those of a word line
       overProvisioningPermille: 80, // guess
     },
     inPlace: null,

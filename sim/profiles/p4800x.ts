@@ -31,7 +31,7 @@ export const p4800x: Profile = checkProfile({
   media: null,
   qos: null,
   cache: {
-    isVolatile: false, // data sheet: writes are on the medium when they end
+    isVolatile: false, // guess: writes are on the medium when they end
     bytes: 0,
   },
   inside: {
@@ -54,13 +54,13 @@ export const p4800x: Profile = checkProfile({
     },
     buffer: { writeBytes: 0, readBytes: 0, copyNs: 0, drainPermille: 0, rowsPerDie: 1 },
     drives: 1,
-    stripeBytes: 4096,
+    stripeBytes: 4096, // guess
     flash: null,
     ftl: null,
     inPlace: {
-      channels: 7, // teardowns: seven channels
-      diesPerChannel: 4, // 28 dies of 16 GiB
-      bytesPerDie: 16 * GiB, // 128 Gbit, first generation
+      channels: 7, // guess: as teardowns are remembered
+      diesPerChannel: 4, // guess: 28 dies of 16 GiB
+      bytesPerDie: 16 * GiB, // AnandTech-11930 p.1: 128 Gbit
       stripeDies: 4, // fitted: four dies on four channels hold one unit
       readNs: 1_042, // fitted: 8.9 us at depth 1
       writeNs: 3_000, // fitted: random writes and 70/30 of the data sheet
@@ -69,7 +69,7 @@ export const p4800x: Profile = checkProfile({
       spreadPermille: 600, // fitted: p99 at depth 1
       busyReadsPpm: 15, // fitted: p99.999 of 37 us at depth 1
       busyNs: 28_000, // fitted
-      enduranceWrites: 200_000, // data sheet: 30 drive writes per day for 5 years are 55,000
+      enduranceWrites: 200_000, // guess: 30 a day for 5 years (AnandTech-11930) are 55,000
       wearMoveWrites: 100, // guess
     },
   },

@@ -23,7 +23,7 @@ export const p5800x: Profile = checkProfile({
   identity: { ...driveIdentity, modelNumber: 'Profile p5800x', serialNumber: 'ULTP5800X00001' },
   link: {
     ...driveLink,
-    generation: 4, // data sheet: PCIe 4.0 x4
+    generation: 4, // Lenovo-P5800X: PCIe 4.0 x4
     readTags: 10, // fitted: 6,100 MB/s of sequential writes
     propagationNs: 180, // guess: as the P4800X
   },
@@ -33,7 +33,7 @@ export const p5800x: Profile = checkProfile({
   media: null,
   qos: null,
   cache: {
-    isVolatile: false, // data sheet: writes are on the medium when they end
+    isVolatile: false, // guess: writes are on the medium when they end
     bytes: 0,
   },
   inside: {
@@ -56,13 +56,13 @@ export const p5800x: Profile = checkProfile({
     },
     buffer: { writeBytes: 0, readBytes: 0, copyNs: 0, drainPermille: 0, rowsPerDie: 1 },
     drives: 1,
-    stripeBytes: 4096,
+    stripeBytes: 4096, // guess
     flash: null,
     ftl: null,
     inPlace: {
       channels: 8, // guess
       diesPerChannel: 4, // guess: 32 dies of 32 GiB
-      bytesPerDie: 32 * GiB, // 256 Gbit, second generation
+      bytesPerDie: 32 * GiB, // guess: 256 Gbit, second generation
       stripeDies: 4, // fitted: four dies on four channels hold one unit
       readNs: 1_000, // guess: the medium of the P4800X
       writeNs: 3_000, // guess: as the P4800X
@@ -71,7 +71,7 @@ export const p5800x: Profile = checkProfile({
       spreadPermille: 600, // guess: as the P4800X
       busyReadsPpm: 15, // guess: as the P4800X
       busyNs: 28_000, // guess: as the P4800X
-      enduranceWrites: 500_000, // data sheet: 100 drive writes per day for 5 years are 182,500
+      enduranceWrites: 500_000, // guess: 100 a day for 5 years (Lenovo-P5800X) are 182,500
       wearMoveWrites: 100, // guess
     },
   },

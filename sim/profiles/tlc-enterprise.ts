@@ -32,7 +32,7 @@ export const tlcEnterprise: Profile = checkProfile({
   media: null,
   qos: null,
   cache: {
-    isVolatile: false, // data sheet: power-loss protection
+    isVolatile: false, // guess: drives of this class have capacitors
     bytes: 0,
   },
   inside: {
@@ -61,7 +61,7 @@ export const tlcEnterprise: Profile = checkProfile({
       rowsPerDie: 2, // guess
     },
     drives: 1,
-    stripeBytes: 4 * KiB,
+    stripeBytes: 4 * KiB, // guess
     flash: {
       ...driveFlash,
       channels: 12, // guess

@@ -150,5 +150,5 @@ export const ultimaG2Large: Profile = checkProfile({
   ...ultimaG2,
   name: 'ultima-g2-4t',
   summary: 'ultima-g2 with one namespace of 4 TiB',
-  namespaces: oneNamespace(4 * TiB),
+  namespaces: oneNamespace(4 * TiB), // guess
 });
