@@ -5,7 +5,8 @@ import { Pool } from '../../sdk/volume/pool.js';
 import { Prng } from '../../sim/prng.js';
 import { campaign, type Tally } from '../support/campaign.js';
 import { CrashCuts, type OpenWrite, Undo } from '../support/crash-cuts.js';
-import { CrashDevice } from '../support/crash-device.js';
+import { CrashDevice, type CrashEvent } from '../support/crash-device.js';
+import { JudgedImages } from '../support/judged-images.js';
 import { VolumeModel } from '../support/volume-model.js';
 import {
   catalogOf,
@@ -114,10 +115,8 @@ class Storm {
     const cuts = new CrashCuts(log, Uint8Array.from(this.base), blockBytes);
     const scene = new Scene(cuts);
     for (let count = 0; count <= log.length; count++) {
-      // What happens next leaves as much open: the later cut demands more.
-      const next = log[count];
-      if (next !== undefined && (next.kind === 'mark' || isEmptyFlush(next))) continue;
       cuts.advanceTo(count);
+      if (isCovered(cuts, log[count])) continue;
       const fault = await this.cut(scene);
       if (fault !== null) return `cut after event ${count} of ${log.length}: ${fault}`;
     }
@@ -153,7 +152,7 @@ class Storm {
 
   /** All the images that a cut can leave, or a sample. */
   private async cut(scene: Scene): Promise<string | null> {
-    const open = scene.cuts.open();
+    const open = scene.begin();
     this.tally.cuts = (this.tally.cuts ?? 0) + 1;
     const isSmall = open.length <= exhaustiveWrites;
     const images = isSmall ? 2 ** open.length : sampledImages;
@@ -177,15 +176,20 @@ class Storm {
     return null;
   }
 
-  private async image({ work, undo, cuts }: Scene): Promise<string | null> {
+  private async image({ work, undo, cuts, judged }: Scene): Promise<string | null> {
     this.tally.images = (this.tally.images ?? 0) + 1;
+    const isUsed = this.tally.images % usedImages === 0;
     try {
-      const isUsed = this.tally.images % usedImages === 0;
-      return isUsed ? await this.use(work, cuts.mark) : await this.look(work, cuts.mark);
+      if (!isUsed && judged.isKnown()) return null;
+      this.tally.judged = (this.tally.judged ?? 0) + 1;
+      const fault = isUsed ? await this.use(work, cuts.mark) : await this.look(work, cuts.mark);
+      judged.add();
+      return fault;
     } finally {
       // What the pool had under way must not reach the next image.
       work.forget();
       undo.takeBack();
+      judged.next();
     }
   }
 
@@ -282,23 +286,44 @@ class Scene {
   readonly cuts: CrashCuts;
   readonly work: CrashDevice;
   readonly undo: Undo;
+  readonly judged = new JudgedImages(deviceBytes, blockBytes);
 
   constructor(cuts: CrashCuts) {
     this.cuts = cuts;
     this.work = new CrashDevice({ blockBytes, bytes: deviceBytes }, cuts.image);
     this.undo = new Undo(cuts.image);
     this.work.onChange = (at, length) => this.undo.save(at, length);
+    this.work.onRead = (at, length) => this.judged.read(at, length);
+  }
+
+  /** @returns what the cut leaves open */
+  begin(): OpenWrite[] {
+    const open = this.cuts.open();
+    this.judged.begin(
+      open.flatMap(({ write: { at }, blocks }) => blocks.map((block) => at + block)),
+    );
+    this.judged.next();
+    return open;
   }
 
   /** A block of a write got through. */
-  put({ write: { at, data } }: OpenWrite, block: number): void {
+  put({ write: { at, data }, order }: OpenWrite, block: number): void {
     this.undo.save(at + block, blockBytes);
     this.cuts.image.set(data.subarray(block, block + blockBytes), at + block);
+    this.judged.gotThrough(at + block, order);
   }
 }
 
-function isEmptyFlush(event: CrashDevice['log'][number]): boolean {
-  return event.kind === 'flushed' && event.covers.length === 0;
+/**
+ * Whether the cut behind the next event leaves every image that the cut before it does. What the
+ * workload has been promised by then is the same, because a mark is never passed over.
+ */
+function isCovered(cuts: CrashCuts, next: CrashEvent | undefined): boolean {
+  if (next === undefined || next.kind === 'mark') return false;
+  if (next.kind === 'flushed') return next.covers.length === 0;
+  if (next.kind === 'end') return !next.write.isFua;
+  // One write more is open there, and all images without it are tried, too.
+  return cuts.open().length < exhaustiveWrites;
 }
 
 function bytesOf(versions: Int32Array): Uint8Array {

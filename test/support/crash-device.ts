@@ -49,6 +49,7 @@ export class CrashDevice implements BlockDevice {
   reads = 0;
   /** Called before bytes of the image change. */
   onChange: ((at: number, length: number) => void) | null = null;
+  onRead: ((at: number, length: number) => void) | null = null;
   private waiting: { request: BlockRequest; write: LoggedWrite | null; covers: LoggedWrite[] }[] =
     [];
   private endedWrites: LoggedWrite[] = [];
@@ -131,6 +132,7 @@ export class CrashDevice implements BlockDevice {
   private load(request: BlockRequest): void {
     this.reads++;
     let at = request.lba * this.blockBytes;
+    this.onRead?.(at, request.blockCount * this.blockBytes);
     for (let i = 0; i < request.segmentCount; i++) {
       const length = request.lengths[i]!;
       request.regions[i]!.bytes.set(this.image.subarray(at, at + length), request.offsets[i]!);
