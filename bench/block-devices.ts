@@ -130,14 +130,53 @@ export class FlatDevice extends BenchDevice {
     const isRead = request.op === BlockOp.read;
     if (!isRead && request.op !== BlockOp.write) return;
     if (isRead) this.reads++;
-    let at = request.lba * this.blockBytes;
+    const { blockBytes, image } = this;
+    let { lba } = request;
     for (let i = 0; i < request.segmentCount; i++) {
       const { bytes } = request.regions[i]!;
-      const start = request.offsets[i]!;
-      const length = request.lengths[i]!;
-      if (isRead) bytes.set(this.image.subarray(at, at + length), start);
-      else this.image.set(bytes.subarray(start, start + length), at);
-      at += length;
+      let start = request.offsets[i]!;
+      const end = start + request.lengths[i]!;
+      while (start < end) {
+        const blocks = this.togetherFrom(lba, (end - start) / blockBytes);
+        const length = blocks * blockBytes;
+        const at = this.placeOf(lba) * blockBytes;
+        if (isRead) bytes.set(image.subarray(at, at + length), start);
+        else image.set(bytes.subarray(start, start + length), at);
+        start += length;
+        lba += blocks;
+      }
     }
   }
+
+  /** How many of the next blocks lie behind each other. */
+  protected togetherFrom(_lba: number, blocks: number): number {
+    return blocks;
+  }
+
+  /** Where a block lies, in blocks. */
+  protected placeOf(lba: number): number {
+    return lba;
+  }
 }
+
+/**
+ * The same with its blocks all over the memory, as on a drive: neighbours are no nearer than any
+ * other two, so that the translation of addresses costs the same wherever data lies.
+ */
+export class ScatteredDevice extends FlatDevice {
+  constructor(options: BenchDeviceOptions) {
+    super(options);
+    if (this.blockCount % stride === 0) throw new Error(`${this.blockCount} blocks fall together`);
+  }
+
+  protected override togetherFrom(): number {
+    return 1;
+  }
+
+  protected override placeOf(lba: number): number {
+    return (lba * stride) % this.blockCount;
+  }
+}
+
+/** A prime: as long as it does not divide the count of blocks, no two get one place. */
+const stride = 92_821;

@@ -144,6 +144,7 @@ export class PoolCore {
   }
 
   private turn(): void {
+    this.io.issueReads();
     for (let i = 0; i < this.ports.length; i++) this.ports[i]!.poll();
     if (this.attempts.length > 0) this.attempts = this.attempts.filter((attempt) => !attempt());
     this.io.turn();
@@ -163,6 +164,7 @@ export class PoolCore {
   }
 
   private isSilent(): boolean {
+    if (this.io.hasFresh) return true;
     for (let i = 0; i < this.ports.length; i++) if (this.ports[i]!.isSilent) return true;
     return false;
   }

@@ -8,7 +8,7 @@ export const pointerMask = 0x7fff_ffff;
 export const extentsPerLeaf = 512;
 export const extentsPerGroup = 64;
 export const extentsPerMiddle = extentsPerLeaf * nodeWords;
-/** Ways that were walked lately: root, group of extents, shape of the maps, node, flags. */
+/** Ways that were walked lately: root, group of extents, shape of the maps, node, flags, frame. */
 const pathWords = 8;
 const pathMask = 1023;
 const mostShapes = 2 ** 31;
@@ -34,6 +34,8 @@ export class TreeFinder {
   /** A node that `locate` needs and that is not in memory; 0 for none. */
   absent = 0;
   private readonly paths = new Uint32Array((pathMask + 1) * pathWords);
+  /** What was touched last. Without it the load would be left out. */
+  touched = 0;
 
   constructor(parts: { readonly nodes: NodeArena; readonly units: UnitSpace }) {
     this.nodes = parts.nodes;
@@ -58,11 +60,11 @@ export class TreeFinder {
       paths[at + 2] = nodes.shape;
       paths[at + 3] = node;
       paths[at + 4] = (this.isCells ? 2 : 0) + (this.isPrivate ? 1 : 0);
+      paths[at + 5] = nodes.frames[node]!;
     }
-    const node = paths[at + 3]!;
     const flags = paths[at + 4]!;
-    const frame = nodes.frames[node]!;
-    this.node = node;
+    const frame = paths[at + 5]!;
+    this.node = paths[at + 3]!;
     this.words = nodes.chunks[frame >>> chunkShift]!;
     this.isCells = flags >= 2;
     this.isPrivate = (flags & 1) === 1;
@@ -70,6 +72,21 @@ export class TreeFinder {
       (frame & chunkMask) * nodeWords +
       (flags >= 2 ? (extent & 63) * cellsPerUnit : (extent & 511) * 2);
     return true;
+  }
+
+  /**
+   * Load the entry of a cell, for somebody who needs it soon. Nothing waits for the value, so that
+   * the processor fetches several such entries from far memory at a time. Only where the way there
+   * was walked lately.
+   */
+  touch(root: number, extent: number, cell: number): void {
+    const { paths, nodes } = this;
+    const group = extent >>> 6;
+    const at = ((group ^ (root << 4)) & pathMask) * pathWords;
+    if (paths[at] !== root || paths[at + 1] !== group || paths[at + 2] !== nodes.shape) return;
+    const frame = paths[at + 5]!;
+    const within = paths[at + 4]! >= 2 ? (extent & 63) * cellsPerUnit + cell : (extent & 511) * 2;
+    this.touched = nodes.chunks[frame >>> chunkShift]![(frame & chunkMask) * nodeWords + within]!;
   }
 
   /** The node with the entry of an extent, or 0: there is none, or `absent` is on the way. */

@@ -3,15 +3,14 @@ import { Attachments } from './attachments.js';
 import { CellLocks } from './cell-locks.js';
 import type { PoolCore } from './core.js';
 import { allCells, cellBytes, maskOf, RecordKind, unitBytes } from './format.js';
-import { IoOp, mostOps } from './io-op.js';
-import { IoPiece, PieceWork } from './io-piece.js';
+import type { IoOp } from './io-op.js';
+import { type IoPiece, PieceWork } from './io-piece.js';
+import { IoSpares } from './io-spares.js';
 import { PieceIssue } from './piece-issue.js';
 import { Ring } from './ring.js';
 import { copySegments, fillZeroes } from './segments.js';
 import type { Volume } from './volume.js';
 import { WriteAim } from './write-aim.js';
-
-const mostPieces = 1024;
 
 /**
  * The data path of all volumes of a pool. A request is cut into pieces that lie in one unit each;
@@ -31,12 +30,12 @@ export class VolumeIo {
   private readonly core: PoolCore;
   private readonly issue: PieceIssue;
   private readonly aim: WriteAim;
-  private readonly spareOps: IoOp[] = [];
-  private readonly sparePieces: IoPiece[] = [];
-  private madeOps = 0;
-  private madePieces = 0;
-  private readonly onFinish = (op: IoOp): void => this.finish(op);
-  private readonly onPieceEnded = (piece: IoPiece): void => this.pieceEnded(piece);
+  private readonly spares = new IoSpares({
+    onFinish: (op) => this.finish(op),
+    onPieceEnded: (piece) => this.pieceEnded(piece),
+  });
+  /** Reads that were submitted since the last poll. */
+  private readonly fresh = new Ring<IoOp>(64);
   private readonly stalled = new Ring<IoOp>(64);
   private readonly ready = new Ring<IoOp>(64);
   /** Written cells that the map cannot name yet, because a part of it is not in memory. */
@@ -54,31 +53,16 @@ export class VolumeIo {
   }
 
   get canSubmit(): boolean {
-    return this.spareOps.length > 0 || this.madeOps < mostOps;
+    return this.spares.hasOp;
   }
 
   /** No request of a user is under way. */
   get isIdle(): boolean {
-    return this.spareOps.length === this.madeOps;
-  }
-
-  /** Requests are made when they are first needed, and kept for ever. */
-  private takeOp(): IoOp {
-    const spare = this.spareOps.pop();
-    if (spare !== undefined) return spare;
-    this.madeOps++;
-    return new IoOp(this.onFinish);
-  }
-
-  private takePiece(): IoPiece | undefined {
-    const spare = this.sparePieces.pop();
-    if (spare !== undefined || this.madePieces === mostPieces) return spare;
-    this.madePieces++;
-    return new IoPiece(this.onPieceEnded);
+    return this.spares.hasAllOps;
   }
 
   submit(volume: Volume, request: BlockRequest): void {
-    const op = this.takeOp();
+    const op = this.spares.takeOp();
     op.request = request;
     op.volume = volume;
     op.op = request.op;
@@ -94,7 +78,7 @@ export class VolumeIo {
     request.submittedNs = volume.clock.nowNs();
     if (volume.isGone) this.endSoon(op, BlockStatus.notExecuted);
     else if (volume.isLocked) this.endSoon(op, BlockStatus.accessDenied);
-    else if (request.op === BlockOp.read) this.advance(op);
+    else if (request.op === BlockOp.read) this.fresh.push(op);
     else if (request.op === BlockOp.flush) this.flush(op);
     else this.change(op);
   }
@@ -111,6 +95,33 @@ export class VolumeIo {
     for (let op = volume.gateQueue.shift(); op !== null; op = volume.gateQueue.shift()) {
       if (volume.isGone || volume.isReadOnly) this.endSoon(op, BlockStatus.notExecuted);
       else this.change(op);
+    }
+  }
+
+  /** Reads wait for the next poll. */
+  get hasFresh(): boolean {
+    return this.fresh.count > 0;
+  }
+
+  /**
+   * Called with every poll, before the devices are polled: reads go to them now. What the maps say
+   * of all of them is loaded first, because the entries of a large map come from far memory.
+   */
+  issueReads(): void {
+    const { fresh } = this;
+    const { count } = fresh;
+    const { trees } = this.core;
+    if (count > 1) {
+      for (let i = 0; i < count; i++) {
+        const { volume, cursor } = fresh.at(i);
+        const extent = (cursor / unitBytes) | 0;
+        trees.touch(volume!.object.root, extent, (cursor - extent * unitBytes) >>> 12);
+      }
+    }
+    for (let i = 0; i < count; i++) {
+      const op = fresh.shift()!;
+      if (op.volume!.isGone) this.endSoon(op, BlockStatus.notExecuted);
+      else this.advance(op);
     }
   }
 
@@ -132,7 +143,7 @@ export class VolumeIo {
     if (op.isChange) volume.changing--;
     op.request = null;
     op.volume = null;
-    this.spareOps.push(op);
+    this.spares.giveOp(op);
     this.core.ended++;
     request.done(request);
   }
@@ -216,7 +227,7 @@ export class VolumeIo {
       op.cursor += length;
       return true;
     }
-    const piece = this.takePiece();
+    const piece = this.spares.takePiece();
     if (piece === undefined) return false;
     piece.work = PieceWork.read;
     piece.extent = extent;
@@ -231,7 +242,7 @@ export class VolumeIo {
     piece.start = op.cursor - op.start;
     piece.length = length;
     if (!this.issue.send(piece)) {
-      this.sparePieces.push(piece);
+      this.spares.givePiece(piece);
       return false;
     }
     op.pieces++;
@@ -250,14 +261,14 @@ export class VolumeIo {
     const mask = maskOf(within >>> 12, whole >>> 12);
     const volume = op.volume!;
     if (volume.lockedCells > 0 && this.locks.isLocked(volume, extent, mask)) return false;
-    const piece = this.takePiece();
+    const piece = this.spares.takePiece();
     if (piece === undefined) return false;
     piece.op = op;
     piece.work = PieceWork.write;
     piece.extent = extent;
     piece.mask = mask;
     if (!this.aim.aim(op, piece)) {
-      this.sparePieces.push(piece);
+      this.spares.givePiece(piece);
       return false;
     }
     if (this.send(op, piece, within, whole)) return true;
@@ -277,7 +288,7 @@ export class VolumeIo {
     const length = Math.min(left, toEnd);
     const absent = trees.absentAt(volume.object.root, extent, volume.object.hasChecks);
     if (absent !== 0) return this.aim.waitForNode(op, absent);
-    const piece = this.takePiece();
+    const piece = this.spares.takePiece();
     if (piece === undefined) return false;
     piece.op = op;
     piece.extent = extent;
@@ -294,7 +305,7 @@ export class VolumeIo {
       }
     }
     if (this.locks.isWriting(volume, extent, mask) || !this.locks.lock(piece)) {
-      this.sparePieces.push(piece);
+      this.spares.givePiece(piece);
       return false;
     }
     const old = isThere ? trees.unitOf(cell) : 0;
@@ -309,7 +320,7 @@ export class VolumeIo {
       piece.unit = old;
       if (!this.issue.send(piece)) {
         this.locks.unlock(piece);
-        this.sparePieces.push(piece);
+        this.spares.givePiece(piece);
         return false;
       }
     }
@@ -467,7 +478,7 @@ export class VolumeIo {
   private pieceDone(piece: IoPiece): void {
     const op = piece.op!;
     piece.op = null;
-    this.sparePieces.push(piece);
+    this.spares.givePiece(piece);
     if (--op.pieces > 0 || op.cursor < op.end) return;
     if (this.mustCommit(op) && op.status === BlockStatus.ok) this.core.committer.join(op);
     else this.finish(op);
