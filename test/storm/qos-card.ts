@@ -1,9 +1,10 @@
 import { UltimaError } from '../../sdk/errors.js';
 import { NvmeController } from '../../sdk/nvme/controller.js';
-import { type CardTier, UltimaQos } from '../../sdk/nvme/ultima-qos.js';
+import type { ControllerEvent } from '../../sdk/nvme/events.js';
+import { type CardTier, qosEventOf, UltimaQos } from '../../sdk/nvme/ultima-qos.js';
 import type { SimCard } from '../../sim/card.js';
 import type { Prng } from '../../sim/prng.js';
-import { Load, openCard, runLoads } from '../sim/nvme/qos/load.js';
+import { kelvin, Load, oneCore, openCard, runLoads } from '../sim/nvme/qos/load.js';
 import { type Campaign, campaign, type Tally } from '../support/campaign.js';
 
 const namespaceCount = 6;
@@ -12,6 +13,7 @@ const msNs = 1_000_000;
 const none = Number.POSITIVE_INFINITY;
 /** Of the profile of these tests. */
 const makersCapacity = 90_000;
+const heats = [kelvin.cool, kelvin.warm, kelvin.hot];
 /** A request, and what may have been in the media when a span began. */
 const slackUnits = 1 + 2 * 8 + 1;
 
@@ -23,6 +25,7 @@ interface Step {
     | 'capacity'
     | 'load'
     | 'run'
+    | 'heat'
     | 'other commands'
     | 'reset'
     | 'power cut';
@@ -37,36 +40,41 @@ interface Step {
 
 const storm: Campaign<Step> = {
   claim:
-    'policies of a card change under load, by every vendor command, over resets and power cuts: ' +
-    'what is promised is what was accepted and fits, a limit holds, what was saved comes back, ' +
-    'and every command ends once',
+    'policies of a card change under load and heat, by every vendor command, over resets and ' +
+    'power cuts: what is promised is what was accepted and fits, a limit holds, what was saved ' +
+    'comes back, what is kept when the card is too slow is told, and every command ends once',
   plan,
   run: (steps, seed, tally) => new Storm(tally).all(steps, seed),
 };
 
 export const stormOfQosCard = campaign(storm);
 
+/** What comes how often, of a hundred. */
+const kinds = [
+  ['table', 12],
+  ['assign', 28],
+  ['queue', 8],
+  ['capacity', 5],
+  ['load', 12],
+  ['run', 20],
+  ['heat', 5],
+  ['other commands', 4],
+  ['reset', 4],
+  ['power cut', 2],
+] as const satisfies readonly (readonly [Step['kind'], number])[];
+
+function kindOf(percent: number): Step['kind'] {
+  let left = percent;
+  for (const [kind, share] of kinds) {
+    left -= share;
+    if (left < 0) return kind;
+  }
+  return 'run';
+}
+
 function plan(prng: Prng): Step[] {
   return Array.from({ length: 60 }, () => {
-    const what = prng.below(100);
-    const kind =
-      what < 12
-        ? 'table'
-        : what < 40
-          ? 'assign'
-          : what < 48
-            ? 'queue'
-            : what < 53
-              ? 'capacity'
-              : what < 65
-                ? 'load'
-                : what < 88
-                  ? 'run'
-                  : what < 94
-                    ? 'other commands'
-                    : what < 98
-                      ? 'reset'
-                      : 'power cut';
+    const kind = kindOf(prng.below(100));
     return {
       kind,
       client: 1 + prng.below(namespaceCount),
@@ -109,10 +117,14 @@ class Storm {
   }
 
   async all(steps: readonly Step[], _seed: number): Promise<string | null> {
-    const opened = await openCard(namespaceCount);
+    const opened = await openCard(namespaceCount, oneCore, this.hear);
     this.card = opened.card;
     this.controller = opened.controller;
     this.qos = opened.qos;
+    // What was never written is read without the media.
+    for (let client = 1; client <= namespaceCount; client++) {
+      await (await this.controller.namespace(client)).write(0, new Uint8Array(4096));
+    }
     const table = await this.qos.tiers();
     const fresh = (): Values => ({
       table,
@@ -147,6 +159,9 @@ class Storm {
         return null;
       case 'run':
         return this.run(step);
+      case 'heat':
+        this.card.subsystem.health.setTemperature(heats[step.value % heats.length]!);
+        return null;
       case 'other commands':
         return this.others(step);
       case 'reset':
@@ -241,7 +256,8 @@ class Storm {
     // What ended while nobody looked belongs to the time before.
     for (const load of this.loads) load.work();
     const startNs = this.card.world.nowNs;
-    const spanNs = (1 + (value % 20)) * msNs;
+    // Some as long as the card needs to notice that it is too slow.
+    const spanNs = (value % 10 === 0 ? 250 : 1 + (value % 20)) * msNs;
     runLoads(this.card, this.loads, startNs + spanNs);
     this.count('ms of load', spanNs / msNs);
     for (let client = 1; client <= namespaceCount; client++) {
@@ -297,7 +313,10 @@ class Storm {
     this.clients = [];
     this.card.restore();
     runLoads(this.card, [], this.card.world.nowNs + 1_000 * msNs);
-    this.controller = await NvmeController.open(this.card.open(), { queueEntries: 1024 });
+    this.controller = await NvmeController.open(this.card.open(), {
+      queueEntries: 1024,
+      onEvent: this.hear,
+    });
     this.qos = new UltimaQos(this.controller.admin);
     await this.restored();
     return null;
@@ -309,10 +328,43 @@ class Storm {
     this.current.capacity = this.saved.capacity;
     this.hadQueueTier = false;
     this.firstPolicyNs = -1;
+    this.lastTold = null;
     for (let client = 1; client <= namespaceCount; client++) {
       const tier = this.saved.tiers[client]!;
       this.current.tiers[client] = this.saved.table[tier] == null ? 0 : tier;
     }
+  }
+
+  /** What the last event said of reservations; a reset forgets what was not told yet. */
+  private lastTold: 'shortfall' | 'all kept' | null = null;
+
+  private readonly hear = (event: ControllerEvent): void => {
+    const told = qosEventOf(event);
+    if (told === null) return;
+    this.lastTold = told;
+    this.heardCount++;
+    this.count(told);
+  };
+
+  private heardCount = 0;
+
+  /** What is kept is what the last event said, once none waits for the counters to be read. */
+  private async auditKept(): Promise<string | null> {
+    for (let before = -1; before !== this.heardCount; ) {
+      before = this.heardCount;
+      await this.qos.counters();
+    }
+    const { keptPart } = await this.qos.capabilities();
+    if (this.lastTold !== null && (this.lastTold === 'shortfall') !== keptPart < 1) {
+      return `'${this.lastTold}' was told last, and ${keptPart} of each reservation is kept`;
+    }
+    for (const { nsid, tier, isBestEffort, keptUnitsPerSecond } of await this.qos.counters()) {
+      const promised = isBestEffort ? 0 : (this.current.table[tier]?.minIops ?? 0);
+      const error = Math.abs(keptUnitsPerSecond - keptPart * promised);
+      if (error <= 1 + promised / 1000) continue;
+      return `namespace ${nsid} keeps ${keptUnitsPerSecond} of ${promised} at ${keptPart}`;
+    }
+    return null;
   }
 
   private async audit(): Promise<string | null> {
@@ -334,7 +386,8 @@ class Storm {
     const history = await qos.history();
     const isSame = history.length === counters.length;
     this.count('audits');
-    return isSame ? null : `${history.length} histories of ${counters.length} clients`;
+    if (!isSame) return `${history.length} histories of ${counters.length} clients`;
+    return this.auditKept();
   }
 
   /** Without policies everything ends. */

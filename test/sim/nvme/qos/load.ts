@@ -8,6 +8,7 @@ import { MiB } from '../../../../sdk/units.js';
 import { SimCard } from '../../../../sim/card.js';
 import { Prng } from '../../../../sim/prng.js';
 import { defineProfile, findProfile, type ProfileChanges } from '../../../../sim/profiles/index.js';
+import { software } from '../../../../sim/profiles/inside.js';
 
 const pageBytes = 4096;
 const none = Number.POSITIVE_INFINITY;
@@ -24,6 +25,15 @@ const profile = defineProfile(simple, {
   },
   media: { parallelUnits: 8, readNs: 80_000, writeNs: 160_000, jitterPermille: 300 },
 });
+
+const { inside } = findProfile('p4800x');
+
+/** One core issues all reads: 20,000 per second, 12,000 when it is warm, 5,000 when it is hot. */
+export const oneCore: ProfileChanges = {
+  media: null,
+  inside: { ...inside!, stages: { ...inside!.stages, issue: software(25_000) } },
+};
+export const kelvin = { cool: 313, warm: 345, hot: 355 } as const;
 
 export interface OpenedCard {
   readonly card: SimCard;

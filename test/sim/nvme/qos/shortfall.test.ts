@@ -1,10 +1,8 @@
 import * as assert from 'uvu/assert';
 import type { ControllerEvent } from '../../../../sdk/nvme/events.js';
 import { type CardTier, qosEventOf } from '../../../../sdk/nvme/ultima-qos.js';
-import { findProfile, type ProfileChanges } from '../../../../sim/profiles/index.js';
-import { software } from '../../../../sim/profiles/inside.js';
 import { suite } from '../../../support/suite.js';
-import { Load, openCard, runLoads } from './load.js';
+import { kelvin, Load, oneCore, openCard, runLoads } from './load.js';
 
 const test = suite('a card that slows down');
 const msNs = 1_000_000;
@@ -20,19 +18,9 @@ const bestEffort: CardTier = {
 const large: CardTier = { ...bestEffort, name: 'large', minIops: 8_000 };
 const small: CardTier = { ...bestEffort, name: 'small', minIops: 2_000 };
 
-/** One core issues all reads: 20,000 per second, 12,000 when it is warm, 5,000 when it is hot. */
-const { inside } = findProfile('p4800x');
-const byCore: ProfileChanges = {
-  media: null,
-  inside: { ...inside!, stages: { ...inside!.stages, issue: software(25_000) } },
-};
-const cool = 313;
-const warm = 345;
-const hot = 355;
-
 test('takes from best effort first, then the same part of each reservation, and says so', async () => {
   const events: ControllerEvent[] = [];
-  const { card, controller, qos } = await openCard(3, byCore, (event) => events.push(event));
+  const { card, controller, qos } = await openCard(3, oneCore, (event) => events.push(event));
   await qos.setTiers([bestEffort, large, small]);
   await qos.assign(1, 1);
   await qos.assign(2, 2);
@@ -44,8 +32,8 @@ test('takes from best effort first, then the same part of each reservation, and 
     loads.push(new Load(namespace, { depth: 64 }));
   }
   /** Reads per second of each, half a second after a temperature. */
-  const rates = (kelvin: number): number[] => {
-    card.subsystem.health.setTemperature(kelvin);
+  const rates = (heat: number): number[] => {
+    card.subsystem.health.setTemperature(heat);
     runLoads(card, loads, card.world.nowNs + 400 * msNs);
     const startNs = card.world.nowNs;
     runLoads(card, loads, startNs + 200 * msNs);
@@ -57,16 +45,16 @@ test('takes from best effort first, then the same part of each reservation, and 
     });
   const told = () => events.map(qosEventOf).filter((event) => event !== null);
   const kept = async () => (await qos.counters()).map((one) => one.keptUnitsPerSecond);
-  demand(rates(cool), [8_000, 6_000, 6_000]);
-  demand(rates(warm), [8_000, 2_000, 2_000]);
+  demand(rates(kelvin.cool), [8_000, 6_000, 6_000]);
+  demand(rates(kelvin.warm), [8_000, 2_000, 2_000]);
   assert.equal(told(), [], 'all reservations were kept');
-  demand(rates(hot), [4_000, 1_000, 0]);
+  demand(rates(kelvin.hot), [4_000, 1_000, 0]);
   assert.equal(told(), ['shortfall']);
   const { keptPart, promisedUnits } = await qos.capabilities();
   assert.ok(Math.abs(keptPart - 0.5) < 0.02, `${keptPart}`);
   assert.is(promisedUnits, 10_000);
   demand(await kept(), [4_000, 1_000]);
-  demand(rates(cool), [8_000, 6_000, 6_000]);
+  demand(rates(kelvin.cool), [8_000, 6_000, 6_000]);
   assert.equal(told(), ['shortfall', 'all kept'], 'the counters were read in between');
   demand(await kept(), [8_000, 2_000]);
   card.checker.demandNone();
@@ -74,13 +62,13 @@ test('takes from best effort first, then the same part of each reservation, and 
 
 test('that has nothing to do any more keeps all that it promised', async () => {
   const events: ControllerEvent[] = [];
-  const { card, controller, qos } = await openCard(1, byCore, (event) => events.push(event));
+  const { card, controller, qos } = await openCard(1, oneCore, (event) => events.push(event));
   await qos.setTiers([bestEffort, large]);
   await qos.assign(1, 1);
   const namespace = await controller.namespace(1);
   await namespace.write(0, new Uint8Array(4096));
   const load = new Load(namespace, { depth: 64 });
-  card.subsystem.health.setTemperature(hot);
+  card.subsystem.health.setTemperature(kelvin.hot);
   runLoads(card, [load], card.world.nowNs + 300 * msNs);
   assert.ok((await qos.capabilities()).keptPart < 0.7);
   await qos.counters();
