@@ -1,11 +1,11 @@
 import { createHmac } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { ErrorCode, UltimaError } from '../errors.js';
 import { keyBytes } from '../volume/cipher.js';
 import type { KeyFinder } from '../volume/core.js';
 import type { Pool } from '../volume/pool.js';
 import type { ObjectName } from '../volume/pool-names.js';
 import { usageError } from './arguments.js';
+import { readSource } from './secret-source.js';
 
 /** In the attributes of an encrypted volume: what tells a wrong key from the right one. */
 const checkAttribute = 'key-check';
@@ -59,7 +59,7 @@ export function demandKey(pool: Pool, name: ObjectName, keys: KeyFinder): void {
 }
 
 function keyOf(name: string, source: string): Uint8Array {
-  const content = contentOf(name, source);
+  const content = readSource(`the key '${name}'`, source);
   const text = Buffer.from(content).toString('latin1').trim();
   const isHex = new RegExp(`^[0-9a-fA-F]{${2 * keyBytes}}$`).test(text);
   const key = isHex ? Buffer.from(text, 'hex') : content;
@@ -73,25 +73,4 @@ function keyOf(name: string, source: string): Uint8Array {
     throw usageError(`the two halves of the key '${name}' are equal; XTS needs two keys`);
   }
   return key;
-}
-
-function contentOf(name: string, source: string): Uint8Array {
-  const [kind = '', ...rest] = source.split(':');
-  const place = rest.join(':');
-  if (kind === 'env') {
-    const value = process.env[place];
-    if (value === undefined) throw usageError(`--key ${name}: there is no variable ${place}`);
-    return Buffer.from(value);
-  }
-  const isDescriptor = kind === 'fd' && /^\d{1,9}$/.test(place);
-  if (!isDescriptor && (kind !== 'file' || place === '')) {
-    throw usageError(`--key ${name}=${source}: file:PATH, env:VARIABLE or fd:NUMBER`);
-  }
-  try {
-    return readFileSync(isDescriptor ? Number(place) : place);
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    const message = `the key '${name}' cannot be read from ${source}: ${reason}`;
-    throw new UltimaError(ErrorCode.fileInvalid, message, { key: name, source }, error);
-  }
 }

@@ -13,13 +13,15 @@ import {
   type VerbResult,
   withPool,
 } from './pool-access.js';
+import { remoteUsage } from './remote-device.js';
 import type { Terminal } from './terminal.js';
 
 export const usage = `
 ultima pool VERB DEVICE... [options]
 
 A pool of thin volumes on one or more devices. A DEVICE is a file, a block device of the system, or
-the address of a card (its namespace 1), for instance 'sim:ultima-g2?file=card.img'.
+the address of a card (its namespace 1), for instance 'sim:ultima-g2?file=card.img', or a namespace
+of another machine, see below.
 
   create DEVICE...     make a pool; DESTROYS what the devices hold
       --bytes SIZE       make files that are not there, of this size
@@ -35,6 +37,7 @@ the address of a card (its namespace 1), for instance 'sim:ultima-g2?file=card.i
       --yes              without this nothing is done
 
   -o, --output-format WORD normal, json
+${remoteUsage}
 `;
 
 const options = {

@@ -1,4 +1,5 @@
 import { usageError } from './arguments.js';
+import { remoteUsage } from './remote-device.js';
 import { serveCards } from './serve-card.js';
 import { serveDevices, serveVolumes } from './serve-nbd.js';
 import type { Terminal } from './terminal.js';
@@ -26,7 +27,7 @@ device, volume: block devices for clients that speak NBD: QEMU, libnbd, fio, ker
 clients, with any number of connections each.
 
   DEVICE            a card (sim:..., vfio:..., vfio-user:...), a file, memory:64MiB, or a namespace
-                    of another machine: nvme-tcp:HOST:PORT/NQN/NSID
+                    of another machine: nvme-tcp:HOST:PORT/NQN/NSID, see below
   NAME              a volume of the pool, or VOLUME@SNAPSHOT: a snapshot, read-only
   -p, --pool DEVICE a device of the pool; once for each of its devices
   --key NAME=SOURCE the key of an encrypted volume, from file:PATH, env:VARIABLE or fd:NUMBER; once
@@ -47,6 +48,7 @@ clients, with any number of connections each.
                     for NVMe/TCP all three are needed, and nobody gets in without one
   --tls-required    refuse clients that do not encrypt
   --status SECONDS  a line about the clients so often
+${remoteUsage}
 
 Clients
   ultima id-ctrl vfio-user:DIR/cntrl

@@ -2,7 +2,9 @@ import { ErrorCode, UltimaError } from '../errors.js';
 import {
   Connect,
   ConnectData,
+  ConnectInvalid,
   FabricsCommand,
+  FabricsStatus,
   FabricsType,
   fabricsOpcode,
   PropertyGet,
@@ -13,7 +15,7 @@ import { Sqe } from '../spec/nvme/command.js';
 import { type Cns, identifyBytes } from '../spec/nvme/identify.js';
 import { AdminOpcode } from '../spec/nvme/opcodes.js';
 import { Register } from '../spec/nvme/registers.js';
-import { statusText } from '../spec/nvme/status.js';
+import { statusKind, statusText } from '../spec/nvme/status.js';
 import { type ControlResult, HostData } from './host-command.js';
 import type { HostQueue } from './host-queue.js';
 
@@ -84,8 +86,9 @@ export async function connectQueue(queue: HostQueue, facts: ConnectFacts): Promi
   ConnectData.cntlid.set(data, 0, facts.cntlid);
   ConnectData.subnqn.bytes(data, 0).set(Buffer.from(facts.subsystemNqn));
   ConnectData.hostnqn.bytes(data, 0).set(Buffer.from(facts.hostNqn));
-  const { result } = await control(queue, {
-    what: `connecting queue ${facts.qid} of ${facts.subsystemNqn}`,
+  const what = `connecting queue ${facts.qid} of ${facts.subsystemNqn}`;
+  const { status, result } = await tryControl(queue, {
+    what,
     send: new Uint8Array(data.buffer),
     fill: (words) => {
       fabrics(words, FabricsType.connect);
@@ -95,7 +98,23 @@ export async function connectQueue(queue: HostQueue, facts: ConnectFacts): Promi
       if (facts.qid !== 0) Connect.noFlowControl.set(words, 0, 1);
     },
   });
-  return result;
+  if (status === 0) return result;
+  const message = `${what}: ${whyRefused(status, result, facts)}`;
+  throw new UltimaError(ErrorCode.commandFailed, message, { what, status });
+}
+
+/** What a person can do something about, in words [NVMe-2.0 §6.3 Connect]. */
+function whyRefused(status: number, result: number, facts: ConnectFacts): string {
+  const kind = statusKind(status);
+  const isSubsystem =
+    ConnectInvalid.isInData.of(result) === 1 &&
+    ConnectInvalid.offset.of(result) === ConnectData.subnqn.offset;
+  if (kind === FabricsStatus.invalidHost) return `it does not let ${facts.hostNqn} in`;
+  if (kind === FabricsStatus.controllerBusy) return 'it has no room for one more now; try again';
+  if (kind === FabricsStatus.invalidParameters && isSubsystem) {
+    return 'there is no subsystem of that name';
+  }
+  return `the controller says ${statusText(status)}`;
 }
 
 export function fabrics(words: Uint32Array, type: FabricsType): void {
