@@ -4,7 +4,7 @@ import { FailoverDevice } from '../block/failover.js';
 import { MemorySpace } from '../block/memory.js';
 import { NbdServer } from '../nbd/server.js';
 import { Attachment } from '../node/attachment.js';
-import { parseWords, usageError } from './arguments.js';
+import { parseInteger, parseWords, usageError } from './arguments.js';
 import { openStore, storeOptions, storeUsage } from './cluster-store.js';
 import { tlsOf } from './node.js';
 import { secondsOf, signalled } from './serving.js';
@@ -21,6 +21,7 @@ it is answered; a member that fails is left out, and brought up to date when it 
   --as NAME            the name under which we write; a random one when left out
   --force              take over from a writer that may still be alive: it is fenced first
   --accept-loss        serve although members that may have more are missing
+  --wait SECONDS       how long it is tried when too few members are in reach; 30 when left out
   --tls DIR            for nodes that want it: DIR/ca-cert.pem, DIR/server-cert.pem,
                        DIR/server-key.pem
   --status SECONDS     a line about the members so often
@@ -33,6 +34,7 @@ const options = {
   as: { type: 'string' },
   force: { type: 'boolean', default: false },
   'accept-loss': { type: 'boolean', default: false },
+  wait: { type: 'string', default: '30' },
   tls: { type: 'string' },
   status: { type: 'string' },
 } as const;
@@ -44,6 +46,7 @@ export async function run(words: readonly string[], terminal: Terminal): Promise
   const listen = values.nbd ?? [];
   if (listen.length === 0) throw usageError('--nbd PLACE says where: unix:PATH or tcp:HOST:PORT');
   const statusMs = secondsOf(values.status);
+  const reachMs = 1000 * parseInteger('wait', values.wait, { low: 0, high: 86_400 });
   const tls = values.tls === undefined ? undefined : tlsOf(values.tls);
   const store = openStore(values);
   try {
@@ -52,7 +55,7 @@ export async function run(words: readonly string[], terminal: Terminal): Promise
       ...{ clock: new MonotonicClock(), memory: new MemorySpace() },
       random: (bytes) => void randomFillSync(bytes),
       ...(tls === undefined ? {} : { tls }),
-      ...{ isForced: values.force, acceptsLoss: values['accept-loss'] },
+      ...{ isForced: values.force, acceptsLoss: values['accept-loss'], reachMs },
     });
     return await serve(attachment, { volume, listen, statusMs, terminal });
   } finally {

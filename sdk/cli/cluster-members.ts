@@ -126,6 +126,8 @@ interface Surroundings {
 }
 
 const lookMs = 500;
+/** As for `ultima attach`. */
+const reachMs = 30_000;
 
 /** Until the members are as listed, and have everything. */
 async function settle(around: Surroundings, volumes: readonly string[]): Promise<void> {
@@ -145,7 +147,7 @@ async function settleHere(around: Surroundings, volume: string): Promise<boolean
   try {
     attachment = await Attachment.open({
       ...{ store, volume, writer: drawName('members') },
-      ...{ clock: new MonotonicClock(), memory: new MemorySpace() },
+      ...{ clock: new MonotonicClock(), memory: new MemorySpace(), reachMs },
       random: (bytes) => void randomFillSync(bytes),
       ...(values.tls === undefined ? {} : { tls: tlsOf(values.tls) }),
     });

@@ -30,6 +30,8 @@ export interface AttachmentOptions {
   readonly acceptsLoss?: boolean;
   /** How long the nodes may take to make a new volume's members: 30 s when left out. */
   readonly makeMs?: number;
+  /** How long it is tried again when too few members are in reach: not at all when left out. */
+  readonly reachMs?: number;
   readonly mirror?: Partial<Pick<MirrorOptions, TunedOption>>;
 }
 
@@ -43,6 +45,7 @@ type TunedOption =
   | 'storeLimitNs';
 
 const defaultMakeMs = 30_000;
+const retryMs = 500;
 /** A mirror does nothing unless it is polled; between two requests, this often. */
 const restMs = 2;
 
@@ -70,15 +73,8 @@ export class Attachment {
     const { record } = await directory.volume(options.volume);
     if (record.state === 'deleting') throw busy(record, 'it is being deleted');
     if (record.state === 'creating') await finishCreation(directory, record, options);
-    const { store, writer, memory, clock, random, isForced, acceptsLoss } = options;
     try {
-      const mirror = await Mirror.attach({
-        ...options.mirror,
-        ...{ store, volumeId: record.volumeId, writer, memory, clock, random },
-        ...(isForced === undefined ? {} : { isForced }),
-        ...(acceptsLoss === undefined ? {} : { acceptsLoss }),
-        ports: record.members.map((member) => portOf(member, options)),
-      });
+      const mirror = await attachMirror(record, options);
       return new Attachment(options, directory, { mirror, record });
     } catch (error) {
       throw error instanceof UltimaError ? named(error, record) : error;
@@ -177,6 +173,26 @@ export class Attachment {
       await this.mirror.detach();
     } finally {
       clearInterval(this.timer);
+    }
+  }
+}
+
+async function attachMirror(record: VolumeRecord, options: AttachmentOptions): Promise<Mirror> {
+  const { store, writer, memory, clock, random, acceptsLoss, reachMs = 0 } = options;
+  const endMs = performance.now() + reachMs;
+  for (let isForced = options.isForced === true; ; isForced = false) {
+    try {
+      return await Mirror.attach({
+        ...options.mirror,
+        ...{ store, volumeId: record.volumeId, writer, memory, clock, random, isForced },
+        ...(acceptsLoss === undefined ? {} : { acceptsLoss }),
+        ports: record.members.map((member) => portOf(member, options)),
+      });
+    } catch (error) {
+      const isLost = error instanceof UltimaError && error.code === ErrorCode.mirrorLost;
+      if (!isLost || performance.now() + retryMs > endMs) throw error;
+      // The record names us by now: whoever has taken over since is not to be fenced again.
+      await new Promise((resolve) => setTimeout(resolve, retryMs));
     }
   }
 }

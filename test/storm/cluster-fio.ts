@@ -175,19 +175,8 @@ class Setting {
     }
   }
 
-  /** Again when no node answered in time: this machine may have other things to do. */
-  private async attachAnew(triesLeft = 5): Promise<string> {
-    try {
-      return await this.rig.attach('db', '--force');
-    } catch (error) {
-      if (triesLeft <= 1 || !/is in reach/.test(String(error))) throw error;
-      this.count('attachments that reached nobody');
-      return this.attachAnew(triesLeft - 1);
-    }
-  }
-
   private async takeOver(): Promise<void> {
-    const socket = await this.attachAnew();
+    const socket = await this.rig.attach('db', '--force');
     unlinkSync(this.back);
     symlinkSync(socket, this.back);
     await this.rig.inSync();

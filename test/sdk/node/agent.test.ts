@@ -106,6 +106,22 @@ statement('whoever is taken over by force writes no more', 2, async (cluster) =>
   for (const data of await cluster.contents(4)) assert.equal(data, filled(2));
 });
 
+statement('who attaches waits for members as long as was said', 2, async (cluster) => {
+  const { directory, nodes } = cluster;
+  await directory.createVolume({ name: 'db', bytes: MiB, mirrors: 2 });
+  const first = await cluster.attach('a');
+  await writeBlocks(first.device, 0, filled(4));
+  await first.detach();
+  for (const node of nodes) await cluster.stop(node);
+  const lost = await assertRejects(() => cluster.attach('b'), /in reach; bring back n[12], n[12]$/);
+  assert.is(lost?.code, 'MIRROR_LOST');
+  const attaching = cluster.attach('b', { reachMs: 60_000 });
+  for (const node of nodes) await cluster.restart(node);
+  const back = filled(0);
+  await readBlocks((await attaching).device, 0, back);
+  assert.equal(back, filled(4));
+});
+
 statement('a member moves to another node while the volume is written', 3, async (cluster) => {
   const { directory } = cluster;
   const made = await directory.createVolume({ name: 'db', bytes: MiB, mirrors: 2 });
