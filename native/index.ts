@@ -14,7 +14,7 @@ import { lendFunction, openVfio, type VfioOptions } from './vfio/function.js';
 import type { Loan, LoanDescription } from './vfio/loan.js';
 import { Sysfs } from './vfio/sysfs.js';
 import { parseVfioUserAddress } from './vfio-user/address.js';
-import { openVfioUser, type VfioUserOptions } from './vfio-user/function.js';
+import { moveVfioUser, openVfioUser, type VfioUserOptions } from './vfio-user/function.js';
 
 export { type BuildResult, buildNative } from './build.js';
 export type { NativeKernel, Watcher } from './kernel.js';
@@ -84,6 +84,19 @@ export async function openServed(path: string, options: ServedOptions = {}): Pro
 export async function openServedAddress(address: string): Promise<PciFunction> {
   const { path, options } = parseVfioUserAddress(address);
   return openServed(path, options);
+}
+
+/**
+ * Take the card behind an open function to another server, with its blocks, under a driver that
+ * goes on: commands in flight end there. Holds the thread until it is done; a move that fails
+ * leaves the card where it was.
+ *
+ * @param address 'vfio-user:/run/other/cntrl', of a server of the same card; both were started with
+ *   `--movable`, or `isMovable`
+ * @throws UltimaError ADDRESS_INVALID; what `moveVfioUser` throws
+ */
+export function moveServed(fn: PciFunction, address: string): void {
+  moveVfioUser(fn, parseVfioUserAddress(address).path);
 }
 
 /**

@@ -13,6 +13,7 @@ import { PumpingClock } from './clock.js';
 import { Link } from './link.js';
 import type { RemoteDevice } from './remote-device.js';
 import type { RemoteRegion } from './remote-region.js';
+import { demandMovable, giveState, resume, takeState } from './remote-state.js';
 import { type Reach, RemoteBar, RemoteConfigSpace } from './remote-window.js';
 import { SharedArenas } from './shared-arenas.js';
 
@@ -66,12 +67,30 @@ export async function openVfioUser(path: string, options: VfioUserOptions): Prom
   }
 }
 
+/**
+ * Take the card behind a function to another server, with its blocks, under a driver that goes on:
+ * what is in flight ends there, in the same memory, with the same interrupts. Holds the thread. A
+ * move that fails leaves the card where it was.
+ *
+ * @param fn   of `openVfioUser`
+ * @param path of the socket of a server of the same card; both let cards be moved
+ * @throws UltimaError DEVICE_UNSUPPORTED when one of them does not, or serves another card;
+ *   BACKEND_UNAVAILABLE, DEVICE_BUSY, DEVICE_MISBEHAVED, DEVICE_REMOVED, DMA_MAP_FAILED
+ */
+export function moveVfioUser(fn: PciFunction, path: string): void {
+  if (!(fn instanceof VfioUserFunction)) {
+    throw new TypeError(`${fn.address} is no function that another process serves`);
+  }
+  fn.moveTo(path);
+}
+
 class VfioUserFunction implements PciFunction, Reach, IrqControl {
   readonly address: string;
   readonly clock: PumpingClock;
   readonly config: RemoteConfigSpace;
   readonly interrupts: VfioInterrupts;
-  private readonly path: string;
+  /** Of the server that has the card now. */
+  private path: string;
   private readonly options: VfioUserOptions;
   private readonly kernel: NativeKernel;
   private readonly arenas: SharedArenas;
@@ -91,7 +110,7 @@ class VfioUserFunction implements PciFunction, Reach, IrqControl {
     this.kernel = options.kernel;
     this.clock = new PumpingClock(() => this.link.channel.pump());
     this.arenas = new SharedArenas(this.kernel, path, options.sharesMemory ?? true);
-    this.link = this.connect(options.timeoutMs ?? defaultTimeoutMs);
+    this.link = this.connect(path, this.timeoutMs);
     this.config = new RemoteConfigSpace(this, this.link.configBytes);
     this.interrupts = new VfioInterrupts(this.kernel, this, this.clock);
   }
@@ -177,6 +196,40 @@ class VfioUserFunction implements PciFunction, Reach, IrqControl {
     this.device()?.trigger(index, vector);
   }
 
+  moveTo(path: string): void {
+    const from = this.link;
+    if (!from.channel.isAlive) throw this.removed('moving it');
+    demandMovable(from);
+    const to = this.connect(path, this.timeoutMs);
+    try {
+      if (to.identity !== from.identity) throw otherCard(from, to);
+      demandMovable(to);
+      // Doorbells of before it stopped are part of the state; this thread rings none until the end.
+      const state = takeState(from);
+      this.arenas.connect(to.channel, to.agreement);
+      this.connectInterrupts(to.device);
+      giveState(to, state);
+      for (const [index, bar] of this.bars) bar.attach(to.device.region(index));
+      resume(to);
+    } catch (error) {
+      to.channel.die('the card did not move there');
+      this.stay(from);
+      throw error;
+    }
+    this.link = to;
+    this.path = path;
+    from.channel.die('the card has moved');
+  }
+
+  /** A move has failed: everything is as it was before. */
+  private stay(from: Link): void {
+    const { channel, agreement } = from;
+    if (!channel.isAlive) return;
+    this.arenas.stayWith(channel, agreement);
+    for (const [index, bar] of this.bars) bar.attach(from.device.region(index));
+    resume(from);
+  }
+
   private mapBar(region: RemoteRegion): RemoteBar {
     try {
       return new RemoteBar(this.kernel, this, region);
@@ -193,16 +246,25 @@ class VfioUserFunction implements PciFunction, Reach, IrqControl {
     return (this.options.reconnectMs ?? 0) > 0;
   }
 
-  private connect(timeoutMs: number): Link {
-    return new Link({
-      socket: UnixSocket.connect(this.kernel, this.path, ourMessageFds),
-      path: this.path,
+  private get timeoutMs(): number {
+    return this.options.timeoutMs ?? defaultTimeoutMs;
+  }
+
+  private connect(path: string, timeoutMs: number): Link {
+    let link: Link | null = null;
+    link = new Link({
+      socket: UnixSocket.connect(this.kernel, path, ourMessageFds),
+      path,
       clock: this.clock,
       timeoutMs,
       takesFds: this.options.sharesMemory ?? true,
       commands: this.arenas,
-      onDeath: () => this.lost(),
+      // One that the card has left, or has not come to, may end.
+      onDeath: () => {
+        if (link !== null && link === this.link) this.lost();
+      },
     });
+    return link;
   }
 
   /** The connection has ended. */
@@ -219,7 +281,7 @@ class VfioUserFunction implements PciFunction, Reach, IrqControl {
     for (;;) {
       const leftMs = Math.ceil((untilNs - this.clock.nowNs()) / msNs);
       if (leftMs <= 0) break;
-      const link = this.tryConnect(Math.min(leftMs, this.options.timeoutMs ?? defaultTimeoutMs));
+      const link = this.tryConnect(Math.min(leftMs, this.timeoutMs));
       if (link === null) {
         Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, pauseMs);
         continue;
@@ -238,7 +300,7 @@ class VfioUserFunction implements PciFunction, Reach, IrqControl {
   private tryConnect(timeoutMs: number): Link | null {
     let link: Link;
     try {
-      link = this.connect(timeoutMs);
+      link = this.connect(this.path, timeoutMs);
     } catch (error) {
       if (error instanceof UltimaError) return null;
       throw error;
@@ -343,6 +405,14 @@ class VfioUserFunction implements PciFunction, Reach, IrqControl {
       { address: this.address, during, reason },
     );
   }
+}
+
+function otherCard(from: Link, to: Link): UltimaError {
+  return new UltimaError(
+    ErrorCode.deviceUnsupported,
+    `${to.path} serves another card than ${from.path}: start both with the same card`,
+    { from: from.path, to: to.path },
+  );
 }
 
 const commandDword = Header.busMasterEnable.dword;

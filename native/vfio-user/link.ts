@@ -23,6 +23,7 @@ export interface LinkOptions {
 
 /** One connection to a server, and the device at its other end. */
 export class Link {
+  readonly path: string;
   readonly channel: Channel;
   readonly agreement: Agreement;
   readonly device: RemoteDevice;
@@ -39,6 +40,7 @@ export class Link {
    */
   constructor(options: LinkOptions) {
     const { path } = options;
+    this.path = path;
     this.channel = new Channel({
       ...options,
       payloadLimit: DmaTransfer.layout.bytes + ourTransferBytes,
@@ -55,6 +57,11 @@ export class Link {
       this.channel.die('it was of no use');
       throw error;
     }
+  }
+
+  /** Data in one message that the server takes. */
+  get transferBytes(): number {
+    return this.agreement.transferBytes;
   }
 }
 

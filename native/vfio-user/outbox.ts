@@ -3,7 +3,7 @@ import { peerGone, type UnixSocket } from '../socket.js';
 import type { ServerAnswer } from './server-commands.js';
 
 const headerBytes = MessageHeader.layout.bytes;
-const draftBytes = 4096;
+const leastDraftBytes = 4096;
 const noDescriptors = new Int32Array(0);
 
 /** What the other side has not taken yet. */
@@ -15,8 +15,8 @@ interface Waiting {
 /** Messages on their way out, in order. What the socket takes no more of now waits here. */
 export class Outbox {
   /** The draft of the next command, header included. */
-  readonly words = new Uint32Array(draftBytes / 4);
-  readonly bytes = new Uint8Array(this.words.buffer);
+  readonly words: Uint32Array<ArrayBuffer>;
+  readonly bytes: Uint8Array;
   private readonly socket: UnixSocket;
   private readonly limitBytes: number;
   private readonly head = new Uint32Array(headerBytes / 4);
@@ -24,10 +24,12 @@ export class Outbox {
   private readonly waiting: Waiting[] = [];
   private waitingBytes = 0;
 
-  /** @param limitBytes that may wait */
+  /** @param limitBytes of a message; twice as many may wait */
   constructor(socket: UnixSocket, limitBytes: number) {
     this.socket = socket;
     this.limitBytes = limitBytes;
+    this.words = new Uint32Array(Math.ceil(Math.max(leastDraftBytes, limitBytes) / 4));
+    this.bytes = new Uint8Array(this.words.buffer);
   }
 
   get isEmpty(): boolean {

@@ -59,7 +59,11 @@ export class RemoteBar implements Bar {
     else this.writeElsewhere(offset, value);
   }
 
-  /** Map what the region offers. @throws UltimaError DMA_MAP_FAILED */
+  /**
+   * Map what the region offers, instead of what was mapped before.
+   *
+   * @throws UltimaError DMA_MAP_FAILED; then nothing has changed
+   */
   attach(region: RemoteRegion): void {
     const pageBytes = this.kernel.pageBytes();
     const windows: Window[] = [];
@@ -74,6 +78,7 @@ export class RemoteBar implements Bar {
       if (region.fd >= 0) this.kernel.close(region.fd);
     }
     windows.sort((a, b) => b.words.length - a.words.length);
+    this.detach();
     const [largest = nowhere, ...others] = windows;
     this.firstWord = largest.firstWord;
     this.words = largest.words;

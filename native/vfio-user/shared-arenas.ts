@@ -70,14 +70,21 @@ export class SharedArenas implements AddressSpace, ServerCommands {
   }
 
   /**
-   * A new connection: whatever stands at device addresses stands there for this server too.
+   * A new connection: whatever stands at device addresses stands there for this server too. One
+   * that does not take all of it changes nothing here.
    *
    * @throws UltimaError DMA_MAP_FAILED
    */
   connect(channel: Channel, agreement: Agreement): void {
+    for (const mapped of this.mapped) this.tellMap(channel, agreement, mapped);
     this.channel = channel;
     this.agreement = agreement;
-    for (const mapped of this.mapped) this.tellMap(channel, mapped);
+  }
+
+  /** The connection of before is the one again; the server behind it knows what stands where. */
+  stayWith(channel: Channel, agreement: Agreement): void {
+    this.channel = channel;
+    this.agreement = agreement;
   }
 
   /** The connection is gone: nobody at its other end reaches our memory any more. */
@@ -98,7 +105,8 @@ export class SharedArenas implements AddressSpace, ServerCommands {
     const { virtualAddress, iova, length, access } = request;
     const memory = this.memoryAt(virtualAddress);
     const mapped = { memory, iova, length, access };
-    if (this.channel?.isAlive === true) this.tellMap(this.channel, mapped);
+    const { channel, agreement } = this;
+    if (channel?.isAlive === true && agreement !== null) this.tellMap(channel, agreement, mapped);
     this.mapped.push(mapped);
   }
 
@@ -149,10 +157,10 @@ export class SharedArenas implements AddressSpace, ServerCommands {
     return null;
   }
 
-  private tellMap(channel: Channel, mapped: Mapped): void {
+  private tellMap(channel: Channel, agreement: Agreement, mapped: Mapped): void {
     const { draft } = channel;
     const { iova, length, access, memory } = mapped;
-    const isShared = this.gives && (this.agreement?.messageFds ?? 0) > 0;
+    const isShared = this.gives && agreement.messageFds > 0;
     DmaMap.argsz.set(draft, payloadAt, DmaMap.layout.bytes);
     DmaMap.isReadable.set(draft, payloadAt, access === 'write' ? 0 : 1);
     DmaMap.isWritable.set(draft, payloadAt, access === 'read' ? 0 : 1);
@@ -161,15 +169,19 @@ export class SharedArenas implements AddressSpace, ServerCommands {
     DmaMap.length.set(draft, payloadAt, length);
     const fds = isShared ? Int32Array.of(memory.fd) : new Int32Array(0);
     const errno = channel.call(Command.dmaMap, DmaMap.layout.bytes, nothingExpected, fds);
-    if (errno !== 0) throw this.mapFailure(mapped, errno, channel.reason);
+    if (errno !== 0) throw this.mapFailure(mapped, errno, { agreement, channel });
   }
 
-  private mapFailure(mapped: Mapped, errno: number, ended: string): UltimaError {
+  private mapFailure(
+    mapped: Mapped,
+    errno: number,
+    server: { readonly agreement: Agreement; readonly channel: Channel },
+  ): UltimaError {
     const { iova, length } = mapped;
-    const limit = this.agreement?.dmaMaps ?? 0;
+    const limit = server.agreement.dmaMaps;
     const count = this.mapped.length;
     const reasons: Readonly<Record<number, string>> = {
-      [noReply]: `the connection ended: ${ended}`,
+      [noReply]: `the connection ended: ${server.channel.reason}`,
       [Errno.EEXIST]: 'it has something at these device addresses already',
       [Errno.ENOMEM]: 'it has no room left',
     };
