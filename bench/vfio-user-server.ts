@@ -1,26 +1,26 @@
-import { PerformanceObserver } from 'node:perf_hooks';
 import { serveCard } from '../sdk/serve.js';
+import { Collections } from './collections.js';
 
 /**
  * The served card of the benchmark, in a process of its own: `process.argv` has the address and the
- * folder; each message is answered with the counters.
+ * folder. Each message is answered with the counters; 'mark' has the collections counted anew, and
+ * 'count' tells them.
  */
 const [address = '', folder = ''] = process.argv.slice(2);
 const card = await serveCard(address, folder, { timeScale: 'free' });
+const collections = new Collections();
 
-let collections = 0;
-const observer = new PerformanceObserver((list) => {
-  collections += list.getEntries().length;
-});
-observer.observe({ entryTypes: ['gc'] });
-
-process.on('message', () => {
+async function answer(message: unknown): Promise<void> {
+  if (message === 'mark') await collections.start();
+  const counted = message === 'count' ? await collections.end() : 0;
   const { completedCount, busyNs, dmaFaultCount, reportCount } = card.status();
   const { user, system } = process.cpuUsage();
   const faults = dmaFaultCount + reportCount;
-  process.send?.({ completedCount, busyNs, cpuUs: user + system, faults, collections });
-});
+  process.send?.({ completedCount, busyNs, cpuUs: user + system, faults, collections: counted });
+}
+
+process.on('message', (message) => void answer(message));
 process.on('disconnect', () => {
   void card.close();
 });
-process.send?.({ completedCount: 0, busyNs: 0, cpuUs: 0, faults: 0, collections: 0 });
+await answer('start');

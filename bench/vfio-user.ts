@@ -3,16 +3,15 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { PerformanceObserver, performance } from 'node:perf_hooks';
+import { performance } from 'node:perf_hooks';
 import { fileURLToPath } from 'node:url';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { native } from '../native/index.js';
 import type { PciFunction } from '../sdk/device.js';
 import { NvmeController } from '../sdk/nvme/controller.js';
 import type { Namespace } from '../sdk/nvme/namespace.js';
 import { open } from '../sdk/open.js';
 import { Register } from '../sdk/spec/nvme/registers.js';
+import { Collections } from './collections.js';
 import { blockBytes, DriverLoop } from './driver-loop.js';
 import { type Bench, type Figures, machine, median } from './figures.js';
 import { distance, mainThread, processorOf, waitedNs } from './threads.js';
@@ -111,7 +110,7 @@ interface Counters {
   readonly busyNs: number;
   readonly cpuUs: number;
   readonly faults: number;
-  /** Of garbage, so far. */
+  /** Of garbage since the last mark, when they were asked for. */
   readonly collections: number;
 }
 
@@ -131,9 +130,10 @@ class Server {
     return server;
   }
 
-  async counters(): Promise<Counters> {
+  /** @param ask  'mark': collections count from here on; 'count': they are wanted */
+  async counters(ask: 'mark' | 'count' | 'counters' = 'counters'): Promise<Counters> {
     const answer = once(this.child, 'message');
-    this.child.send('counters');
+    this.child.send(ask);
     const [counters]: unknown[] = await answer;
     if (isCounters(counters)) return counters;
     throw new Error('the server says something else');
@@ -312,27 +312,21 @@ async function idlePercent(server: Server): Promise<number> {
   return ((after.cpuUs - before.cpuUs) / (idleMs * 1000)) * 100;
 }
 
-/** Collections of either side, over a million requests or as many as there is time for. */
+/**
+ * Collections of either side, over a million requests or as many as there is time for. Each process
+ * counts its own, between two marks around all of them.
+ */
 async function collectionsPerMillion(
   server: Server,
   loop: DriverLoop,
 ): Promise<{ client: number; server: number }> {
-  let count = 0;
-  const observer = new PerformanceObserver((list) => {
-    count += list.getEntries().length;
-  });
-  setFlagsFromString('--expose-gc');
-  runInNewContext('gc')();
-  await new Promise((resolve) => setTimeout(resolve, 20));
-  observer.observe({ entryTypes: ['gc'] });
-  const before = await server.counters();
+  const collections = new Collections();
+  const before = await server.counters('mark');
+  await collections.start();
   const untilMs = performance.now() + limitMs;
-  let requests = 0;
-  for (; requests < million && performance.now() < untilMs; requests += 10_000) loop.run(10_000);
-  // Entries are delivered from the event loop.
-  await new Promise((resolve) => setTimeout(resolve, 50));
-  observer.disconnect();
-  const after = await server.counters();
-  const collections = after.collections - before.collections;
-  return { client: (count * million) / requests, server: (collections * million) / requests };
+  for (let i = 0; i < million && performance.now() < untilMs; i += 10_000) loop.run(10_000);
+  const client = await collections.end();
+  const after = await server.counters('count');
+  const served = (after.completedCount - before.completedCount) / million;
+  return { client: client / served, server: after.collections / served };
 }
