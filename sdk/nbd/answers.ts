@@ -1,45 +1,22 @@
 import { UltimaError } from '../errors.js';
-import { copyBytes } from '../sockets/copy.js';
 import type { Outbox } from '../sockets/outbox.js';
-import {
-  BlockStatusHead,
-  Chunk,
-  ChunkFlag,
-  ChunkType,
-  CommandFlag,
-  ErrorOffset,
-  ErrorPayload,
-  ExtentDescriptor,
-  NbdCommand,
-  OffsetData,
-  OffsetHole,
-  SimpleReply,
-  simpleReplyMagic,
-  structuredReplyMagic,
-} from '../spec/nbd/transmission.js';
-import { faults, type NbdFault } from './faults.js';
+import { CommandFlag, NbdCommand } from '../spec/nbd/transmission.js';
+import { faults } from './faults.js';
 import { runOf } from './holes.js';
 import { findExtents, type MetadataContext } from './metadata.js';
+import { type ReplyStyle, ReplyWriter } from './replies.js';
 import { type Slot, SlotList, Stage } from './slot.js';
 
-// Looked up once: the tables lie behind imports.
-const Simple = SimpleReply;
-const simpleBytes = SimpleReply.layout.bytes;
-const chunkHeadBytes = Chunk.layout.bytes;
-const dataHeadBytes = OffsetData.layout.bytes;
-const holeHeadBytes = OffsetHole.layout.bytes;
-const errorBytes = ErrorPayload.layout.bytes;
-const extentBytes = ExtentDescriptor.layout.bytes;
-const dontFragment = CommandFlag.dontFragment;
+const { dontFragment, oneExtent } = CommandFlag;
 
 /** Extents of one context in one answer. A client asks again from where they end. */
 export const mostExtents = 1024;
 /** Shared: what is found goes into the outbox at once. */
-const extents = new Uint32Array(2 * mostExtents);
+const extents = new Float64Array(2 * mostExtents);
 
 export interface AnswerParts {
   readonly outbox: Outbox;
-  readonly isStructured: boolean;
+  readonly style: ReplyStyle;
   readonly contexts: readonly MetadataContext[];
   /** Read the next part; `readEnded` follows. */
   readonly readPart: (slot: Slot) => void;
@@ -60,7 +37,7 @@ export class Answers {
   /** Why the connection must end; '' while all is well. */
   violation = '';
   private readonly outbox: Outbox;
-  private readonly isStructured: boolean;
+  private readonly writer: ReplyWriter;
   private readonly contexts: readonly MetadataContext[];
   private readonly readPart: (slot: Slot) => void;
   private readonly release: (slot: Slot) => void;
@@ -71,7 +48,7 @@ export class Answers {
 
   constructor(parts: AnswerParts) {
     this.outbox = parts.outbox;
-    this.isStructured = parts.isStructured;
+    this.writer = new ReplyWriter(parts.outbox, parts.style);
     this.contexts = parts.contexts;
     this.readPart = parts.readPart;
     this.release = parts.release;
@@ -116,15 +93,15 @@ export class Answers {
     if (slot.fault === null && slot.command === NbdCommand.blockStatus) {
       return this.speakStatus(slot);
     }
-    if (slot.fault === null ? !this.putSimple(slot, 0) : !this.putFault(slot, slot.fault)) {
-      return false;
-    }
-    this.release(slot);
-    return true;
+    const { fault } = slot;
+    const isSaid =
+      fault === null ? this.writer.success(slot) : this.writer.fault(slot, fault, placeOf(slot));
+    if (isSaid) this.release(slot);
+    return isSaid;
   }
 
   private speakRead(slot: Slot): boolean {
-    const isWhole = !this.isStructured || (slot.flags & dontFragment) !== 0;
+    const isWhole = !this.writer.isChunked || (slot.flags & dontFragment) !== 0;
     do {
       if (slot.stage === Stage.head) {
         if (slot.fault !== null) return this.endRead(slot);
@@ -139,7 +116,7 @@ export class Answers {
     } while (slot.filled < slot.part);
     slot.cursor += slot.part;
     if (slot.cursor < slot.length) return this.readOn(slot, isWhole);
-    if (!isWhole || !this.isStructured || slot.part === slot.length) {
+    if (!isWhole || !this.writer.isChunked || slot.part === slot.length) {
       this.release(slot);
       return true;
     }
@@ -149,7 +126,7 @@ export class Answers {
 
   /** An answer in one piece whose head has promised more than could be read. */
   private endWhole(slot: Slot): boolean {
-    if (slot.stage !== Stage.tail && !this.isStructured) {
+    if (slot.stage !== Stage.tail && !this.writer.isChunked) {
       this.violation = 'a read failed in the middle of its answer';
       return false;
     }
@@ -173,16 +150,16 @@ export class Answers {
   }
 
   private endRead(slot: Slot): boolean {
+    const { writer } = this;
     const { fault } = slot;
-    if (fault === null ? !this.putNone(slot) : !this.putFault(slot, fault)) return false;
-    this.release(slot);
-    return true;
+    const isSaid = fault === null ? writer.none(slot) : writer.fault(slot, fault, placeOf(slot));
+    if (isSaid) this.release(slot);
+    return isSaid;
   }
 
   /** The head of an answer in one piece. */
   private putReadHead(slot: Slot): boolean {
-    if (!this.isStructured) return this.putSimple(slot, 0);
-    return this.putContent(slot, slot.length, slot.part === slot.length);
+    return this.writer.data(slot, slot.length, slot.part === slot.length);
   }
 
   /** The head of the next run of a part; of zeroes it is all that is sent. */
@@ -193,106 +170,29 @@ export class Answers {
     const end = isHole ? -run : run;
     // Nothing can fail any more when the last data is in memory.
     const isLast = slot.cursor + end === slot.length;
-    if (isHole ? !this.putHole(slot, end, isLast) : !this.putContent(slot, end - from, isLast)) {
-      return false;
-    }
+    const { writer } = this;
+    const isSaid = isHole
+      ? writer.hole(slot, end - from, isLast)
+      : writer.data(slot, end - from, isLast);
+    if (!isSaid) return false;
     slot.runEnd = end;
     if (isHole) slot.filled = end;
     return true;
   }
 
-  private putContent(slot: Slot, dataBytes: number, isLast: boolean): boolean {
-    const { outbox } = this;
-    const at = outbox.claim(chunkHeadBytes + dataHeadBytes);
-    if (at < 0) return false;
-    const flags = isLast ? ChunkFlag.done : 0;
-    this.putHead(slot, at, flags, ChunkType.offsetData, dataHeadBytes + dataBytes);
-    const offset = slot.offset + slot.cursor + slot.filled;
-    OffsetData.offset.set(outbox.bytes, at + chunkHeadBytes, offset);
-    return true;
-  }
-
-  private putHole(slot: Slot, end: number, isLast: boolean): boolean {
-    const { outbox } = this;
-    const at = outbox.claim(chunkHeadBytes + holeHeadBytes);
-    if (at < 0) return false;
-    const flags = isLast ? ChunkFlag.done : 0;
-    this.putHead(slot, at, flags, ChunkType.offsetHole, holeHeadBytes);
-    const payload = at + chunkHeadBytes;
-    OffsetHole.offset.set(outbox.bytes, payload, slot.offset + slot.cursor + slot.filled);
-    OffsetHole.length.set(outbox.bytes, payload, end - slot.filled);
-    return true;
-  }
-
-  private putNone(slot: Slot): boolean {
-    const at = this.outbox.claim(chunkHeadBytes);
-    if (at >= 0) this.putHead(slot, at, ChunkFlag.done, ChunkType.none, 0);
-    return at >= 0;
-  }
-
-  private putSimple(slot: Slot, error: number): boolean {
-    const at = this.outbox.claim(simpleBytes);
-    if (at < 0) return false;
-    const { bytes } = this.outbox;
-    Simple.magic.set(bytes, at, simpleReplyMagic);
-    Simple.error.set(bytes, at, error);
-    Simple.cookieHigh.set(bytes, at, slot.cookieHigh);
-    Simple.cookieLow.set(bytes, at, slot.cookieLow);
-    return true;
-  }
-
-  private putFault(slot: Slot, { error, text }: NbdFault): boolean {
-    if (!this.isStructured) return this.putSimple(slot, error);
-    const { outbox } = this;
-    // Where a read has stopped is worth knowing; what was read before it is good.
-    const hasOffset =
-      slot.command === NbdCommand.read && slot.stage === Stage.head && slot.part > 0;
-    const payloadBytes = errorBytes + text.length + (hasOffset ? ErrorOffset.layout.bytes : 0);
-    const at = outbox.claim(chunkHeadBytes + payloadBytes);
-    if (at < 0) return false;
-    const type = hasOffset ? ChunkType.errorOffset : ChunkType.error;
-    this.putHead(slot, at, ChunkFlag.done, type, payloadBytes);
-    const { bytes } = outbox;
-    const payload = at + chunkHeadBytes;
-    ErrorPayload.error.set(bytes, payload, error);
-    ErrorPayload.textBytes.set(bytes, payload, text.length);
-    copyBytes(text, 0, bytes, payload + errorBytes, text.length);
-    if (hasOffset) {
-      ErrorOffset.offset.set(bytes, payload + errorBytes + text.length, slot.offset + slot.cursor);
-    }
-    return true;
-  }
-
-  private putHead(slot: Slot, at: number, flags: number, type: number, payloadBytes: number): void {
-    const { bytes } = this.outbox;
-    Chunk.magic.set(bytes, at, structuredReplyMagic);
-    Chunk.flags.set(bytes, at, flags);
-    Chunk.type.set(bytes, at, type);
-    Chunk.cookieHigh.set(bytes, at, slot.cookieHigh);
-    Chunk.cookieLow.set(bytes, at, slot.cookieLow);
-    Chunk.payloadBytes.set(bytes, at, payloadBytes);
-  }
-
-  /** A chunk for each context, the cursor counting them. */
+  /** A chunk for each context that is asked for, the cursor counting them. */
   private speakStatus(slot: Slot): boolean {
-    const { outbox, contexts } = this;
+    const { contexts, writer } = this;
     while (slot.cursor < contexts.length) {
-      const count = this.find(slot, contexts[slot.cursor]!);
-      if (count === 0) {
-        slot.fault = faults.lostContext;
-        return this.speak(slot);
-      }
-      const payloadBytes = BlockStatusHead.layout.bytes + count * extentBytes;
-      const at = outbox.claim(chunkHeadBytes + payloadBytes);
-      if (at < 0) return false;
-      const isLast = slot.cursor + 1 === contexts.length;
-      const flags = isLast ? ChunkFlag.done : 0;
-      this.putHead(slot, at, flags, ChunkType.blockStatus, payloadBytes);
-      BlockStatusHead.context.set(outbox.bytes, at + chunkHeadBytes, slot.cursor + 1);
-      const first = at + chunkHeadBytes + BlockStatusHead.layout.bytes;
-      for (let i = 0; i < count; i++) {
-        ExtentDescriptor.length.set(outbox.bytes, first + i * extentBytes, extents[2 * i]!);
-        ExtentDescriptor.flags.set(outbox.bytes, first + i * extentBytes, extents[2 * i + 1]!);
+      const bit = 1 << slot.cursor;
+      if ((slot.contexts & bit) !== 0) {
+        const count = this.find(slot, contexts[slot.cursor]!);
+        if (count === 0) {
+          slot.fault = faults.lostContext;
+          return this.speak(slot);
+        }
+        const isLast = slot.contexts < 2 * bit;
+        if (!writer.status(slot, slot.cursor + 1, extents, count, isLast)) return false;
       }
       slot.cursor++;
     }
@@ -303,7 +203,7 @@ export class Answers {
   /** @returns extents found; 0 when the context cannot tell any more */
   private find(slot: Slot, context: MetadataContext): number {
     const { offset, length } = slot;
-    const most = (slot.flags & CommandFlag.oneExtent) !== 0 ? 1 : mostExtents;
+    const most = (slot.flags & oneExtent) !== 0 ? 1 : mostExtents;
     try {
       return findExtents(context, { offset, length, most }, extents);
     } catch (error) {
@@ -311,4 +211,10 @@ export class Answers {
       throw error;
     }
   }
+}
+
+/** Where a read has stopped is worth knowing; -1 for everything else. */
+function placeOf(slot: Slot): number {
+  const hasPlace = slot.command === NbdCommand.read && slot.stage === Stage.head && slot.part > 0;
+  return hasPlace ? slot.offset + slot.cursor : -1;
 }

@@ -340,10 +340,10 @@ export class NbdConnection implements StreamUser, Turning {
     } else if (next === 'goodbye') this.drain();
     else if (next === 'tls') this.phase = 'tls';
     else if (next === 'transmission') {
-      const { chosen, isStructured, contexts } = this.negotiation;
+      const { chosen, style, contexts } = this.negotiation;
       const { outbox } = this;
       const touch = (): void => this.touch();
-      const parts = { served: chosen!, outbox, isStructured, contexts, touch };
+      const parts = { served: chosen!, outbox, style, contexts, touch };
       this.transmission = new Transmission(parts);
       this.phase = 'transmission';
     }

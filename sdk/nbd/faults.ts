@@ -25,6 +25,7 @@ export const faults = {
   cutShort: fault(NbdError.invalid, 'the data of the write never came'),
   flushRange: fault(NbdError.invalid, 'a flush has offset 0 and length 0'),
   noContext: fault(NbdError.invalid, 'no metadata context was negotiated'),
+  contextChoice: fault(NbdError.invalid, 'contexts that were not negotiated, or one twice'),
   lostContext: fault(NbdError.io, 'the snapshot of the metadata context is gone'),
   slowZero: fault(NbdError.notSupported, 'zeroing would be no faster than writing'),
   memory: fault(NbdError.noMemory, 'no memory that the device can reach'),

@@ -87,7 +87,7 @@ export interface ExtentQuery {
 export function findExtents(
   context: MetadataContext,
   { offset, length, most }: ExtentQuery,
-  into: Uint32Array,
+  into: Float64Array,
 ): number {
   const end = offset + length;
   let at = offset;

@@ -13,11 +13,13 @@ import {
   OptionReply,
   OptionReplyHeader,
 } from '../spec/nbd/handshake.js';
+import { TransmissionFlag } from '../spec/nbd/transmission.js';
 import { KiB } from '../units.js';
 import type { MetadataContext } from './metadata.js';
 import { contextQuery, type InfoQuery, infoQuery, textOf } from './option-data.js';
+import { ReplyStyle } from './replies.js';
 import type { ServedExport } from './served-export.js';
-import { mostPayloadBytes } from './transmission.js';
+import { mostChosen, mostPayloadBytes } from './transmission.js';
 
 /** Whether clients may, must or cannot encrypt. */
 export type TlsUse = 'off' | 'optional' | 'required';
@@ -25,8 +27,6 @@ export type TlsUse = 'off' | 'optional' | 'required';
 /** What comes after an option. */
 export type NextPhase = 'options' | 'tls' | 'transmission' | 'goodbye' | 'violation';
 
-/** Contexts that a client can choose at once. */
-const mostChosen = 16;
 /** Aligned to it, nothing in a pool is read to be written. */
 const preferredBytes = 4 * KiB;
 const noBytes = new Uint8Array(0);
@@ -45,7 +45,7 @@ export interface NegotiationParts {
 export class Negotiation {
   /** What the client chose with its last word. */
   chosen: ServedExport | null = null;
-  isStructured = false;
+  style: ReplyStyle = ReplyStyle.simple;
   /** The client wants no padding behind the answer to exportName. */
   hasNoZeroes = false;
   isSecure = false;
@@ -70,7 +70,7 @@ export class Negotiation {
   /** TLS is on: begin anew. */
   secured(): void {
     this.isSecure = true;
-    this.isStructured = false;
+    this.style = ReplyStyle.simple;
     this.contextsFor = null;
     this.chosenContexts = [];
   }
@@ -95,9 +95,9 @@ export class Negotiation {
       case NbdOption.go:
         return this.info(option, data);
       case NbdOption.structuredReply:
-        if (data.length > 0) return this.reply(option, OptionReply.errInvalid);
-        this.isStructured = true;
-        return this.reply(option, OptionReply.ack);
+        return this.chunked(option, data, ReplyStyle.structured);
+      case NbdOption.extendedHeaders:
+        return this.chunked(option, data, ReplyStyle.extended);
       case NbdOption.listMetaContext:
         return this.listContexts(data);
       case NbdOption.setMetaContext:
@@ -107,16 +107,24 @@ export class Negotiation {
     }
   }
 
+  private chunked(option: number, data: Uint8Array, style: ReplyStyle): NextPhase {
+    if (data.length > 0) return this.reply(option, OptionReply.errInvalid);
+    if (this.style > style) return this.reply(option, OptionReply.errExtendedHeaders);
+    this.style = style;
+    return this.reply(option, OptionReply.ack);
+  }
+
   /** The last word of old clients: an error ends the connection. */
   private exportName(data: Uint8Array): NextPhase {
     const served = this.find(textOf(data));
-    if (served === null) return 'violation';
+    // Whoever knows extended headers knows another way [NBD-ext §Option types].
+    if (served === null || this.style === ReplyStyle.extended) return 'violation';
     const bytes = ExportReply.layout.bytes + (this.hasNoZeroes ? 0 : exportReplyPadding);
     const at = this.claim(bytes);
     const target = this.outbox.bytes;
     target.fill(0, at, at + bytes);
     ExportReply.bytes.set(target, at, served.bytes);
-    ExportReply.flags.set(target, at, served.flags(this.isStructured));
+    ExportReply.flags.set(target, at, this.flagsOf(served));
     this.chosen = served;
     return 'transmission';
   }
@@ -157,7 +165,7 @@ export class Negotiation {
     const info = new Uint8Array(InfoExport.layout.bytes);
     InfoExport.type.set(info, 0, InfoType.export);
     InfoExport.bytes.set(info, 0, served.bytes);
-    InfoExport.flags.set(info, 0, served.flags(this.isStructured));
+    InfoExport.flags.set(info, 0, this.flagsOf(served));
     this.reply(option, OptionReply.info, info);
     const sizes = new Uint8Array(InfoBlockSize.layout.bytes);
     InfoBlockSize.type.set(sizes, 0, InfoType.blockSize);
@@ -171,6 +179,16 @@ export class Negotiation {
     }
   }
 
+  private flagsOf(served: ServedExport): number {
+    let flags = served.flags();
+    if (this.style !== ReplyStyle.simple) flags |= TransmissionFlag.sendDf;
+    const hasContexts = this.contextsFor === served && this.chosenContexts.length > 0;
+    if (this.style === ReplyStyle.extended && hasContexts) {
+      flags |= TransmissionFlag.blockStatusPayload;
+    }
+    return flags;
+  }
+
   private giveText(option: number, type: number, text: Uint8Array): void {
     const data = new Uint8Array(InfoHead.layout.bytes + text.length);
     InfoHead.type.set(data, 0, type);
@@ -181,7 +199,8 @@ export class Negotiation {
   private listContexts(data: Uint8Array): NextPhase {
     const option = NbdOption.listMetaContext;
     const query = contextQuery(data);
-    if (query === null || !this.isStructured) return this.reply(option, OptionReply.errInvalid);
+    if (query === null || this.style === ReplyStyle.simple)
+      return this.reply(option, OptionReply.errInvalid);
     const served = this.find(query.name);
     if (served === null) return this.unknown(option, query.name);
     const isListed = ({ name }: MetadataContext): boolean =>
@@ -195,7 +214,8 @@ export class Negotiation {
     this.contextsFor = null;
     this.chosenContexts = [];
     const query = contextQuery(data);
-    if (query === null || !this.isStructured) return this.reply(option, OptionReply.errInvalid);
+    if (query === null || this.style === ReplyStyle.simple)
+      return this.reply(option, OptionReply.errInvalid);
     const served = this.find(query.name);
     if (served === null) return this.unknown(option, query.name);
     const chosen = served.contexts().filter(({ name }) => query.queries.includes(name));

@@ -76,14 +76,13 @@ export class ServedExport {
     return this.device.blockCount * this.device.blockBytes;
   }
 
-  /** What it offers [NBD §Transmission flags]. */
-  flags(isStructured: boolean): number {
+  /** What it offers without structured replies [NBD §Transmission flags]. */
+  flags(): number {
     const flag = TransmissionFlag;
     const { limits } = this.device;
     let flags = flag.hasFlags | flag.sendFlush | flag.sendFua;
     // One device object serves all connections, and its flush covers all that has completed.
     flags |= flag.canMultiConn | flag.sendCache;
-    if (isStructured) flags |= flag.sendDf;
     if (this.isReadOnly) return flags | flag.readOnly;
     if (limits.canDiscard) flags |= flag.sendTrim;
     return flags | flag.sendWriteZeroes | flag.sendFastZero;

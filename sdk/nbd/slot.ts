@@ -1,11 +1,13 @@
 import { BlockRequest } from '../block/request.js';
 import type { DmaRegion, DmaSpace } from '../device.js';
-import { RequestHeader } from '../spec/nbd/transmission.js';
+import { ExtendedRequestHeader, RequestHeader, RequestOffset } from '../spec/nbd/transmission.js';
 import { KiB } from '../units.js';
 import type { NbdFault } from './faults.js';
 
 // Looked up once: the tables lie behind imports.
 const Header = RequestHeader;
+const ExtendedHeader = ExtendedRequestHeader;
+const Offset = RequestOffset;
 
 /** The largest piece of a request that goes to the device at once. */
 export const largestPart = 256 * KiB;
@@ -35,9 +37,13 @@ export class Slot {
   flags = 0;
   cookieHigh = 0;
   cookieLow = 0;
-  /** Bytes of the export. */
+  /** Bytes of the export; the offset also as it was sent. */
   offset = 0;
+  offsetHigh = 0;
+  offsetLow = 0;
   length = 0;
+  /** Of a request for block status: the contexts that are asked for, bit by bit. */
+  contexts = 0;
   /** Bytes that are done with, the piece that is being worked on, and what is filled in of it. */
   cursor = 0;
   part = 0;
@@ -60,13 +66,17 @@ export class Slot {
     this.request = new BlockRequest(() => done(this));
   }
 
-  start(header: Uint8Array): void {
+  start(header: Uint8Array, isExtended: boolean): void {
     this.command = Header.command.get(header, 0);
     this.flags = Header.flags.get(header, 0);
     this.cookieHigh = Header.cookieHigh.get(header, 0);
     this.cookieLow = Header.cookieLow.get(header, 0);
     this.offset = Header.offset.get(header, 0);
-    this.length = Header.length.get(header, 0);
+    this.offsetHigh = Offset.high.get(header, 0);
+    this.offsetLow = Offset.low.get(header, 0);
+    const length = isExtended ? ExtendedHeader.length : Header.length;
+    this.length = length.get(header, 0);
+    this.contexts = 0;
     this.cursor = 0;
     this.part = 0;
     this.filled = 0;

@@ -5,20 +5,25 @@ import { copyBytes } from '../sockets/copy.js';
 import type { Outbox } from '../sockets/outbox.js';
 import {
   CommandFlag,
+  ExtendedRequestHeader,
+  extendedRequestMagic,
   leastPayloadLimit,
   NbdCommand,
   RequestHeader,
   requestMagic,
+  StatusChoice,
+  StatusChoiceContext,
 } from '../spec/nbd/transmission.js';
+import { GiB } from '../units.js';
 import { Answers } from './answers.js';
 import { faultOf, faults, type NbdFault } from './faults.js';
 import type { MetadataContext } from './metadata.js';
+import { ReplyStyle } from './replies.js';
 import type { ServedExport } from './served-export.js';
 import type { Slot, SlotOwner } from './slot.js';
 
 // Looked up once: the tables lie behind imports.
 const Header = RequestHeader;
-const headerBytes = RequestHeader.layout.bytes;
 const command = NbdCommand;
 
 /** Requests of one connection that are looked after at the same time; more of them wait. */
@@ -27,10 +32,18 @@ export const mostRequests = 64;
 /** Largest read or write. */
 export const mostPayloadBytes = leastPayloadLimit;
 
+/** Contexts that a client can choose at once. */
+export const mostChosen = 16;
+
+/** Largest piece of a request without data that the device is given at once. */
+const mostPieceBytes = GiB;
+const choiceHeadBytes = StatusChoice.layout.bytes;
+const choiceIdBytes = StatusChoiceContext.layout.bytes;
+
 export interface TransmissionParts {
   readonly served: ServedExport;
   readonly outbox: Outbox;
-  readonly isStructured: boolean;
+  readonly style: ReplyStyle;
   readonly contexts: readonly MetadataContext[];
   /** There may be something to send: `turn` follows. */
   readonly touch: () => void;
@@ -55,29 +68,37 @@ export class Transmission implements SlotOwner {
   /** Requests ever. */
   requestCount = 0;
   private readonly served: ServedExport;
-  private readonly isStructured: boolean;
+  private readonly isExtended: boolean;
+  /** That a read may have. */
+  private readonly readFlags: number;
   private readonly contextCount: number;
   /** What the client was told: an export that grows is larger for those who come later. */
   private readonly bytes: number;
   private readonly answers: Answers;
   private readonly touch: () => void;
-  private readonly header = new Uint8Array(headerBytes);
+  private readonly header: Uint8Array;
   private headerFill = 0;
+  /** What block status is asked of, while it arrives. */
+  private readonly choice = new Uint8Array(choiceHeadBytes + mostChosen * choiceIdBytes);
   private usedSlots = 0;
   /** The write whose data is arriving. */
   private payload: Slot | null = null;
   private isAbandoned = false;
 
   constructor(parts: TransmissionParts) {
-    const { served, outbox, isStructured, contexts } = parts;
+    const { served, outbox, style, contexts } = parts;
     this.served = served;
-    this.isStructured = isStructured;
+    this.isExtended = style === ReplyStyle.extended;
+    this.readFlags = CommandFlag.fua;
+    if (style !== ReplyStyle.simple) this.readFlags |= CommandFlag.dontFragment;
+    const header = this.isExtended ? ExtendedRequestHeader : RequestHeader;
+    this.header = new Uint8Array(header.layout.bytes);
     this.contextCount = contexts.length;
     this.touch = parts.touch;
     this.bytes = served.bytes;
     this.answers = new Answers({
       outbox,
-      isStructured,
+      style,
       contexts,
       readPart: (slot) => this.readPart(slot),
       release: (slot) => this.release(slot),
@@ -99,6 +120,7 @@ export class Transmission implements SlotOwner {
         continue;
       }
       if (this.headerFill === 0 && this.usedSlots === mostRequests) return at;
+      const headerBytes = this.header.length;
       const part = Math.min(end - at, headerBytes - this.headerFill);
       copyBytes(bytes, at, this.header, this.headerFill, part);
       this.headerFill += part;
@@ -151,8 +173,8 @@ export class Transmission implements SlotOwner {
   }
 
   private begin(): void {
-    const { header } = this;
-    if (Header.magic.get(header, 0) !== requestMagic) {
+    const { header, isExtended } = this;
+    if (Header.magic.get(header, 0) !== (isExtended ? extendedRequestMagic : requestMagic)) {
       this.violation = 'a request without its magic number';
       return;
     }
@@ -161,23 +183,39 @@ export class Transmission implements SlotOwner {
       this.isDisconnecting = true;
       return;
     }
-    const length = Header.length.get(header, 0);
-    if (what === command.write && length > mostPayloadBytes) {
-      this.violation = 'a write of more than the maximum block size';
-      return;
-    }
     this.requestCount++;
     const slot = this.served.take();
     this.usedSlots++;
     slot.owner = this;
-    slot.start(header);
-    slot.fault = this.check(slot);
-    if (what === command.write && length > 0) {
-      slot.remaining = length;
-      this.payload = slot;
-      if (slot.fault === null) this.openPart(slot);
-    } else if (slot.fault !== null) this.answers.give(slot);
+    slot.start(header, isExtended);
+    slot.contexts = 2 ** this.contextCount - 1;
+    const payloadBytes = this.payloadOf(slot);
+    if (payloadBytes > mostPayloadBytes) {
+      this.violation = 'more data than the maximum block size';
+      this.release(slot);
+    } else if (payloadBytes > 0) this.beginPayload(slot, payloadBytes);
     else this.carryOut(slot);
+  }
+
+  /** Data that follows a request: that of a write even where it does not say so, as QEMU's. */
+  private payloadOf({ command: what, flags, length }: Slot): number {
+    const saysSo = this.isExtended && (flags & CommandFlag.payloadLength) !== 0;
+    return saysSo || what === command.write ? length : 0;
+  }
+
+  private beginPayload(slot: Slot, payloadBytes: number): void {
+    slot.remaining = payloadBytes;
+    this.payload = slot;
+    // What block status is asked of is known when all of it has come.
+    if (slot.command === command.blockStatus) slot.fault = this.checkChoice(payloadBytes);
+    else slot.fault = this.check(slot);
+    if (slot.command === command.write && slot.fault === null) this.openPart(slot);
+  }
+
+  private checkChoice(payloadBytes: number): NbdFault | null {
+    const idBytes = payloadBytes - choiceHeadBytes;
+    const isList = idBytes > 0 && idBytes % choiceIdBytes === 0;
+    return isList && payloadBytes <= this.choice.length ? null : faults.contextChoice;
   }
 
   /** What is wrong with a request; null for nothing. */
@@ -210,9 +248,12 @@ export class Transmission implements SlotOwner {
 
   private flagsOf(what: number): number {
     const flag = CommandFlag;
-    if (what === command.read) return flag.fua | (this.isStructured ? flag.dontFragment : 0);
+    if (what === command.read) return this.readFlags;
+    if (what === command.write) return flag.fua | (this.isExtended ? flag.payloadLength : 0);
     if (what === command.writeZeroes) return flag.fua | flag.noHole | flag.fastZero;
-    return what === command.blockStatus ? flag.fua | flag.oneExtent : flag.fua;
+    if (what !== command.blockStatus) return flag.fua;
+    const choice = this.isExtended ? flag.payloadLength : 0;
+    return flag.fua | flag.oneExtent | choice;
   }
 
   /** Zeroes that take up space, and devices that only know writes. */
@@ -221,8 +262,12 @@ export class Transmission implements SlotOwner {
   }
 
   private carryOut(slot: Slot): void {
-    const { request } = slot;
-    request.segmentCount = 0;
+    slot.fault = this.check(slot);
+    if (slot.fault !== null) {
+      this.answers.give(slot);
+      return;
+    }
+    slot.request.segmentCount = 0;
     switch (slot.command) {
       case command.read:
       case command.cache:
@@ -235,16 +280,19 @@ export class Transmission implements SlotOwner {
         this.submit(slot, BlockOp.flush, 0, 0);
         return;
       case command.trim:
-        slot.needsFlush = this.isFua(slot);
-        this.submit(slot, BlockOp.discard, slot.offset, slot.length);
+        this.clearPiece(slot, BlockOp.discard);
         return;
       default:
         if (this.mustWriteZeroes(slot)) this.writeZeroPart(slot);
-        else {
-          slot.needsFlush = this.isFua(slot);
-          this.submit(slot, BlockOp.writeZeroes, slot.offset, slot.length);
-        }
+        else this.clearPiece(slot, BlockOp.writeZeroes);
     }
+  }
+
+  /** The next piece of what the device empties by itself. */
+  private clearPiece(slot: Slot, op: BlockOp): void {
+    slot.needsFlush = this.isFua(slot);
+    slot.part = Math.min(mostPieceBytes, slot.length - slot.cursor);
+    this.submit(slot, op, slot.offset + slot.cursor, slot.part);
   }
 
   /** Whether a change is durable when it is answered. */
@@ -297,6 +345,9 @@ export class Transmission implements SlotOwner {
   /** @returns bytes of data taken; 0 while the part before is with the device */
   private takePayload(slot: Slot, bytes: Uint8Array, at: number, end: number): number {
     if (slot.isBusy) return 0;
+    if (slot.command === command.blockStatus && slot.fault === null) {
+      return this.takeChoice(slot, bytes, at, end);
+    }
     if (slot.fault !== null) {
       const dropped = Math.min(end - at, slot.remaining);
       slot.remaining -= dropped;
@@ -317,6 +368,36 @@ export class Transmission implements SlotOwner {
     return count;
   }
 
+  private takeChoice(slot: Slot, bytes: Uint8Array, at: number, end: number): number {
+    const count = Math.min(end - at, slot.remaining);
+    copyBytes(bytes, at, this.choice, slot.length - slot.remaining, count);
+    slot.remaining -= count;
+    if (slot.remaining > 0) return count;
+    this.payload = null;
+    if (this.readChoice(slot)) this.carryOut(slot);
+    else {
+      slot.fault = faults.contextChoice;
+      this.answers.give(slot);
+    }
+    return count;
+  }
+
+  /** @returns whether the contexts are some of those that were chosen, each once */
+  private readChoice(slot: Slot): boolean {
+    const { choice } = this;
+    const end = slot.length;
+    slot.contexts = 0;
+    for (let at = choiceHeadBytes; at < end; at += choiceIdBytes) {
+      const id = StatusChoiceContext.id.get(choice, at);
+      if (id < 1 || id > this.contextCount) return false;
+      const bit = 2 ** (id - 1);
+      if ((slot.contexts & bit) !== 0) return false;
+      slot.contexts += bit;
+    }
+    slot.length = StatusChoice.length.get(choice, 0);
+    return true;
+  }
+
   private writeEnded(slot: Slot): void {
     slot.cursor += slot.part;
     if (slot.remaining > 0) {
@@ -326,11 +407,12 @@ export class Transmission implements SlotOwner {
 
   private otherEnded(slot: Slot): void {
     const { op } = slot.request;
-    if (slot.fault === null && (op === BlockOp.write || op === BlockOp.read)) {
+    if (slot.fault === null && op !== BlockOp.flush) {
       slot.cursor += slot.part;
       if (slot.cursor < slot.length) {
         if (op === BlockOp.write) this.writeZeroPart(slot);
-        else this.readPart(slot);
+        else if (op === BlockOp.read) this.readPart(slot);
+        else this.clearPiece(slot, op);
         return;
       }
     }

@@ -7,13 +7,16 @@ import { NbdPeerModel } from '../support/nbd-peer-model.js';
 import {
   chunksOf,
   contentOf,
+  extended,
   fromHex,
   NbdRig,
   option,
+  type RequestWords,
   type RigClient,
   request,
   u16,
   u32,
+  u64,
   WatchedDevice,
 } from '../support/nbd-rig.js';
 
@@ -53,7 +56,11 @@ export const campaignOfNbd = campaign<Step>({
 
 function plan(prng: Prng): Step[] {
   const steps: Step[] = [];
-  const states = Array.from({ length: clients }, () => ({ isGoing: false, cookie: 0 }));
+  const states = Array.from({ length: clients }, () => ({
+    isGoing: false,
+    isExtended: false,
+    cookie: 0,
+  }));
   for (let i = 40 + prng.below(80); i > 0; i--) {
     const who = prng.below(clients);
     const state = states[who]!;
@@ -69,9 +76,10 @@ function plan(prng: Prng): Step[] {
       steps.push(prng.chance(0.5) ? { kind: 'end', who } : { kind: 'lost', who });
       state.isGoing = false;
     } else if (!state.isGoing && prng.chance(0.7)) {
-      const isStructured = prng.chance(0.6);
-      const prelude = [fromHex('00000003'), ...(isStructured ? [option(8)] : [])];
-      if (isStructured && prng.chance(0.5)) prelude.push(contexts(prng, 10));
+      const style = pick(prng, [0, 8, 8, 11, 11]);
+      state.isExtended = style === 11;
+      const prelude = [fromHex('00000003'), ...(style > 0 ? [option(style)] : [])];
+      if (style > 0 && prng.chance(0.5)) prelude.push(contexts(prng, 10));
       const bytes = Buffer.concat([...prelude, go(7)]);
       // A new connection: what the old one was in the middle of does not matter.
       steps.push({ kind: 'lost', who });
@@ -80,7 +88,7 @@ function plan(prng: Prng): Step[] {
     } else {
       const many = 1 + prng.below(state.isGoing ? 12 : 3);
       const parts = Array.from({ length: many }, () =>
-        state.isGoing ? anyRequest(prng, state.cookie++) : anyOption(prng),
+        state.isGoing ? anyRequest(prng, state.cookie++, state.isExtended) : anyOption(prng),
       );
       const bytes = Buffer.concat(parts);
       const isSpoilt = prng.chance(0.1);
@@ -108,7 +116,7 @@ function number(prng: Prng): number {
   return kind < 9 ? prng.below(exportBytes) : prng.word();
 }
 
-function anyRequest(prng: Prng, cookie: number): Buffer {
+function anyRequest(prng: Prng, cookie: number, isExtended: boolean): Buffer {
   const isGood = prng.chance(0.75);
   const first = prng.below(blocks);
   const command = isGood ? pick(prng, [0, 0, 1, 1, 3, 4, 5, 6, 7]) : prng.below(12);
@@ -117,11 +125,27 @@ function anyRequest(prng: Prng, cookie: number): Buffer {
   const most = Math.min(16, blocks - first);
   const length = isGood ? (isFlush ? 0 : blockBytes * (1 + prng.below(most))) : number(prng);
   const flags = prng.chance(0.7) ? 0 : pick(prng, [1, 2, 4, 8, 16, 0x8000, 3, 18, 9]);
+  if (isExtended) return extendedRequest(prng, { command, flags, cookie, offset, length });
   if (!isGood && prng.chance(0.02)) return request({ command: 2, cookie });
   const head = request({ command, flags, cookie, offset, length });
   // A write says how much follows. Where that is much, what comes next is taken for data.
   const dataBytes = command === 1 ? Math.min(length, 16 * blockBytes) : 0;
   return Buffer.concat([head, Buffer.alloc(dataBytes, cookie & 0xff)]);
+}
+
+/** With data where there must be some, or where the flags say so. */
+function extendedRequest(prng: Prng, words: Required<RequestWords>): Buffer {
+  const { command, flags, cookie, length } = words;
+  const isFollowed = prng.chance(0.95) ? command === 1 : prng.chance(0.5);
+  if (command === 7 && prng.chance(0.5)) {
+    const ids = Array.from({ length: prng.below(4) }, () => u32(prng.below(4)));
+    const data = Buffer.concat([u64(length), ...ids]);
+    return Buffer.concat([extended({ ...words, flags: flags | 32, length: data.length }), data]);
+  }
+  if (!isFollowed) return extended(words);
+  const data = Buffer.alloc(Math.min(length, 16 * blockBytes), cookie & 0xff);
+  const says = prng.chance(0.9) ? flags | 32 : flags;
+  return Buffer.concat([extended({ ...words, flags: says }), data]);
 }
 
 function go(code: number): Buffer {

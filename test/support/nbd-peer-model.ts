@@ -13,6 +13,8 @@ export class NbdPeerModel {
   private phase: 'flags' | 'options' | 'requests' | 'over' = 'flags';
   private hasGreeting = false;
   private isStructured = false;
+  /** Heads have 32 bytes, and lengths 64 bits. */
+  private isExtended = false;
   private contexts = 0;
   private hasAnswerTo: number | null = null;
   /** Answers to come, by cookie. */
@@ -33,9 +35,8 @@ export class NbdPeerModel {
   /** Nothing more comes: a write whose data is missing is answered with an error. */
   ended(): void {
     const { input } = this;
-    if (this.phase !== 'requests' || input.length < 28) return;
-    const length = input.readUInt32BE(24);
-    this.said(Buffer.alloc(28 + length - input.length));
+    if (this.phase !== 'requests' || input.length < this.headBytes) return;
+    this.said(Buffer.alloc(this.headBytes + this.lengthOf(input) - input.length));
     this.phase = 'over';
     for (const list of this.expected.values()) {
       for (const asked of list)
@@ -68,6 +69,14 @@ export class NbdPeerModel {
     return `${this.count} requests have no answer, one of them ${cookie}`;
   }
 
+  private get headBytes(): number {
+    return this.isExtended ? 32 : 28;
+  }
+
+  private lengthOf(head: Buffer): number {
+    return this.isExtended ? Number(head.readBigUInt64BE(24)) : head.readUInt32BE(24);
+  }
+
   /** Options are said one by one: the client has gone on when the last one was answered. */
   private get phaseOfOutput(): 'options' | 'requests' {
     return this.hasAnswerTo !== null || this.phase === 'options' ? 'options' : 'requests';
@@ -81,7 +90,7 @@ export class NbdPeerModel {
         this.input = this.input.subarray(4);
       } else if (this.phase === 'options' && this.hasAnswerTo === null && this.input.length >= 16) {
         if (!this.readOption()) return;
-      } else if (this.phase === 'requests' && this.input.length >= 28) {
+      } else if (this.phase === 'requests' && this.input.length >= this.headBytes) {
         if (!this.readRequest()) return;
       } else return;
     }
@@ -134,7 +143,8 @@ export class NbdPeerModel {
       if (code === 10) this.contexts = 0;
       return null;
     }
-    if (code === 8) this.isStructured = true;
+    if (code === 8 || code === 11) this.isStructured = true;
+    if (code === 11) this.isExtended = true;
     if (code === 2) this.phase = 'over';
     if (code === 7) {
       this.phase = 'requests';
@@ -147,8 +157,8 @@ export class NbdPeerModel {
   private readRequest(): boolean {
     const { input } = this;
     const command = input.readUInt16BE(6);
-    const length = input.readUInt32BE(24);
-    if (input.readUInt32BE(0) !== 0x25609513) {
+    const said = this.lengthOf(input);
+    if (input.readUInt32BE(0) !== (this.isExtended ? 0x21e41c71 : 0x25609513)) {
       this.break();
       return false;
     }
@@ -156,28 +166,48 @@ export class NbdPeerModel {
       this.phase = 'over';
       return false;
     }
-    if (command === 1 && length > 32 * 1024 * 1024) {
+    // A write has data, also where it does not say so.
+    const isFollowed = command === 1 || (this.isExtended && (input.readUInt16BE(4) & 32) !== 0);
+    const dataBytes = isFollowed ? said : 0;
+    if (dataBytes > 32 * 1024 * 1024) {
       this.break();
       return false;
     }
-    const dataBytes = command === 1 ? length : 0;
-    if (input.length < 28 + dataBytes) return false;
+    const head = this.headBytes;
+    if (input.length < head + dataBytes) return false;
+    const data = input.subarray(head, head + dataBytes);
+    const choice = command === 7 && isFollowed ? this.choiceOf(data) : null;
+    const length = choice === null ? said : choice.length;
     const cookie = input.toString('hex', 8, 16);
     const flags = input.readUInt16BE(4);
     const offset = Number(input.readBigUInt64BE(16));
     const errors = this.errorsOf({ command, flags, offset, length });
+    if (choice !== null && choice.contexts < 0) errors.push(22);
+    const contexts = choice === null ? this.contexts : choice.contexts;
     const list = this.expected.get(cookie) ?? [];
     // Which of two is answered cannot be known.
     if (list.length > 0) this.break();
     for (const each of this.all) each.isLast = false;
     const isWhole = (flags & 4) !== 0;
-    const asked = { command, offset, length, errors, isWhole, covered: 0, chunks: 0, isLast: true };
+    const place = input.toString('hex', 16, 24);
+    const counts = { covered: 0, chunks: 0, isLast: true };
+    const asked = { command, offset, length, errors, isWhole, contexts, place, ...counts };
     list.push(asked);
     this.all = [asked];
     this.expected.set(cookie, list);
     this.count++;
-    this.input = input.subarray(28 + dataBytes);
+    this.input = input.subarray(head + dataBytes);
     return true;
+  }
+
+  /** What block status is asked of: contexts are -1 for a list that cannot be. */
+  private choiceOf(data: Buffer): { readonly length: number; readonly contexts: number } {
+    if (data.length < 12 || data.length % 4 !== 0) return { length: 0, contexts: -1 };
+    const ids = new Set<number>();
+    for (let at = 8; at < data.length; at += 4) ids.add(data.readUInt32BE(at));
+    const count = (data.length - 8) / 4;
+    const isGood = ids.size === count && [...ids].every((id) => id >= 1 && id <= this.contexts);
+    return { length: Number(data.readBigUInt64BE(0)), contexts: isGood ? count : -1 };
   }
 
   /** Every error that fits; none of them for a request that must succeed. */
@@ -188,10 +218,12 @@ export class NbdPeerModel {
     const extra = new Map([
       [0, this.isStructured ? 4 : 0],
       [6, 2 | 16],
-      [7, 8],
+      [7, 8 | (this.isExtended ? 32 : 0)],
+      [1, this.isExtended ? 32 : 0],
     ]);
     if ((flags & ~(1 | (extra.get(command) ?? 0))) !== 0) errors.push(22);
     if (command === 3) return offset + length > 0 ? [22] : errors;
+    if (command === 0 && length > 32 * 1024 * 1024) errors.push(22);
     if (length === 0) errors.push(22);
     if (offset % this.blockBytes !== 0 || length % this.blockBytes !== 0) errors.push(22);
     if (offset + length > this.exportBytes) errors.push(command === 1 || command === 6 ? 28 : 22);
@@ -207,7 +239,7 @@ export class NbdPeerModel {
     const list = this.expected.get(output.toString('hex', 8, 16));
     const [asked] = list ?? [];
     if (asked === undefined) return 'an answer to nothing that was asked';
-    if (magic === 0x67446698) {
+    if (magic === 0x67446698 && !this.isExtended) {
       const error = output.readUInt32BE(4);
       if (this.isStructured && asked.command === 0) return 'a simple reply to a read';
       const dataBytes = error === 0 && asked.command === 0 ? asked.length : 0;
@@ -216,12 +248,17 @@ export class NbdPeerModel {
       asked.covered = asked.length;
       return this.finish(list!, error);
     }
-    if (magic !== 0x668e33ef || !this.isStructured) return 'an answer without its magic';
-    if (output.length < 20 || output.length < 20 + output.readUInt32BE(16)) return null;
-    const payload = output.subarray(20, 20 + output.readUInt32BE(16));
+    const isKnown = magic === (this.isExtended ? 0x6e8a278c : 0x668e33ef);
+    if (!isKnown || !this.isStructured) return 'an answer without its magic';
+    const head = this.isExtended ? 32 : 20;
+    if (output.length < head || output.length < head + output.readUInt32BE(head - 4)) return null;
+    if (this.isExtended && output.toString('hex', 16, 24) !== asked.place) {
+      return 'an answer with the offset of another request';
+    }
+    const payload = output.subarray(head, head + output.readUInt32BE(head - 4));
     const type = output.readUInt16BE(6);
     const isDone = (output.readUInt16BE(4) & 1) === 1;
-    this.output = output.subarray(20 + payload.length);
+    this.output = output.subarray(head + payload.length);
     return this.hearChunk(list!, { type, isDone, payload });
   }
 
@@ -236,7 +273,15 @@ export class NbdPeerModel {
       if (bytes === 0 || (asked.isWhole && at > 0)) return 'a chunk of nothing, or one too many';
       asked.covered += bytes;
       if (asked.covered > asked.length) return 'more data than was asked for';
-    } else if (type === 5) {
+    } else if (type === 6 && this.isExtended) {
+      const count = payload.readUInt32BE(4);
+      if (asked.command !== 7 || payload.length !== 8 + 16 * count) return 'extents that cannot be';
+      asked.chunks++;
+      asked.covered = asked.length;
+      let sum = 0;
+      for (let i = 0; i < count; i++) sum += Number(payload.readBigUInt64BE(8 + 16 * i));
+      if (sum < 1 || sum > asked.length) return `extents of ${sum} bytes of ${asked.length}`;
+    } else if (type === 5 && !this.isExtended) {
       if (asked.command !== 7 || payload.length % 8 !== 4) return 'extents that cannot be';
       asked.chunks++;
       asked.covered = asked.length;
@@ -250,8 +295,8 @@ export class NbdPeerModel {
       if (payload.length !== 6 + textBytes + (type === 0x8002 ? 8 : 0)) return 'an odd error chunk';
     } else if (type !== 0 || !isDone) return `a chunk of type ${type}`;
     if (!isDone) return null;
-    if (asked.command === 7 && error === 0 && asked.chunks !== this.contexts) {
-      return `${asked.chunks} chunks for ${this.contexts} contexts`;
+    if (asked.command === 7 && error === 0 && asked.chunks !== asked.contexts) {
+      return `${asked.chunks} chunks for ${asked.contexts} contexts`;
     }
     return this.finish(list, error);
   }
@@ -280,6 +325,10 @@ interface Expected {
   readonly errors: number[];
   /** One chunk of content at most. */
   readonly isWhole: boolean;
+  /** Whose status is asked for. */
+  readonly contexts: number;
+  /** The offset, in hexadecimal. */
+  readonly place: string;
   covered: number;
   chunks: number;
   isLast: boolean;

@@ -174,14 +174,25 @@ export class RigClient {
   }
 
   /** Into the transmission phase, the short way. @returns the transmission flags */
-  go(options: { readonly isStructured?: boolean; readonly name?: string } = {}): number {
+  go(options: GoOptions = {}): number {
     this.heard();
     this.say('00000003');
-    if (options.isStructured !== false) this.say(option(8));
+    if (options.isExtended === true) this.say(option(11));
+    else if (options.isStructured !== false) this.say(option(8));
+    for (const each of options.options ?? []) this.say(each);
     const name = options.name ?? 'disk';
     const answer = this.say(option(7, u32(name.length), Buffer.from(name), u16(0)));
     return answer.readUInt16BE(20 + 10);
   }
+}
+
+export interface GoOptions {
+  /** True when left out. */
+  readonly isStructured?: boolean;
+  readonly isExtended?: boolean;
+  /** Said before the export is chosen. */
+  readonly options?: readonly Uint8Array[];
+  readonly name?: string;
 }
 
 export function fromHex(text: string): Buffer {
@@ -220,6 +231,19 @@ export interface RequestWords {
   readonly length?: number;
 }
 
+/** A request with a length of 64 bits, likewise; what has data must say so in its flags. */
+export function extended(words: RequestWords): Buffer {
+  const { command, flags = 0, cookie = 1, offset = 0, length = 0 } = words;
+  return Buffer.concat([
+    fromHex('21e41c71'),
+    u16(flags),
+    u16(command),
+    u64(cookie),
+    u64(offset),
+    u64(length),
+  ]);
+}
+
 /** A request, likewise. */
 export function request(words: RequestWords): Buffer {
   const { command, flags = 0, cookie = 1, offset = 0, length = 0 } = words;
@@ -240,6 +264,8 @@ export interface HeardChunk {
   readonly type: number;
   readonly error: number;
   readonly payload: Buffer;
+  /** Of the request, where it is sent back. */
+  readonly offset?: number;
 }
 
 /** The messages of the server after structured replies were agreed on. */
@@ -254,9 +280,13 @@ export function chunksOf(bytes: Buffer): HeardChunk[] {
       at += 16;
       continue;
     }
-    if (magic !== 0x668e33ef) throw new Error(`no message at byte ${at}: ${magic.toString(16)}`);
-    const length = bytes.readUInt32BE(at + 16);
-    const payload = bytes.subarray(at + 20, at + 20 + length);
+    const isExtended = magic === 0x6e8a278c;
+    if (!isExtended && magic !== 0x668e33ef) {
+      throw new Error(`no message at byte ${at}: ${magic.toString(16)}`);
+    }
+    const head = isExtended ? 32 : 20;
+    const length = bytes.readUInt32BE(at + head - 4);
+    const payload = bytes.subarray(at + head, at + head + length);
     if (payload.length < length) throw new Error(`a chunk of ${length} bytes is cut short`);
     const type = bytes.readUInt16BE(at + 6);
     chunks.push({
@@ -265,8 +295,9 @@ export function chunksOf(bytes: Buffer): HeardChunk[] {
       type,
       error: type >= 0x8000 ? payload.readUInt32BE(0) : 0,
       payload,
+      ...(isExtended && { offset: Number(bytes.readBigUInt64BE(at + 16)) }),
     });
-    at += 20 + length;
+    at += head + length;
   }
   return chunks;
 }

@@ -43,6 +43,8 @@ export const NbdOption = {
   structuredReply: 8,
   listMetaContext: 9,
   setMetaContext: 10,
+  /** [NBD-ext §Option types] */
+  extendedHeaders: 11,
 } as const;
 
 /** The head of an option; its data follows [NBD §Newstyle negotiation]. */
@@ -68,6 +70,8 @@ export const OptionReply = {
   errUnknown: 0x8000_0006,
   errShutdown: 0x8000_0007,
   errTooBig: 0x8000_0009,
+  /** Extended headers are agreed on, and nothing less goes [NBD-ext §Option reply types]. */
+  errExtendedHeaders: 0x8000_000a,
 } as const;
 
 /** The head of a reply to an option; data follows [NBD §Fixed newstyle negotiation]. */

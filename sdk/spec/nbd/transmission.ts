@@ -13,6 +13,8 @@ export const TransmissionFlag = {
   canMultiConn: 1 << 8,
   sendCache: 1 << 10,
   sendFastZero: 1 << 11,
+  /** Block status of chosen contexts only [NBD-ext §Transmission flags]. */
+  blockStatusPayload: 1 << 12,
 } as const;
 
 /** Request types [NBD §Request types]. */
@@ -39,11 +41,15 @@ export const CommandFlag = {
   oneExtent: 1 << 3,
   /** Fail where it would be no faster than a write. */
   fastZero: 1 << 4,
+  /** The length is that of data that follows (PAYLOAD_LEN) [NBD-ext §Command flags]. */
+  payloadLength: 1 << 5,
 } as const;
 
 export const requestMagic = 0x2560_9513;
 export const simpleReplyMagic = 0x6744_6698;
 export const structuredReplyMagic = 0x668e_33ef;
+export const extendedRequestMagic = 0x21e4_1c71;
+export const extendedReplyMagic = 0x6e8a_278c;
 
 /** The head of a request; the data of a write follows [NBD §Request message]. */
 export const RequestHeader = message(
@@ -57,6 +63,40 @@ export const RequestHeader = message(
     offset: be64(16, 'First byte of the export'),
     length: be32(24, 'Bytes'),
   },
+);
+
+/**
+ * The same with a length of 64 bits: of the data that follows where the flags say so, otherwise of
+ * what the request is about [NBD-ext §Request message].
+ */
+export const ExtendedRequestHeader = message(
+  { title: 'NBD extended request', cite: '[NBD-ext §Request message]', bytes: 32 },
+  {
+    magic: be32(0, 'extendedRequestMagic'),
+    flags: be16(4, 'CommandFlag'),
+    command: be16(6, 'NbdCommand (type)'),
+    cookieHigh: be32(8, 'Chosen by the client, the same in the answer (cookie)'),
+    cookieLow: be32(12, 'Its lower half'),
+    offset: be64(16, 'First byte of the export'),
+    length: be64(24, 'Bytes'),
+  },
+);
+
+/** The offset of a request of either kind, as it is sent back. */
+export const RequestOffset = message(
+  { title: 'NBD request, offset', cite: '[NBD §Request message]', bytes: 28 },
+  { high: be32(16, 'Upper half'), low: be32(20, 'Lower half') },
+);
+
+/** What follows a request for the block status of chosen contexts [NBD-ext §Request types]. */
+export const StatusChoice = message(
+  { title: 'NBD block status payload', cite: '[NBD-ext §Request types]', bytes: 8 },
+  { length: be64(0, 'Bytes that are asked about; the numbers of contexts follow') },
+);
+
+export const StatusChoiceContext = message(
+  { title: 'NBD block status payload, context', cite: '[NBD-ext §Request types]', bytes: 4 },
+  { id: be32(0, 'Number that the context got when it was chosen') },
 );
 
 /** An answer; the data of a read that succeeded follows [NBD §Simple reply message]. */
@@ -80,6 +120,7 @@ export const ChunkType = {
   offsetData: 1,
   offsetHole: 2,
   blockStatus: 5,
+  blockStatusExtended: 6,
   error: 0x8001,
   errorOffset: 0x8002,
 } as const;
@@ -94,6 +135,21 @@ export const Chunk = message(
     cookieHigh: be32(8, 'As in the request'),
     cookieLow: be32(12, 'As in the request'),
     payloadBytes: be32(16, 'Bytes that follow'),
+  },
+);
+
+/** The same where extended headers were agreed on [NBD-ext §Extended reply chunk message]. */
+export const ExtendedChunk = message(
+  { title: 'NBD extended chunk', cite: '[NBD-ext §Extended reply chunk message]', bytes: 32 },
+  {
+    magic: be32(0, 'extendedReplyMagic'),
+    flags: be16(4, 'ChunkFlag'),
+    type: be16(6, 'ChunkType'),
+    cookieHigh: be32(8, 'As in the request'),
+    cookieLow: be32(12, 'As in the request'),
+    offsetHigh: be32(16, 'As in the request'),
+    offsetLow: be32(20, 'As in the request'),
+    payloadBytes: be64(24, 'Bytes that follow'),
   },
 );
 
@@ -130,6 +186,20 @@ export const BlockStatusHead = message(
 export const ExtentDescriptor = message(
   { title: 'NBD extent', cite: '[NBD §Structured reply types]', bytes: 8 },
   { length: be32(0, 'Bytes, at least 1'), flags: be32(4, 'As the context defines them') },
+);
+
+/** The payload of an extended block status chunk up to the extents [NBD-ext §Reply types]. */
+export const ExtendedStatusHead = message(
+  { title: 'NBD extended block status chunk', cite: '[NBD-ext §Reply types]', bytes: 8 },
+  {
+    context: be32(0, 'Number that the context got when it was chosen'),
+    count: be32(4, 'Extents that follow'),
+  },
+);
+
+export const ExtendedExtent = message(
+  { title: 'NBD extended extent', cite: '[NBD-ext §Reply types]', bytes: 16 },
+  { length: be64(0, 'Bytes, at least 1'), flags: be64(8, 'As the context defines them') },
 );
 
 /** Extents of the context base:allocation [NBD §base:allocation metadata context]. */

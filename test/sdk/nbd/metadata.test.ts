@@ -40,7 +40,7 @@ test('extents agree block by block with a naive model, whatever is asked for', (
       { context: difference!, flags: [0, 1, 3] },
     ];
     for (const { context, flags } of cases) {
-      const into = new Uint32Array(2 * most);
+      const into = new Float64Array(2 * most);
       const query = { offset: first * blockBytes, length: count * blockBytes, most };
       const found = findExtents(context, query, into);
       let block = first;
@@ -60,7 +60,7 @@ test('extents agree block by block with a naive model, whatever is asked for', (
 
 test('a device that knows nothing about itself is wholly allocated', () => {
   const [context] = contextsOf({});
-  const into = new Uint32Array(8);
+  const into = new Float64Array(8);
   assert.is(findExtents(context!, { offset: 512, length: 0xffff_fe00, most: 4 }, into), 1);
   assert.equal([...into.subarray(0, 2)], [0xffff_fe00, 0]);
 });

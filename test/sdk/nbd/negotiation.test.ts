@@ -158,7 +158,7 @@ test('abort is answered, and the connection ends in peace', () => {
 
 test('what is not known is answered so, and negotiation goes on', () => {
   const made = client();
-  assert.equal(typesOf(made.say(option(11))), [unsupported]);
+  assert.equal(typesOf(made.say(option(12))), [unsupported]);
   assert.equal(typesOf(made.say(option(4, Buffer.from('x')))), [unsupported]);
   assert.equal(typesOf(made.say(option(8))), [ack]);
 });

@@ -13,7 +13,7 @@ const KiB = 1024;
 /** [length in KiB, flags] of each extent of a context. */
 function mapOf(made: ReturnType<typeof exportOfVolume>, name: string): number[][] {
   const context = contextsOf(made.metadata!).find((each) => each.name === name)!;
-  const into = new Uint32Array(64);
+  const into = new Float64Array(64);
   const count = findExtents(context, { offset: 0, length: MiB, most: 32 }, into);
   return Array.from({ length: count }, (_, i) => [into[2 * i]! / KiB, into[2 * i + 1]!]);
 }
