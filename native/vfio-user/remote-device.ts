@@ -4,7 +4,8 @@ import { DeviceInfo, Region, RegionInfo, regionCount } from '../../sdk/spec/vfio
 import { Command } from '../../sdk/spec/vfio-user/header.js';
 import { IrqInfo, IrqSet } from '../../sdk/spec/vfio-user/interrupt.js';
 import type { Agreement } from './agreement.js';
-import { type Channel, type Expected, noReply, nothingExpected, payloadAt } from './channel.js';
+import { callFailure } from './call-failure.js';
+import { type Channel, type Expected, nothingExpected, payloadAt } from './channel.js';
 import { type RemoteRegion, readRegion } from './remote-region.js';
 
 /** What a server says about one kind of interrupt. */
@@ -32,9 +33,9 @@ const mostVectors = 2048;
 /** The device behind a connection: what it has, and the commands on it. */
 export class RemoteDevice {
   readonly canReset: boolean;
-  private readonly channel: Channel;
+  readonly path: string;
+  readonly channel: Channel;
   private readonly agreement: Agreement;
-  private readonly path: string;
   private readonly irqs = new Map<number, RemoteIrq>();
 
   /** @throws UltimaError DEVICE_UNSUPPORTED, DEVICE_MISBEHAVED, DEVICE_REMOVED */
@@ -51,7 +52,7 @@ export class RemoteDevice {
       most: bytes,
       descriptors: 0,
     });
-    if (errno !== 0) throw this.failure('VFIO_USER_DEVICE_GET_INFO', errno);
+    if (errno !== 0) throw callFailure(this, 'VFIO_USER_DEVICE_GET_INFO', errno);
     if (DeviceInfo.isPci.get(reply, payloadAt) === 0) {
       throw new UltimaError(
         ErrorCode.deviceUnsupported,
@@ -181,14 +182,14 @@ export class RemoteDevice {
   async reset(): Promise<void> {
     this.demandReset();
     const { errno } = await this.channel.request(Command.deviceReset, 0, resetTimeoutMs);
-    if (errno !== 0) throw this.failure('VFIO_USER_DEVICE_RESET', errno);
+    if (errno !== 0) throw callFailure(this, 'VFIO_USER_DEVICE_RESET', errno);
   }
 
   /** The same, holding the thread. */
   resetNow(): void {
     this.demandReset();
     const errno = this.channel.call(Command.deviceReset, 0, nothingExpected);
-    if (errno !== 0) throw this.failure('VFIO_USER_DEVICE_RESET', errno);
+    if (errno !== 0) throw callFailure(this, 'VFIO_USER_DEVICE_RESET', errno);
   }
 
   private demandReset(): void {
@@ -230,7 +231,7 @@ export class RemoteDevice {
       nothingExpected,
       Int32Array.from(fds),
     );
-    if (errno !== 0) throw this.failure('VFIO_USER_DEVICE_SET_IRQS', errno);
+    if (errno !== 0) throw callFailure(this, 'VFIO_USER_DEVICE_SET_IRQS', errno);
   }
 
   /** @returns bytes that the whole description needs, when they are more than `bytes` */
@@ -242,7 +243,7 @@ export class RemoteDevice {
     RegionInfo.index.set(channel.draft, payloadAt, index);
     const expected = { least, most: bytes, descriptors: 1 };
     const errno = channel.call(Command.deviceGetRegionInfo, least, expected);
-    if (errno !== 0) throw this.failure('VFIO_USER_DEVICE_GET_REGION_INFO', errno);
+    if (errno !== 0) throw callFailure(this, 'VFIO_USER_DEVICE_GET_REGION_INFO', errno);
     const payload = channel.reply.slice(payloadAt, payloadAt + Math.floor(channel.replyBytes / 4));
     const [fd = -1] = channel.replyDescriptors;
     const needed = RegionInfo.argsz.get(payload, 0);
@@ -255,17 +256,6 @@ export class RemoteDevice {
     if (fd >= 0) channel.giveUp(fd);
     channel.die(region);
     throw new UltimaError(ErrorCode.deviceMisbehaved, `${path}: ${region}`, { path, index });
-  }
-
-  private failure(call: string, errno: number): UltimaError {
-    const { path } = this;
-    if (errno !== noReply) {
-      const message = `${path}: the server refuses ${call} with error ${errno}`;
-      return new UltimaError(ErrorCode.deviceMisbehaved, message, { path, call, errno });
-    }
-    const { reason } = this.channel;
-    const message = `${path}: the connection ended before the answer to ${call}: ${reason}`;
-    return new UltimaError(ErrorCode.deviceRemoved, message, { path, call, reason });
   }
 
   private wrong(what: string): UltimaError {

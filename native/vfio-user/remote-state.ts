@@ -10,6 +10,7 @@ import {
 import { Command } from '../../sdk/spec/vfio-user/header.js';
 import { KiB } from '../../sdk/units.js';
 import { ourTransferBytes } from './agreement.js';
+import { callFailure } from './call-failure.js';
 import {
   type Channel,
   type Expected,
@@ -43,7 +44,8 @@ export function demandMovable({ channel, path }: StateWay): void {
   draftFeature(channel, Feature.migration, 'get', abilityBytes);
   const expected = { least: abilityBytes, most: abilityBytes, descriptors: 0 };
   const errno = channel.call(Command.deviceFeature, featureBytes, expected);
-  if (errno === noReply) throw failure({ channel, path }, 'VFIO_DEVICE_FEATURE_MIGRATION', errno);
+  if (errno === noReply)
+    throw callFailure({ channel, path }, 'VFIO_DEVICE_FEATURE_MIGRATION', errno);
   const canStop = MigrationAbility.stopCopy.get(channel.reply, payloadAt + featureWords) === 1;
   if (errno === 0 && canStop) return;
   throw new UltimaError(
@@ -68,7 +70,7 @@ export function takeState(way: StateWay): readonly Uint8Array[] {
     MigrationData.argsz.set(channel.draft, payloadAt, dataBytes + chunkBytes);
     MigrationData.size.set(channel.draft, payloadAt, chunkBytes);
     const errno = channel.call(Command.migrationRead, dataBytes, expected);
-    if (errno !== 0) throw failure(way, 'VFIO_USER_MIG_DATA_READ', errno);
+    if (errno !== 0) throw callFailure(way, 'VFIO_USER_MIG_DATA_READ', errno);
     const size = MigrationData.size.get(channel.reply, payloadAt);
     if (size !== channel.replyBytes - dataBytes) {
       throw wrong(
@@ -101,7 +103,7 @@ export function giveState(way: StateWay, chunks: readonly Uint8Array[]): void {
       channel.draftBytes.set(part, headerBytes + dataBytes);
       const bytes = dataBytes + part.length;
       const errno = channel.call(Command.migrationWrite, bytes, nothingExpected);
-      if (errno !== 0) throw failure(way, 'VFIO_USER_MIG_DATA_WRITE', errno);
+      if (errno !== 0) throw callFailure(way, 'VFIO_USER_MIG_DATA_WRITE', errno);
     }
   }
 }
@@ -117,7 +119,7 @@ function setState(way: StateWay, state: number): void {
   MigrationStateData.state.set(channel.draft, payloadAt + featureWords, state);
   const expected: Expected = { least: featureBytes, most: stateBytes, descriptors: 0 };
   const errno = channel.call(Command.deviceFeature, stateBytes, expected);
-  if (errno !== 0) throw failure(way, 'VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE', errno);
+  if (errno !== 0) throw callFailure(way, 'VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE', errno);
 }
 
 function draftFeature(channel: Channel, feature: number, how: 'get' | 'set', bytes: number): void {
@@ -130,14 +132,6 @@ function draftFeature(channel: Channel, feature: number, how: 'get' | 'set', byt
 
 function chunkOf({ transferBytes }: StateWay): number {
   return Math.max(leastChunkBytes, Math.min(transferBytes, ourTransferBytes));
-}
-
-function failure(way: Omit<StateWay, 'transferBytes'>, call: string, errno: number): UltimaError {
-  const { channel, path } = way;
-  if (errno !== noReply) return wrong(path, `it refuses ${call} with error ${errno}`);
-  const { reason } = channel;
-  const message = `${path}: the connection ended before the answer to ${call}: ${reason}`;
-  return new UltimaError(ErrorCode.deviceRemoved, message, { path, call, reason });
 }
 
 function wrong(path: string, what: string): UltimaError {

@@ -52,7 +52,7 @@ const plansPerMessages = 3;
 const lanes = 6;
 const blocksPerLane = 60;
 /** Far more than anything takes on a machine that has other things to do. */
-const patienceMs = 30_000;
+const patienceMs = 120_000;
 const clientMain = fileURLToPath(new URL('../support/served/client-process.js', import.meta.url));
 
 export const stormOfVfioUser = campaign<Step>({
