@@ -1,5 +1,5 @@
 import { BlockOp, type BlockRequest, BlockStatus, blockFlagFua } from '../block/request.js';
-import { Sqe } from '../spec/nvme/command.js';
+import { Fuse, Sqe } from '../spec/nvme/command.js';
 import { AnaState } from '../spec/nvme/logs.js';
 import { DatasetManagement, DatasetRange, Read, Write } from '../spec/nvme/nvm-command.js';
 import { NvmOpcode } from '../spec/nvme/opcodes.js';
@@ -9,6 +9,7 @@ import { Direction, type TargetSlot, Work } from './target-slot.js';
 
 // Looked up once: the tables lie behind imports.
 const Entry = Sqe;
+const normal = Fuse.normal;
 const ReadTable = Read;
 const WriteTable = Write;
 const Dataset = DatasetManagement;
@@ -33,6 +34,8 @@ export function anaStatus(state: number): number {
  */
 export function prepare(slot: TargetSlot, namespace: ServedNamespace): number {
   slot.namespace = namespace;
+  // One half of a pair that must not be torn apart: there are no such pairs here.
+  if (Entry.fuse.get(slot.words, 0) !== normal) return doNotRetry(Status.invalidField);
   const opcode = Entry.opc.get(slot.words, 0);
   if (opcode === NvmOpcode.read) return prepareBlocks(slot, Work.read, Direction.toHost);
   if (opcode === NvmOpcode.write) return prepareBlocks(slot, Work.write, Direction.toController);

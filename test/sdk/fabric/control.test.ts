@@ -21,6 +21,20 @@ const discovery = 'nqn.2014-08.org.nvmexpress.discovery';
 
 /** An admin queue and nobody who looks after it. */
 async function adminQueue(rig: FabricRig, nqn: string, keepAliveMs = 0): Promise<HostQueue> {
+  return (await connected(rig, { nqn, keepAliveMs })).queue;
+}
+
+interface Wanted {
+  readonly nqn: string;
+  readonly keepAliveMs?: number;
+  /** Of the controller that an I/O queue belongs to. */
+  readonly cntlid?: number;
+}
+
+async function connected(
+  rig: FabricRig,
+  { nqn, keepAliveMs = 0, cntlid }: Wanted,
+): Promise<{ readonly queue: HostQueue; readonly result: number }> {
   const port = rig.target.places[0]!.port;
   const queue = new HostQueue({
     stream: await new NodeSockets().connect({ host: '127.0.0.1', port }, 2000),
@@ -32,16 +46,16 @@ async function adminQueue(rig: FabricRig, nqn: string, keepAliveMs = 0): Promise
     lost: () => {},
   });
   assert.ok(await queue.open());
-  await connectQueue(queue, {
-    qid: 0,
+  const result = await connectQueue(queue, {
+    qid: cntlid === undefined ? 0 : 1,
     entries: 8,
-    cntlid: 0xffff,
+    cntlid: cntlid ?? 0xffff,
     hostId: new Uint8Array(16),
     hostNqn: 'nqn.2026-11.io.ultima:someone',
     subsystemNqn: nqn,
     keepAliveMs,
   });
-  return queue;
+  return { queue, result };
 }
 
 test('a host that says nothing within its keep alive timeout loses its association', async () => {
@@ -113,6 +127,54 @@ test('before a controller is enabled it does nothing but say what it can', async
     const errors = Buffer.from((await logPageOf(queue, 1, 64)).buffer);
     assert.is(statusKind(errors.readUInt16LE(12) >>> 1), Status.invalidOpcode);
     queue.close('done');
+  } finally {
+    await rig.close();
+  }
+});
+
+test('what the target does not have it does not claim, and refuses by name', async () => {
+  const rig = await fabricRig();
+  try {
+    const { queue: admin, result: cntlid } = await connected(rig, { nqn: rigNqn });
+    await setProperty(admin, 0x14, 0x0046_0001);
+    const controller = Buffer.from((await identifyPage(admin, Cns.controller)).buffer);
+    assert.is(controller.readUInt16LE(520) & (1 << 5), 0, 'ONCS: reservations');
+    assert.is(controller.readUInt16LE(522), 0, 'FUSES');
+    const namespace = Buffer.from((await identifyPage(admin, Cns.namespace, 1)).buffer);
+    assert.is(namespace[31], 0, 'RESCAP');
+    assert.is(namespace[27], 0, 'MC: metadata');
+    const { queue } = await connected(rig, { nqn: rigNqn, cntlid });
+    const send = async (opcode: number, fuse: number, fill: number): Promise<number> => {
+      const { status } = await tryControl(queue, {
+        what: 'a command for I/O',
+        send: new Uint8Array(512).fill(fill),
+        fill: (words) => {
+          Sqe.opc.set(words, 0, opcode);
+          Sqe.fuse.set(words, 0, fuse);
+          Sqe.nsid.set(words, 0, 1);
+        },
+      });
+      return statusKind(status);
+    };
+    assert.is(await send(1, 0, 7), Status.success);
+    // Compare and write, fused: neither half may be carried out alone.
+    assert.is(await send(5, 1, 7), Status.invalidField);
+    assert.is(await send(1, 2, 8), Status.invalidField);
+    assert.is(await send(5, 0, 7), Status.success, 'the block is as it was');
+    // Reservation Register, Acquire and Release; Report has data to the host.
+    for (const opcode of [0x0d, 0x11, 0x15]) {
+      assert.is(await send(opcode, 0, 0), Status.invalidOpcode, `${opcode}`);
+    }
+    const report = await tryControl(queue, {
+      what: 'Reservation Report',
+      receive: new Uint8Array(512),
+      fill: (words) => {
+        Sqe.opc.set(words, 0, 0x0e);
+        Sqe.nsid.set(words, 0, 1);
+      },
+    });
+    assert.is(statusKind(report.status), Status.invalidOpcode);
+    for (const each of [queue, admin]) each.close('done');
   } finally {
     await rig.close();
   }

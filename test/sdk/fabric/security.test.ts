@@ -121,7 +121,7 @@ test('a host that is not on the list is refused by name', async () => {
   }
 });
 
-test('every hash goes with every group that is not slow', async () => {
+test('every hash goes with every group', async () => {
   const { HostQueue } = await import('../../../sdk/fabric/host-queue.js');
   const { NodeSockets } = await import('../../../sdk/sockets/node-sockets.js');
   const { connectQueue } = await import('../../../sdk/fabric/host-control.js');
@@ -131,7 +131,9 @@ test('every hash goes with every group that is not slow', async () => {
   try {
     const port = rig.target.places[0]!.port;
     for (const hash of [AuthHash.sha256, AuthHash.sha384, AuthHash.sha512]) {
-      for (const group of [DhGroup.none, DhGroup.ffdhe2048, DhGroup.ffdhe3072]) {
+      for (const group of Object.values(DhGroup)) {
+        // The one that takes most of a second.
+        if (group === DhGroup.ffdhe6144 && hash !== AuthHash.sha512) continue;
         const stream = await new NodeSockets().connect({ host: '127.0.0.1', port }, 2000);
         const queue = new HostQueue({
           stream,
