@@ -1,5 +1,5 @@
 import type { SimCard } from '../sim/card.js';
-import type { BlockDevice } from './block/device.js';
+import type { BlockDevice, LinkedBlockDevice } from './block/device.js';
 import type { Clock, DmaSpace, PciFunction } from './device.js';
 import { ErrorCode, UltimaError } from './errors.js';
 import type { FaultKind } from './faults/kinds.js';
@@ -174,7 +174,7 @@ export interface OpenNodes {
    *
    * @param memory  where the other node's buffers come from
    */
-  link(far: BlockDevice, memory: DmaSpace, figures: LinkFigures): BlockDevice & { lose(): void };
+  link(far: BlockDevice, memory: DmaSpace, figures: LinkFigures): LinkedBlockDevice;
 }
 
 /**

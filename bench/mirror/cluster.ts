@@ -2,6 +2,7 @@ import type { BlockDevice } from '../../sdk/block/device.js';
 import { BlockOp, BlockRequest } from '../../sdk/block/request.js';
 import { MemoryStore } from '../../sdk/cluster/memory-store.js';
 import type { ClusterStore } from '../../sdk/cluster/store.js';
+import { LinkedAssociation } from '../../sdk/mirror/linked-association.js';
 import { LocalMember } from '../../sdk/mirror/local-member.js';
 import { Mirror } from '../../sdk/mirror/mirror.js';
 import { createMirror, type MirrorOptions } from '../../sdk/mirror/options.js';
@@ -13,14 +14,16 @@ import { unitBytes } from '../../sdk/qos/cost.js';
 import { QosGate } from '../../sdk/qos/gate.js';
 import type { Share } from '../../sdk/qos/scheduler.js';
 import { SimCard } from '../../sim/card.js';
+import { LinkedDevice, Wire } from '../../sim/net/linked-device.js';
 import { Prng } from '../../sim/prng.js';
 import { findProfile } from '../../sim/profiles/index.js';
 import { World } from '../../sim/world.js';
-import { LinkedAssociation } from './linked-association.js';
 import { SliceDevice } from './slice-device.js';
 
 export const linkLatencyNs = 10_000;
 const bytesPerNs = 12.5; // 100 Gbit/s
+/** Requests of a member that are on the way. */
+const linkDepth = 768;
 export const regionBytes = 64 * 1024;
 export const dataBytes = 64 * 1024 * 1024;
 const metaBytes = 1024 * 1024;
@@ -107,8 +110,15 @@ export class BenchCluster {
     const connect = async (): Promise<ReturnType<LocalMember['associate']>> => {
       const association = member.associate();
       if (writer === target) return association;
-      const options = { world: this.world, memory, latencyNs: linkLatencyNs, bytesPerNs };
-      const link = new LinkedAssociation(association, options);
+      const { world } = this;
+      const latencyNs = linkLatencyNs;
+      const wire = new Wire();
+      const options = { world, memory, latencyNs, bytesPerNs, requestCount: linkDepth, wire };
+      const link = new LinkedAssociation(association, {
+        link: (far) => new LinkedDevice(far, options),
+        clock: world.clock,
+        latencyNs,
+      });
       this.links[target] = link;
       return link;
     };

@@ -51,3 +51,10 @@ export interface BlockDevice {
 }
 
 export type { DmaRegion };
+
+/** A block device of another node, whose connection can be lost. */
+export interface LinkedBlockDevice extends BlockDevice {
+  readonly isLost: boolean;
+  /** What was under way ends as `unknown`. */
+  lose(): void;
+}

@@ -1,11 +1,12 @@
-import type { BlockDevice } from '../block/device.js';
+import type { BlockDevice, LinkedBlockDevice } from '../block/device.js';
 import { MemoryStore } from '../cluster/memory-store.js';
 import type { ClusterStore } from '../cluster/store.js';
 import type { Clock, DmaSpace } from '../device.js';
 import { ErrorCode, UltimaError } from '../errors.js';
+import { LinkedAssociation } from '../mirror/linked-association.js';
 import { Mirror } from '../mirror/mirror.js';
 import { createMirror } from '../mirror/options.js';
-import type { MemberAssociation, MemberPort } from '../mirror/port.js';
+import type { MemberPort } from '../mirror/port.js';
 import { MemberShelf, regionBlocksOf } from '../node/member-shelf.js';
 import { NvmeController } from '../nvme/controller.js';
 import type { NodeCard, OpenNodes } from '../open.js';
@@ -137,7 +138,7 @@ export class MirrorNodes {
     index: number,
     from: number | null,
     { far, memory }: { readonly far: BlockDevice; readonly memory: DmaSpace },
-  ): BlockDevice & { lose(): void } {
+  ): LinkedBlockDevice {
     const linked = this.open.link(far, memory, link);
     this.nodes[index]!.links.push(linked);
     if (from !== null) this.nodes[from]!.links.push(linked);
@@ -192,8 +193,14 @@ export class MirrorNodes {
         if (!node.isUp) throw away(node);
         const association = this.member(target).associate();
         if (writer === target) return association;
-        const linked = this.linkTo(target, writer, { far: association.device, memory });
-        return new LinkedAssociation(association, linked, { clock: this.clock, node });
+        return new LinkedAssociation(association, {
+          link: (far) => this.linkTo(target, writer, { far, memory }),
+          clock: this.clock,
+          latencyNs: link.latencyNs,
+          demand: () => {
+            if (!node.isUp) throw away(node);
+          },
+        });
       },
     };
   }
@@ -228,39 +235,6 @@ export class MirrorNodes {
       await pool.close();
       await controller.close();
     }
-  }
-}
-
-/** A member on another node: its data over the link, its verbs after the time of the link. */
-class LinkedAssociation implements MemberAssociation {
-  readonly device: BlockDevice & { lose(): void };
-  private readonly far: MemberAssociation;
-  private readonly clock: Clock;
-  private readonly node: Node;
-
-  constructor(
-    far: MemberAssociation,
-    device: BlockDevice & { lose(): void },
-    { clock, node }: { readonly clock: Clock; readonly node: Node },
-  ) {
-    this.far = far;
-    this.device = device;
-    this.clock = clock;
-    this.node = node;
-  }
-
-  async control(message: Uint8Array): Promise<Uint8Array> {
-    if (!this.node.isUp) throw away(this.node);
-    const answer = this.far.control(message);
-    await pass(this.clock, 2 * link.latencyNs);
-    const given = await answer;
-    if (!this.node.isUp) throw away(this.node);
-    return given;
-  }
-
-  close(): void {
-    this.device.lose();
-    this.far.close();
   }
 }
 
