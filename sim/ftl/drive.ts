@@ -76,6 +76,8 @@ export interface DriveStatistics {
   readonly programFailures: number;
   readonly eraseFailures: number;
   readonly suspends: number;
+  /** Read by the scan of the medium, that nobody asked for. */
+  readonly scannedPages: number;
 }
 
 /** What SMART and the logs want to know; computed when asked. */

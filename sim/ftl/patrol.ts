@@ -2,6 +2,7 @@ import type { CellWear } from '../nand/cell-wear.js';
 import type { FlashArray } from '../nand/flash-array.js';
 import { Lane } from '../nand/flash-ops.js';
 import { BlockState, type Blocks } from './blocks.js';
+import type { Counters } from './counters.js';
 import type { FtlProfile } from './ftl-profile.js';
 import type { Layout } from './layout.js';
 import { Reason, type Relocator } from './relocator.js';
@@ -23,6 +24,7 @@ export class Patrol {
   private readonly relocator: Relocator;
   private readonly blocks: Blocks;
   private readonly flash: FlashArray;
+  private readonly counters: Counters;
   private countdown = patrolRequests;
   private block = 0;
   /** When the next part of the scan is due, and where. */
@@ -37,6 +39,7 @@ export class Patrol {
     this.relocator = parts.relocator;
     this.blocks = parts.blocks;
     this.flash = parts.flash;
+    this.counters = parts.counters;
     this.scanAtNs = parts.ftl.scanEveryNs;
   }
 
@@ -76,6 +79,7 @@ export class Patrol {
     for (let page = this.scanPage; isClosed && page < end; page++) {
       const plane = layout.planeOf(pool, 0);
       const { pageBytes } = layout;
+      this.counters.scannedPages++;
       flash.read(layout.dieOf(pool), plane, block, page, pageBytes, Lane.read, scanOwner, 0);
     }
     flash.endBatch();
@@ -90,4 +94,5 @@ export interface PatrolParts {
   readonly relocator: Relocator;
   readonly blocks: Blocks;
   readonly flash: FlashArray;
+  readonly counters: Counters;
 }

@@ -46,6 +46,7 @@ function run(steps: readonly Step[], seed: number, tally: Tally): string | null 
   }
   const rig = new DriveRig(flash, ftl, seed);
   rig.notes = false;
+  const { drive } = rig;
   let asked = 0;
   let ended = 0;
   rig.onDone = () => {
@@ -69,6 +70,7 @@ function run(steps: readonly Step[], seed: number, tally: Tally): string | null 
   }
   const fault = settle(rig);
   if (fault !== null) return fault;
+  tally['pages scanned'] = (tally['pages scanned'] ?? 0) + drive.statistics.scannedPages;
   // The flush of `settle` ends, too.
   return asked > ended ? `${asked} requests, ${ended} ended` : null;
 }

@@ -53,6 +53,8 @@ export function randomDrive(prng: Prng): { flash: FlashProfile; ftl: FtlProfile 
     spareBlocks: some(0, 1, 2),
     refreshReads: some(0, 0, 50),
     refreshRetries: some(0, 1),
+    scanEveryNs: some(0, 20_000, 300_000),
+    scanPages: 1 + prng.below(8),
   };
   return { flash, ftl };
 }

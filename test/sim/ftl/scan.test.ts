@@ -33,6 +33,17 @@ test('a read behind a part of the scan waits as behind as many reads of pages by
   assert.ok(lastEndNs(2, 1) > lastEndNs(2, 0));
 });
 
+test('the drive counts the pages that its scan reads', () => {
+  const rig = new DriveRig(oneDie, { scanEveryNs, scanPages: 4, overProvisioningPermille: 500 });
+  rig.drive.fill();
+  for (let i = 0; i < 6; i++) {
+    rig.world.advance(scanEveryNs);
+    rig.drive.read(0, 1, 0);
+  }
+  rig.settle();
+  assert.is(rig.drive.statistics.scannedPages, 6 * 4);
+});
+
 test('a drive whose host is at rest does not scan', () => {
   const rig = new DriveRig(oneDie, { scanEveryNs, scanPages: 4, overProvisioningPermille: 500 });
   rig.drive.fill();
