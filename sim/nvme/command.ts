@@ -115,6 +115,9 @@ export class Command {
   decodedNs = 0;
   /** The firmware has followed the data pointer. */
   preparedNs = 0;
+  /** The card's scheduler was asked; how long others then went first. */
+  heldNs = 0;
+  shareNs = 0;
   /** First `delay` started (after its data arrived, for a write), last one ended. */
   mediaStartNs = 0;
   mediaEndNs = 0;

@@ -9,6 +9,8 @@ export const latencyParts = [
   'fetch',
   /** The entry on a core. */
   'decode',
+  /** In line while the card's scheduler has others go first. */
+  'share wait',
   /** Data pointer, data of a write over the link, map and cache on a core. */
   'prepare',
   /** In line for room in the write buffer. */
@@ -39,18 +41,19 @@ const last = latencyParts.length - 1;
  */
 export function splitLatency(command: Command, into: Float64Array): number {
   const mediaNs = command.mediaEndNs - command.mediaStartNs;
-  const { bufferNs, mapNs, queueNs, arrayNs, transferNs } = command;
+  const { shareNs, bufferNs, mapNs, queueNs, arrayNs, transferNs } = command;
   into[0] = command.fetchedNs - command.doorbellNs;
   into[1] = command.decodedNs - command.fetchedNs;
-  into[2] = command.mediaStartNs - command.decodedNs;
-  into[3] = bufferNs;
-  into[4] = mapNs;
-  into[5] = queueNs;
-  into[6] = arrayNs;
-  into[7] = transferNs;
-  into[8] = mediaNs - bufferNs - mapNs - queueNs - arrayNs - transferNs;
-  into[9] = command.dataEndNs - command.mediaEndNs;
-  into[10] = command.postedNs - command.dataEndNs;
+  into[2] = shareNs;
+  into[3] = command.mediaStartNs - command.decodedNs - shareNs;
+  into[4] = bufferNs;
+  into[5] = mapNs;
+  into[6] = queueNs;
+  into[7] = arrayNs;
+  into[8] = transferNs;
+  into[9] = mediaNs - bufferNs - mapNs - queueNs - arrayNs - transferNs;
+  into[10] = command.dataEndNs - command.mediaEndNs;
+  into[11] = command.postedNs - command.dataEndNs;
   let sum = 0;
   for (let i = 0; i <= last; i++) {
     assert(into[i]! >= 0, 'a part of a latency is negative');

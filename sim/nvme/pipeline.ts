@@ -270,6 +270,7 @@ export class Pipeline implements CommandServices, FetchListener {
     command.scratch1 = 0;
     command.scratch2 = 0;
     command.scratch3 = 0;
+    command.shareNs = 0;
     command.mediaStartNs = 0;
     command.mediaEndNs = 0;
     command.interruptNs = 0;

@@ -90,6 +90,9 @@ export class IoSet implements Executor, QosUser {
     const namespace = command === null ? null : work.namespaceOf(command);
     const operation = command === null ? null : (this.operations[command.opcode] ?? null);
     if (command === null || work.qos === null) return;
+    // In line while it was being decoded: that is no wait.
+    const sinceNs = Math.max(command.heldNs, command.decodedNs);
+    command.shareNs = Math.max(0, work.services.nowNs - sinceNs);
     command.preparedNs = Math.max(command.preparedNs, work.qos.scheduled());
     if (command.opcode === opcodes.flush && command.fuse === noRole) {
       this.startFlush(command);

@@ -66,7 +66,9 @@ export class Work {
   /** Whether the card's scheduler has others go first; it releases the command later. */
   holds(command: Command, namespace: Namespace | null): boolean {
     const { qos } = this;
-    return qos?.isActive === true && qos.holds(this.qosBase, command, namespace, this.isPrimary);
+    if (qos?.isActive !== true) return false;
+    command.heldNs = this.services.nowNs;
+    return qos.holds(this.qosBase, command, namespace, this.isPrimary);
   }
 
   bind(command: Command, namespace: Namespace): void {

@@ -11,6 +11,7 @@ import {
 import { Prng } from '../../../sim/prng.js';
 import { findProfile } from '../../../sim/profiles/index.js';
 import { suite } from '../../support/suite.js';
+import { Load, openCard, runLoads } from './qos/load.js';
 
 const test = suite('latency breakdown');
 
@@ -69,6 +70,29 @@ test('a breakdown counts the commands of its opcode alone', async () => {
   const sum = Object.values(reads.means()).reduce((total, part) => total + part, 0);
   assert.ok(Math.abs(sum - reads.totalNs / reads.count) < 1e-6);
   assert.ok(reads.means().array! > 10_000);
+});
+
+test('time in line for a share of the card is a part of its own', async () => {
+  for (const isShared of [false, true]) {
+    const { card, controller, qos } = await openCard(4);
+    const tiers = await qos.tiers();
+    if (isShared)
+      await qos.assign(
+        1,
+        tiers.findIndex((tier) => tier?.name === 'high'),
+      );
+    const reads = new LatencyBreakdown(NvmOpcode.read);
+    card.controller.observe(reads);
+    const loads: Load[] = [];
+    for (let nsid = 1; nsid <= 4; nsid++) {
+      loads.push(new Load(await controller.namespace(nsid), { depth: 64 }));
+    }
+    runLoads(card, loads, card.world.nowNs + 10_000_000);
+    const { 'share wait': shareNs, prepare, 'die wait': dieNs } = reads.means();
+    // Without a policy nobody is held; with one, most of the 256 wait for the media of the card.
+    if (isShared) assert.ok(shareNs! > 4 * (prepare! + dieNs!), `${shareNs} ${prepare} ${dieNs}`);
+    else assert.is(shareNs, 0);
+  }
 });
 
 test.run();
