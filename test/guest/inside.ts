@@ -11,6 +11,7 @@ import { lossCases } from './cases/loss.js';
 import { memoryCases } from './cases/memory.js';
 import { processCases } from './cases/process.js';
 import { pinCases, servedCases } from './cases/served.js';
+import { sessionCases } from './cases/session.js';
 import { toolCases } from './cases/tools.js';
 import { virtualCases } from './cases/virtual.js';
 import { workersCases } from './cases/workers.js';
@@ -33,6 +34,7 @@ const groups = {
   loss: lossCases,
   virtual: virtualCases,
   tools: toolCases,
+  session: sessionCases,
   cross: crossCases(seed),
   conformance: [
     ...conformanceCases('shared'),

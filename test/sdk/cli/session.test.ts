@@ -1,11 +1,16 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import * as assert from 'uvu/assert';
+import { run as compare } from '../../../sdk/cli/compare.js';
+import { run as fit } from '../../../sdk/cli/fit.js';
+import type { Terminal } from '../../../sdk/cli/terminal.js';
 import { suite } from '../../support/suite.js';
 import { at, ultima } from './spawned.js';
 
 const test = suite('ultima compare and ultima fit');
+const root = fileURLToPath(new URL('../../../../', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'ultima-session-'));
 const path = join(folder, 'session.csv');
 const recorded = 'sim:simple?bytes=2GiB&media.readNs=23000&media.writeNs=31000';
@@ -53,15 +58,59 @@ test('at depth one the error of a read is the difference of the service times', 
   assert.ok(Math.abs(difference - 10_000) < 400, `${difference}`);
 });
 
-test('fit finds the constant that the recorded card had', () => {
+test('fit finds the constant that the recorded card had', async () => {
   const start = recorded.replace('media.readNs=23000&', '');
   const free = ['--free', 'media.readNs=12000..48000'];
-  const result = json('fit', path, '--card', start, '--limit', '200', ...free);
+  const result = await here(fit, [path, '--card', start, '--limit', '60', ...free, '--json']);
   const read = Number(at(result, 'fitted', 'media.readNs'));
   assert.ok(Math.abs(read / 23_000 - 1) < 0.02, `${read}`);
   assert.ok(Number(at(result, 'residual')) < 0.02);
   assert.ok(Number(at(result, 'before')) > 0.1);
 });
+
+test('a session of another controller is compared, and fit brings a profile nearer', async () => {
+  const theirs = join(root, 'fixtures/sessions/qemu-nvme.csv');
+  const words = [theirs, '--card', 'sim:simple?bytes=256MiB', '--limit', '60', '--json'];
+  const compared = await here(compare, words);
+  const errors = at(compared, 'errors');
+  assert.ok(Array.isArray(errors));
+  const lines = readFileSync(theirs, 'utf8')
+    .split('\n')
+    .filter((line) => /^\d/.test(line))
+    .slice(0, 60);
+  for (const op of ['read', 'write']) {
+    const own = lines
+      .map((line) => line.split(','))
+      .filter((row) => row[1] === op)
+      .map((row) => Number(row[4]));
+    const row = errors.find((each) => at(each, 'op') === op && at(each, 'figure') === 'mean');
+    const mean = own.reduce((sum, ns) => sum + ns, 0) / own.length;
+    assert.ok(Math.abs(Number(at(row, 'recordedNs')) / mean - 1) < 1e-6, `${op}: ${mean}`);
+  }
+  const free = ['--free', 'media.readNs=1000..5000000', '--free', 'media.writeNs=1000..5000000'];
+  const fitted = await here(fit, [...words, ...free]);
+  assert.is(at(fitted, 'before'), at(compared, 'residual'));
+  assert.ok(Number(at(fitted, 'residual')) < Number(at(fitted, 'before')) / 2);
+});
+
+/** A command in this process, and the JSON that it prints. */
+async function here(
+  run: (words: readonly string[], terminal: Terminal) => Promise<number>,
+  words: readonly string[],
+): Promise<unknown> {
+  let text = '';
+  const terminal: Terminal = {
+    isInteractive: false,
+    columns: 80,
+    out: (data) => {
+      text += String(data);
+    },
+    say: () => {},
+    progress: () => {},
+  };
+  assert.is(await run(words, terminal), 0);
+  return JSON.parse(text);
+}
 
 test('a bench is recorded as well, several jobs in the order of submission', () => {
   const own = join(folder, 'bench.csv');
