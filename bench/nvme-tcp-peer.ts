@@ -1,3 +1,4 @@
+import { PerformanceObserver } from 'node:perf_hooks';
 import { theKernel } from '../native/index.js';
 import { NvmeTcpTarget } from '../sdk/fabric/target.js';
 import { NativeSockets } from '../sdk/sockets/native-sockets.js';
@@ -8,14 +9,21 @@ import { answerBytes, askBytes, benchNqn, blockBytes, deviceBytes } from './nvme
 /**
  * The other end of the benchmark, in a process of its own: a target with a null device over
  * node:net or over the addon, or the least that answers at all. Each message is answered with the
- * processor time so far.
+ * processor time and the collections so far.
  */
 const [kind = ''] = process.argv.slice(2);
 const port = kind === 'echo' ? await echo() : await serve(kind === 'native');
 
+let collections = 0;
+const observer = new PerformanceObserver((list) => {
+  collections += list.getEntries().length;
+});
+observer.observe({ entryTypes: ['gc'] });
+
 process.on('message', () => {
   const { user, system } = process.cpuUsage();
-  process.send?.({ cpuUs: user + system });
+  // What has been collected is told a turn later.
+  setImmediate(() => process.send?.({ cpuUs: user + system, collections }));
 });
 process.on('disconnect', () => process.exit(0));
 process.send?.({ port });

@@ -9,6 +9,7 @@ import { NvmeTcpTarget } from '../sdk/fabric/target.js';
 import { NativeSockets } from '../sdk/sockets/native-sockets.js';
 import { TestPrng } from '../sdk/testing/prng.js';
 import { NullDevice, noClock, realClock } from './block-devices.js';
+import { collections } from './collections.js';
 import { type Bench, type Figures, machine, median } from './figures.js';
 import { answerBytes, askBytes, benchNqn, blockBytes, deviceBytes } from './nvme-tcp-wire.js';
 
@@ -16,6 +17,9 @@ const depths = [1, 32, 128] as const;
 const rounds = 3;
 const roundMs = 700;
 const entries = 256;
+/** Reads in which collections of garbage are counted, at this depth. */
+const gcReads = 1_000_000;
+const gcDepth = 32;
 const peerScript = fileURLToPath(new URL('./nvme-tcp-peer.js', import.meta.url));
 
 /** What one run gave. */
@@ -40,6 +44,7 @@ export const bench: Bench = {
       echo: await Peer.start('echo'),
     };
     const runs = new Map<string, Run[]>();
+    let gcs = { target: 0, initiator: 0 };
     try {
       for (let round = 0; round < rounds; round++) {
         for (const depth of depths) {
@@ -50,6 +55,7 @@ export const bench: Bench = {
           }
         }
       }
+      gcs = await collectionsOf(peers.native);
     } finally {
       for (const peer of Object.values(peers)) peer.end();
     }
@@ -66,6 +72,8 @@ export const bench: Bench = {
     figures.nvmeTcp_processesCpuNsPerIo_qd128 = Math.round(of('native', 128, 'cpuNs'));
     figures.nodeNet_processesCpuNsPerIo_qd128 = Math.round(of('node', 128, 'cpuNs'));
     figures.echo_processesCpuNsPerIo_qd128 = Math.round(of('echo', 128, 'cpuNs'));
+    figures.gcPerMillion_target = gcs.target;
+    figures.gcPerMillion_initiator = gcs.initiator;
     const conditions = {
       ...machine(),
       bytes: blockBytes,
@@ -73,6 +81,7 @@ export const bench: Bench = {
       roundMs,
       loadBefore,
       cpuNsPerIo: 'target and initiator in one thread that never waits, depth 32, user and system',
+      gcPerMillion: `${gcReads} reads at depth ${gcDepth} after as many, each process for itself`,
       processesCpuNsPerIo: 'both processes with what they spin, user and system',
     };
     return { conditions, figures };
@@ -136,6 +145,63 @@ async function pairedCpuNs(depth: number): Promise<number> {
   return (user + system) / 300;
 }
 
+/** Of each process, while the initiator does nothing but read. */
+async function collectionsOf(peer: Peer): Promise<{ target: number; initiator: number }> {
+  const sockets = new NativeSockets(theKernel());
+  const host = await NvmeTcp.connect({
+    address: `127.0.0.1:${peer.port}`,
+    nqn: benchNqn,
+    clock: noClock,
+    entries,
+    keepAliveMs: 0,
+    reconnectMs: 0,
+    sockets,
+  });
+  const device = host.namespace(1);
+  const region = device.memory.allocate(gcDepth * blockBytes);
+  let ended = 0;
+  let limit = 0;
+  let inFlight = 0;
+  const submit = (request: BlockRequest): void => {
+    request.lba = (ended * 7919) % device.blockCount;
+    inFlight++;
+    device.submit(request);
+  };
+  const done = (request: BlockRequest): void => {
+    if (request.status !== 0) throw new Error(`a read ended with ${request.status}`);
+    ended++;
+    inFlight--;
+    if (ended + inFlight < limit) submit(request);
+  };
+  const requests = Array.from({ length: gcDepth }, (_, i) => {
+    const request = new BlockRequest(done);
+    request.blockCount = 1;
+    request.setData(region, i * blockBytes, blockBytes);
+    return request;
+  });
+  const read = (count: number): void => {
+    limit = ended + count;
+    for (const request of requests) submit(request);
+    while (inFlight > 0) device.poll();
+  };
+  try {
+    read(gcReads);
+    const before = (await peer.counters()).collections;
+    const initiator = await collections(() => read(gcReads));
+    return { target: (await peer.counters()).collections - before, initiator };
+  } finally {
+    await host.close();
+    sockets.close();
+  }
+}
+
+/** What a peer says of its process. */
+interface PeerCounters {
+  readonly cpuUs: number;
+  /** Of garbage, so far. */
+  readonly collections: number;
+}
+
 /** A process at the other end. */
 class Peer {
   readonly port: number;
@@ -152,10 +218,10 @@ class Peer {
     return new Peer(child, port);
   }
 
-  async cpuUs(): Promise<number> {
-    const answer = answerOf<{ cpuUs: number }>(this.child);
-    this.child.send('cpu');
-    return (await answer).cpuUs;
+  counters(): Promise<PeerCounters> {
+    const answer = answerOf<PeerCounters>(this.child);
+    this.child.send('counters');
+    return answer;
   }
 
   end(): void {
@@ -175,10 +241,10 @@ function answerOf<T>(child: ChildProcess): Promise<T> {
 }
 
 async function measure(peer: Peer, kind: Kind, depth: number): Promise<Run> {
-  const before = (await peer.cpuUs()) + ownCpuUs();
+  const before = (await peer.counters()).cpuUs + ownCpuUs();
   const { count, elapsedMs, p50Us } =
     kind === 'echo' ? await runEcho(peer.port, depth) : await runReads(peer.port, kind, depth);
-  const cpuUs = (await peer.cpuUs()) + ownCpuUs() - before;
+  const cpuUs = (await peer.counters()).cpuUs + ownCpuUs() - before;
   return { iops: (count / elapsedMs) * 1000, p50Us, cpuNs: (cpuUs * 1000) / count };
 }
 

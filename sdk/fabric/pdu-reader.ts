@@ -134,15 +134,12 @@ export class PduReader {
     this.wanted = fixedBytes;
     this.phase = Phase.header;
     if (length === fixedBytes) return;
-    this.openData(isBare ? fixedBytes : Header.pdo.get(words, 0), {
-      fixedBytes,
-      hasDigest: this.hasDataDigest && !isBare,
-    });
+    this.hasDigest = this.hasDataDigest && !isBare;
+    this.openData(isBare ? fixedBytes : Header.pdo.get(words, 0), fixedBytes);
   }
 
-  private openData(start: number, head: { fixedBytes: number; hasDigest: boolean }): undefined {
-    const { words } = this;
-    const { fixedBytes, hasDigest } = head;
+  private openData(start: number, fixedBytes: number): undefined {
+    const { words, hasDigest } = this;
     const length = Header.plen.get(words, 0);
     const mayCarry = (withData & (1 << Header.type.get(words, 0))) !== 0;
     const dataBytes = length - start - (hasDigest ? digestBytes : 0);
@@ -155,7 +152,6 @@ export class PduReader {
     if (((Header.flags.get(words, 0) & PduFlag.dataDigest) !== 0) !== hasDigest) {
       return this.fail(fieldOf.flags, 'a data digest other than agreed');
     }
-    this.hasDigest = hasDigest;
     this.dataLeft = dataBytes;
     this.wanted = start;
   }
