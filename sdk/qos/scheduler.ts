@@ -65,6 +65,8 @@ export class Scheduler {
   isLast = true;
   /** Requests that wait. */
   waitingCount = 0;
+  /** Who has a reservation goes before who has none, also beyond it: the device is too slow. */
+  reservedFirst = false;
   /** Of each client, what was served for it since the start. */
   readonly servedUnits: Float64Array;
   /** When to pull again after `pull` returned false; Infinity for not before the next `push`. */
@@ -248,11 +250,11 @@ export class Scheduler {
     }
     if (byStart.firstKey > this.virtual) this.virtual = byStart.firstKey;
     let isReserved = false;
-    while (byReservation.firstKey <= nowNs) {
+    while (byReservation.firstKey <= nowNs || (this.reservedFirst && byReservation.first >= 0)) {
       const reserved = byReservation.first;
       if (limitClock[reserved]! <= nowNs) {
         client = reserved;
-        isReserved = true;
+        isReserved = byReservation.firstKey <= nowNs;
         break;
       }
       byReservation.remove(reserved);

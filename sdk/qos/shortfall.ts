@@ -15,6 +15,8 @@ const noticedPart = 0.02;
  * part that fails. Best effort gives way by itself then, as reservations go first. When they still
  * lose units, all that was served is what the device can do, and each reservation is to be scaled
  * to the same part of it: otherwise who has most credit would be kept whole and the others starve.
+ * A device that only stood still does more than that a moment later: who has a reservation goes
+ * before best effort then all the same, until the next judgement.
  *
  * Looks at the scheduler once in 100 ms at most, and only as long as somebody waits.
  */
@@ -56,6 +58,7 @@ export class ShortfallWatch {
     const isBoth = part < 1 && this.keptPart < 1;
     if (change === 0 || (isBoth && change < noticedPart * this.keptPart)) return false;
     this.keptPart = part;
+    this.scheduler.reservedFirst = part < 1;
     return true;
   }
 

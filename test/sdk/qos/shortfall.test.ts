@@ -55,6 +55,24 @@ test('a share that comes or changes meanwhile has the same part kept', () => {
   late.close();
 });
 
+test('a device that stood still serves reservations first as soon as it goes on', () => {
+  const made = loops(8_000, 2_000);
+  rates(made, 5);
+  // What is begun now takes 400 ms: nothing ends meanwhile.
+  made.pace(5_000);
+  made.runFor(10 * msNs);
+  made.pace(5);
+  made.runFor(400 * msNs);
+  assert.ok(made.gate.keptPart < 0.2, `${made.gate.keptPart}`);
+  made.served.fill(0);
+  made.runFor(50 * msNs);
+  const [large, small] = made.served;
+  // What was under way for best effort ends first: 8 of its units, 0.4 ms each, and its depth.
+  assert.ok(large! >= 400 - 32 && small! >= 100 - 32, `${made.served}`);
+  made.runFor(200 * msNs);
+  assert.is(made.gate.keptPart, 1);
+});
+
 test('a reservation that nobody uses is no shortfall, and an end of all requests ends one', () => {
   const made = loops(8_000, 200_000);
   rates(made, 20);
