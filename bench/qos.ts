@@ -65,6 +65,7 @@ async function run(): Promise<Figures> {
         'bursts of 32), 60 nothing; 300 ms after 50 ms; mixed: 4 KiB reads and writes, 256 KiB ' +
         'reads, discards',
       tokenBucket: 'each neighbour limited to its part of what is not reserved',
+      wrrUrgent: 'both reserved tenants in the urgent class',
       seed: 1,
       ...machine(),
     },
@@ -95,9 +96,12 @@ function neighbours(figures: Record<string, number>): void {
 /** The same probe under what others do. */
 function beside(figures: Record<string, number>): void {
   const part = (100_000 - 25_000) / 62;
+  const weights = probeShares.map((share) => share.weight);
+  const reserved = probeShares.flatMap((share, client) => (share.reservation > 0 ? [client] : []));
   const policies = {
     fifo: new FifoPolicy(),
-    wrr: new WeightedRoundRobinPolicy(probeShares.map((share) => share.weight)),
+    wrr: new WeightedRoundRobinPolicy(weights),
+    wrrUrgent: new WeightedRoundRobinPolicy(weights, reserved),
     tokenBucket: new TokenBucketPolicy(
       probeShares.map((share) => (share.reservation > 0 ? Number.POSITIVE_INFINITY : part)),
     ),
@@ -110,6 +114,7 @@ function beside(figures: Record<string, number>): void {
     figures[`p999Us_${name}`] = probe.p999Us;
     figures[`worstMetPct_${name}`] = probe.worstMetPct;
     figures[`secondIops_${name}`] = probe.secondUnits;
+    figures[`neighboursIops_${name}`] = probe.neighboursUnits;
     figures[`usedPct_${name}`] = probe.usedPct;
   }
 }

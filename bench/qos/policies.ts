@@ -43,7 +43,8 @@ export class FifoPolicy implements Policy {
 
 /**
  * NVMe's weighted round robin: a queue per client in a class of a weight; the classes take turns by
- * weight, the queues of a class one by one [NVMe-2.0 §3.4.4 AMS].
+ * weight, the queues of a class one by one, and queues of the urgent class come before all of them
+ * [NVMe-2.0 §3.4.4 AMS].
  */
 export class WeightedRoundRobinPolicy implements Policy {
   readonly wakeNs = never;
@@ -51,9 +52,14 @@ export class WeightedRoundRobinPolicy implements Policy {
   private readonly classes: { readonly weight: number; readonly members: number[]; next: number }[];
   private at = 0;
   private left = 0;
+  private readonly urgent: readonly number[];
 
-  /** @param weights  the class of each client, by its weight */
-  constructor(weights: readonly number[]) {
+  /**
+   * @param weights  the class of each client, by its weight
+   * @param urgent   clients of the urgent class, whatever their weight; the first one goes first
+   */
+  constructor(weights: readonly number[], urgent: readonly number[] = []) {
+    this.urgent = urgent;
     this.queues = weights.map(() => new Fifo());
     const distinct = [...new Set(weights)].sort((a, b) => b - a);
     this.classes = distinct.map((weight) => ({
@@ -68,6 +74,10 @@ export class WeightedRoundRobinPolicy implements Policy {
   }
 
   pull(): number {
+    for (const client of this.urgent) {
+      const request = this.queues[client]!.shift();
+      if (request !== -1) return request;
+    }
     for (let turn = 0; turn <= this.classes.length; turn++) {
       const found = this.left > 0 ? this.fromClass() : -1;
       if (found !== -1) {

@@ -43,6 +43,8 @@ export interface ProbeResult {
   readonly worstMetPct: number;
   /** Units per second of the second tenant. */
   readonly secondUnits: number;
+  /** Units per second of all neighbours together. */
+  readonly neighboursUnits: number;
   readonly jainOfNeighbours: number;
   readonly usedPct: number;
   /** Units that each client got per 100 ms, for plots. */
@@ -80,6 +82,7 @@ export function runProbe(policy: Policy, options: ProbeOptions = {}): ProbeResul
     p999Us: first!.latency.percentile(99.9) / 1000,
     worstMetPct: Math.min(worstOfDemand(first!, span, graceNs), worstOf(second!, span, 5_000)),
     secondUnits: unitsIn(second!, settledNs, untilNs) / seen,
+    neighboursUnits: others.reduce((sum, one) => sum + unitsIn(one, settledNs, untilNs), 0) / seen,
     jainOfNeighbours: jain(others.map((one) => unitsIn(one, settledNs, untilNs))),
     usedPct: result.used * 100,
     perWindow: result.clients.map((one) => windows(one, { ...span, fromNs: 0 })),
