@@ -352,7 +352,7 @@ async function diffMs(pool: Pool): Promise<number> {
   const start = performance.now();
   let ranges = 0;
   const from = { volume: 'v', snapshot: 'from' };
-  for (const _ of pool.changes(from, { volume: 'v', snapshot: 'now' })) ranges++;
+  for await (const _ of pool.changes(from, { volume: 'v', snapshot: 'now' })) ranges++;
   const ms = performance.now() - start;
   if (ranges !== changed) throw new Error(`${ranges} ranges of ${changed}`);
   return rounded(ms);

@@ -1,4 +1,3 @@
-import { createHmac } from 'node:crypto';
 import { ErrorCode, UltimaError } from '../errors.js';
 import { keyBytes } from '../volume/cipher.js';
 import type { KeyFinder } from '../volume/core.js';
@@ -6,10 +5,6 @@ import type { Pool } from '../volume/pool.js';
 import type { ObjectName } from '../volume/pool-names.js';
 import { usageError } from './arguments.js';
 import { readSource } from './secret-source.js';
-
-/** In the attributes of an encrypted volume: what tells a wrong key from the right one. */
-const checkAttribute = 'key-check';
-const checkHexDigits = 16;
 
 /**
  * The keys of `--key NAME=SOURCE`, by their names. A key is 64 bytes, raw or as 128 hexadecimal
@@ -29,33 +24,20 @@ export function keysOf(words: readonly string[] = []): KeyFinder {
   return (name) => keys.get(name) ?? null;
 }
 
-/** What a volume remembers about its key: nothing of it, but whether another one is it. */
-export function checkOf(key: Uint8Array): Record<string, string> {
-  const digest = createHmac('sha256', key).update('ultima key check').digest('hex');
-  return { [checkAttribute]: digest.slice(0, checkHexDigits) };
-}
-
 /**
- * Before a volume is used: its key is there, and it is the one that it was made with. With another
- * one everything would read as noise, and what is written be lost.
+ * Before an encrypted volume is used: its key was named. Whether it is the right one, the pool
+ * says.
  *
- * @throws UltimaError NOT_FOUND without the key; VERIFY_FAILED for another one
+ * @throws UltimaError NOT_FOUND
  */
 export function demandKey(pool: Pool, name: ObjectName, keys: KeyFinder): void {
-  const { keyId, attributes } = pool.volume(name.volume).object;
-  if (keyId === '') return;
-  const key = keys(keyId);
-  const facts = { volume: name.volume, keyId };
-  if (key === null) {
-    const message =
-      `volume ${name.volume} is encrypted with the key '${keyId}'; ` +
-      `--key ${keyId}=file:PATH, env:VARIABLE or fd:NUMBER says where it is`;
-    throw new UltimaError(ErrorCode.notFound, message, facts);
-  }
-  const expected = attributes[checkAttribute];
-  if (expected === undefined || checkOf(key)[checkAttribute] === expected) return;
-  const message = `the key '${keyId}' is not the one that volume ${name.volume} was made with`;
-  throw new UltimaError(ErrorCode.verifyFailed, message, facts);
+  const row = pool.volumes().find((volume) => volume.name === name.volume);
+  if (row === undefined || row.keyId === '' || keys(row.keyId) !== null) return;
+  const { keyId } = row;
+  const message =
+    `volume ${name.volume} is encrypted with the key '${keyId}'; ` +
+    `--key ${keyId}=file:PATH, env:VARIABLE or fd:NUMBER says where it is`;
+  throw new UltimaError(ErrorCode.notFound, message, { volume: name.volume, keyId });
 }
 
 function keyOf(name: string, source: string): Uint8Array {

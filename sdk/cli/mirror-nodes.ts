@@ -118,7 +118,7 @@ export class MirrorNodes {
   /** Byte ranges of the volume in which a node has data. */
   *written(index: number): Generator<{ readonly byteOffset: number; readonly byteLength: number }> {
     const { pool, memberId } = this.nodes[index]!;
-    for (const range of pool.changes(null, { volume: `member-${memberId}` })) {
+    for (const range of pool.changesNow(null, { volume: `member-${memberId}` })) {
       if (range.isData) yield range;
     }
   }

@@ -1,4 +1,5 @@
 import { randomFillSync } from 'node:crypto';
+import type { BlockDevice } from '../block/device.js';
 import { NodeAgent } from '../node/agent.js';
 import { checkName } from '../node/records.js';
 import type { MutualTls } from '../sockets/node-sockets.js';
@@ -17,6 +18,7 @@ its pool, and serve them over NVMe/TCP to whoever writes, until a signal ends it
 
   -p, --pool DEVICE    the devices of the node's pool: files, cards; 'ultima pool create' makes one
   --create             make the pool when the devices hold none
+  --map-cache SIZE     memory for the maps of the pool; all that they need when left out
   --listen HOST:PORT   where members are served; port 0 takes one that is free
   --address HOST:PORT  where others reach that, when it is another place
   --zone NAME          what fails together, as a rack does; members of a volume go to different
@@ -29,6 +31,7 @@ ${storeUsage}
 const options = {
   ...storeOptions,
   pool: { type: 'string', short: 'p', multiple: true },
+  'map-cache': { type: 'string' },
   create: { type: 'boolean', default: false },
   listen: { type: 'string' },
   address: { type: 'string' },
@@ -45,9 +48,10 @@ export async function run(words: readonly string[], terminal: Terminal): Promise
   if (listen === undefined) throw usageError('where? --listen HOST:PORT');
   const tls = values.tls === undefined ? undefined : tlsOf(values.tls);
   const store = openStore(values);
-  const opened = await openDevices(poolOf(values.pool));
+  const { names: devices, ...memory } = poolOf(values);
+  const opened = await openDevices(devices);
   try {
-    const pool = await poolOn(opened.devices, values.create);
+    const pool = await poolOn(opened.devices, values.create, memory);
     const agent = await NodeAgent.start({
       ...{ name, pool, store, listen, random: (bytes) => void randomFillSync(bytes) },
       ...(zone === undefined ? {} : { zone }),
@@ -68,13 +72,17 @@ export async function run(words: readonly string[], terminal: Terminal): Promise
   }
 }
 
-async function poolOn(devices: Parameters<typeof Pool.open>[0], mayCreate: boolean): Promise<Pool> {
+async function poolOn(
+  devices: readonly BlockDevice[],
+  mayCreate: boolean,
+  memory: { readonly mapCacheBytes?: number },
+): Promise<Pool> {
   try {
-    return await Pool.open(devices);
+    return await Pool.open(devices, memory);
   } catch (error) {
     if (!mayCreate) throw error;
     // Refused for devices that hold anything else.
-    return Pool.create(devices, { random: (bytes) => void randomFillSync(bytes) });
+    return Pool.create(devices, { random: (bytes) => void randomFillSync(bytes), ...memory });
   }
 }
 

@@ -8,9 +8,10 @@ import { UltimaError } from '../errors.js';
 import { NvmeController } from '../nvme/controller.js';
 import { open } from '../open.js';
 import type { KeyFinder } from '../volume/core.js';
+import { leastCacheBytes } from '../volume/pager.js';
 import { Pool } from '../volume/pool.js';
 import type { ObjectName } from '../volume/pool-names.js';
-import { nearest, parseChoice, usageError } from './arguments.js';
+import { nearest, parseChoice, parseSize, usageError } from './arguments.js';
 import { openRemote, remotePrefix } from './remote-device.js';
 import { bytesText, counted } from './replay-text.js';
 import type { Terminal } from './terminal.js';
@@ -78,9 +79,15 @@ export function random(bytes: Uint8Array): void {
 
 const noKeys: KeyFinder = () => null;
 
+/** The devices of a pool, and how much memory its maps may take; all that they need without. */
+export interface PoolPlace {
+  readonly names: readonly string[];
+  readonly mapCacheBytes?: number;
+}
+
 /** Open the pool on devices, use it, close it, whatever happens in between. */
 export async function withPool<T>(
-  names: readonly string[],
+  { names, ...memory }: PoolPlace,
   access: 'read' | 'write',
   use: (pool: Pool) => Promise<T>,
   keys: KeyFinder = noKeys,
@@ -88,7 +95,7 @@ export async function withPool<T>(
   const opened = await openDevices(names);
   try {
     const isReadOnly = access === 'read';
-    const pool = await naming(names, Pool.open(opened.devices, { isReadOnly, keys }));
+    const pool = await naming(names, Pool.open(opened.devices, { isReadOnly, keys, ...memory }));
     const result = await use(pool);
     await pool.close();
     return result;
@@ -112,16 +119,31 @@ export async function naming<T>(names: readonly string[], work: Promise<T>): Pro
 
 export const poolOptions = {
   pool: { type: 'string', short: 'p', multiple: true },
+  'map-cache': { type: 'string' },
   'output-format': { type: 'string', short: 'o' },
 } as const;
 
-/** `--pool`, once for each device or with commas. */
-export function poolOf(pool: readonly string[] | undefined): string[] {
-  const names = (pool ?? []).flatMap((one) => one.split(',')).filter((name) => name !== '');
+interface PoolWords {
+  readonly pool?: readonly string[];
+  readonly 'map-cache'?: string;
+}
+
+/** `--map-cache` with devices that were named already. */
+export function placeOf(names: readonly string[], words: PoolWords): PoolPlace {
+  const text = words['map-cache'];
+  if (text === undefined) return { names };
+  const mapCacheBytes = parseSize('map-cache', text);
+  if (mapCacheBytes >= leastCacheBytes) return { names, mapCacheBytes };
+  throw usageError(`--map-cache is ${mapCacheBytes}; it must be ${leastCacheBytes} or more`);
+}
+
+/** `--pool`, once for each device or with commas, and `--map-cache`. */
+export function poolOf(words: PoolWords): PoolPlace {
+  const names = (words.pool ?? []).flatMap((one) => one.split(',')).filter((name) => name !== '');
   if (names.length === 0) {
     throw usageError('in which pool? --pool DEVICE[,DEVICE] names the devices that it lies on');
   }
-  return names;
+  return placeOf(names, words);
 }
 
 /** `volume` or `volume@snapshot`. */

@@ -6,6 +6,8 @@ import {
   counted,
   naming,
   openDevices,
+  type PoolPlace,
+  placeOf,
   poolOptions,
   random,
   runVerb,
@@ -36,6 +38,7 @@ of another machine, see below.
   delete DEVICE...     take the labels off: the pool is gone
       --yes              without this nothing is done
 
+  --map-cache SIZE     memory for the maps of the pool; all that they need when left out
   -o, --output-format WORD normal, json
 ${remoteUsage}
 `;
@@ -57,7 +60,8 @@ export function run(words: readonly string[], terminal: Terminal): Promise<numbe
 
 function parse(words: readonly string[]) {
   const { values, positionals } = parseWords(words, options);
-  return { values, devices: [...positionals, ...(values.pool ?? [])] };
+  const devices = [...positionals, ...(values.pool ?? [])];
+  return { values, devices, place: placeOf(devices, values) };
 }
 
 async function create(words: readonly string[]): Promise<VerbResult> {
@@ -109,19 +113,19 @@ function findingLines(findings: readonly Finding[]): string[] {
 }
 
 function describe(words: readonly string[]): Promise<VerbResult> {
-  const { devices } = parse(words);
-  return withPool(devices, 'read', async (pool) => described(pool, devices));
+  const { devices, place } = parse(words);
+  return withPool(place, 'read', async (pool) => described(pool, devices));
 }
 
 function list(words: readonly string[]): Promise<VerbResult> {
-  const { devices } = parse(words);
-  return withPool(devices, 'read', async (pool) => {
-    const volumes = pool.volumes().map(({ name, bytes }) => ({
-      name,
-      bytes,
-      snapshots: pool.snapshots(name).length,
-      usedBytes: pool.spaceOf({ volume: name }).usedBytes,
-    }));
+  const { place } = parse(words);
+  return withPool(place, 'read', async (pool) => {
+    const volumes = await Promise.all(
+      pool.volumes().map(async ({ name, bytes }) => {
+        const { usedBytes } = await pool.spaceOf({ volume: name });
+        return { name, bytes, snapshots: pool.snapshots(name).length, usedBytes };
+      }),
+    );
     const rows = volumes.map(({ name, bytes, snapshots, usedBytes }) => [
       name,
       bytesText(bytes),
@@ -133,8 +137,8 @@ function list(words: readonly string[]): Promise<VerbResult> {
 }
 
 async function check(words: readonly string[]): Promise<VerbResult> {
-  const { values, devices } = parse(words);
-  return withPool(devices, values.repair ? 'write' : 'read', async (pool) => {
+  const { values, place } = parse(words);
+  return withPool(place, values.repair ? 'write' : 'read', async (pool) => {
     const opening = [...pool.findings];
     const before = [...opening, ...(await pool.check())];
     if (!values.repair) {
@@ -153,11 +157,11 @@ async function check(words: readonly string[]): Promise<VerbResult> {
 }
 
 async function grow(words: readonly string[]): Promise<VerbResult> {
-  const { values, devices } = parse(words);
+  const { values, devices, place } = parse(words);
   const { add } = values;
-  if (add === undefined) return growInPlace(devices);
+  if (add === undefined) return growInPlace(place);
   const bytes = values.bytes === undefined ? undefined : parseSize('bytes', values.bytes);
-  return withPool(devices, 'write', async (pool) => {
+  return withPool(place, 'write', async (pool) => {
     const added = await openDevices([add], bytes);
     try {
       const adding = pool.addDevice(added.devices[0]!, { random, overwrites: values.overwrite });
@@ -172,9 +176,9 @@ async function grow(words: readonly string[]): Promise<VerbResult> {
   });
 }
 
-function growInPlace(devices: readonly string[]): Promise<VerbResult> {
-  return withPool(devices, 'write', async (pool) => {
-    if ((await pool.growDevices()) > 0) return described(pool, devices);
+function growInPlace(place: PoolPlace): Promise<VerbResult> {
+  return withPool(place, 'write', async (pool) => {
+    if ((await pool.growDevices()) > 0) return described(pool, place.names);
     throw usageError('no device has become larger; make one larger, or say --add DEVICE');
   });
 }

@@ -22,6 +22,7 @@ import type { Terminal } from './terminal.js';
 const options = {
   nbd: { type: 'string', multiple: true },
   pool: { type: 'string', short: 'p', multiple: true },
+  'map-cache': { type: 'string' },
   name: { type: 'string' },
   key: { type: 'string', multiple: true },
   'namespace-id': { type: 'string', short: 'n' },
@@ -69,11 +70,12 @@ export async function serveVolumes(words: readonly string[], terminal: Terminal)
   const fabric = fabricSettings(values, names[0] ?? '');
   const settings = fabric === null ? settingsOf(values) : onlyFabric(values, fabric);
   const access = accessOf(values);
-  const opened = await openDevices(poolOf(values.pool));
+  const { names: devices, ...memory } = poolOf(values);
+  const opened = await openDevices(devices);
   let pool: Pool;
   let exports: NbdExport[];
   try {
-    pool = await Pool.open(opened.devices, { keys });
+    pool = await Pool.open(opened.devices, { keys, ...memory });
     for (const object of objects) demandKey(pool, object, keys);
     exports = exportsOfPool(pool, names, access);
   } catch (error) {

@@ -30,6 +30,7 @@ clients, with any number of connections each.
                     of another machine: nvme-tcp:HOST:PORT/NQN/NSID, see below
   NAME              a volume of the pool, or VOLUME@SNAPSHOT: a snapshot, read-only
   -p, --pool DEVICE a device of the pool; once for each of its devices
+  --map-cache SIZE  memory for the maps of the pool; all that they need when left out
   --key NAME=SOURCE the key of an encrypted volume, from file:PATH, env:VARIABLE or fd:NUMBER; once
                     for each key
   --nbd PLACE       unix:PATH, tcp:HOST:PORT or tcp:HOST; may be given more than once

@@ -1,4 +1,6 @@
+import type { ChangedRange } from '../volume/diff.js';
 import type { Pool } from '../volume/pool.js';
+import type { GroupMember } from '../volume/pool-names.js';
 import { parseWords, usageError } from './arguments.js';
 import {
   bytesText,
@@ -29,6 +31,7 @@ Snapshots of volumes, named VOLUME@SNAPSHOT.
   delete NAME...           in any order; space becomes free in the background
 
   -p, --pool DEVICE        the devices of the pool, with commas or once for each
+  --map-cache SIZE         memory for the maps of the pool; all that they need when left out
   -o, --output-format WORD normal, json
 `;
 
@@ -46,13 +49,13 @@ function parse(words: readonly string[], range: { readonly least: number; readon
     const wanted = least === most ? counted(least, 'name') : `${least} or more names`;
     throw usageError(`this takes ${wanted}, not '${positionals.join(' ')}'`);
   }
-  return { values, names: positionals, devices: poolOf(values.pool) };
+  return { values, names: positionals, devices: poolOf(values) };
 }
 
 const one = { least: 1, most: 1 } as const;
 const several = { least: 1, most: Number.POSITIVE_INFINITY } as const;
 
-function rowOf(pool: Pool, volume: string, snapshot: string) {
+async function rowOf(pool: Pool, volume: string, snapshot: string) {
   const { object } = pool.snapshot(volume, snapshot);
   return {
     volume,
@@ -62,8 +65,12 @@ function rowOf(pool: Pool, volume: string, snapshot: string) {
     bytes: object.bytes,
     createdMs: object.createdMs,
     damage: object.damage,
-    ...pool.spaceOf({ volume, snapshot }),
+    ...(await pool.spaceOf({ volume, snapshot })),
   };
+}
+
+function rowsOf(pool: Pool, members: readonly GroupMember[]) {
+  return Promise.all(members.map(({ volume, name }) => rowOf(pool, volume, name)));
 }
 
 async function create(words: readonly string[]): Promise<VerbResult> {
@@ -73,7 +80,7 @@ async function create(words: readonly string[]): Promise<VerbResult> {
     .map(({ volume, snapshot }) => ({ volume, name: snapshot }));
   return withPool(devices, 'write', async (pool) => {
     const { pauseNs } = await pool.takeSnapshot(members, { createdMs: Date.now() });
-    const snapshots = members.map(({ volume, name }) => rowOf(pool, volume, name));
+    const snapshots = await rowsOf(pool, members);
     const pause = `writes were held back for ${Math.ceil(pauseNs / 1000)} us`;
     return { json: { pauseNs, snapshots }, lines: [`${names.join(' ')}: ${pause}`] };
   });
@@ -83,7 +90,8 @@ function list(words: readonly string[]): Promise<VerbResult> {
   const { names, devices } = parse(words, one);
   const [volume] = names;
   return withPool(devices, 'read', async (pool) => {
-    const snapshots = pool.snapshots(volume!).map(({ name }) => rowOf(pool, volume!, name));
+    const names = pool.snapshots(volume!).map(({ name }) => ({ volume: volume!, name }));
+    const snapshots = await rowsOf(pool, names);
     const rows = snapshots.map((row) => [
       row.name,
       bytesText(row.bytes),
@@ -100,7 +108,7 @@ function describe(words: readonly string[]): Promise<VerbResult> {
   const { names, devices } = parse(words, one);
   const { volume, snapshot } = parseSnapshotName(names[0]!);
   return withPool(devices, 'read', async (pool) => {
-    const row = rowOf(pool, volume, snapshot);
+    const row = await rowOf(pool, volume, snapshot);
     const lines = [
       `snapshot   ${volume}@${snapshot}`,
       `size       ${bytesText(row.bytes)}`,
@@ -140,7 +148,8 @@ function diff(words: readonly string[]): Promise<VerbResult> {
   const to = parseObjectName(names.at(-1)!);
   const from = names.length === 2 ? parseObjectName(names[0]!) : null;
   return withPool(devices, 'read', async (pool) => {
-    const ranges = [...pool.changes(from, to)];
+    const ranges: ChangedRange[] = [];
+    for await (const range of pool.changes(from, to)) ranges.push(range);
     const rows = ranges.map(({ byteOffset, byteLength, isData }) => [
       String(byteOffset),
       String(byteLength),

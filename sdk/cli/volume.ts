@@ -1,7 +1,7 @@
 import { builtInTiers } from '../qos/tiers.js';
 import type { Pool } from '../volume/pool.js';
 import { parseChoice, parseInteger, parseSize, parseWords, usageError } from './arguments.js';
-import { checkOf, demandKey, keysOf } from './keys.js';
+import { demandKey, keysOf } from './keys.js';
 import {
   bytesText,
   parseObjectName,
@@ -37,6 +37,7 @@ Thin volumes of a pool.
   --key NAME=SOURCE          a key of 64 bytes, from file:PATH, env:VARIABLE or fd:NUMBER: wherever
                              the data of an encrypted volume is read or written
   -p, --pool DEVICE          the devices of the pool, with commas or once for each
+  --map-cache SIZE           memory for the maps of the pool; all that they need when left out
   -o, --output-format WORD   normal, json
 `;
 
@@ -64,7 +65,7 @@ function parse(words: readonly string[], names: number) {
     const wanted = names === 0 ? 'no name' : names === 1 ? 'one name' : `${names} names`;
     throw usageError(`this takes ${wanted}, not '${positionals.join(' ')}'`);
   }
-  return { values, names: positionals, devices: poolOf(values.pool) };
+  return { values, names: positionals, devices: poolOf(values) };
 }
 
 function sizeOf(bytes: string | undefined): number {
@@ -72,8 +73,8 @@ function sizeOf(bytes: string | undefined): number {
   return parseSize('bytes', bytes);
 }
 
-function described(pool: Pool, name: string): VerbResult {
-  const row = rowOf(pool, name);
+async function described(pool: Pool, name: string): Promise<VerbResult> {
+  const row = await rowOf(pool, name);
   const lines = [
     `volume     ${name}`,
     `size       ${bytesText(row.bytes)} in blocks of ${row.blockBytes} bytes`,
@@ -93,7 +94,7 @@ function described(pool: Pool, name: string): VerbResult {
   return { json: row, lines };
 }
 
-function rowOf(pool: Pool, name: string) {
+async function rowOf(pool: Pool, name: string) {
   const { object } = pool.volume(name);
   return {
     name,
@@ -108,7 +109,7 @@ function rowOf(pool: Pool, name: string) {
     attributes: object.attributes,
     createdMs: object.createdMs,
     damage: object.damage,
-    ...pool.spaceOf({ volume: name }),
+    ...(await pool.spaceOf({ volume: name })),
   };
 }
 
@@ -124,11 +125,7 @@ async function create(words: readonly string[]): Promise<VerbResult> {
   const qosTier = wantedTier === '' ? '' : parseChoice('qos-tier', wantedTier, tiers);
   const keys = keysOf(values.key);
   const keyId = values['encrypt-with'];
-  const key = keyId === undefined ? null : keys(keyId);
-  const attributes = {
-    ...attributesOf(values.attribute ?? []),
-    ...(key === null ? {} : checkOf(key)),
-  };
+  const attributes = attributesOf(values.attribute ?? []);
   const encryption = keyId === undefined ? {} : { keyId };
   const make = async (pool: Pool): Promise<VerbResult> => {
     const [name] = names;
@@ -153,7 +150,7 @@ function attributesOf(pairs: readonly string[]): Record<string, string> {
 function list(words: readonly string[]): Promise<VerbResult> {
   const { devices } = parse(words, 0);
   return withPool(devices, 'read', async (pool) => {
-    const volumes = pool.volumes().map(({ name }) => rowOf(pool, name));
+    const volumes = await Promise.all(pool.volumes().map(({ name }) => rowOf(pool, name)));
     const rows = volumes.map((row) => [
       row.name,
       bytesText(row.bytes),

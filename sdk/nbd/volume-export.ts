@@ -71,7 +71,7 @@ export function exportOfVolume(
       .filter((each) => each.name !== target.snapshot)
       .map((each) => ({
         snapshot: each.name,
-        changed: (startByte) => pool.changes({ volume, snapshot: each.name }, target, startByte),
+        changed: (startByte) => pool.changesNow({ volume, snapshot: each.name }, target, startByte),
       }));
   return {
     name,
@@ -83,7 +83,7 @@ export function exportOfVolume(
     // allocated, and no context tells differences.
     metadata: pool.core.pager.isLimited
       ? {}
-      : { allocated: (startByte) => pool.changes(null, target, startByte), differences },
+      : { allocated: (startByte) => pool.changesNow(null, target, startByte), differences },
   };
 }
 

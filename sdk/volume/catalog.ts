@@ -25,6 +25,8 @@ export interface CatalogObject {
   qosTier: string;
   /** Reference to the key that its data is encrypted with, '' for none. Never the key. */
   readonly keyId: string;
+  /** What tells another key from it, '' for a volume without one, or from before that was kept. */
+  readonly keyCheck: string;
   /** Each cell has a CRC32C that every read compares. */
   readonly hasChecks: boolean;
   /** The devices compare each block with its protection information instead. */
@@ -222,8 +224,9 @@ export function parseObject(value: unknown): CatalogObject | null {
   if (typeof keyId !== 'string' || typeof damage !== 'string') return null;
   const { hasChecks, qosTier } = value;
   if (typeof hasChecks !== 'boolean' || typeof qosTier !== 'string') return null;
-  // Pools from before that was known do not have it.
+  // Pools from before these were known do not have them.
   const isProtected = value.isProtected === true;
+  const keyCheck = typeof value.keyCheck === 'string' ? value.keyCheck : '';
   if (bytes === null || bytes % cellBytes !== 0 || id === null || id === 0) return null;
   if (volumeId === null || originId === null || groupId === null || root === null) return null;
   if (createdMs === null || familyId === null || !isTexts(attributes)) return null;
@@ -241,6 +244,7 @@ export function parseObject(value: unknown): CatalogObject | null {
     attributes,
     qosTier,
     keyId,
+    keyCheck,
     hasChecks,
     isProtected,
     damage,

@@ -3,26 +3,60 @@ import type { Finding } from './findings.js';
 import { NodeKind, nodeWords } from './nodes.js';
 import { pointerOf } from './tree-finder.js';
 
+/** What the pool works with at one instant, and the maps as they were then, pinned. */
+export interface MapCounts {
+  readonly roots: readonly number[];
+  /** Pointers to each node, and names of each unit. */
+  readonly pointers: Uint32Array;
+  readonly names: Uint32Array;
+  readonly freeBits: Uint32Array;
+  readonly freeCount: number;
+  readonly system: ReadonlySet<number>;
+}
+
 /**
- * Count again, from the catalog down, what every node and unit is named by, and compare with the
- * counts that the pool works with. For a pool in which nothing is under way, until it returns.
+ * To be called when no write is under way, no checkpoint runs and nothing waits to become free.
+ * Whoever calls it calls `checkMaps` with it, which lets the maps go.
+ */
+export function countsOf(core: PoolCore): MapCounts {
+  const { nodes, units } = core;
+  const roots: number[] = [];
+  for (const { root } of core.catalog.objects.values()) if (root !== 0) roots.push(root);
+  const counts = {
+    roots,
+    pointers: nodes.refs.slice(0, nodes.end),
+    names: units.refs.slice(0, units.unitCount),
+    freeBits: units.freeBits(),
+    freeCount: units.freeCount,
+    system: systemUnits(core),
+  };
+  for (const root of roots) nodes.share(root);
+  return counts;
+}
+
+/**
+ * Count again, from the roots down, what every node and unit is named by, and compare with the
+ * counts that the pool worked with at that instant. Volumes may be written meanwhile: what is
+ * pinned is copied before it changes.
  *
  * @returns what is not as it must be; nothing for a sound pool
  */
-export async function checkMaps(core: PoolCore): Promise<Finding[]> {
-  const { nodes, units } = core;
-  const pointers = new Uint32Array(nodes.end);
-  const names = new Uint32Array(units.unitCount);
+export async function checkMaps(core: PoolCore, counts = countsOf(core)): Promise<Finding[]> {
+  const { nodes, reaper } = core;
+  const pointers = new Uint32Array(counts.pointers.length);
+  const names = new Uint32Array(counts.names.length);
   const findings: Finding[] = [];
   const stack: number[] = [];
   const enter = (id: number): void => {
     if (pointers[id]!++ === 0) stack.push(id);
   };
-  for (const { root } of core.catalog.objects.values()) if (root !== 0) enter(root);
+  for (const root of counts.roots) enter(root);
   for (let id = stack.pop(); id !== undefined; id = stack.pop()) {
     const kind = nodes.kinds[id]!;
     if (kind === NodeKind.sums) continue;
-    if (!nodes.isHere(id) && !(await core.pager.bring(id))) {
+    // It may leave again before this goes on.
+    while (!nodes.isHere(id) && (await core.pager.bring(id)));
+    if (!nodes.isHere(id)) {
       findings.push({ kind: 'lost', what: `node ${id}`, text: 'cannot be read', costs: [] });
       continue;
     }
@@ -37,32 +71,32 @@ export async function checkMaps(core: PoolCore): Promise<Finding[]> {
       else enter(pointerOf(value));
     }
   }
-  for (let id = 1; id < nodes.end; id++) {
-    if (pointers[id] === nodes.refs[id]) continue;
-    const text = `${pointers[id]} pointers lead to it, ${nodes.refs[id]} were counted`;
+  for (const root of counts.roots) reaper.drop(root);
+  for (let id = 1; id < pointers.length; id++) {
+    if (pointers[id] === counts.pointers[id]) continue;
+    const text = `${pointers[id]} pointers lead to it, ${counts.pointers[id]} were counted`;
     findings.push({ kind: 'inconsistent', what: `node ${id}`, text, costs: [] });
   }
-  findings.push(...checkUnits(core, names));
+  findings.push(...checkUnits(counts, names));
   return findings;
 }
 
-function checkUnits(core: PoolCore, names: Uint32Array): Finding[] {
-  const { units } = core;
-  const system = systemUnits(core);
+function checkUnits(counts: MapCounts, names: Uint32Array): Finding[] {
+  const { system, freeBits } = counts;
   const findings: Finding[] = [];
   let freeCount = 0;
-  for (let unit = 0; unit < units.unitCount; unit++) {
-    const isFree = units.isFree(unit);
+  for (let unit = 0; unit < names.length; unit++) {
+    const isFree = ((freeBits[unit >>> 5]! >>> (unit & 31)) & 1) === 1;
     if (isFree) freeCount++;
     const uses = (isFree ? 1 : 0) + (system.has(unit) ? 1 : 0) + (names[unit]! > 0 ? 1 : 0);
-    if (names[unit] === units.refs[unit] && uses === 1) continue;
+    if (names[unit] === counts.names[unit] && uses === 1) continue;
     const text =
-      `${names[unit]} entries name it, ${units.refs[unit]} were counted; ` +
+      `${names[unit]} entries name it, ${counts.names[unit]} were counted; ` +
       `free: ${isFree}, of the pool itself: ${system.has(unit)}`;
     findings.push({ kind: 'inconsistent', what: `unit ${unit}`, text, costs: [] });
   }
-  if (freeCount !== units.freeCount) {
-    const text = `${freeCount} units are free, ${units.freeCount} were counted`;
+  if (freeCount !== counts.freeCount) {
+    const text = `${freeCount} units are free, ${counts.freeCount} were counted`;
     findings.push({ kind: 'inconsistent', what: 'free units', text, costs: [] });
   }
   return findings;

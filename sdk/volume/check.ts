@@ -1,6 +1,5 @@
 import { checkWords } from '../crc32c.js';
 import { UltimaError } from '../errors.js';
-import { checkMaps } from './check-maps.js';
 import type { PoolCore } from './core.js';
 import { writeLabels } from './create.js';
 import type { Finding } from './findings.js';
@@ -11,16 +10,12 @@ import { nodeBytes } from './nodes.js';
 import { runCheckpoint } from './session.js';
 
 /**
- * Read everything that the pool needs from its devices again and compare it with what the pool
- * works with: labels, superblocks, both copies of the image, every node, and the counts of all
- * names. Volumes may be in use meanwhile, but the pool waits until nothing is under way.
+ * Whether the superblocks and both copies of the image are as they were written. No checkpoint may
+ * start meanwhile that changes something; one that runs is waited for.
  */
-export async function checkPool(core: PoolCore): Promise<Finding[]> {
+export async function checkImages(core: PoolCore): Promise<Finding[]> {
+  await core.pump.until(() => !core.checkpointer.isRunning);
   const findings: Finding[] = [];
-  for (const { device, hasLabel } of core.ports) {
-    if (!hasLabel || (await readLabel(device, findings)) !== null) continue;
-    findings.push({ kind: 'lost', what: 'label', text: 'neither copy is readable', costs: [] });
-  }
   const [first] = placeOf.superblocks;
   const bytes = placeOf.superblocks.length * cellBytes;
   const words = await core.control.read(core.ports[0]!, first * cellBytes, bytes);
@@ -30,34 +25,56 @@ export async function checkPool(core: PoolCore): Promise<Finding[]> {
   } else {
     await readImageCopies(core, superblock, findings);
   }
+  return findings;
+}
+
+/** Whether labels and nodes are on the devices as they were written. Beside writes, too. */
+export async function checkDevices(core: PoolCore): Promise<Finding[]> {
+  const findings: Finding[] = [];
+  for (const { device, hasLabel } of core.ports) {
+    if (!hasLabel || (await readLabel(device, findings)) !== null) continue;
+    findings.push({ kind: 'lost', what: 'label', text: 'neither copy is readable', costs: [] });
+  }
   for (const id of await badNodes(core)) {
     const text = 'its slot does not hold what was written';
     findings.push({ kind: 'copy', what: `node ${id}`, text, costs: [] });
   }
-  findings.push(...(await checkMaps(core)));
   return findings;
 }
 
 /** Nodes, unchanged since the last checkpoint, that the device does not hold as they are here. */
 async function badNodes(core: PoolCore): Promise<number[]> {
-  const { nodes } = core;
   const bad: number[] = [];
-  for (let id = 1; id < nodes.end; id++) {
-    const slot = nodes.slots[id]!;
-    if (slot === 0 || nodes.isDirty(id)) continue;
-    const unit = Math.floor(slot / cellsPerUnit);
-    const port = core.portOf(unit);
-    const at = port.byteOf(unit) + (slot % cellsPerUnit) * nodeBytes;
-    try {
-      const words = await core.control.read(port, at, nodeBytes);
-      const state = checkWords(words, { from: 0, to: words.length }, nodes.checks[id]!);
-      if (state !== 'good' || core.badNodes.has(id)) bad.push(id);
-    } catch (error) {
-      if (!(error instanceof UltimaError)) throw error;
-      bad.push(id);
-    }
-  }
+  for (let id = 1; id < core.nodes.end; id++) if (await isBadNode(core, id)) bad.push(id);
   return bad;
+}
+
+/** What a checkpoint is writing, or has moved meanwhile, is looked at again. */
+async function isBadNode(core: PoolCore, id: number): Promise<boolean> {
+  const { nodes } = core;
+  for (;;) {
+    if (nodes.isBeingWritten(id)) {
+      await core.pump.until(() => !nodes.isBeingWritten(id));
+      continue;
+    }
+    const slot = nodes.slots[id]!;
+    if (slot === 0 || nodes.isDirty(id)) return false;
+    if (await isInSlot(core, slot, nodes.checks[id]!)) return core.badNodes.has(id);
+    if (nodes.slots[id] === slot) return true;
+  }
+}
+
+async function isInSlot(core: PoolCore, slot: number, check: number): Promise<boolean> {
+  const unit = Math.floor(slot / cellsPerUnit);
+  const port = core.portOf(unit);
+  const at = port.byteOf(unit) + (slot % cellsPerUnit) * nodeBytes;
+  try {
+    const words = await core.control.read(port, at, nodeBytes);
+    return checkWords(words, { from: 0, to: words.length }, check) === 'good';
+  } catch (error) {
+    if (error instanceof UltimaError) return false;
+    throw error;
+  }
 }
 
 /**

@@ -1,8 +1,17 @@
-import { createCipheriv, createDecipheriv } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createHmac } from 'node:crypto';
 
 const algorithm = 'aes-256-xts';
 /** Two keys of 256 bits [IEEE-1619 §5.1]. */
 export const keyBytes = 64;
+const checkHexDigits = 16;
+
+/** What a pool remembers of a key: nothing that leads to it, but whether another one is it. */
+export function keyCheckOf(key: Uint8Array): string {
+  return createHmac('sha256', key)
+    .update('ultima key check')
+    .digest('hex')
+    .slice(0, checkHexDigits);
+}
 
 /**
  * Encryption of a volume's data at rest: AES-256-XTS, a data unit for each block of the volume, the

@@ -72,7 +72,7 @@ export function* changedRanges(
   for (const one of walkChanges(core, from, to, startByte)) {
     if (typeof one !== 'number') yield one;
     else {
-      const message = 'a part of the map is not in memory; stream the changes instead';
+      const message = 'a part of the map is not in memory';
       throw new UltimaError(ErrorCode.poolInvalid, message, { node: one });
     }
   }

@@ -157,6 +157,11 @@ export class NodeArena {
     return this.states[id] === NodeState.dirty;
   }
 
+  /** A checkpoint takes it to its new slot. */
+  isBeingWritten(id: number): boolean {
+    return this.states[id] === NodeState.beingWritten;
+  }
+
   /** The device does not hold what is in memory, and is not going to. */
   keep(id: number): void {
     if (this.states[id] !== NodeState.dirty) this.states[id] = NodeState.stays;

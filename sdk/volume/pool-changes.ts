@@ -81,6 +81,41 @@ export class PoolChanges {
     return pauseNs;
   }
 
+  /**
+   * Hold all writes back until none is under way, no checkpoint runs and nothing waits to become
+   * free; look, and let them go on. At once in a pool that takes no writes.
+   *
+   * @param look  begins at that instant; what it waits for, the writes wait for, too
+   */
+  async atRest(volumes: ReadonlyMap<number, Volume>, look: () => Promise<void>): Promise<void> {
+    const { core } = this;
+    // Large maps that were given up take their time, for which writes need not wait.
+    await core.pump.until(() => core.reaper.isIdle || core.isFailed);
+    let looking: Promise<void> | null = null;
+    core.atInstant(() => {
+      if (!core.isFailed && !this.isAtRest(volumes)) return false;
+      looking = look();
+      return true;
+    });
+    await core.pump.until(() => looking !== null);
+    try {
+      await looking;
+    } finally {
+      for (const volume of volumes.values()) core.io.openGate(volume);
+    }
+  }
+
+  private isAtRest(volumes: ReadonlyMap<number, Volume>): boolean {
+    const { core } = this;
+    let isDrained = true;
+    for (const volume of volumes.values()) {
+      volume.isGated = true;
+      if (volume.changing > 0) isDrained = false;
+    }
+    if (core.deferred.pending > 0) core.committer.want();
+    return isDrained && !core.awaitsSpace && !core.checkpointer.isRunning;
+  }
+
   async change(change: CatalogChange): Promise<void> {
     await this.applyWithRoom(change);
     await this.commit();

@@ -1,6 +1,6 @@
 import { ErrorCode, UltimaError } from '../errors.js';
 import { type Catalog, type CatalogObject, isName, type SnapshotMade } from './catalog.js';
-import { VolumeCipher } from './cipher.js';
+import { keyCheckOf, VolumeCipher } from './cipher.js';
 import type { KeyFinder } from './core.js';
 import { cellBytes, maxSnapshots, maxVolumeBytes, maxVolumes } from './format.js';
 
@@ -101,9 +101,13 @@ export class PoolNames {
     throw new UltimaError(ErrorCode.nameTaken, `there is a volume ${name} already`, { name });
   }
 
-  /** A volume is not made with a key that is not there, or is none. */
-  checkKey({ name, keyId, blockBytes }: NewVolume, keyOf: KeyFinder): void {
-    if (keyId === undefined) return;
+  /**
+   * A volume is not made with a key that is not there, or is none.
+   *
+   * @returns what to remember of the key; '' for a volume without one
+   */
+  checkKey({ name, keyId, blockBytes }: NewVolume, keyOf: KeyFinder): string {
+    if (keyId === undefined) return '';
     checkName(keyId);
     const key = keyOf(keyId);
     if (key === null) {
@@ -111,10 +115,11 @@ export class PoolNames {
       throw new UltimaError(ErrorCode.notFound, message, { keyId });
     }
     new VolumeCipher(key, blockBytes ?? 4096);
+    return keyCheckOf(key);
   }
 
   /** @param isCompared  the devices compare what they read themselves */
-  newVolume(wanted: NewVolume, isCompared: boolean): CatalogObject {
+  newVolume(wanted: NewVolume, keyCheck: string, isCompared: boolean): CatalogObject {
     this.demandRoom(1, 0);
     const hasChecks = wanted.hasChecks ?? false;
     return {
@@ -129,6 +134,7 @@ export class PoolNames {
       attributes: wanted.attributes ?? {},
       qosTier: wanted.qosTier ?? '',
       keyId: wanted.keyId ?? '',
+      keyCheck,
       hasChecks: hasChecks && !isCompared,
       isProtected: hasChecks && isCompared,
     };
@@ -186,6 +192,7 @@ const blank = {
   groupId: 0,
   qosTier: '',
   keyId: '',
+  keyCheck: '',
   hasChecks: false,
   isProtected: false,
   damage: '',

@@ -2,7 +2,8 @@ import type { BlockDevice } from '../block/device.js';
 import { ErrorCode, UltimaError } from '../errors.js';
 import { msNs } from '../units.js';
 import type { CatalogChange, CatalogObject } from './catalog.js';
-import { checkPool, repairPool } from './check.js';
+import { checkDevices, checkImages, repairPool } from './check.js';
+import { checkMaps, countsOf, type MapCounts } from './check-maps.js';
 import type { KeyFinder, PoolCore } from './core.js';
 import { createPool, type PoolOptions } from './create.js';
 import { type ChangedRange, changedRanges, type Side, streamedRanges } from './diff.js';
@@ -21,15 +22,9 @@ import {
 } from './pool-names.js';
 import { type ScrubResult, scrubVolume, wayTo } from './scrub.js';
 import { beginSession, runCheckpoint } from './session.js';
-import {
-  measuredSpace,
-  type ObjectSpace,
-  objectSpace,
-  type PoolSpace,
-  poolSpace,
-} from './space.js';
+import { type ObjectSpace, objectSpace, type PoolSpace, poolSpace } from './space.js';
 import { type SpaceListener, SpaceWatch } from './space-watch.js';
-import { isReadOnly, Volume } from './volume.js';
+import { demandItsKey, isReadOnly, Volume } from './volume.js';
 
 export interface PoolOpenOptions {
   /** Nothing is written, not even what recovery finds; false when left out. */
@@ -201,23 +196,27 @@ export class Pool {
     return this.core.catalog.snapshotsOf(this.names.volume(volume).id);
   }
 
-  /** A volume as a block device. @throws UltimaError NOT_FOUND */
+  /**
+   * A volume as a block device. Without its key an encrypted one refuses reads and writes.
+   *
+   * @throws UltimaError NOT_FOUND; VERIFY_FAILED for another key than it was made with
+   */
   volume(name: string): Volume {
-    return this.deviceOf(this.names.volume(name));
+    return demandItsKey(this.deviceOf(this.names.volume(name)), name);
   }
 
-  /** A snapshot as a block device that refuses writes. @throws UltimaError NOT_FOUND */
+  /** A snapshot as a block device that refuses writes. @throws as `volume` */
   snapshot(volume: string, name: string): Volume {
-    return this.deviceOf(this.names.snapshot(volume, name));
+    return demandItsKey(this.deviceOf(this.names.snapshot(volume, name)), `${volume}@${name}`);
   }
 
   /** @throws UltimaError NAME_TAKEN, POOL_FULL; RangeError for a size or name that cannot be */
   async createVolume(wanted: NewVolume): Promise<Volume> {
     checkNewVolume(wanted);
-    this.names.checkKey(wanted, this.core.keyOf);
+    const keyCheck = this.names.checkKey(wanted, this.core.keyOf);
     return this.work.inTurn(async () => {
       this.names.demandFree(wanted.name);
-      const object = this.names.newVolume(wanted, this.core.isCompared);
+      const object = this.names.newVolume(wanted, keyCheck, this.core.isCompared);
       await this.work.change({ op: 'create', object });
       return this.deviceOf(this.core.catalog.objects.get(object.id)!);
     });
@@ -359,22 +358,18 @@ export class Pool {
    * not overlap, in time that follows from the change. Without `from`, all that is allocated.
    *
    * @param startByte  where to go on; 0 when left out
-   * @throws UltimaError NOT_FOUND; POOL_INVALID for two that have no common past, and on the way
-   *   when a part of a map is not in memory: see `streamChanges`
+   * @throws UltimaError NOT_FOUND; POOL_INVALID for two that have no common past; on the way
+   *   POOL_DAMAGED when a part of a map is lost
    */
-  changes(from: ObjectName | null, to: ObjectName, startByte = 0): Generator<ChangedRange> {
-    const { source, target } = this.sidesOf(from, to);
-    return changedRanges(this.core, source, target, startByte);
-  }
-
-  /** The same for a pool whose maps are not all in memory. @throws POOL_DAMAGED, too */
-  streamChanges(
-    from: ObjectName | null,
-    to: ObjectName,
-    startByte = 0,
-  ): AsyncGenerator<ChangedRange> {
+  changes(from: ObjectName | null, to: ObjectName, startByte = 0): AsyncGenerator<ChangedRange> {
     const { source, target } = this.sidesOf(from, to);
     return streamedRanges(this.core, source, target, startByte);
+  }
+
+  /** The same at once, for a pool whose maps are all in memory. @throws POOL_INVALID for another */
+  changesNow(from: ObjectName | null, to: ObjectName, startByte = 0): Generator<ChangedRange> {
+    const { source, target } = this.sidesOf(from, to);
+    return changedRanges(this.core, source, target, startByte);
   }
 
   /** What the pool has and what is free, in bytes. */
@@ -392,14 +387,13 @@ export class Pool {
     this.core.watch = new SpaceWatch(percents, listener);
   }
 
-  /** What a volume or snapshot takes, alone and with others. Walks its map. */
-  spaceOf(name: ObjectName): ObjectSpace {
+  /**
+   * What a volume or snapshot takes, alone and with others. Walks its map.
+   *
+   * @throws UltimaError NOT_FOUND; POOL_DAMAGED when a part of the map is lost
+   */
+  async spaceOf(name: ObjectName): Promise<ObjectSpace> {
     return objectSpace(this.core, this.names.object(name).root);
-  }
-
-  /** The same for a pool whose maps are not all in memory. @throws UltimaError POOL_DAMAGED, too */
-  measureSpace(name: ObjectName): Promise<ObjectSpace> {
-    return measuredSpace(this.core, this.names.object(name).root);
   }
 
   /**
@@ -413,7 +407,7 @@ export class Pool {
     const { volume, snapshot } = name;
     const device = snapshot === undefined ? this.volume(volume) : this.snapshot(volume, snapshot);
     const through = wayTo(device, options.through ?? device);
-    return scrubVolume(through, this.streamChanges(null, name));
+    return scrubVolume(through, this.changes(null, name));
   }
 
   /** Make durable everything that has completed, of all volumes. */
@@ -434,13 +428,22 @@ export class Pool {
 
   /**
    * Read all metadata again and compare it. What was found when the pool was opened is in
-   * `findings`; this is what is wrong now.
+   * `findings`; this is what is wrong now. Volumes may be in use: writes are held back for one
+   * instant only. Whatever else changes the pool waits until the check is over.
    *
    * @returns nothing for a sound pool
    */
-  async check(): Promise<Finding[]> {
-    await this.settleSpace();
-    return checkPool(this.core);
+  check(): Promise<Finding[]> {
+    const { core, work } = this;
+    return work.inTurn(async () => {
+      const findings: Finding[] = [];
+      let counts: MapCounts | null = null;
+      await work.atRest(this.open, async () => {
+        counts = countsOf(core);
+        findings.push(...(await checkImages(core)));
+      });
+      return [...findings, ...(await checkMaps(core, counts!)), ...(await checkDevices(core))];
+    });
   }
 
   /**

@@ -11,11 +11,16 @@ export async function beginSession({ core, nextSeq, nextBlock }: LoadedPool): Pr
 export async function runCheckpoint(core: PoolCore): Promise<void> {
   // One that runs already does not hold what has changed since.
   await core.pump.until(() => !core.checkpointer.isRunning);
+  let isStarted = false;
   let isDone = false;
-  await core.pump.until(() => core.checkpointer.start() || core.isFailed);
-  if (core.isFailed) return;
-  core.checkpointer.onDone(() => {
-    isDone = true;
+  await core.pump.until(() => {
+    if (!isStarted && core.checkpointer.start()) {
+      isStarted = true;
+      // Not later: whoever else polls may bring it to its end.
+      core.checkpointer.onDone(() => {
+        isDone = true;
+      });
+    }
+    return isDone || (core.isFailed && !isStarted);
   });
-  await core.pump.until(() => isDone);
 }

@@ -1,4 +1,3 @@
-import { ErrorCode, UltimaError } from '../errors.js';
 import type { PoolCore } from './core.js';
 import { cellBytes, cellsPerUnit, unitBytes } from './format.js';
 import { NodeKind, nodeWords } from './nodes.js';
@@ -42,18 +41,8 @@ export function poolSpace(core: PoolCore): PoolSpace {
   };
 }
 
-/** `walkSpace` for a pool whose maps are all in memory. */
-export function objectSpace(core: PoolCore, root: number): ObjectSpace {
-  const walk = walkSpace(core, root);
-  const { value, done } = walk.next();
-  if (done === true) return value;
-  walk.return(noSpace);
-  const message = 'a part of the map is not in memory; measure the space instead';
-  throw new UltimaError(ErrorCode.poolInvalid, message, { node: value });
-}
-
-/** `walkSpace` for any pool. @throws UltimaError POOL_DAMAGED when a node is lost */
-export async function measuredSpace(core: PoolCore, root: number): Promise<ObjectSpace> {
+/** `walkSpace`, with what it needs. @throws UltimaError POOL_DAMAGED when a node is lost */
+export async function objectSpace(core: PoolCore, root: number): Promise<ObjectSpace> {
   const walk = walkSpace(core, root);
   try {
     for (;;) {

@@ -56,6 +56,11 @@ export class UnitSpace {
     return ((this.bits[unit >>> 5]! >>> (unit & 31)) & 1) === 1;
   }
 
+  /** A copy of what is free: a bit for each unit, the lowest of dword 0 first. */
+  freeBits(): Uint32Array {
+    return this.bits.slice();
+  }
+
   /** @returns a unit that was free, 0 when there is none */
   allocate(): number {
     if (this.freeCount === 0) return 0;

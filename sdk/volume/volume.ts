@@ -5,7 +5,7 @@ import type { Clock, DmaSpace } from '../device.js';
 import { ErrorCode, UltimaError } from '../errors.js';
 import { GiB } from '../units.js';
 import type { CatalogObject } from './catalog.js';
-import { VolumeCipher } from './cipher.js';
+import { keyCheckOf, VolumeCipher } from './cipher.js';
 import type { PoolCore } from './core.js';
 import { type IoOp, mostOps } from './io-op.js';
 import { Ring } from './ring.js';
@@ -28,7 +28,9 @@ export class Volume implements BlockDevice {
   isReadOnly: boolean;
   /** How its data is encrypted; null for not at all. */
   readonly cipher: VolumeCipher | null;
-  /** Encrypted, and the key is not there: every read and write ends with `accessDenied`. */
+  /** Encrypted, and the key that is there is another one. */
+  readonly hasWrongKey: boolean;
+  /** Encrypted, and its key is not there: every read and write ends with `accessDenied`. */
   readonly isLocked: boolean;
   /** Deleted: every request ends with `notExecuted`. */
   isGone = false;
@@ -49,8 +51,11 @@ export class Volume implements BlockDevice {
     this.clock = device.clock;
     this.memory = device.memory;
     const key = object.keyId === '' ? null : core.keyOf(object.keyId);
-    this.cipher = key === null ? null : new VolumeCipher(key, object.blockBytes);
-    this.isLocked = object.keyId !== '' && key === null;
+    this.hasWrongKey =
+      key !== null && object.keyCheck !== '' && keyCheckOf(key) !== object.keyCheck;
+    const isGood = key !== null && !this.hasWrongKey;
+    this.cipher = isGood ? new VolumeCipher(key, object.blockBytes) : null;
+    this.isLocked = object.keyId !== '' && !isGood;
     this.isReadOnly = isReadOnly(object);
     this.limits = {
       maxTransferBytes: GiB,
@@ -89,4 +94,16 @@ export class Volume implements BlockDevice {
 /** By its own nature, whatever the pool is. */
 export function isReadOnly({ kind, damage }: CatalogObject): boolean {
   return kind === 'snapshot' || damage !== '';
+}
+
+/**
+ * With a wrong key everything would read as noise, and what is written be lost.
+ *
+ * @throws UltimaError VERIFY_FAILED
+ */
+export function demandItsKey(volume: Volume, name: string): Volume {
+  if (!volume.hasWrongKey) return volume;
+  const { keyId } = volume.object;
+  const message = `the key '${keyId}' is not the one that volume ${name} was made with`;
+  throw new UltimaError(ErrorCode.verifyFailed, message, { name, keyId });
 }

@@ -395,7 +395,7 @@ class Fuzz {
     copy.set(source.subarray(0, copy.length));
     let end = 0;
     const side = from === null ? null : objectName(from);
-    for await (const range of pool.streamChanges(side, objectName(to))) {
+    for await (const range of pool.changes(side, objectName(to))) {
       if (range.byteOffset < end) return `range at ${range.byteOffset} overlaps or goes back`;
       end = range.byteOffset + range.byteLength;
       const first = range.byteOffset / sectorBytes;
@@ -411,11 +411,11 @@ class Fuzz {
   private async space(pool: Pool, volume: string, snapshot: string | null): Promise<string | null> {
     await pool.settleSpace();
     for (const name of namedDevices(pool).keys()) {
-      const { usedBytes, exclusiveBytes, sharedBytes } = await pool.measureSpace(objectName(name));
+      const { usedBytes, exclusiveBytes, sharedBytes } = await pool.spaceOf(objectName(name));
       if (usedBytes !== exclusiveBytes + sharedBytes) return `${name}: the parts are not the whole`;
     }
     if (snapshot === null) return null;
-    const { exclusiveBytes } = await pool.measureSpace(objectName(snapshot));
+    const { exclusiveBytes } = await pool.spaceOf(objectName(snapshot));
     const before = pool.space().dataBytes;
     await pool.deleteSnapshot(volume, snapshot.slice(volume.length + 1));
     this.model.objects.delete(snapshot);

@@ -124,6 +124,19 @@ test('snapshots are restored, compared and deleted; check finds the pool sound',
   assert.is(text, 'the pool is sound\n');
 });
 
+test('maps that get little memory are read when they are needed', async () => {
+  const few = `--map-cache 16k`;
+  assert.match((await run(`pool check ${disk} ${more} ${few}`)).text, /sound/);
+  const { volumes } = await json(`volume list --pool ${disk},${more} ${few}`);
+  assert.equal(await json(`volume list --pool ${disk},${more}`), { volumes });
+  const compare = `snapshot diff a --pool ${disk},${more}`;
+  assert.equal(await json(`${compare} ${few}`), await json(compare));
+  assert.match(
+    await fault(`pool check ${disk} --map-cache 8k`),
+    /map-cache is 8192.*16384 or more/,
+  );
+});
+
 test('what makes no sense is said before anything is done', async () => {
   const wrong: readonly [string, RegExp][] = [
     [`pool create ${disk} --bytes 32m`, /is part of a pool/],

@@ -97,4 +97,43 @@ test('without its key a volume can be listed and deleted, not read', async () =>
   assert.is(locked.volumes().length, 0);
 });
 
+for (const [words, wrong] of [
+  ['another key', Uint8Array.from({ length: 64 }, (_, i) => i * 5)],
+  ['a key that is none', new Uint8Array(7)],
+] as const) {
+  test(`with ${words} a volume is refused by name, and nothing is read or written`, async () => {
+    const disk = device();
+    const pool = await encryptedPool(disk);
+    const volume = await pool.createVolume({ name: 'a', bytes: MiB, keyId: 'k1' });
+    await pool.createVolume({ name: 'plain', bytes: MiB });
+    await writeSectors(volume, 0, 8, 5);
+    await pool.takeSnapshot([{ volume: 'a', name: 's' }]);
+    await pool.setAttributes('a', { who: 'cares' });
+    await pool.close();
+    const other = await Pool.open([disk], { keys: () => wrong });
+    const image = Buffer.from(disk.image);
+    const code = (open: () => unknown): Promise<string> =>
+      codeOf(
+        Promise.resolve()
+          .then(open)
+          .then(() => undefined),
+      );
+    assert.is(await code(() => other.volume('a')), 'VERIFY_FAILED');
+    assert.is(await code(() => other.snapshot('a', 's')), 'VERIFY_FAILED');
+    assert.throws(() => other.volume('a'), /the key 'k1' is not the one that volume a/);
+    assert.ok(image.equals(disk.image), 'nothing was written');
+    const clone = await other.clone({ volume: 'a', snapshot: 's' }, 'c');
+    const region = clone.memory.allocate(4096);
+    for (const op of [BlockOp.read, BlockOp.write]) {
+      const status = await runRequest(clone, { op, lba: 0, count: 1, region });
+      assert.is(status, BlockStatus.accessDenied);
+    }
+    await writeSectors(other.volume('plain'), 0, 8, 6);
+    await other.deleteVolume('c');
+    await other.close();
+    const again = await Pool.open([disk], { keys });
+    assert.is((await readVersions(again.volume('a')))[0], 5);
+  });
+}
+
 test.run();

@@ -34,7 +34,7 @@ test('50 differences under random load, each applied to a copy, give the snapsho
     await pool.takeSnapshot([{ volume: 'a', name: `s${i}` }]);
     const from = i === 0 ? null : { volume: 'a', snapshot: `s${i - 1}` };
     const to = { volume: 'a', snapshot: `s${i}` };
-    for (const { byteOffset, byteLength, isData } of pool.changes(from, to)) {
+    for await (const { byteOffset, byteLength, isData } of pool.changes(from, to)) {
       const range = { lba: byteOffset / 4096, blockCount: byteLength / 4096 };
       if (!isData) await runPlain(copy, BlockOp.discard, range.lba * 8, range.blockCount * 8);
       else {
@@ -57,9 +57,9 @@ test('a restore in between does not mislead a difference', async () => {
   await writeSectors(volume, 0, 8, 2);
   await pool.takeSnapshot([{ volume: 'a', name: 'mid' }]);
   await pool.restore('a', 'old', 'kept');
-  const back = [...pool.changes({ volume: 'a', snapshot: 'mid' }, { volume: 'a' })];
+  const back = [...pool.changesNow({ volume: 'a', snapshot: 'mid' }, { volume: 'a' })];
   assert.equal(back, [{ byteOffset: 0, byteLength: 4096, isData: true }]);
-  assert.equal([...pool.changes({ volume: 'a', snapshot: 'old' }, { volume: 'a' })], []);
+  assert.equal([...pool.changesNow({ volume: 'a', snapshot: 'old' }, { volume: 'a' })], []);
 });
 
 test('a group is one instant: what was written second is never there without the first', async () => {

@@ -92,7 +92,7 @@ test('differences and space are told of maps that are not in memory', async () =
   await runPlain(pool.volume('a'), BlockOp.discard, 150 * leafSectors, 8);
   const to = { volume: 'a' };
   const found = [];
-  for await (const range of pool.streamChanges({ volume: 'a', snapshot: 's' }, to)) {
+  for await (const range of pool.changes({ volume: 'a', snapshot: 's' }, to)) {
     found.push(range);
   }
   assert.equal(found, [
@@ -100,14 +100,13 @@ test('differences and space are told of maps that are not in memory', async () =
     { byteOffset: 150 * 32 * MiB, byteLength: 4096, isData: false },
   ]);
   const unit = 64 * 1024;
-  assert.equal(await pool.measureSpace(to), {
+  assert.equal(await pool.spaceOf(to), {
     mappedBytes: (leaves - 1) * 4096,
     usedBytes: (leaves - 1) * unit,
     exclusiveBytes: unit,
     sharedBytes: (leaves - 2) * unit,
   });
-  assert.throws(() => [...pool.changes(null, to)], /stream the changes/);
-  assert.throws(() => pool.spaceOf(to), /measure the space/);
+  assert.throws(() => [...pool.changesNow(null, to)], /not in memory/);
 });
 
 test('a node that is no longer what was written costs its volume, not the pool', async () => {
@@ -131,7 +130,7 @@ test('a node that is no longer what was written costs its volume, not the pool',
   assert.is(pool.findings.filter(({ what }) => what === `node ${bad}`).length, 1);
   await writeSectors(other, 8, 8, 78);
   assert.is(pool.failure, '');
-  assert.is(await codeOf(pool.measureSpace({ volume: 'a' })), 'POOL_DAMAGED');
+  assert.is(await codeOf(pool.spaceOf({ volume: 'a' })), 'POOL_DAMAGED');
 });
 
 test('one wrong bit of a node that left memory is mended when it comes back', async () => {

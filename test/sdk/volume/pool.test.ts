@@ -31,7 +31,7 @@ test('a volume is thin: it may be larger than the pool, and takes what is writte
   await writeSectors(volume, 2 ** 35 - 8, 8, 3);
   await writeSectors(volume, 0, 8, 4);
   assert.is(pool.space().dataBytes, 2 * 65_536);
-  assert.is(pool.spaceOf({ volume: 'a' }).mappedBytes, 2 * 4096);
+  assert.is((await pool.spaceOf({ volume: 'a' })).mappedBytes, 2 * 4096);
   await runPlain(volume, BlockOp.discard, 0, 2 ** 35);
   await pool.settleSpace();
   assert.is(pool.space().dataBytes, 0);
