@@ -40,6 +40,8 @@ type Step =
 
 const blocks = 512;
 const blockBytes = 512;
+/** Of the namespace for those who have no digests. */
+const spoiltId = 3;
 const honestBlocks = 64;
 /** Rounds of the event loop after which a connection that hangs is given up. */
 const mostTurns = 100;
@@ -142,7 +144,7 @@ class Client {
     this.host = host;
     this.hasDigests = hasDigests;
     // What digests do not cover may be spoilt on its way: it has a namespace of its own.
-    this.device = host.namespace(hasDigests ? 1 : 3);
+    this.device = host.namespace(hasDigests ? 1 : spoiltId);
     this.versions = versions;
   }
 
@@ -230,7 +232,7 @@ class World {
           namespaces: [
             { nsid: 1, device: this.lied, nguid: nguidOf(1) },
             { nsid: 2, device: this.trusted, nguid: nguidOf(2) },
-            { nsid: 3, device: this.spoilt, nguid: nguidOf(3) },
+            { nsid: spoiltId, device: this.spoilt, nguid: nguidOf(3) },
           ],
         },
       ],
@@ -326,8 +328,12 @@ async function take(world: World, step: Step, tally: Tally): Promise<string | nu
     }
     wire.meddler = (pdu) => [pdu];
     if (!step.early) liar.told = told;
-    if (host === null) tally.refused = (tally.refused ?? 0) + 1;
-    else world.clients.push(new Client(host, step.digests, world.versions));
+    const isUsable = host !== null && (step.digests || isWhole(host));
+    if (isUsable) world.clients.push(new Client(host, step.digests, world.versions));
+    else {
+      tally.refused = (tally.refused ?? 0) + 1;
+      await host?.close();
+    }
     if (world.clients.length > 3) await world.clients.shift()!.host.close();
   } else if (step.kind === 'lie') world.liar.tell(step);
   else if (step.kind === 'hold') hold(world, step.isOn);
@@ -343,6 +349,12 @@ async function take(world: World, step: Step, tally: Tally): Promise<string | nu
   }
   world.pump();
   return world.clients.map(({ fault }) => fault).find((fault) => fault !== null) ?? null;
+}
+
+/** What no digest covers may have been spoilt while it was looked at: the namespace, too. */
+function isWhole({ namespaces }: NvmeTcp): boolean {
+  const found = namespaces.get(spoiltId);
+  return found?.blockBytes === blockBytes && found.blockCount === blocks;
 }
 
 function honestWork(world: World, lba: number, count: number): string | null {
