@@ -21,7 +21,7 @@ it is answered; a member that fails is left out, and brought up to date when it 
   --as NAME            the name under which we write; a random one when left out
   --force              take over from a writer that may still be alive: it is fenced first
   --accept-loss        serve although members that may have more are missing
-  --wait SECONDS       how long it is tried when too few members are in reach; 30 when left out
+  --wait SECONDS       how long it is tried without members or store in reach; 30 when left out
   --tls DIR            for nodes that want it: DIR/ca-cert.pem, DIR/server-cert.pem,
                        DIR/server-key.pem
   --status SECONDS     a line about the members so often

@@ -30,7 +30,7 @@ export interface AttachmentOptions {
   readonly acceptsLoss?: boolean;
   /** How long the nodes may take to make a new volume's members: 30 s when left out. */
   readonly makeMs?: number;
-  /** How long it is tried again when too few members are in reach: not at all when left out. */
+  /** How long it is tried again without members or store in reach: not at all when left out. */
   readonly reachMs?: number;
   readonly mirror?: Partial<Pick<MirrorOptions, TunedOption>>;
 }
@@ -69,6 +69,23 @@ export class Attachment {
    *   it; and what `Mirror.attach` throws
    */
   static async open(options: AttachmentOptions): Promise<Attachment> {
+    const endMs = performance.now() + (options.reachMs ?? 0);
+    let isForced = options.isForced === true;
+    for (;;) {
+      try {
+        return await Attachment.openOnce({ ...options, isForced });
+      } catch (error) {
+        const code = error instanceof UltimaError ? error.code : null;
+        const mayComeBack = code === ErrorCode.mirrorLost || code === ErrorCode.storeUnreachable;
+        if (!mayComeBack || performance.now() + retryMs > endMs) throw error;
+        // The record names us by now: whoever has taken over since is not to be fenced again.
+        if (code === ErrorCode.mirrorLost) isForced = false;
+        await new Promise((resolve) => setTimeout(resolve, retryMs));
+      }
+    }
+  }
+
+  private static async openOnce(options: AttachmentOptions): Promise<Attachment> {
     const directory = new ClusterDirectory(options.store, options.random);
     const { record } = await directory.volume(options.volume);
     if (record.state === 'deleting') throw busy(record, 'it is being deleted');
@@ -177,24 +194,15 @@ export class Attachment {
   }
 }
 
-async function attachMirror(record: VolumeRecord, options: AttachmentOptions): Promise<Mirror> {
-  const { store, writer, memory, clock, random, acceptsLoss, reachMs = 0 } = options;
-  const endMs = performance.now() + reachMs;
-  for (let isForced = options.isForced === true; ; isForced = false) {
-    try {
-      return await Mirror.attach({
-        ...options.mirror,
-        ...{ store, volumeId: record.volumeId, writer, memory, clock, random, isForced },
-        ...(acceptsLoss === undefined ? {} : { acceptsLoss }),
-        ports: record.members.map((member) => portOf(member, options)),
-      });
-    } catch (error) {
-      const isLost = error instanceof UltimaError && error.code === ErrorCode.mirrorLost;
-      if (!isLost || performance.now() + retryMs > endMs) throw error;
-      // The record names us by now: whoever has taken over since is not to be fenced again.
-      await new Promise((resolve) => setTimeout(resolve, retryMs));
-    }
-  }
+function attachMirror(record: VolumeRecord, options: AttachmentOptions): Promise<Mirror> {
+  const { store, writer, memory, clock, random, isForced, acceptsLoss } = options;
+  return Mirror.attach({
+    ...options.mirror,
+    ...{ store, volumeId: record.volumeId, writer, memory, clock, random },
+    ...(isForced === undefined ? {} : { isForced }),
+    ...(acceptsLoss === undefined ? {} : { acceptsLoss }),
+    ports: record.members.map((member) => portOf(member, options)),
+  });
 }
 
 function portOf({ id, node }: PlacedMember, options: AttachmentOptions): MemberPort {

@@ -2,6 +2,8 @@ import * as assert from 'uvu/assert';
 import { MonotonicClock } from '../../../native/vfio/clock.js';
 import { MemoryDevice, MemorySpace } from '../../../sdk/block/memory.js';
 import { readBlocks, writeBlocks } from '../../../sdk/block/promised.js';
+import type { ClusterStore } from '../../../sdk/cluster/store.js';
+import { ErrorCode, UltimaError } from '../../../sdk/errors.js';
 import { NodeAgent } from '../../../sdk/node/agent.js';
 import { MemberLink } from '../../../sdk/node/member-link.js';
 import { MemberShelf } from '../../../sdk/node/member-shelf.js';
@@ -106,7 +108,7 @@ statement('whoever is taken over by force writes no more', 2, async (cluster) =>
   for (const data of await cluster.contents(4)) assert.equal(data, filled(2));
 });
 
-statement('who attaches waits for members as long as was said', 2, async (cluster) => {
+statement('who attaches waits for store and members as long as was said', 2, async (cluster) => {
   const { directory, nodes } = cluster;
   await directory.createVolume({ name: 'db', bytes: MiB, mirrors: 2 });
   const first = await cluster.attach('a');
@@ -115,7 +117,17 @@ statement('who attaches waits for members as long as was said', 2, async (cluste
   for (const node of nodes) await cluster.stop(node);
   const lost = await assertRejects(() => cluster.attach('b'), /in reach; bring back n[12], n[12]$/);
   assert.is(lost?.code, 'MIRROR_LOST');
-  const attaching = cluster.attach('b', { reachMs: 60_000 });
+  // The store is out of reach the first time it is asked.
+  let outages = 0;
+  const store: ClusterStore = Object.create(cluster.store, {
+    read: {
+      value: (key: string) => {
+        if (outages++ > 0) return cluster.store.read(key);
+        return Promise.reject(new UltimaError(ErrorCode.storeUnreachable, 'away'));
+      },
+    },
+  });
+  const attaching = cluster.attach('b', { reachMs: 60_000, store });
   for (const node of nodes) await cluster.restart(node);
   const back = filled(0);
   await readBlocks((await attaching).device, 0, back);
