@@ -324,6 +324,7 @@ export class SimCard {
       profile,
       controllerId: this.subsystem.secondaries.primaryId + index,
       firmware: this.inside.makeFirmware(),
+      fetchLimit: this.subsystem.qos,
       onSubsystemReset: () => this.subsystemReset(),
     });
     const { admin, io } = this.commandSets({

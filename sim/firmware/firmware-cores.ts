@@ -60,7 +60,8 @@ export class FirmwareCores implements FirmwareTiming {
   }
 
   busyNs(world: World): number {
-    return this.front.earliestNs - world.nowNs;
+    const { decode } = this.stages;
+    return Math.max(this.front.earliestNs, decode.hardwareFreeAtNs) - world.nowNs;
   }
 
   start(): void {
@@ -80,14 +81,14 @@ export class FirmwareCores implements FirmwareTiming {
     return this.stages.decode.run(nowNs, 1) - nowNs + this.firmware.decodeNs;
   }
 
-  walk(world: World, startInNs: number, pieces: number): number {
+  walk(world: World, startInNs: number, pieces: number, isReserved: boolean): number {
     const { nowNs } = world;
-    return this.stages.walk.run(nowNs + startInNs, pieces) - nowNs;
+    return this.stages.walk.run(nowNs + startInNs, pieces, isReserved) - nowNs;
   }
 
-  complete(world: World): number {
+  complete(world: World, isReserved: boolean): number {
     const { nowNs } = world;
-    return this.stages.complete.run(nowNs, 1) - nowNs + this.firmware.completeNs;
+    return this.stages.complete.run(nowNs, 1, isReserved) - nowNs + this.firmware.completeNs;
   }
 
   interrupt(world: World): number {

@@ -16,14 +16,22 @@ export class FirmwareStage {
     this.hardware = profile.isHardware ? new Accelerator(parts.slotCycles, parts.clock) : null;
   }
 
-  /** @returns when `times` runs of the stage that start at `startNs` or later are over */
-  run(startNs: number, times: number): number {
+  /**
+   * @param isReserved  hardware takes it before what others wait for; a core does not
+   * @returns           when `times` runs of the stage that start at `startNs` or later are over
+   */
+  run(startNs: number, times: number, isReserved = false): number {
     this.count += times;
     if (this.cycles === 0) return startNs;
     if (this.hardware === null) return this.cores.run(startNs, this.cycles * times);
     let endNs = startNs;
-    for (let i = 0; i < times; i++) endNs = this.hardware.pass(startNs, this.cycles);
+    for (let i = 0; i < times; i++) endNs = this.hardware.pass(startNs, this.cycles, isReserved);
     return endNs;
+  }
+
+  /** When hardware could take the next command; 0 for a stage on a core. */
+  get hardwareFreeAtNs(): number {
+    return this.hardware === null ? 0 : Math.ceil(this.hardware.freeAtNs);
   }
 
   clear(): void {
@@ -43,9 +51,17 @@ export interface StageParts {
  *
  * @returns when the last one is sent
  */
-export function lookUpAndIssue(stages: Stages, startNs: number, units: number): number {
+export function lookUpAndIssue(
+  stages: Stages,
+  startNs: number,
+  units: number,
+  isReserved = false,
+): number {
+  const { lookup, issue } = stages;
   let endNs = startNs;
-  for (let i = 0; i < units; i++) endNs = stages.issue.run(stages.lookup.run(startNs, 1), 1);
+  for (let i = 0; i < units; i++) {
+    endNs = issue.run(lookup.run(startNs, 1, isReserved), 1, isReserved);
+  }
   return endNs;
 }
 

@@ -112,8 +112,12 @@ export interface Drive {
   readonly breakdown: DriveBreakdown;
   readonly statistics: DriveStatistics;
 
-  /** @param count  at least 1 */
-  read(unit: number, count: number, token: number): void;
+  /**
+   * @param count       at least 1
+   * @param isReserved  a reservation pays for it: flash serves it before what others wait for;
+   *   cells that are written in place serve everybody in turn
+   */
+  read(unit: number, count: number, token: number, isReserved?: boolean): void;
 
   /**
    * Ends when all of it is programmed. A row that is not full waits for more writes of its stream

@@ -1,7 +1,7 @@
 import { assert } from '../../sdk/assert.js';
 import { CellWear } from '../nand/cell-wear.js';
 import { FlashArray } from '../nand/flash-array.js';
-import { FlashKind } from '../nand/flash-ops.js';
+import { FlashKind, Lane } from '../nand/flash-ops.js';
 import type { FlashProfile } from '../nand/flash-profile.js';
 import { type AddTracks, numbered } from '../spans.js';
 import type { World } from '../world.js';
@@ -117,11 +117,12 @@ export class FlashDrive implements Drive {
     this.endEvent = world.register((request) => this.endDue(request));
   }
 
-  read(unit: number, count: number, token: number): void {
+  read(unit: number, count: number, token: number, isReserved = false): void {
     this.check(unit, count);
     const { requests } = this;
     const request = requests.take(token, unit, count, this.world.nowNs);
     requests.isRead[request] = 1;
+    requests.isReserved[request] = isReserved ? 1 : 0;
     this.inFlight++;
     if (!this.reads.start(request)) this.writes.wait(request);
     this.patrol.step(this.world.nowNs);
@@ -340,7 +341,7 @@ export class FlashDrive implements Drive {
     const block = this.map.blockOf(physical);
     if (this.writer.isBuffered(physical, block)) return false;
     const flashPage = Math.trunc(physical / this.layout.unitsPerPage);
-    this.reads.readPage(block, flashPage, 1, mapOwner, slot);
+    this.reads.readPage(block, flashPage, 1, Lane.read, mapOwner, slot);
     return true;
   }
 

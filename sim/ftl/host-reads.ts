@@ -115,8 +115,16 @@ export class HostReads {
    * Read units of a page for whoever is `owner`.
    *
    * @param page  of all pages of the drive, in the order of the physical units
+   * @param lane  of the die's lines
    */
-  readPage(block: number, page: number, units: number, owner: number, extra: number): void {
+  readPage(
+    block: number,
+    page: number,
+    units: number,
+    lane: number,
+    owner: number,
+    extra: number,
+  ): void {
     const { layout } = this;
     const pool = this.blocks.poolOf(block);
     const inBlock = page - block * (layout.unitsPerBlock / layout.unitsPerPage);
@@ -129,7 +137,7 @@ export class HostReads {
       block,
       row * layout.pagesPerRow + Math.trunc(inRow / layout.planesPerPool),
       units * driveUnitBytes,
-      Lane.read,
+      lane,
       owner,
       extra,
     );
@@ -156,7 +164,8 @@ export class HostReads {
 
   private readHost(request: number, block: number, page: number, units: number): void {
     this.requests.remaining[request] = this.requests.remaining[request]! + 1;
-    this.readPage(block, page, units, request, page);
+    const lane = this.requests.isReserved[request] === 1 ? Lane.reserved : Lane.read;
+    this.readPage(block, page, units, lane, request, page);
     const limit = this.ftl.refreshReads;
     if (limit > 0 && this.cells.readCounts[block]! >= limit) {
       this.relocator.want(block, Reason.refresh);

@@ -18,6 +18,8 @@ export class Requests {
   /** The barrier that a write belongs to. */
   barrier = new Int32Array(firstRequests);
   isRead = new Int32Array(firstRequests);
+  /** 1 for a read that a reservation pays for. */
+  isReserved = new Int32Array(firstRequests);
   next = new Int32Array(firstRequests);
   startedAtNs = new Float64Array(firstRequests);
   /** When the event that ends it is due; -1 when none is. */
@@ -73,6 +75,7 @@ export class Requests {
     this.failedUnit = widen(this.failedUnit, size);
     this.barrier = widen(this.barrier, size);
     this.isRead = widen(this.isRead, size);
+    this.isReserved = widen(this.isReserved, size);
     this.next = widen(this.next, size);
     this.startedAtNs = widenTimes(this.startedAtNs, size);
     this.endAtNs = widenTimes(this.endAtNs, size);

@@ -1,4 +1,3 @@
-import { Write } from '../../sdk/spec/nvme/nvm-command.js';
 import { Status } from '../../sdk/spec/nvme/status.js';
 import type { FirmwareCores } from '../firmware/firmware-cores.js';
 import { lookUpAndIssue } from '../firmware/stages.js';
@@ -11,39 +10,24 @@ import type { Namespace } from '../nvme/namespace.js';
 import type { InsideProfile } from '../profiles/inside.js';
 import type { World } from '../world.js';
 import { Admission } from './admission.js';
+import { wearOf } from './array-wear.js';
 import { Drain } from './drain.js';
 import { type ArrayListener, DriveArray, TokenKind } from './drive-array.js';
-import type { MakeDrive } from './drive-kinds.js';
 import { FlushLine } from './flush-line.js';
+import type { InsideMediaParts } from './inside-media-parts.js';
 import { goneNsid, JobFlag, JobState, Jobs } from './jobs.js';
+import { Lookup } from './lookup.js';
 import { Placement } from './placement.js';
 import { ReadCache } from './read-cache.js';
 import { firstUnit, isPartial, unitBytes, unitsOf } from './units.js';
 import { WriteBuffer } from './write-buffer.js';
+import { streamOf } from './write-stream.js';
 
 /** What a job does when its timer or its drives are over. */
 const Step = { read: 0, admit: 1, readThenWrite: 2, flush: 3, end: 4 } as const;
 
-export interface InsideMediaParts {
-  readonly world: World;
-  readonly profile: InsideProfile;
-  /** Writes that are not flushed may be lost with the power. */
-  readonly isVolatile: boolean;
-  /** Unit in which namespaces get room. */
-  readonly allocationBytes: number;
-  readonly firmware: FirmwareCores;
-  readonly makeDrive: MakeDrive;
-  /** Units of one drive, units of one program of it, and its write streams. */
-  readonly driveUnits: number;
-  readonly rowUnits: number;
-  readonly streams: number;
-  /** 4 KiB from the medium, without queues. */
-  readonly typicalReadNs: number;
-  /** Every block of a drive. */
-  readonly eraseAllNs: number;
-  /** One unit of many that are written at one time to one drive. */
-  readonly unitWriteNs: number;
-}
+/** How long a core may stand idle for a command that is not prepared yet. */
+const patienceNs = 2_000; // guess
 
 /**
  * The media of a card with an inside: firmware stages, write buffer, read cache, and drives.
@@ -72,6 +56,7 @@ export class InsideMedia implements MediaModel, ArrayListener {
   private readonly placement: Placement;
   private readonly drain: Drain | null;
   private readonly jobs = new Jobs();
+  private readonly lookup: Lookup;
   private readonly onTimer: number;
   private readonly flushes: FlushLine | null;
   private readonly admission: Admission | null;
@@ -111,6 +96,8 @@ export class InsideMedia implements MediaModel, ArrayListener {
             streams: parts.streams,
           });
     const { jobs, array, drain, placement, cache } = this;
+    const { lookupUnits } = profile.cores;
+    this.lookup = new Lookup({ world, jobs, stages: firmware.stages, lookupUnits });
     this.flushes =
       drain === null ? null : new FlushLine({ jobs, array, drain, end: (job) => this.end(job) });
     this.admission =
@@ -124,6 +111,7 @@ export class InsideMedia implements MediaModel, ArrayListener {
             cache,
             buffer: this.buffer,
             drain,
+            reservedUnits: Math.floor((capacity * buffer.reservedPermille) / 1000),
             admitted: (job) => this.admitted(job),
           });
     this.onTimer = world.register((job) => this.timerOver(job));
@@ -140,7 +128,7 @@ export class InsideMedia implements MediaModel, ArrayListener {
   ): void {
     const job = this.begin(services, command, namespace, lba, count);
     this.jobs.steps[job] = Step.read;
-    this.startRead(job, services.prepare(command));
+    this.start(job, services.prepare(command));
   }
 
   write(
@@ -157,7 +145,7 @@ export class InsideMedia implements MediaModel, ArrayListener {
     jobs.targets[job] = jobs.units[job]!;
     jobs.lists[job] = this.streams === 1 ? 0 : streamOf(command, this.streams);
     this.setFlags(job, namespace, lba, count, isForced);
-    this.startWrite(job, services.prepare(command));
+    this.start(job, services.prepare(command));
   }
 
   update(
@@ -173,7 +161,7 @@ export class InsideMedia implements MediaModel, ArrayListener {
     jobs.steps[job] = Step.readThenWrite;
     jobs.targets[job] = firstUnit(namespace, lba);
     this.setFlags(job, namespace, lba, count, false);
-    this.startRead(job, services.prepare(command));
+    this.start(job, services.prepare(command));
   }
 
   flush(services: CommandServices, command: Command): void {
@@ -258,16 +246,7 @@ export class InsideMedia implements MediaModel, ArrayListener {
   }
 
   wear(): MediaWear {
-    let sparePercent = 100;
-    let usedPercent = 0;
-    let mediaWrittenBytes = 0;
-    for (const drive of this.array.drives) {
-      const wear = drive.wear();
-      sparePercent = Math.min(sparePercent, wear.sparePercent);
-      usedPercent = Math.max(usedPercent, wear.usedPercent);
-      mediaWrittenBytes += drive.statistics.mediaWriteUnits * unitBytes;
-    }
-    return { sparePercent, usedPercent, mediaWrittenBytes, isReadOnly: this.isReadOnly };
+    return wearOf(this.array.drives, this.isReadOnly);
   }
 
   // ArrayListener.
@@ -310,7 +289,22 @@ export class InsideMedia implements MediaModel, ArrayListener {
   ): void {
     const isDurable = isForced && this.isVolatile && this.drain !== null;
     const partial = isPartial(namespace, lba, count) ? JobFlag.partial : 0;
-    this.jobs.flags[job] = partial | (isDurable ? JobFlag.forced : 0);
+    this.jobs.flags[job]! |= partial | (isDurable ? JobFlag.forced : 0);
+  }
+
+  /** The command is prepared at a time: then its stages near the medium begin. */
+  private start(job: number, startNs: number): void {
+    const { jobs } = this;
+    // A core that it took now would stand idle until then, whoever else wants it.
+    const isInTurn = this.profile.cores.lookupUnits > 0;
+    if (isInTurn && startNs > this.world.nowNs + patienceNs) {
+      jobs.flags[job]! |= JobFlag.preparing;
+      this.wait(job, startNs);
+    } else if (jobs.steps[job] === Step.admit) {
+      this.startWrite(job, startNs);
+    } else {
+      this.startRead(job, startNs);
+    }
   }
 
   private startRead(job: number, startNs: number): void {
@@ -321,9 +315,8 @@ export class InsideMedia implements MediaModel, ArrayListener {
     if (this.buffer !== null || this.cache.capacity > 0) readyNs = stages.cache.run(startNs, 1);
     const isOne = count === 1;
     const isNear = isOne && this.isNear(this.placement.find(jobs.nsids[job]!, jobs.units[job]!));
-    if (isNear) readyNs += this.profile.buffer.copyNs;
-    else readyNs = lookUpAndIssue(stages, readyNs, count);
-    this.wait(job, readyNs);
+    if (isNear) this.wait(job, readyNs + this.profile.buffer.copyNs);
+    else this.wait(job, this.lookup.run(job, readyNs));
   }
 
   private startWrite(job: number, startNs: number): void {
@@ -340,8 +333,14 @@ export class InsideMedia implements MediaModel, ArrayListener {
   /** Hold the command and come back at a time. */
   private wait(job: number, readyNs: number): void {
     const { jobs } = this;
-    const services = jobs.services[job]!;
-    services.hold(jobs.commands[job]!, readyNs);
+    const command = jobs.commands[job]!;
+    if (jobs.states[job] === JobState.waiting) {
+      // It is held already, and still being prepared.
+      command.mediaStartNs = readyNs;
+      jobs.states[job] = JobState.timer;
+    } else {
+      jobs.services[job]!.hold(command, readyNs);
+    }
     this.world.schedule(readyNs - this.world.nowNs, this.onTimer, job);
   }
 
@@ -356,10 +355,15 @@ export class InsideMedia implements MediaModel, ArrayListener {
       this.end(job);
       return;
     }
+    if ((jobs.flags[job]! & JobFlag.preparing) !== 0) {
+      jobs.flags[job]! &= ~JobFlag.preparing;
+      this.start(job, this.world.nowNs);
+      return;
+    }
     switch (jobs.steps[job]) {
       case Step.read:
       case Step.readThenWrite:
-        this.readParts(job);
+        this.lookedUp(job);
         break;
       case Step.admit:
         if (this.buffer === null) this.writeParts(job);
@@ -388,12 +392,23 @@ export class InsideMedia implements MediaModel, ArrayListener {
     return this.buffer?.has(at) === true || this.cache.has(at);
   }
 
+  /** Units of a read were looked up: more of them, or the medium. */
+  private lookedUp(job: number): void {
+    if (this.lookup.isUnfinished(job)) {
+      this.wait(job, this.lookup.run(job, this.world.nowNs));
+      return;
+    }
+    this.jobs.cursors[job] = 0;
+    this.readParts(job);
+  }
+
   private readParts(job: number): void {
     const { jobs, placement, array } = this;
     const nsid = jobs.nsids[job]!;
     const unit = jobs.units[job]!;
     const count = jobs.counts[job]!;
     const token = array.tokenOf(TokenKind.read, job);
+    const isReserved = (jobs.flags[job]! & JobFlag.reserved) !== 0;
     for (let done = 0; done < count; ) {
       const at = placement.find(nsid, unit + done);
       if (this.buffer?.has(at) === true || (this.cache.capacity > 0 && this.cache.look(at))) {
@@ -406,7 +421,7 @@ export class InsideMedia implements MediaModel, ArrayListener {
         while (run < limit && this.follows(nsid, unit + done, at, run)) run++;
       }
       jobs.remaining[job]!++;
-      array.drive(array.indexOf(at)).read(array.localOf(at), run, token);
+      array.drive(array.indexOf(at)).read(array.localOf(at), run, token, isReserved);
       for (let i = 0; i < run && this.cache.capacity > 0; i++) this.cache.add(at + i);
       done += run;
     }
@@ -480,10 +495,4 @@ export class InsideMedia implements MediaModel, ArrayListener {
       this.array.trim(at, run);
     });
   }
-}
-
-/** The stream that a write names; 0, which the drive may divide itself, when it names none. */
-function streamOf(command: Command, streams: number): number {
-  if (Write.dtype.get(command.words, 0) === 0) return 0;
-  return Write.dspec.get(command.words, 0) % streams;
 }

@@ -12,8 +12,11 @@ export const JobState = {
   dead: 3,
 } as const;
 
-/** Of a write: it begins or ends inside a unit; it has to be durable when it ends. */
-export const JobFlag = { partial: 1, forced: 2 } as const;
+/**
+ * Of a write: it begins or ends inside a unit; it has to be durable when it ends. Of any job: a
+ * reservation pays for it; the card is still busy with its data pointer or data.
+ */
+export const JobFlag = { partial: 1, forced: 2, reserved: 4, preparing: 8 } as const;
 
 /** In place of a namespace identifier: the namespace was deleted under the job. */
 export const goneNsid = 0;
@@ -56,7 +59,7 @@ export class Jobs {
     this.services[job] = services;
     this.commands[job] = command;
     this.cursors[job] = 0;
-    this.flags[job] = 0;
+    this.flags[job] = command.isReserved ? JobFlag.reserved : 0;
     this.remaining[job] = 0;
     this.statuses[job] = 0;
     return job;

@@ -87,8 +87,11 @@ export class WriteBuffer {
     return head === none ? Infinity : this.sequences[head]!;
   }
 
-  /** @returns false when there is no room */
-  put(unit: number, list: number): boolean {
+  /**
+   * @param keepFree  slots that have to stay free
+   * @returns         false when there is no room
+   */
+  put(unit: number, list: number, keepFree = 0): boolean {
     const at = this.place(unit);
     const old = this.index[at]! - 1;
     if (old >= 0 && this.states[old] === State.dirty && this.lists[old] === list) {
@@ -96,7 +99,7 @@ export class WriteBuffer {
       return true;
     }
     const slot = this.freeHead;
-    if (slot === none) return false;
+    if (slot === none || this.used + keepFree >= this.capacity) return false;
     if (old >= 0 && this.states[old] === State.dirty) this.unlink(old);
     this.freeHead = this.nexts[slot]!;
     this.used++;

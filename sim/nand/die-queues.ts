@@ -1,6 +1,9 @@
 import { FlashKind, type FlashOps, Lane, laneCount, noOp } from './flash-ops.js';
 
-/** Host reads that may pass others in a row while those wait: nobody starves. */
+/**
+ * Reads that may pass others in a row while those wait, of reserved reads and of all the others
+ * each: nobody starves.
+ */
 const readsInARow = 16;
 /** How far down its line a read looks for others that can run with it. */
 const mateReach = 16;
@@ -12,6 +15,7 @@ export class DieQueues {
   private readonly tails: Int32Array;
   private readonly counts: Int32Array;
   private readonly passed: Int32Array;
+  private readonly reservedPassed: Int32Array;
 
   constructor(ops: FlashOps, dies: number) {
     this.ops = ops;
@@ -19,6 +23,7 @@ export class DieQueues {
     this.tails = new Int32Array(dies * laneCount).fill(noOp);
     this.counts = new Int32Array(dies);
     this.passed = new Int32Array(dies);
+    this.reservedPassed = new Int32Array(dies);
   }
 
   isEmpty(die: number): boolean {
@@ -55,9 +60,19 @@ export class DieQueues {
   pick(die: number): number {
     if (this.counts[die] === 0) {
       this.passed[die] = 0;
+      this.reservedPassed[die] = 0;
       return noOp;
     }
     const at = die * laneCount;
+    if (this.heads[at + Lane.reserved] !== noOp) {
+      const passed = this.reservedPassed[die]!;
+      const other = passed < readsInARow ? noOp : this.mostUrgentBelow(die, Lane.reserved);
+      if (other === noOp || this.mustReadFirst(die, other)) {
+        this.reservedPassed[die] = passed + 1;
+        return this.pop(die, Lane.reserved);
+      }
+    }
+    this.reservedPassed[die] = 0;
     if (this.heads[at + Lane.read] !== noOp) {
       const passed = this.passed[die]!;
       const other = passed < readsInARow ? noOp : this.mostUrgentBelow(die, Lane.read);
@@ -75,14 +90,16 @@ export class DieQueues {
 
   /** A read for a die whose program or erase is interrupted; `noOp` when that is to go on. */
   pickRead(die: number): number {
-    const head = this.heads[die * laneCount + Lane.read]!;
+    const at = die * laneCount;
+    const lane = this.heads[at + Lane.reserved] === noOp ? Lane.read : Lane.reserved;
+    const head = this.heads[at + lane]!;
     const passed = this.passed[die]!;
     if (head === noOp || this.ops.kind[head] !== FlashKind.read || passed >= readsInARow) {
       this.passed[die] = 0;
       return noOp;
     }
     this.passed[die] = passed + 1;
-    return this.pop(die, Lane.read);
+    return this.pop(die, lane);
   }
 
   /**
@@ -129,6 +146,7 @@ export class DieQueues {
     this.tails.fill(noOp);
     this.counts.fill(0);
     this.passed.fill(0);
+    this.reservedPassed.fill(0);
   }
 
   private mostUrgentBelow(die: number, lane: number): number {
@@ -142,10 +160,16 @@ export class DieQueues {
 
   /** An erase must not overtake a read of the same block. */
   private mustReadFirst(die: number, other: number): boolean {
-    const { kind, block, next } = this.ops;
+    const { kind, block } = this.ops;
     if (kind[other] !== FlashKind.erase) return false;
-    let op = this.heads[die * laneCount + Lane.read]!;
-    while (op !== noOp && block[op] !== block[other]) op = next[op]!;
+    const wanted = block[other]!;
+    return this.isReading(die, Lane.reserved, wanted) || this.isReading(die, Lane.read, wanted);
+  }
+
+  private isReading(die: number, lane: number, wanted: number): boolean {
+    const { block, kind, next } = this.ops;
+    let op = this.heads[die * laneCount + lane]!;
+    while (op !== noOp && (block[op] !== wanted || kind[op] !== FlashKind.read)) op = next[op]!;
     return op !== noOp;
   }
 

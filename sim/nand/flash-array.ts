@@ -1,14 +1,15 @@
 import { assert } from '../../sdk/assert.js';
-import type { Prng } from '../prng.js';
 import type { World } from '../world.js';
 import { Bus } from './bus.js';
 import { BusTiming } from './bus-timing.js';
 import { CellTiming } from './cell-timing.js';
 import type { CellWear } from './cell-wear.js';
 import { DieQueues } from './die-queues.js';
+import type { FlashArrayParts } from './flash-array-parts.js';
 import { FlashKind, type FlashListener, FlashOps, Lane, noOp } from './flash-ops.js';
 import type { FlashProfile } from './flash-profile.js';
 import { Geometry } from './geometry.js';
+import { Suspension } from './suspension.js';
 
 /** What a die does. */
 const Phase = {
@@ -73,6 +74,8 @@ export class FlashArray {
   private readonly dieEvent: number;
   private readonly transferEvent: number;
   private readonly decodeEvent: number;
+  private readonly suspendEvent: number;
+  private readonly suspension: Suspension;
 
   constructor(parts: FlashArrayParts) {
     const { flash, world } = parts;
@@ -104,6 +107,8 @@ export class FlashArray {
     this.dieEvent = world.register((die) => this.dieDue(die));
     this.transferEvent = world.register((op) => this.transferred(op));
     this.decodeEvent = world.register((op) => this.decoded(op));
+    this.suspendEvent = world.register((die) => this.suspendDue(die));
+    this.suspension = new Suspension(flash);
   }
 
   /**
@@ -228,21 +233,13 @@ export class FlashArray {
     owner: number,
   ): number {
     const { ops } = this;
-    const op = ops.take();
+    const op = ops.take(this.world.nowNs);
     ops.kind[op] = kind;
     ops.lane[op] = lane;
-    ops.failed[op] = 0;
     ops.die[op] = die;
     ops.block[op] = block;
     ops.page[op] = page;
     ops.owner[op] = owner;
-    ops.attempts[op] = 0;
-    ops.retries[op] = 0;
-    ops.mate[op] = noOp;
-    ops.queuedAtNs[op] = this.world.nowNs;
-    ops.loadedAtNs[op] = -1;
-    ops.startedAtNs[op] = -1;
-    ops.endAtNs[op] = -1;
     return op;
   }
 
@@ -253,7 +250,7 @@ export class FlashArray {
       if (this.batchDepth > 0) this.batch.push(die);
       else this.wake(die);
     } else if (phase === Phase.array) {
-      if (this.ops.lane[op] === Lane.read) this.interrupt(die);
+      if (this.ops.lane[op]! <= Lane.read) this.interrupt(die, this.ops.lane[op]!);
       else if (this.flash.hasCacheProgram) this.loadNext(die);
     }
   }
@@ -347,25 +344,33 @@ export class FlashArray {
     this.setEnd(die, from + this.flash.eraseNs);
   }
 
-  /** A host read has come: what runs makes room if it can and if that is worth it. */
-  private interrupt(die: number): void {
-    const { flash } = this;
+  /** A read of this lane has come: what runs makes room if it can and if that is worth it. */
+  private interrupt(die: number, lane: number): void {
     const op = this.current[die]!;
-    const kind = this.ops.kind[op];
+    const kind = this.ops.kind[op]!;
     if (kind === FlashKind.read || this.suspended[die] !== noOp) return;
-    const isProgram = kind === FlashKind.program;
-    const can = isProgram ? flash.hasProgramSuspend : flash.hasEraseSuspend;
-    if (!can || this.suspendCounts[die]! >= flash.suspendLimit) return;
+    const ns = this.suspension.costNs(kind, lane, this.suspendCounts[die]!);
+    if (ns < 0) return;
     const { nowNs } = this.world;
-    const ns = isProgram ? flash.programSuspendNs : flash.eraseSuspendNs;
+    const fromNs = this.arrayFromNs[die]!;
+    if (nowNs < fromNs) {
+      // Its data is still coming in. A reserved read comes back when the cells begin.
+      if (lane === Lane.reserved) this.world.schedule(fromNs - nowNs, this.suspendEvent, die);
+      return;
+    }
     const restNs = this.endAtNs[die]! - nowNs;
-    if (nowNs < this.arrayFromNs[die]! || restNs <= ns) return;
+    if (restNs <= ns) return;
     this.suspends++;
     this.suspendCounts[die] = this.suspendCounts[die]! + 1;
     this.suspended[die] = op;
     this.restNs[die] = restNs;
     this.phases[die] = Phase.pause;
     this.setEnd(die, nowNs + ns);
+  }
+
+  private suspendDue(die: number): void {
+    if (this.phases[die] !== Phase.array || this.arrayFromNs[die] !== this.world.nowNs) return;
+    if (this.queues.head(die, Lane.reserved) !== noOp) this.interrupt(die, Lane.reserved);
   }
 
   private resume(die: number): void {
@@ -488,12 +493,4 @@ export class FlashArray {
     this.endAtNs[die] = atNs;
     this.world.schedule(atNs - this.world.nowNs, this.dieEvent, die);
   }
-}
-
-export interface FlashArrayParts {
-  readonly flash: FlashProfile;
-  readonly world: World;
-  readonly wear: CellWear;
-  readonly chance: Prng;
-  readonly listener: FlashListener;
 }

@@ -1,8 +1,8 @@
 export const FlashKind = { read: 0, program: 1, erase: 2 } as const;
 
-/** The lines in front of a die, most urgent first. */
-export const Lane = { read: 0, program: 1, relocation: 2, erase: 3 } as const;
-export const laneCount = 4;
+/** The lines in front of a die, most urgent first; `reserved` is for reads alone. */
+export const Lane = { reserved: 0, read: 1, program: 2, relocation: 3, erase: 4 } as const;
+export const laneCount = 5;
 
 export interface FlashListener {
   /** An operation is over; its number is void after the return. From inside an event. */
@@ -54,15 +54,25 @@ export class FlashOps {
   private firstFree = noOp;
   private made = 0;
 
-  take(): number {
+  /** A new operation, from now on in line. */
+  take(nowNs: number): number {
     this.inUse++;
-    const op = this.firstFree;
+    let op = this.firstFree;
     if (op !== noOp) {
       this.firstFree = this.next[op]!;
-      return op;
+    } else {
+      if (this.made === this.kind.length) this.grow();
+      op = this.made++;
     }
-    if (this.made === this.kind.length) this.grow();
-    return this.made++;
+    this.failed[op] = 0;
+    this.attempts[op] = 0;
+    this.retries[op] = 0;
+    this.mate[op] = noOp;
+    this.queuedAtNs[op] = nowNs;
+    this.loadedAtNs[op] = -1;
+    this.startedAtNs[op] = -1;
+    this.endAtNs[op] = -1;
+    return op;
   }
 
   give(op: number): void {

@@ -54,6 +54,8 @@ export interface FlashProfile {
   readonly eraseSuspendNs: number;
   /** Times that one program or erase can be interrupted. */
   readonly suspendLimit: number;
+  /** So many of them are kept for reads of reserved commands. */
+  readonly reservedSuspends: number;
 
   // Errors. Rates are raw bit errors per 10^12 bits.
   readonly codewordBytes: number;

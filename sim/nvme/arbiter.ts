@@ -12,6 +12,10 @@ import type { SubmissionQueue } from './submission-queue.js';
  * round as its weight; inside a class queues take turns of one burst each. A round ends when no
  * class that has work has credit left.
  *
+ * Without weights, a queue whose last command a reservation paid for comes before those of others:
+ * so its commands do not stand behind all that others want fetched. What it asks for beyond its
+ * reservation makes it one of them again. The others have every ninth turn at least.
+ *
  * A queue stands in at most one ring, once; it enters with its first entry and leaves when served.
  */
 export class Arbiter {
@@ -19,6 +23,7 @@ export class Arbiter {
   count = 0;
   private isWeighted = false;
   private burst = 1;
+  private passed = 0;
   private readonly weights = [1, 1, 1];
   private readonly credits = [1, 1, 1];
   private readonly rings: readonly QueueRing[];
@@ -56,8 +61,9 @@ export class Arbiter {
    * @returns      the queue to serve, taken out of its ring, or null when none has work
    */
   next(limit: number): SubmissionQueue | null {
+    if (!this.isWeighted) return this.nextOfAll(limit);
     const strict = this.takeFrom(0, limit, this.burst) ?? this.takeFrom(1, limit, this.burst);
-    if (strict !== null || !this.isWeighted) return strict;
+    if (strict !== null) return strict;
     return this.nextWeighted(limit) ?? (this.reload() ? this.nextWeighted(limit) : null);
   }
 
@@ -66,6 +72,18 @@ export class Arbiter {
     const queue = this.rings[0]!.takeNumber(0);
     if (queue !== null) this.count = Math.min(queue.available, this.burst, limit);
     return queue;
+  }
+
+  private nextOfAll(limit: number): SubmissionQueue | null {
+    if (this.passed < turnsInARow) {
+      const queue = this.takeFrom(reservedRing, limit, this.burst);
+      if (queue !== null) {
+        this.passed++;
+        return queue;
+      }
+    }
+    this.passed = 0;
+    return this.takeFrom(0, limit, this.burst) ?? this.takeFrom(reservedRing, limit, this.burst);
   }
 
   private nextWeighted(limit: number): SubmissionQueue | null {
@@ -95,12 +113,23 @@ export class Arbiter {
   }
 
   private classOf(queue: SubmissionQueue): number {
-    if (!this.isWeighted || queue.queueId === 0) return 0;
-    return 1 + queue.priority;
+    if (queue.queueId === 0) return 0;
+    if (this.isWeighted) return 1 + queue.priority;
+    return queue.isReserved ? reservedRing : 0;
   }
 }
 
-const classes = ['admin, or all without weights', 'urgent', 'high', 'medium', 'low'] as const;
+const classes = [
+  'admin, or all without weights',
+  'urgent',
+  'high',
+  'medium',
+  'low',
+  'reserved, without weights',
+] as const;
+const reservedRing = classes.length - 1;
+/** Turns of reserved queues in a row while others wait. */
+const turnsInARow = 8;
 
 /** Queues in the order in which they came; deleted ones and those that were emptied drop out. */
 class QueueRing {

@@ -128,6 +128,8 @@ export class Command {
   /** The interrupt for it was sent; 0 when none was, or a coalesced one came later. */
   interruptNs = 0;
 
+  /** A reservation pays for it: the media serve it before what others wait for. */
+  isReserved = false;
   /** From the media model: 0, or the status that the command ends with. */
   mediaStatus = 0;
   // What the media time of the part of the command that ended last consists of, in ns.

@@ -22,7 +22,7 @@ import { DataPointer } from './data-pointer.js';
 import { Dma } from './dma.js';
 import { Doorbells } from './doorbells.js';
 import type { AdminExecutor, ControllerServices, Executor } from './executor.js';
-import { Fetcher } from './fetcher.js';
+import { Fetcher, type FetchLimit } from './fetcher.js';
 import { type FirmwareTiming, FixedFirmware } from './firmware-timing.js';
 import { InterruptSource } from './interrupt-source.js';
 import { type CommandObserver, Poster } from './poster.js';
@@ -38,6 +38,8 @@ export interface ControllerOptions {
   readonly controllerId: number;
   /** Software that controllers share; times of the profile, of its own, when left out. */
   readonly firmware?: FirmwareTiming;
+  /** None when left out. */
+  readonly fetchLimit?: FetchLimit | null;
   /** NSSR was written: reset every controller of the subsystem with `subsystemReset`. */
   readonly onSubsystemReset?: () => void;
 }
@@ -115,7 +117,16 @@ export class Controller implements Endpoint {
     const doorbells = new Doorbells({ world, checker, queues, arbiter, shadow, strideBytes });
     const firmware = options.firmware ?? new FixedFirmware(profile.firmware);
     const interrupts = new InterruptSource(world, link, firmware);
-    const fetcher = new Fetcher({ world, link, pool, dma, arbiter, doorbells, firmware });
+    const fetcher = new Fetcher({
+      world,
+      link,
+      pool,
+      dma,
+      arbiter,
+      doorbells,
+      firmware,
+      limit: options.fetchLimit ?? null,
+    });
     const poster = new Poster({ world, link, pool, dma, doorbells, interrupts });
     const stages = { world, link, checker, pool, dma, dataPointer, fetcher, poster, firmware };
     this.core = new ControllerCore({ ...stages, queues, arbiter, doorbells, shadow, interrupts });

@@ -23,6 +23,11 @@ export interface FetchListener {
   fetchFailed(): void;
 }
 
+/** Who may say that fewer entries are fetched at one time than the host's burst allows. */
+export interface FetchLimit {
+  readonly fetchBurst: number;
+}
+
 export interface FetcherParts {
   readonly world: World;
   readonly link: HostLink;
@@ -31,6 +36,7 @@ export interface FetcherParts {
   readonly arbiter: Arbiter;
   readonly doorbells: Doorbells;
   readonly firmware: FirmwareTiming;
+  readonly limit: FetchLimit | null;
 }
 
 /**
@@ -47,6 +53,7 @@ export class Fetcher {
   private readonly arbiter: Arbiter;
   private readonly doorbells: Doorbells;
   private readonly firmware: FirmwareTiming;
+  private readonly limit: FetchLimit | null;
   private readonly onArrival: number;
   private readonly onTurn: number;
   private isRunning = false;
@@ -68,6 +75,7 @@ export class Fetcher {
     this.arbiter = parts.arbiter;
     this.doorbells = parts.doorbells;
     this.firmware = parts.firmware;
+    this.limit = parts.limit;
     this.onArrival = parts.world.register((epoch) => this.arrived(epoch));
     this.onTurn = parts.world.register((epoch) => this.turn(epoch));
   }
@@ -116,7 +124,8 @@ export class Fetcher {
   private next(): SubmissionQueue | null {
     const slots = this.pool.available;
     this.isStarved = slots <= adminSlots;
-    if (!this.isStarved) return this.arbiter.next(slots - adminSlots);
+    const most = this.limit?.fetchBurst ?? Number.POSITIVE_INFINITY;
+    if (!this.isStarved) return this.arbiter.next(Math.min(slots - adminSlots, most));
     return slots > 0 ? this.arbiter.nextAdmin(slots) : null;
   }
 

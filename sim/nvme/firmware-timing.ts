@@ -15,9 +15,9 @@ export interface FirmwareTiming {
   /** An entry is here. @returns ns until its command set can have it */
   decode(world: World): number;
   /** The data pointer has so many pieces. @returns ns until all were followed */
-  walk(world: World, startInNs: number, pieces: number): number;
+  walk(world: World, startInNs: number, pieces: number, isReserved: boolean): number;
   /** @returns ns from the end of the work until the completion entry goes out */
-  complete(world: World): number;
+  complete(world: World, isReserved: boolean): number;
   /** @returns ns until the message of an interrupt goes out */
   interrupt(world: World): number;
 }

@@ -92,13 +92,14 @@ export class Pipeline implements CommandServices, FetchListener {
     command.status = status;
     command.dw0 = dw0;
     command.dw1 = dw1;
+    this.pool.queues[command.slot]!.isReserved = command.isReserved;
     const readyNs = Math.max(nowNs, command.preparedNs);
     if (command.mediaEndNs === 0) {
       command.mediaStartNs = readyNs;
       command.mediaEndNs = readyNs;
     }
     command.dataEndNs = Math.max(readyNs, nowNs + this.chargeLink(command));
-    const delayNs = this.firmware.complete(this.world) + command.faultNs;
+    const delayNs = this.firmware.complete(this.world, command.isReserved) + command.faultNs;
     this.poster.send(command, command.dataEndNs - nowNs + delayNs);
   }
 
@@ -133,7 +134,8 @@ export class Pipeline implements CommandServices, FetchListener {
     const { world } = this;
     const waitNs = Math.max(0, command.preparedNs - world.nowNs);
     const pieces = Math.ceil(length / this.memoryPageBytes);
-    command.preparedNs = world.nowNs + this.firmware.walk(world, waitNs, pieces);
+    const walkNs = this.firmware.walk(world, waitNs, pieces, command.isReserved);
+    command.preparedNs = world.nowNs + walkNs;
     return status;
   }
 
@@ -274,6 +276,7 @@ export class Pipeline implements CommandServices, FetchListener {
     command.mediaStartNs = 0;
     command.mediaEndNs = 0;
     command.interruptNs = 0;
+    command.isReserved = false;
     command.mediaStatus = 0;
     command.bufferNs = 0;
     command.mapNs = 0;
@@ -382,7 +385,8 @@ export class Pipeline implements CommandServices, FetchListener {
       command.pendingFromHostBytes = 0;
     }
     if (command.pendingToHostBytes > 0) {
-      ns = Math.max(ns, this.link.reserveWrite(command.pendingToHostBytes));
+      const bytes = command.pendingToHostBytes;
+      ns = Math.max(ns, this.link.reserveWrite(bytes, command.isReserved));
       command.pendingToHostBytes = 0;
     }
     return ns;

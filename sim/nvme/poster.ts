@@ -68,7 +68,7 @@ export class Poster {
 
   /** The work of a command is done: its entry goes out after `delayNs` at the earliest. */
   send(command: Command, delayNs: number): void {
-    const arrivalNs = this.link.reserveWrite(completionBytes);
+    const arrivalNs = this.link.reserveWrite(completionBytes, command.isReserved);
     let waitNs = Math.max(delayNs, arrivalNs);
     const nowNs = this.world.nowNs;
     // An admin command is done when everything before it is: a queue is deleted after its last

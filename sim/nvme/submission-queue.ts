@@ -30,6 +30,8 @@ export class SubmissionQueue {
   isDeleted = false;
   /** It stands in a ring of the arbiter. */
   isQueued = false;
+  /** A reservation paid for the command of it that ended last. */
+  isReserved = false;
   /** Commands of it that are in the controller. */
   inFlight = 0;
   /** First half of a fused pair whose second half has not been fetched. */

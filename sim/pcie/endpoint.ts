@@ -48,9 +48,10 @@ export interface HostLink {
   readonly nonPostedNs: number;
   /**
    * Reserve the link towards the host for a DMA write.
+   * @param isReserved  it goes before writes that still wait in the device
    * @returns ns from now until the last byte is in host memory
    */
-  reserveWrite(bytes: number): number;
+  reserveWrite(bytes: number, isReserved?: boolean): number;
   /**
    * Reserve the link towards the device for the completions of a DMA read.
    * @returns ns from now until the last byte is in the device

@@ -278,8 +278,8 @@ export class SimFunction implements PciFunction, HostLink, BarTarget, ConfigTarg
     else this.foreignHost.interrupt(vector);
   }
 
-  reserveWrite(bytes: number): number {
-    return this.link.reserveWrite(bytes);
+  reserveWrite(bytes: number, isReserved = false): number {
+    return this.link.reserveWrite(bytes, isReserved);
   }
 
   reserveRead(bytes: number): number {

@@ -49,13 +49,25 @@ export class LinkTiming {
     this.port = port;
   }
 
-  /** Packets of a DMA write go up. @returns ns until the last byte is in host memory */
-  reserveWrite(bytes: number): number {
+  /**
+   * Packets of a DMA write go up.
+   *
+   * @param isReserved  between the packets of other writes that still wait in the device
+   * @returns           ns until the last byte is in host memory
+   */
+  reserveWrite(bytes: number, isReserved = false): number {
     const { world, up } = this;
     const packets = Math.ceil(bytes / this.payloadBytes);
     const wire = bytes + packets * this.overheadBytes;
     this.upBytes += wire;
     const waitNs = up.busyNs(world);
+    if (isReserved) {
+      const ownNs = up.slipIn(world, wire);
+      const portNs = this.port === null ? 0 : this.port.up.slipIn(world, wire);
+      this.posted.take(world, waitNs, bytes);
+      this.acknowledge(this.down, packets);
+      return Math.max(ownNs, portNs) + this.postedNs;
+    }
     up.reserve(world, 0, wire);
     if (this.port !== null) up.holdFor(world, this.port.up.reserve(world, waitNs, wire));
     up.holdFor(world, this.posted.take(world, waitNs, bytes));

@@ -40,6 +40,7 @@ export const micron9100: Profile = checkProfile({
       frontCores: 2, // guess
       backCores: 2, // guess
       slotCycles: 100, // guess
+      lookupUnits: 0, // guess: all of them
       ...driveThermal,
     },
     stages: {
@@ -58,6 +59,7 @@ export const micron9100: Profile = checkProfile({
       copyNs: 1_000, // guess
       drainPermille: 250, // guess
       rowsPerDie: 2, // guess
+      reservedPermille: 0, // no reserved commands
     },
     drives: 1,
     stripeBytes: 4 * KiB, // guess

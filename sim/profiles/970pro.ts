@@ -38,6 +38,7 @@ export const samsung970pro: Profile = checkProfile({
       frontCores: 1, // no stage needs one
       backCores: 1,
       slotCycles: 400, // guess
+      lookupUnits: 0, // guess: all of them
       ...driveThermal,
     },
     stages: {
@@ -56,6 +57,7 @@ export const samsung970pro: Profile = checkProfile({
       copyNs: 460, // NVMeVirt: write buffer, per 4 KiB
       drainPermille: 0, // NVMeVirt: at once
       rowsPerDie: 2, // guess
+      reservedPermille: 0, // no reserved commands
     },
     drives: 1,
     stripeBytes: 4 * KiB, // guess

@@ -45,6 +45,7 @@ export const samsung983dct: Profile = checkProfile({
       frontCores: 2, // guess
       backCores: 2, // guess
       slotCycles: 100, // guess
+      lookupUnits: 0, // guess: all of them
       ...driveThermal,
     },
     stages: {
@@ -63,6 +64,7 @@ export const samsung983dct: Profile = checkProfile({
       copyNs: 1_000, // guess
       drainPermille: 250, // guess
       rowsPerDie: 2, // guess
+      reservedPermille: 0, // no reserved commands
     },
     drives: 1,
     stripeBytes: 4 * KiB, // guess

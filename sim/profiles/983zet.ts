@@ -37,6 +37,7 @@ export const samsung983zet: Profile = checkProfile({
       frontCores: 2, // guess
       backCores: 2, // guess
       slotCycles: 100, // guess
+      lookupUnits: 0, // guess: all of them
       ...driveThermal,
     },
     stages: {
@@ -55,6 +56,7 @@ export const samsung983zet: Profile = checkProfile({
       copyNs: 500, // guess
       drainPermille: 250, // guess
       rowsPerDie: 2, // guess
+      reservedPermille: 0, // no reserved commands
     },
     drives: 1,
     stripeBytes: 4 * KiB, // guess

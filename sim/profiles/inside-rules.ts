@@ -30,6 +30,7 @@ const coresRules = {
   frontCores: integer(1, 64),
   backCores: integer(1, 64),
   slotCycles: integer(1, 100_000),
+  lookupUnits: integer(0, 65_536),
   lightThrottlePermille: permille,
   heavyThrottlePermille: permille,
   lightThrottleKelvin: integer(1, 1000),
@@ -42,6 +43,7 @@ const bufferRules = {
   copyNs: integer(0, 1_000_000),
   drainPermille: integer(0, 1000),
   rowsPerDie: integer(1, 64),
+  reservedPermille: integer(0, 900),
 } satisfies RuleOf<BufferProfile>;
 
 const pageTypeRules = { readNs: timeNs, programNs: timeNs } satisfies RuleOf<PageTypeProfile>;
@@ -74,6 +76,7 @@ const flashRules = {
   programSuspendNs: timeNs,
   eraseSuspendNs: timeNs,
   suspendLimit: integer(0, 1000),
+  reservedSuspends: integer(0, 1000),
   codewordBytes: powerOfTwo(512, 16 * KiB),
   correctableBits: integer(0, 10_000),
   retryLevels: integer(0, 64),
@@ -161,9 +164,13 @@ export function checkInside(profile: Profile): void {
   }
   if (flash !== null && ftl !== null) {
     const lists = inside.drives * ftl.streams;
-    const least = 2 * lists * rowUnitsOf(inside) * unitBytes;
+    const rows = 2 * lists * rowUnitsOf(inside) * unitBytes;
+    const least = Math.ceil(rows / (1 - buffer.reservedPermille / 1000));
     if (buffer.writeBytes < least) {
       refuse('inside.buffer.writeBytes', buffer.writeBytes, `at least ${least}, two rows each`);
+    }
+    if (flash.reservedSuspends > flash.suspendLimit) {
+      refuse('inside.flash.reservedSuspends', flash.reservedSuspends, 'at most suspendLimit');
     }
   }
   if (flash !== null && ftl !== null) checkFlashDrive(flash, ftl, 'inside.');

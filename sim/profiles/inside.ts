@@ -18,6 +18,11 @@ export interface CoresProfile {
   readonly backCores: number;
   /** Cycles from one command to the next in an accelerator. */
   readonly slotCycles: number;
+  /**
+   * Units of a read that are looked up before other commands may come in between. 0: commands are
+   * served whole, in the order in which they came.
+   */
+  readonly lookupUnits: number;
   /** Clock at light and heavy thermal throttling, in permille. */
   readonly lightThrottlePermille: number;
   readonly heavyThrottlePermille: number;
@@ -59,6 +64,8 @@ export interface BufferProfile {
   readonly drainPermille: number;
   /** Rows that may be on their way to a drive at one time, for each of its dies. */
   readonly rowsPerDie: number;
+  /** Part of the write buffer in permille that only reserved writes may fill. */
+  readonly reservedPermille: number;
 }
 
 /** What is behind the firmware of a card: drives of one kind, side by side. */

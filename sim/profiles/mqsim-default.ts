@@ -51,6 +51,7 @@ export const mqsimDefault: Profile = checkProfile({
       frontCores: 1,
       backCores: 1,
       slotCycles: 1,
+      lookupUnits: 0, // guess: all of them
       ...driveThermal,
     },
     stages: {
@@ -69,6 +70,7 @@ export const mqsimDefault: Profile = checkProfile({
       copyNs: 0, // MQSim: DRAM timing left out
       drainPermille: 0, // guess
       rowsPerDie: 4, // guess
+      reservedPermille: 0, // no reserved commands
     },
     drives: 1,
     stripeBytes: 4 * KiB, // guess

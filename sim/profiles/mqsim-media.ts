@@ -35,6 +35,7 @@ export const mqsimFlash: FlashProfile = {
   programSuspendNs: 100_000,
   eraseSuspendNs: 700_000,
   suspendLimit: 1,
+  reservedSuspends: 0,
   // It has no errors: these are the fewest that the model takes.
   codewordBytes: 1024, // guess
   correctableBits: 72, // guess

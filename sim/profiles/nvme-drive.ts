@@ -110,6 +110,7 @@ export const driveFlash = {
   programSuspendNs: 20_000, // guess
   eraseSuspendNs: 50_000, // guess
   suspendLimit: 8, // guess
+  reservedSuspends: 0, // no reserved commands
   codewordBytes: 2048, // guess
   correctableBits: 120, // guess: about 0.7 %
   retryLevels: 8, // guess

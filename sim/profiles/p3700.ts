@@ -38,6 +38,7 @@ export const p3700: Profile = checkProfile({
       frontCores: 2, // guess: one would end at 200,000 reads per second
       backCores: 2, // guess
       slotCycles: 100, // guess
+      lookupUnits: 0, // guess: all of them
       ...driveThermal,
     },
     stages: {
@@ -56,6 +57,7 @@ export const p3700: Profile = checkProfile({
       copyNs: 1_000, // guess
       drainPermille: 250, // guess
       rowsPerDie: 2, // guess
+      reservedPermille: 0, // no reserved commands
     },
     drives: 1,
     stripeBytes: 4 * KiB, // guess

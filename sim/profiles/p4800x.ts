@@ -40,6 +40,7 @@ export const p4800x: Profile = checkProfile({
       frontCores: 1, // no stage needs one
       backCores: 1,
       slotCycles: 40, // guess
+      lookupUnits: 0, // guess: all of them
       ...driveThermal,
     },
     stages: {
@@ -52,7 +53,14 @@ export const p4800x: Profile = checkProfile({
       complete: hardware(100), // guess
       interrupt: hardware(50), // guess
     },
-    buffer: { writeBytes: 0, readBytes: 0, copyNs: 0, drainPermille: 0, rowsPerDie: 1 },
+    buffer: {
+      writeBytes: 0,
+      readBytes: 0,
+      copyNs: 0,
+      drainPermille: 0,
+      rowsPerDie: 1,
+      reservedPermille: 0,
+    },
     drives: 1,
     stripeBytes: 4096, // guess
     flash: null,

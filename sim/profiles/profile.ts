@@ -159,6 +159,8 @@ export interface QosProfile {
   readonly capacityUnits: number;
   /** Units that the media work on at one time; everything above waits, in order. */
   readonly depthUnits: number;
+  /** Commands that are fetched from a queue in one turn while any namespace has a policy. */
+  readonly fetchBurst: number;
   /** The scheduler's own time for a command, one after the other. */
   readonly scheduleNs: number;
   /** What a write costs in reads of its size, and what any other command costs in units. */

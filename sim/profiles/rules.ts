@@ -50,6 +50,7 @@ const mediaRules = {
 const qosRules = {
   capacityUnits: integer(1, 100_000_000),
   depthUnits: integer(1, 65_536),
+  fetchBurst: integer(1, 65_536),
   scheduleNs: timeNs,
   writeCostPermille: integer(10, 1_000_000),
   discardCostPermille: integer(10, 1_000_000),

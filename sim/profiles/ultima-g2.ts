@@ -67,6 +67,7 @@ export const ultimaG2: Profile = checkProfile({
       frontCores: 2, // guess
       backCores: 4, // guess
       slotCycles: 800, // guess: 1.25 million commands or 4 KiB units per second
+      lookupUnits: 8, // guess
       ...driveThermal,
     },
     stages: {
@@ -85,6 +86,7 @@ export const ultimaG2: Profile = checkProfile({
       copyNs: 500, // guess
       drainPermille: 125, // guess
       rowsPerDie: 2, // guess
+      reservedPermille: 250, // guess
     },
     drives: 8, // the card's specification
     stripeBytes: 16 * KiB, // guess
@@ -103,6 +105,8 @@ export const ultimaG2: Profile = checkProfile({
       readSpreadPermille: 30, // guess
       busMegatransfers: 800, // guess
       hasIndependentReads: true, // guess
+      suspendLimit: 64, // guess
+      reservedSuspends: 56, // guess: others have as many as on other drives
     },
     ftl: {
       ...driveFtl,
@@ -114,6 +118,7 @@ export const ultimaG2: Profile = checkProfile({
   qos: {
     capacityUnits: 900_000, // the card's specification: 1 M IOPS, less a tenth of headroom
     depthUnits: 256, // guess: below what the dies of eight drives read at one time
+    fetchBurst: 2, // guess: few enough for 64 queues to have their turns soon
     scheduleNs: 200, // guess
     writeCostPermille: 1_000, // guess: writes end in the protected buffer
     discardCostPermille: 1_000, // guess

@@ -5,7 +5,11 @@ import { DriveRig } from '../sim/ftl/rig.js';
 import { campaign, type Tally } from '../support/campaign.js';
 
 type Step =
-  | { readonly kind: 'read' | 'trim'; readonly at: number; readonly count: number }
+  | {
+      readonly kind: 'read' | 'reserved read' | 'trim';
+      readonly at: number;
+      readonly count: number;
+    }
   | { readonly kind: 'write'; readonly at: number; readonly count: number; readonly stream: number }
   | { readonly kind: 'fill' | 'flush' | 'erase all' }
   | { readonly kind: 'wait'; readonly ns: number }
@@ -26,7 +30,8 @@ function draw(prng: Prng): Step {
   const at = prng.unit();
   const count = 1 + prng.below(12);
   const dice = prng.unit();
-  if (dice < 0.3) return { kind: 'read', at, count };
+  if (dice < 0.2) return { kind: 'read', at, count };
+  if (dice < 0.3) return { kind: 'reserved read', at, count };
   if (dice < 0.8) return { kind: 'write', at, count, stream: prng.below(4) };
   if (dice < 0.84) return { kind: 'trim', at, count };
   if (dice < 0.87) return { kind: 'flush' };
@@ -90,6 +95,7 @@ function apply(rig: DriveRig, step: Step): number {
     const count = Math.min(step.count, drive.unitCount);
     const unit = Math.floor(step.at * (drive.unitCount - count + 1));
     if (step.kind === 'read') drive.read(unit, count, 0);
+    else if (step.kind === 'reserved read') drive.read(unit, count, 0, true);
     else if (step.kind === 'trim') drive.trim(unit, count);
     else if (step.kind === 'write') drive.write(unit, count, step.stream % drive.streamCount, 0);
     return step.kind === 'trim' ? 0 : 1;

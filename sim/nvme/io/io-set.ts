@@ -84,12 +84,13 @@ export class IoSet implements Executor, QosUser {
     else if (operation !== null && namespace !== null) this.start(command, operation, namespace);
   }
 
-  release(slot: number): void {
+  release(slot: number, isReserved: boolean): void {
     const { work } = this;
     const command = work.commandIn(slot);
     const namespace = command === null ? null : work.namespaceOf(command);
     const operation = command === null ? null : (this.operations[command.opcode] ?? null);
     if (command === null || work.qos === null) return;
+    command.isReserved = isReserved;
     // In line while it was being decoded: that is no wait.
     const sinceNs = Math.max(command.heldNs, command.decodedNs);
     command.shareNs = Math.max(0, work.services.nowNs - sinceNs);

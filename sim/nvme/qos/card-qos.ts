@@ -32,8 +32,8 @@ export interface CardQosOptions {
 
 /** The I/O set of a controller, as the scheduler sees it. */
 export interface QosUser {
-  /** The command in this slot, which was held, may go to the media now. */
-  release(slot: number): void;
+  /** The command in this slot, which was held, may go to the media now; by its reservation? */
+  release(slot: number, isReserved: boolean): void;
 }
 
 /**
@@ -113,6 +113,14 @@ export class CardQos {
   /** Part of each reservation that the media keep now, 1 for all of it. */
   get keptPart(): number {
     return this.watch.keptPart;
+  }
+
+  /**
+   * While policies count, a queue has its turn so often that its commands do not stand behind all
+   * that another queue has.
+   */
+  get fetchBurst(): number {
+    return this.isActive ? this.profile.fetchBurst : Number.POSITIVE_INFINITY;
   }
 
   /** @returns what its slots are counted from */
@@ -222,6 +230,7 @@ export class CardQos {
     counters.came(client, nowNs);
     const hasRoom = this.inMediaUnits < this.profile.depthUnits;
     if (hasRoom && scheduler.passes(client, cost, nowNs)) {
+      command.isReserved = scheduler.isReserved;
       this.handOver(request, scheduler.isReserved);
       command.preparedNs = Math.max(command.preparedNs, this.scheduled());
       return false;
@@ -291,7 +300,7 @@ export class CardQos {
       counters.waitEnds(client, world.nowNs);
       this.handOver(request, isReserved);
       const user = Math.floor(request / this.slots);
-      this.users[user]!.release(request - user * this.slots);
+      this.users[user]!.release(request - user * this.slots, isReserved);
     }
   }
 

@@ -4,8 +4,10 @@ import { LogPage } from '../../../sdk/spec/nvme/logs.js';
 import { secondNs } from '../../../sdk/units.js';
 import { Accelerator } from '../../../sim/firmware/accelerator.js';
 import { CoreClock, CoreGroup } from '../../../sim/firmware/core-group.js';
+import { FirmwareCores } from '../../../sim/firmware/firmware-cores.js';
+import { World } from '../../../sim/world.js';
 import { suite } from '../../support/suite.js';
-import { InsideRig } from '../inside/inside-rig.js';
+import { InsideRig, plainInside, plainProfile } from '../inside/inside-rig.js';
 
 const test = suite('firmware cores');
 const block = (): Uint8Array => new Uint8Array(4096);
@@ -36,9 +38,31 @@ test('a clock that divides no nanosecond loses nothing', () => {
 test('an accelerator takes one command per slot and each for its latency', () => {
   const pipe = new Accelerator(10, new CoreClock(1000));
   assert.equal(
-    [0, 0, 0].map((at) => pipe.pass(at, 100)),
+    [0, 0, 0].map((at) => pipe.pass(at, 100, false)),
     [100, 110, 120],
   );
+});
+
+test('entries are fetched no faster than an accelerator decodes them', () => {
+  const world = new World();
+  const decode = { cycles: 200, isHardware: true };
+  const cores = new FirmwareCores({
+    cores: plainInside.cores,
+    stages: { ...plainInside.stages, decode },
+    firmware: plainProfile().firmware,
+    pace: () => ({ throttleLevel: 0, powerPermille: 1000, exitNs: 0 }),
+  });
+  for (let i = 0; i < 50; i++) cores.decode(world);
+  assert.is(cores.busyNs(world), 50 * 10);
+});
+
+test('a reserved command enters an accelerator before what waits, and takes nothing for free', () => {
+  const pipe = new Accelerator(10, new CoreClock(1000));
+  for (let i = 0; i < 50; i++) pipe.pass(0, 100, false);
+  assert.equal([pipe.pass(5, 100, true), pipe.pass(5, 100, true)], [105, 115]);
+  // 52 slots are taken: the next command of others comes behind all of them.
+  assert.is(pipe.pass(5, 100, false), 52 * 10 + 100);
+  assert.is(pipe.busyNs, 53 * 10);
 });
 
 test('reads cannot come faster than the busiest group of cores lets them', async () => {

@@ -26,6 +26,7 @@ export function randomDrive(prng: Prng): { flash: FlashProfile; ftl: FtlProfile 
     hasProgramSuspend: prng.chance(0.5),
     hasEraseSuspend: prng.chance(0.5),
     suspendLimit: 1 + prng.below(8),
+    reservedSuspends: some(0, 1),
     readSpreadPermille: some(0, 100),
     decodeNs: some(0, 5000),
     retryLevels: 3,
@@ -80,7 +81,7 @@ export function runMixed(rig: DriveRig, prng: Prng, count: number): void {
     const first = prng.below(drive.unitCount - units + 1);
     const dice = prng.unit();
     if (dice < 0.05) drive.trim(first, units);
-    if (dice < 0.5) drive.read(first, units, token);
+    if (dice < 0.5) drive.read(first, units, token, dice < 0.2);
     else if (dice < 0.52) drive.flush(token);
     else drive.write(first, units, prng.below(drive.streamCount), token);
   });

@@ -1,4 +1,5 @@
 import * as assert from 'uvu/assert';
+import { Lane } from '../../../sim/nand/flash-ops.js';
 import type { FlashProfile } from '../../../sim/nand/flash-profile.js';
 import { Prng } from '../../../sim/prng.js';
 import { suite } from '../../support/suite.js';
@@ -99,7 +100,7 @@ test('a host read interrupts an erase, which then takes the rest of its time', (
   const { drive, world } = rig;
   const busyBefore = drive.flash.dieBusyNs[0]!;
   // An erase of a block that holds nothing; the drive counts it as one on its way.
-  drive.flash.erase(0, 1, 5, 3);
+  drive.flash.erase(0, 1, 5, Lane.erase);
   drive.blocks.states[5] = 4;
   drive.blocks.freeCounts[0]!--;
   drive.blocks.comingCounts[0]!++;
@@ -118,7 +119,7 @@ test('without suspension a read waits for the erase; a nearly finished one is no
   const latencyAt = (waitNs: number, hasEraseSuspend: boolean): number => {
     const rig = written({ hasEraseSuspend, eraseSuspendNs: 20_000, suspendLimit: 4 }, 4);
     const { drive, world } = rig;
-    drive.flash.erase(0, 1, 5, 3);
+    drive.flash.erase(0, 1, 5, Lane.erase);
     drive.blocks.states[5] = 4;
     drive.blocks.freeCounts[0]!--;
     drive.blocks.comingCounts[0]!++;

@@ -10,6 +10,10 @@ const medium = 2;
 const low = 3;
 
 interface Plan {
+  /** Most that is fetched at one time. */
+  readonly fetchBurst?: number;
+  /** A queue whose commands a reservation pays for. */
+  readonly reserved?: number;
   readonly cc?: number;
   readonly burst?: number;
   readonly weights?: readonly [number, number, number];
@@ -23,7 +27,12 @@ interface Plan {
  * one long fetch: the queue of each command.
  */
 function serve(plan: Plan): number[] {
-  const rig = new Rig();
+  const { fetchBurst, reserved } = plan;
+  const rig = new Rig(fetchBurst === undefined ? {} : { fetchLimit: { fetchBurst } });
+  rig.io.onBegin = (command) => {
+    command.isReserved = command.queueId === reserved;
+    rig.controller.services.complete(command, 0);
+  };
   rig.enable(plan.cc ?? 0);
   const [highWeight, mediumWeight, lowWeight] = plan.weights ?? [1, 1, 1];
   rig.controller.services.setArbitration({
@@ -69,6 +78,21 @@ test('the arbitration burst is the length of a turn', () => {
 test('without a limit a turn takes all that is there', () => {
   const order = serve({ priorities: [0, 0], burst: Infinity });
   assert.equal(order, [...new Array(63).fill(1), ...new Array(63).fill(2)]);
+});
+
+test('who limits a fetch makes turns shorter than the burst that the host allows', () => {
+  const order = serve({ priorities: [0, 0], burst: Infinity, fetchBurst: 2 });
+  assert.equal(order.slice(0, 8), [1, 1, 2, 2, 1, 1, 2, 2]);
+  assert.equal(serve({ priorities: [0, 0], burst: 1, fetchBurst: 2 }).slice(0, 4), [1, 2, 1, 2]);
+});
+
+test('a queue that lives on its reservation has its turns first, the others every ninth', () => {
+  const order = serve({ priorities: [0, 0, 0], burst: 1, reserved: 2 });
+  // From its first command on: what it is shows when one has ended.
+  const from = order.indexOf(2) + 1;
+  const own = order.slice(from, from + 54).filter((queue) => queue === 2).length;
+  assert.is(own, 48, `${order.slice(from, from + 54)}`);
+  assert.equal(counts(order).slice(1), [63, 63, 63]);
 });
 
 test('the urgent class is served before the weighted ones', () => {

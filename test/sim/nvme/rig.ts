@@ -3,6 +3,7 @@ import { Checker } from '../../../sim/checker.js';
 import type { Command } from '../../../sim/nvme/command.js';
 import { Controller } from '../../../sim/nvme/controller.js';
 import type { AdminExecutor, ControllerError, Executor } from '../../../sim/nvme/executor.js';
+import type { FetchLimit } from '../../../sim/nvme/fetcher.js';
 import { SimDmaSpace } from '../../../sim/pcie/dma-space.js';
 import type { HostLink } from '../../../sim/pcie/endpoint.js';
 import { HostMemory } from '../../../sim/pcie/host-memory.js';
@@ -223,6 +224,7 @@ export class HostRing {
 export interface RigOptions {
   readonly changes?: ProfileChanges;
   readonly adminEntries?: number;
+  readonly fetchLimit?: FetchLimit;
 }
 
 /** A controller on a plain link, with executors that a test scripts. */
@@ -241,7 +243,9 @@ export class Rig {
   constructor(options: RigOptions = {}) {
     this.profile = defineProfile(findProfile('simple'), options.changes ?? {});
     const { world, link, checker, profile } = this;
-    this.controller = new Controller({ world, link, checker, profile, controllerId: 1 });
+    const { fetchLimit = null } = options;
+    const parts = { world, link, checker, profile, fetchLimit };
+    this.controller = new Controller({ ...parts, controllerId: 1 });
     const complete = (command: Command) => this.controller.services.complete(command, 0);
     this.adminExecutor = new ScriptedExecutor(complete);
     this.io = new ScriptedExecutor(complete);

@@ -56,6 +56,15 @@ test('data of a read does not hold up a write, its requests do', () => {
   assert.is(link.reserveWrite(4096), alone + 2 * 24 * 4);
 });
 
+test('a reserved write goes between the packets of those that wait, which end later by as much', () => {
+  const { link } = makeLink(1, 1);
+  const alone = makeLink(1, 1).link.reserveWrite(64);
+  const large = makeLink(1, 1).link.reserveWrite(65_536);
+  link.reserveWrite(65_536);
+  assert.is(link.reserveWrite(64, true), alone);
+  assert.is(link.reserveWrite(64), large + 2 * alone);
+});
+
 test('a read takes its requests up and then its completions down', () => {
   const { link } = makeLink(1, 1);
   // 8 requests; 16 completions of 256 bytes with a header of three dwords: 20 bytes each.

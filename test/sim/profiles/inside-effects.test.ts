@@ -42,6 +42,7 @@ const changes: Readonly<Record<string, InsideChanges>> = {
   'buffer.copyNs': { buffer: { copyNs: 50_000 } },
   'buffer.drainPermille': { buffer: { drainPermille: 900 } },
   'buffer.rowsPerDie': { buffer: { rowsPerDie: 1 } },
+  'buffer.reservedPermille': { buffer: { reservedPermille: 500 } },
   drives: { drives: 2, buffer: { writeBytes: 4 * MiB } },
   stripeBytes: { drives: 2, stripeBytes: 64 * KiB, buffer: { writeBytes: 4 * MiB } },
 };

@@ -19,6 +19,7 @@ const profile = defineProfile(simple, {
   qos: {
     capacityUnits: 90_000,
     depthUnits: 8,
+    fetchBurst: 8,
     scheduleNs: 100,
     writeCostPermille: 2_000,
     discardCostPermille: 1_000,
