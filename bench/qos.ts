@@ -62,8 +62,11 @@ async function run(): Promise<Figures> {
       inside:
         'sim:ultima-g2 with its whole inside, two drives of few blocks, aged; 64 volumes reserve ' +
         '20,000 (18,000 Poisson), 5,000 (depth 32), 10,000 (9,000 steady), 10,000 (9,000 in ' +
-        'bursts of 32), 60 nothing; 300 ms after 50 ms; mixed: 4 KiB reads and writes, 256 KiB ' +
-        'reads, discards',
+        'bursts of 32), 20,000 (depth 1), 24,000 (1,800 Poisson writes of 12 units), 58 nothing; ' +
+        '300 ms after 50 ms; mixed: 4 KiB reads and writes, 256 KiB reads, discards',
+      insideRatios:
+        'p99 beside the neighbours to p99 of the same tenants without neighbours and without the ' +
+        'one at depth 32, which asks for more than it reserves; the worst of the tenants',
       tokenBucket: 'each neighbour limited to its part of what is not reserved',
       wrrUrgent: 'both reserved tenants in the urgent class',
       seed: 1,

@@ -3,19 +3,23 @@ import { FifoPolicy, OurPolicy, TextbookPolicy, TokenBucketPolicy } from './poli
 
 /** The reserved tenants on the card with its whole inside, beside neighbours of every kind. */
 export async function insideFigures(figures: Record<string, number>): Promise<void> {
-  const alone = await runInside(null, { kind: 'card' });
-  figures.inside_p99Us_alone = alone.p99Us.poisson!;
+  const alone = await runInside(null, { kind: 'card' }, { without: greedy });
+  for (const { name } of modest) figures[`inside_p99Us_alone_${name}`] = alone.p99Us[name]!;
   for (const key of kinds) {
     const result = await runInside(key, { kind: 'card' });
     figures[`S1_reservationMetPct_worst100ms_inside_${key}`] = worst(result);
-    figures[`S3_p99Us_inside_${key}`] = result.p99Us.poisson!;
-    figures[`S3_p99Ratio_inside_${key}`] = result.p99Us.poisson! / alone.p99Us.poisson!;
+    const ratios = modest.map(({ name }) => result.p99Us[name]! / alone.p99Us[name]!);
+    figures[`S3_p99Ratio_inside_${key}`] = Math.max(...ratios);
+    for (const [at, { name }] of modest.entries()) {
+      figures[`S3_p99Us_inside_${key}_${name}`] = result.p99Us[name]!;
+      figures[`S3_p99Ratio_inside_${key}_${name}`] = ratios[at]!;
+    }
     figures[`inside_units_${key}`] = Math.round(result.units);
+    figures[`inside_neighbourUnits_${key}`] = Math.round(result.neighbourUnits);
     if (key === 'write4K') figures.inside_writtenPerHost_write4K = result.writtenPerHost;
     if (key !== 'mixed') continue;
-    for (const { name: pace } of reserved) {
-      figures[`S1_inside_mixed_metPct_${pace}`] = result.worstMetPct[pace]!;
-      figures[`S3_inside_mixed_p99Us_${pace}`] = result.p99Us[pace]!;
+    for (const { name } of reserved) {
+      figures[`S1_inside_mixed_metPct_${name}`] = result.worstMetPct[name]!;
     }
   }
   for (const [name, ruler] of Object.entries(rulers())) {
@@ -27,6 +31,10 @@ export async function insideFigures(figures: Record<string, number>): Promise<vo
 }
 
 const kinds = ['read4K', 'write4K', 'discard', 'read256K', 'write256K', 'mixed'] as const;
+
+/** Those who ask for less than they reserve, and those who do not. */
+const modest = reserved.filter(({ isGreedy }) => isGreedy !== true);
+const greedy = reserved.filter(({ isGreedy }) => isGreedy === true).map(({ name }) => name);
 
 /** Others in the card's place. Policies stand on the host, before a card that has none. */
 function rulers(): Readonly<Record<string, Ruler>> {

@@ -18,7 +18,7 @@ const bytes = 1360 * MiB;
 export const volumeCount = 64;
 /** What a write costs beside garbage collection, in reads of its size; see `writeCost` below. */
 const writeCostPermille = 12_000;
-const depthUnits = 48;
+const depthUnits = 128;
 
 /** The card with all of its inside, two drives of few blocks: soon full, and collected. */
 const profile = defineProfile(base, {
@@ -35,13 +35,60 @@ const profile = defineProfile(base, {
   })),
 });
 
-/** The reserved tenants: what they reserve, and how they come. Each is below its reservation. */
-export const reserved = [
-  { name: 'poisson', units: 20_000, pace: { kind: 'poisson', rate: 18_000 } },
-  { name: 'closed', units: 5_000, pace: { kind: 'closed', depth: 32 } },
-  { name: 'steady', units: 10_000, pace: { kind: 'steady', rate: 9_000 } },
-  { name: 'bursts', units: 10_000, pace: { kind: 'bursts', rate: 9_000, burst: 32 } },
-] as const satisfies readonly { name: string; units: number; pace: Pace }[];
+export interface ReservedTenant {
+  readonly name: string;
+  /** Units per second that it reserves. */
+  readonly units: number;
+  readonly pace: Pace;
+  readonly op: BlockOp;
+  /** Units that it may be behind and catch up at once; what the scheduler says, when left out. */
+  readonly burst?: number;
+  /** It asks for more than it reserves: its latency is its own doing. */
+  readonly isGreedy?: boolean;
+}
+
+/** The reserved tenants: what they reserve, and how they come. */
+export const reserved: readonly ReservedTenant[] = [
+  {
+    name: 'poisson',
+    units: 20_000,
+    pace: { kind: 'poisson', rate: 18_000 },
+    op: BlockOp.read,
+  },
+  {
+    name: 'closed',
+    units: 5_000,
+    pace: { kind: 'closed', depth: 32 },
+    op: BlockOp.read,
+    isGreedy: true,
+  },
+  {
+    name: 'steady',
+    units: 10_000,
+    pace: { kind: 'steady', rate: 9_000 },
+    op: BlockOp.read,
+  },
+  {
+    name: 'bursts',
+    units: 10_000,
+    pace: { kind: 'bursts', rate: 9_000, burst: 32 },
+    op: BlockOp.read,
+  },
+  {
+    name: 'single',
+    units: 20_000,
+    pace: { kind: 'closed', depth: 1 },
+    op: BlockOp.read,
+  },
+  {
+    name: 'writes',
+    units: 24_000,
+    pace: { kind: 'poisson', rate: 1_800 },
+    op: BlockOp.write,
+    // As many writes as reads of the others: Poisson arrivals come in as long a row.
+    burst: (32 * writeCostPermille) / 1000,
+  },
+];
 
 /** What the neighbours do. */
 export const neighbourKinds = {
@@ -71,8 +118,9 @@ export interface InsideResult {
   /** Worst 100 ms of each reserved tenant: percent of its demand, or of its reservation. */
   readonly worstMetPct: Readonly<Record<string, number>>;
   readonly p99Us: Readonly<Record<string, number>>;
-  /** Units per second of everybody. */
+  /** Units per second of everybody, and of those that reserve nothing. */
   readonly units: number;
+  readonly neighbourUnits: number;
   /** Units of each tenant per 10 ms. */
   readonly perSlot: readonly Float64Array[];
   readonly latencies: readonly Histogram[];
@@ -88,12 +136,20 @@ const warmNs = 50_000_000;
 /** What is in the buffer is written in this time. */
 const settleNs = 200_000_000;
 
-/** The reserved tenants beside 60 neighbours on the whole card. */
+export interface InsideOptions {
+  /** Of 100 ms. */
+  readonly windows?: number;
+  /** Reserved tenants that do nothing. */
+  readonly without?: readonly string[];
+}
+
+/** The reserved tenants beside neighbours on the whole card. */
 export async function runInside(
   neighbours: Neighbours | null,
   ruler: Ruler,
-  windows = 3,
+  options: InsideOptions = {},
 ): Promise<InsideResult> {
+  const { windows = 3, without = [] } = options;
   const card = new SimCard({ profile, seed: 1, carriesData: false });
   card.fill();
   const isWeighted = ruler.kind === 'wrr';
@@ -110,7 +166,10 @@ export async function runInside(
     const own = reserved[client];
     const kinds = neighbours === null ? [] : neighbourKinds[neighbours];
     if (own !== undefined) {
-      const how = { pace: own.pace, op: BlockOp.read, bytes: 4 * KiB, units: 1 };
+      const { op } = own;
+      const isIdle = without.includes(own.name);
+      const pace: Pace = isIdle ? { kind: 'closed', depth: 0 } : own.pace;
+      const how = { pace, op, bytes: 4 * KiB, units: unitsOf(op, 4 * KiB) };
       return new Tenant(device, { ...how, seed: client + 1 }, slots);
     }
     const kind = kinds[client % Math.max(1, kinds.length)];
@@ -141,8 +200,9 @@ export const insideShares = Array.from({ length: volumeCount }, (_, client) => {
   return own === undefined ? shareOf(bestEffort) : shareOf(tierOf(own));
 });
 
-function tierOf(own: (typeof reserved)[number]): Tier {
-  return { ...bestEffort, name: own.name, minIops: own.units, weight: 4 };
+function tierOf(own: ReservedTenant): Tier {
+  const burst = own.burst === undefined ? {} : { burst: own.burst };
+  return { ...bestEffort, name: own.name, minIops: own.units, weight: 4, ...burst };
 }
 
 export function unitsOf(op: BlockOp, size: number): number {
@@ -207,13 +267,15 @@ function resultOf(tenants: readonly Tenant[], windows: number, written: number):
     p99Us[own.name] = tenant.latency.percentile(99) / 1000;
   }
   const seconds = (windows * perWindow * slotNs) / 1e9;
-  const all = tenants.reduce((sum, { served }) => sum + served.reduce((a, b) => a + b, 0), 0);
+  const served = tenants.map((tenant) => tenant.served.reduce((a, b) => a + b, 0) / seconds);
+  const sumFrom = (first: number): number => served.slice(first).reduce((a, b) => a + b, 0);
   const hostWritten = tenants.reduce((sum, { writtenBytes }) => sum + writtenBytes, 0);
   return {
     worstMetPct,
     p99Us,
-    units: all / seconds,
-    perSlot: tenants.map(({ served }) => served),
+    units: sumFrom(0),
+    neighbourUnits: sumFrom(reserved.length),
+    perSlot: tenants.map((tenant) => tenant.served),
     latencies: reserved.map((_, client) => tenants[client]!.latency),
     p99PerSlotUs: tenants[0]!.perSlot.map((histogram, slot) => ({
       x: (slot * slotNs) / 1e9,
@@ -227,15 +289,15 @@ function resultOf(tenants: readonly Tenant[], windows: number, written: number):
  * A window must hold what is promised of it: the reservation of who always has something, and what
  * came of others, but for the last slot's, which may end in the next window.
  */
-function worstOf(tenant: Tenant, own: (typeof reserved)[number], windows: number): number {
+function worstOf(tenant: Tenant, own: ReservedTenant, windows: number): number {
   let worst = 100;
   for (let window = 0; window < windows; window++) {
     const first = window * perWindow;
     const sum = (from: Float64Array, until: number): number =>
       from.subarray(first, first + until).reduce((a, b) => a + b, 0);
     const promised = (own.units * perWindow * slotNs) / 1e9;
-    const demand =
-      own.pace.kind === 'closed' ? promised : Math.min(promised, sum(tenant.came, perWindow - 1));
+    const isGreedy = own.isGreedy === true;
+    const demand = isGreedy ? promised : Math.min(promised, sum(tenant.came, perWindow - 1));
     worst = Math.min(worst, (100 * sum(tenant.served, perWindow)) / demand);
   }
   return worst;

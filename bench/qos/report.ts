@@ -12,15 +12,15 @@ const windows = 2;
  * @throws UltimaError FILE_UNWRITABLE
  */
 export async function reportQos(path: string): Promise<void> {
-  const alone = await runInside(null, { kind: 'card' }, windows);
-  const beside = await runInside('mixed', { kind: 'card' }, windows);
-  const without = await runInside('mixed', { kind: 'none' }, windows);
+  const alone = await runInside(null, { kind: 'card' }, { windows });
+  const beside = await runInside('mixed', { kind: 'card' }, { windows });
+  const without = await runInside('mixed', { kind: 'none' }, { windows });
   const worst = Math.min(...Object.values(beside.worstMetPct));
   const us = (value: number): string => `${value.toFixed(0)} us`;
   const report: Report = {
     title: 'Guaranteed and served',
     summary:
-      'Four reserved tenants beside 60 neighbours that read and write 4 KiB, read 256 KiB and ' +
+      'Reserved tenants beside neighbours that read and write 4 KiB, read 256 KiB and ' +
       'discard, on ultima-g2 with its whole inside, garbage collection at work.',
     headlines: [
       {
