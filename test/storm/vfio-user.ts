@@ -53,6 +53,9 @@ const lanes = 6;
 const blocksPerLane = 60;
 /** Far more than anything takes on a machine that has other things to do. */
 const patienceMs = 120_000;
+/** A busy machine lets a server wait for longer than a few looks before it sees its client go. */
+const quietLooks = 25;
+const quietLimitMs = 10_000;
 const clientMain = fileURLToPath(new URL('../support/served/client-process.js', import.meta.url));
 
 export const stormOfVfioUser = campaign<Step>({
@@ -363,9 +366,9 @@ class Storm {
 
   /** Once the server has seen that nobody is connected any more. */
   private async quietDescriptors(): Promise<number> {
-    const untilMs = performance.now() + 2000;
+    const untilMs = performance.now() + quietLimitMs;
     let last = this.server.descriptorCount;
-    for (let same = 0; same < 5 && performance.now() < untilMs; ) {
+    for (let same = 0; same < quietLooks && performance.now() < untilMs; ) {
       await new Promise((resolve) => setTimeout(resolve, 10));
       const now = this.server.descriptorCount;
       same = now === last ? same + 1 : 0;
