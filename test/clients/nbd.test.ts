@@ -260,7 +260,7 @@ statement('terabytes are told in one answer to who knows lengths of 64 bits', as
   const { extended, structured } = JSON.parse(await succeed('nbdinfo', '--json', served.uri));
   // libnbd knows extended headers since 1.18, and says so.
   assert.ok(extended === true || (extended === undefined && structured === true));
-  const words = ['-c', 'write -P 5 6T 1M', '-c', 'write -z 1T 1G', '-c', 'discard 2T 1G'];
+  const words = ['-c', 'write -P 5 6T 1M', '-c', 'write -z -u 1T 1G', '-c', 'discard 2T 1G'];
   await succeed('qemu-io', '-f', 'raw', ...words, '-c', 'read -P 5 6T 1M', served.uri);
   const map = await succeed('nbdinfo', '--map', served.uri);
   const rows = map
