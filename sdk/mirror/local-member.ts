@@ -89,10 +89,7 @@ export class LocalMember {
     for (const id of Object.values(identity)) checkIdentity(id);
     await IntentMap.format(devices.meta, regionCountOf(geometry));
     const zero = { sequence: 0, epoch: 0, generation: 0, incarnation: 0, token: noToken };
-    const header = { ...geometry, ...identity, ...zero };
-    // Both copies: an older member's must not be found.
-    await writeHeader(devices.meta, header);
-    await writeHeader(devices.meta, { ...header, sequence: 1 });
+    await writeHeader(devices.meta, { ...geometry, ...identity, ...zero });
   }
 
   /** @throws UltimaError MEMBER_REFUSED for devices that hold no member, or another geometry */

@@ -7,11 +7,12 @@ import { struct, u32, u64, wide } from '../spec/layout.js';
 /**
  * What a member says of itself, in its metadata area. All numbers are little endian.
  *
- *   4 KiB 0   header, copy A: written when `sequence` is even
- *   4 KiB 1   header, copy B: when it is odd
+ *   4 KiB 0   header
+ *   4 KiB 1   the same again
  *   from 2    the write-intent map, see `IntentMap`
  *
- * A header is written whole, with FUA, over the older copy: a cut leaves one or the other.
+ * A header is written with FUA to one place, then to the other: a cut leaves one of them whole, and
+ * either has what was written to the end, should the other be unreadable when it is looked for.
  */
 export const headerBytes = 4096;
 const headerWords = headerBytes / 4;
@@ -87,8 +88,9 @@ export async function writeHeader(meta: BlockDevice, header: MemberHeader): Prom
   Layout.generation.set(words, 0, header.generation);
   Layout.check.set(words, 0, crc32cOfWords(words, 2, headerWords));
   const blocks = headerBytes / meta.blockBytes;
-  const lba = (header.sequence % 2) * blocks;
-  await writeBlocks(meta, lba, new Uint8Array(words.buffer), true);
+  for (const copy of [0, 1]) {
+    await writeBlocks(meta, copy * blocks, new Uint8Array(words.buffer), true);
+  }
 }
 
 /** @throws UltimaError MEMBER_REFUSED when neither copy is a header */

@@ -1,6 +1,7 @@
 import * as assert from 'uvu/assert';
 import { MemoryDevice } from '../../../sdk/block/memory.js';
 import { readBlocks, writeBlocks } from '../../../sdk/block/promised.js';
+import { BlockOp, BlockRequest, BlockStatus } from '../../../sdk/block/request.js';
 import { LocalMember } from '../../../sdk/mirror/local-member.js';
 import type { MemberAssociation } from '../../../sdk/mirror/port.js';
 import { type Answer, decodeAnswer, encode } from '../../../sdk/mirror/verbs.js';
@@ -52,6 +53,96 @@ test('only who adopted last reads and writes', async () => {
   const back = new Uint8Array(4096);
   await readBlocks(second.device, 0, back);
   assert.equal(back, block);
+});
+
+test('an epoch that is being adopted is obeyed from its arrival on', async () => {
+  const on = devices();
+  await LocalMember.format(on, ids, 16);
+  const member = await LocalMember.open(on);
+  const old = member.associate();
+  assert.ok((await adopt(old, 1)).ok);
+  // Nobody polls yet: the adoption of epoch 6 waits for this write, and epoch 5 comes meanwhile.
+  const late = new BlockRequest(() => {});
+  Object.assign(late, { op: BlockOp.write, lba: 3, blockCount: 1 });
+  late.setData(on.data.memory.allocate(4096), 0, 4096);
+  old.device.submit(late);
+  const [newer, older] = [member.associate(), member.associate()];
+  const adoptions = [adopt(newer, 6), adopt(older, 5)] as const;
+  const refused = await adoptions[1];
+  assert.is(refused.ok, false);
+  if (!refused.ok) assert.equal([refused.reason, refused.epoch], ['epoch', 6]);
+  let isOver = false;
+  void adoptions[0].then(() => {
+    isOver = true;
+  });
+  for (let i = 0; i < 100 && !isOver; i++) {
+    member.poll();
+    await null;
+  }
+  assert.ok((await adoptions[0]).ok);
+  assert.is(member.header.epoch, 6);
+  await writeBlocks(newer.device, 0, block);
+  await assertRejects(() => writeBlocks(older.device, 0, block), /status 4/);
+});
+
+/** Its reads, or its writes, fail as somebody says. */
+class FlakyDevice extends MemoryDevice {
+  isFailing: (request: BlockRequest) => boolean = () => false;
+  private failed: BlockRequest[] = [];
+
+  override submit(request: BlockRequest): void {
+    if (this.isFailing(request)) this.failed.push(request);
+    else super.submit(request);
+  }
+
+  override poll(): number {
+    for (const request of this.failed.splice(0)) {
+      request.status = BlockStatus.mediaError;
+      request.done(request);
+    }
+    return super.poll();
+  }
+}
+
+function flaky() {
+  const { clock } = new World();
+  const meta = new FlakyDevice({ blockBytes: 512, blockCount: 64, clock });
+  return { meta, data: new MemoryDevice({ blockBytes: 4096, blockCount: 256, clock }) };
+}
+
+test('a copy of the header that cannot be read does not take the member back', async () => {
+  for (const copy of [0, 1]) {
+    for (let epoch = 5; epoch < 8; epoch++) {
+      const on = flaky();
+      await LocalMember.format(on, ids, 16);
+      const member = await LocalMember.open(on);
+      for (let each = 4; each <= epoch; each++) {
+        assert.ok((await adopt(member.associate(), each)).ok);
+      }
+      // For a moment only: what is written then is there for good.
+      on.meta.isFailing = ({ op, lba }) => op === BlockOp.read && Math.floor(lba / 8) === copy;
+      const back = await LocalMember.open(on);
+      on.meta.isFailing = () => false;
+      assert.is(back.header.epoch, epoch, `copy ${copy}`);
+      assert.is((await LocalMember.open(on)).header.epoch, epoch, `copy ${copy}`);
+    }
+  }
+});
+
+test('a member whose metadata stops being written at any point has the old epoch or the new', async () => {
+  for (let step = 0; step < 4; step++) {
+    const on = flaky();
+    await LocalMember.format(on, ids, 16);
+    const member = await LocalMember.open(on);
+    assert.ok((await adopt(member.associate(), 3)).ok);
+    let writes = 0;
+    on.meta.isFailing = ({ op }) => op === BlockOp.write && writes++ >= step;
+    const isAdopted = (await adopt(member.associate(), 4)).ok;
+    assert.is(isAdopted, step >= 2, `${step} writes`);
+    on.meta.isFailing = () => false;
+    const { epoch } = (await LocalMember.open(on)).header;
+    assert.ok(epoch === 4 || (epoch === 3 && !isAdopted), `${step} writes, epoch ${epoch}`);
+  }
 });
 
 test.run();
