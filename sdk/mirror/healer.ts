@@ -1,6 +1,6 @@
 import { BlockOp, BlockStatus } from '../block/request.js';
 import type { Clock, DmaRegion } from '../device.js';
-import { KiB, secondNs } from '../units.js';
+import { KiB, msNs, secondNs } from '../units.js';
 import { isLoss, type MirrorEvents, memberTransferBytes, mostMembers } from './io-parts.js';
 import type { MirrorIo } from './mirror-io.js';
 import type { Timers } from './timers.js';
@@ -63,7 +63,17 @@ export class Healer {
     if (!isUrgent) region = regions.unreconciled.indexOf(1);
     if (region < 0) return;
     // Nobody uses a region that is not reconciled: it needs no lock.
-    if (await this.equalize(region, isUrgent)) this.io.reconciled(region);
+    if (!(await this.equalize(region, isUrgent))) return;
+    // Who failed meanwhile may differ, and is read by the next writer unless the store says "out".
+    while (this.isAnyoneLeftBehind() && !this.io.isStopped) {
+      await this.timers.sleepUntil(this.clock.nowNs() + msNs);
+    }
+    if (!this.io.isStopped) this.io.reconciled(region);
+  }
+
+  /** Whether the store may list a member that is not written any more. */
+  isAnyoneLeftBehind(): boolean {
+    return (this.io.required & ~this.io.live) !== 0;
   }
 
   /** @returns whether all members that are left are equal there */
