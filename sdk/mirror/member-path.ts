@@ -1,7 +1,6 @@
 import type { BlockDevice } from '../block/device.js';
 import { BlockOp, BlockRequest, type BlockStatus, blockFlagFua } from '../block/request.js';
 import type { DmaRegion } from '../device.js';
-import { secondNs } from '../units.js';
 import type { MemberAssociation } from './port.js';
 
 /** A transfer of the mirror's own: to copy, compare or mend. */
@@ -15,8 +14,13 @@ export interface OwnTransfer {
   readonly isUrgent: boolean;
 }
 
-/** For so long a transfer may wait for its share of a member, which has not failed then. */
-const backgroundWaitNs = 30 * secondNs;
+/** Times as long a transfer may wait for its share of a member, which has not failed then. */
+const backgroundPatience = 10;
+
+interface Begun {
+  readonly startedNs: number;
+  readonly patience: number;
+}
 
 /** A connected member as the data path sees it. */
 export class MemberPath {
@@ -26,8 +30,8 @@ export class MemberPath {
   /** Requests that the member has not answered. */
   inFlight = 0;
   isClosed = false;
-  /** Own transfers under way, with the time from which each counts as under way. */
-  private readonly own = new Map<BlockRequest, number>();
+  /** Own transfers under way. */
+  private readonly own = new Map<BlockRequest, Begun>();
 
   constructor(association: MemberAssociation) {
     this.association = association;
@@ -58,8 +62,8 @@ export class MemberPath {
       if (region !== null) {
         request.setData(region, offset, blockCount * this.device.blockBytes);
       }
-      const waitNs = isUrgent || this.background === this.device ? 0 : backgroundWaitNs;
-      this.own.set(request, this.device.clock.nowNs() + waitNs);
+      const patience = device === this.device ? 1 : backgroundPatience;
+      this.own.set(request, { startedNs: device.clock.nowNs(), patience });
       this.inFlight++;
       device.submit(request);
     });
@@ -70,9 +74,11 @@ export class MemberPath {
     if (this.background !== this.device) this.background.poll();
   }
 
-  /** Whether a transfer of the mirror's own has been under way since before a time. */
-  isLate(sinceNs: number): boolean {
-    for (const startedNs of this.own.values()) if (startedNs < sinceNs) return true;
+  /** Whether a transfer of the mirror's own has been under way for too long. */
+  isLate(nowNs: number, limitNs: number): boolean {
+    for (const { startedNs, patience } of this.own.values()) {
+      if (nowNs - startedNs > limitNs * patience) return true;
+    }
     return false;
   }
 }

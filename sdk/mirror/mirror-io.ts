@@ -62,6 +62,8 @@ export class MirrorIo implements BlockDevice {
   private heldCount = 0;
   /** Something that somebody waits for may have come. */
   private isDue = false;
+  /** Something that held requests wait for may have come. */
+  private hasNews = false;
   /** Connections that are given up and have not answered everything. */
   private readonly retired: MemberPath[] = [];
   /** Requests that end without having been started. */
@@ -227,24 +229,28 @@ export class MirrorIo implements BlockDevice {
   }
 
   private legEnded(op: MirrorOp, leg: Leg): void {
-    leg.path!.inFlight--;
+    const path = leg.path!;
+    path.inFlight--;
     leg.path = null;
     op.pending--;
-    const bit = 1 << leg.member;
-    const { status } = leg.request;
-    if (status === ok) {
-      op.good |= bit;
-    } else {
-      op.bad |= bit;
-      op.status = status;
-      if (isLoss(status)) op.lost |= bit;
-    }
+    if (leg.request.status === ok) op.good |= 1 << leg.member;
+    else this.legFailed(op, leg, path);
     if (op.pending > 0) return;
     const request = op.request!;
     request.submittedNs = leg.request.submittedNs;
     request.completedNs = leg.request.completedNs;
     if (op.op === readOp) this.readEnded(op, leg.member);
     else this.settle(op);
+  }
+
+  private legFailed(op: MirrorOp, { member, request }: Leg, path: MemberPath): void {
+    const bit = 1 << member;
+    op.bad |= bit;
+    op.status = request.status;
+    if (isLoss(request.status)) op.lost |= bit;
+    // Nobody waits for the target, and it lacks this write from now on.
+    const isTarget = (this.target & bit) !== 0 && path === this.paths[member];
+    if (isTarget) this.events.failed(member, 'a write to the target failed');
   }
 
   private readEnded(op: MirrorOp, member: number): void {
@@ -273,8 +279,6 @@ export class MirrorIo implements BlockDevice {
   /** Everyone asked has answered: acknowledge it, or hold it until the store has decided. */
   private settle(op: MirrorOp): void {
     const lacking = this.lacking(op);
-    const behind = op.bad & this.target;
-    if (behind !== 0) this.events.failed(31 - Math.clz32(behind), 'a write to the target failed');
     if (lacking === 0) {
       this.finish(op, ok);
       return;
@@ -344,8 +348,14 @@ export class MirrorIo implements BlockDevice {
     if (this.retired.length > 0) this.pollRetired();
     if (this.ending.length > 0) this.endNow();
     this.events.polled(this.nowNs);
+    while (this.hasNews) this.settleHeld();
     if (this.isDue) this.pump();
     return this.endedCount - before;
+  }
+
+  /** Whether a poll has something to do although nothing has ended. */
+  get isWaitingForPoll(): boolean {
+    return this.hasNews || this.isDue || this.ending.length > 0;
   }
 
   /** Look for members that have not answered in time. */
@@ -366,7 +376,8 @@ export class MirrorIo implements BlockDevice {
       }
     }
     for (let member = 0; member < mostMembers; member++) {
-      if (this.paths[member]?.isLate(sinceNs)) this.events.failed(member, 'no answer');
+      if (this.paths[member]?.isLate(nowNs, this.ioTimeoutNs))
+        this.events.failed(member, 'no answer');
     }
   }
 
@@ -387,9 +398,14 @@ export class MirrorIo implements BlockDevice {
     }
   }
 
-  /** What the store lists has changed: look at what waits for it. */
+  /** What the store lists has changed: the next poll looks at what waits for it. */
   reconsider(): void {
     this.isDue = true;
+    this.hasNews = true;
+  }
+
+  private settleHeld(): void {
+    this.hasNews = false;
     if (this.heldCount === 0) return;
     for (const op of this.ops) if (op.stage === held) this.settle(op);
   }

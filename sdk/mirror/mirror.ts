@@ -50,7 +50,7 @@ import type { Verb } from './verbs.js';
  *     taken for granted, and no wall clock is asked.
  */
 
-/** A mirrored volume, attached by its one writer. Poll `device`, or nothing goes on. */
+/** A volume, attached by its one writer. Poll `device`, or nothing goes on. */
 export class Mirror {
   readonly device: BlockDevice;
   /** Resolves with the reason when the mirror has stopped. */
@@ -161,7 +161,7 @@ export class Mirror {
 
   /** When a poll does something although no request ends in between. */
   get wakeNs(): number {
-    return Math.min(this.timers.wakeNs, this.checkNs);
+    return this.io.isWaitingForPoll ? 0 : Math.min(this.timers.wakeNs, this.checkNs);
   }
 
   /** Let everything end, make it durable, and let go of the volume. */
@@ -279,7 +279,7 @@ export class Mirror {
     const bit = 1 << index;
     const { io } = this;
     if (row == null || ((io.live | io.target) & bit) === 0) return;
-    if (io.live === bit) {
+    if (this.isLast(bit)) {
       this.stop(lost(this.options.volumeId, row.id, why));
       return;
     }
@@ -291,6 +291,11 @@ export class Mirror {
     io.retire(index);
     this.keeper.kick();
     io.reconsider();
+  }
+
+  /** Whether nobody else has everything. */
+  isLast(bit: number): boolean {
+    return this.io.live === bit;
   }
 
   unreadable(members: number, lba: number, blockCount: number): void {
@@ -325,9 +330,8 @@ export class Mirror {
   wanted(record: MirrorRecord): MirrorRecord {
     const members = wantedMembers(this.rows, record);
     const { writer, snapshots } = this;
-    if (members === record.members && writer === record.writer && !record.hasLoss) {
-      if (snapshots.join('\n') === record.snapshots.join('\n')) return record;
-    }
+    const isSame = members === record.members && writer === record.writer && !record.hasLoss;
+    if (isSame && snapshots.join('\n') === record.snapshots.join('\n')) return record;
     return { ...record, members, writer, snapshots, hasLoss: false };
   }
 
@@ -416,8 +420,8 @@ export class Mirror {
   }
 
   private isComplete(): boolean {
-    const all = this.io.live | this.io.target;
-    return this.rows.every((row, i) => row === null || (all & (1 << i)) !== 0);
+    const { live, target } = this.io;
+    return this.rows.every((row, i) => row === null || ((live | target) & (1 << i)) !== 0);
   }
 
   /** Members that are out are tried again and again. */
