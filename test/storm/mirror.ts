@@ -1,5 +1,6 @@
 import { campaign } from '../support/campaign.js';
-import { type MirrorStep, MirrorStorm, stormPlan } from '../support/mirror-storm.js';
+import { type MirrorStep, stormPlan } from '../support/mirror-plan.js';
+import { MirrorStorm } from '../support/mirror-storm.js';
 
 export const stormOfMirror = campaign<MirrorStep>({
   claim:

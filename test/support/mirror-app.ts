@@ -4,8 +4,11 @@ import type { Mirror } from '../../sdk/mirror/mirror.js';
 import { geometry, type StormNode } from './mirror-node.js';
 import type { RegisterChecker } from './mirror-register.js';
 
-const depth = 6;
+/** Writes that hang leave room for reads: a writer that is cut off goes on reading. */
+const writeDepth = 5;
+const readDepth = 3;
 const mostBlocks = 5;
+const favouriteBlocks = 8;
 /** The last region is zeroed and discarded, and only compared between members. */
 export const looseFrom = geometry.blockCount - geometry.regionBlocks;
 
@@ -23,6 +26,10 @@ export class StormApp {
   private readonly checker: RegisterChecker;
   private readonly values: Values;
   private readonly free: Slot[] = [];
+  private readonly freeForReads: Slot[] = [];
+  private readonly writing = new Set<Slot>();
+  /** Most of what an application does is here. */
+  private readonly favourite: number;
   private readonly eraOf: () => number;
 
   constructor(
@@ -36,13 +43,18 @@ export class StormApp {
     this.checker = checker;
     this.values = values;
     this.eraOf = eraOf;
-    for (let i = 0; i < depth; i++) {
-      const region = node.memory.allocate(mostBlocks * geometry.blockBytes, { alignment: 8 });
-      const slot: Slot = { request: new BlockRequest(() => this.ended(slot)), region, startNs: 0 };
-      slot.request.setData(region, 0, region.length);
-      this.free.push(slot);
-    }
+    this.favourite = node.world.chance.below(looseFrom - favouriteBlocks + 1);
+    for (let i = 0; i < writeDepth; i++) this.addSlot(this.free);
+    for (let i = 0; i < readDepth; i++) this.addSlot(this.freeForReads);
     this.next();
+  }
+
+  private addSlot(home: Slot[]): void {
+    const { memory } = this.node;
+    const region = memory.allocate(mostBlocks * geometry.blockBytes, { alignment: 8 });
+    const request = new BlockRequest(() => this.ended(slot));
+    const slot: Slot = { request, region, home, startNs: 0 };
+    home.push(slot);
   }
 
   private next(): void {
@@ -58,20 +70,31 @@ export class StormApp {
   }
 
   private submitOne(): void {
-    const slot = this.free.pop();
-    if (slot === undefined) return;
     const { chance } = this.node.world;
     const what = chance.unit();
+    const isRead = what >= 0.45 && what < 0.9;
+    const home = isRead ? this.freeForReads : this.free;
+    if (home.length === 0) return;
     const isWide = chance.chance(0.2);
     const count = 1 + (isWide ? chance.below(mostBlocks) : 0);
-    // Half of all goes to a few blocks.
-    const span = chance.chance(0.5) ? 8 : looseFrom;
-    const lba = chance.below(Math.min(span, looseFrom - count + 1));
-    if (what < 0.45) this.write(slot, lba, count, chance.chance(0.1));
-    else if (what < 0.9) this.submit(slot, BlockOp.read, lba, count);
+    const isFavourite = chance.chance(0.8);
+    const span = isFavourite ? favouriteBlocks : looseFrom;
+    const lba = (isFavourite ? this.favourite : 0) + chance.below(span - count + 1);
+    // A read behind a write that hangs hangs, too: the last one looks where none is.
+    if (isRead && home.length === 1 && this.isWriting(lba, count)) return;
+    const slot = home.pop()!;
+    if (isRead) this.submit(slot, BlockOp.read, lba, count);
+    else if (what < 0.45) this.write(slot, lba, count, chance.chance(0.1));
     else if (what < 0.95) this.submit(slot, BlockOp.flush, 0, 0);
     else if (what < 0.97) this.submit(slot, BlockOp.discard, looseFrom, 1 + chance.below(4));
     else this.submit(slot, BlockOp.writeZeroes, looseFrom, 1 + chance.below(4));
+  }
+
+  private isWriting(lba: number, count: number): boolean {
+    for (const { request } of this.writing) {
+      if (request.lba < lba + count && lba < request.lba + request.blockCount) return true;
+    }
+    return false;
   }
 
   private write(slot: Slot, lba: number, count: number, isFua: boolean): void {
@@ -96,13 +119,15 @@ export class StormApp {
     if (op === BlockOp.read || op === BlockOp.write) {
       request.setData(region, 0, count * geometry.blockBytes);
     }
+    if (op !== BlockOp.read && op !== BlockOp.flush) this.writing.add(slot);
     this.inFlight++;
     this.mirror.device.submit(request);
   }
 
   private ended(slot: Slot): void {
     this.inFlight--;
-    this.free.push(slot);
+    slot.home.push(slot);
+    this.writing.delete(slot);
     const { request, startNs } = slot;
     if (request.op === BlockOp.flush) {
       if (request.status === BlockStatus.ok) this.checker.flushed(startNs);
@@ -144,8 +169,8 @@ export class StormApp {
   async readAll(): Promise<void> {
     this.isHeld = true;
     for (let lba = 0; lba < looseFrom; lba++) {
-      while (this.free.length === 0) await this.node.world.run(50_000);
-      this.submit(this.free.pop()!, BlockOp.read, lba, 1);
+      while (this.freeForReads.length === 0) await this.node.world.run(50_000);
+      this.submit(this.freeForReads.pop()!, BlockOp.read, lba, 1);
     }
   }
 }
@@ -153,5 +178,7 @@ export class StormApp {
 interface Slot {
   readonly request: BlockRequest;
   readonly region: DmaRegion;
+  /** Where it lies while nobody uses it. */
+  readonly home: Slot[];
   startNs: number;
 }

@@ -3,9 +3,10 @@ import { MemorySpace } from '../../sdk/block/memory.js';
 import { BlockOp, BlockRequest, BlockStatus } from '../../sdk/block/request.js';
 import type { Clock, DmaRegion, DmaSpace } from '../../sdk/device.js';
 import { ErrorCode, UltimaError } from '../../sdk/errors.js';
-import { LocalMember } from '../../sdk/mirror/local-member.js';
+import { LocalMember, type MemberDevices } from '../../sdk/mirror/local-member.js';
 import type { Mirror } from '../../sdk/mirror/mirror.js';
 import type { MemberAssociation, MemberPort, MemberVolume } from '../../sdk/mirror/port.js';
+import { QosGate } from '../../sdk/qos/gate.js';
 import { StormDisk } from './mirror-disk.js';
 import type { StormNet } from './mirror-net.js';
 import { type StormStore, StormStoreClient } from './mirror-store.js';
@@ -34,6 +35,8 @@ export class StormNode {
   isUp = true;
   /** Rises when the process dies: what belonged to it never goes on. */
   life = 0;
+  /** The clock has jumped so far ahead. */
+  jumpedNs = 0;
   private pausedUntilNs = 0;
   private readonly skew: number;
   private isPolling = false;
@@ -46,7 +49,7 @@ export class StormNode {
     this.skew = 0.98 + 0.04 * world.chance.unit();
     const base = Math.floor(world.chance.unit() * 1e9);
     this.clock = {
-      nowNs: () => base + Math.floor(world.nowNs * this.skew),
+      nowNs: () => base + this.jumpedNs + Math.floor(world.nowNs * this.skew),
       idle: () => {},
       turn: (untilNs) => this.turn(untilNs),
     };
@@ -117,8 +120,13 @@ export class StormNode {
     }
   }
 
-  devices(): { meta: BlockDevice; data: BlockDevice; volume: MemberVolume } {
-    return { meta: this.meta, data: this.data, volume: this.volume() };
+  /** Every other node gives copying a share of its disk; the gate is part of the process. */
+  devices(): MemberDevices {
+    const common = { meta: this.meta, volume: this.volume() };
+    if (this.index % 2 === 0) return { ...common, data: this.data };
+    const gate = new QosGate(this.data, { clientCount: 2, requestCount: 256 });
+    const share = { reservation: 20_000, limit: Number.POSITIVE_INFINITY, weight: 1 };
+    return { ...common, data: gate.open({ ...share, weight: 50 }), background: gate.open(share) };
   }
 
   /** A volume whose snapshots are at once and durable. */
@@ -173,17 +181,46 @@ function lost(): UltimaError {
   return new UltimaError(ErrorCode.memberLost, 'the member is out of reach');
 }
 
+/** What the longest transfer takes. */
+const farBytes = geometry.blockCount * geometry.blockBytes;
+
 interface Sent {
   readonly request: BlockRequest;
 }
 
-/** A connection over the net: messages there, answers back, until one side is gone. */
-class RemoteAssociation implements MemberAssociation, BlockDevice {
+/** The data of a member at the other end of a connection. */
+class RemoteDevice implements BlockDevice {
   readonly blockBytes = geometry.blockBytes;
   readonly blockCount = geometry.blockCount;
   readonly limits: BlockLimits;
   readonly clock: Clock;
   readonly memory: DmaSpace;
+  private readonly association: RemoteAssociation;
+
+  constructor(association: RemoteAssociation, { clock, memory }: StormNode, limits: BlockLimits) {
+    this.association = association;
+    this.clock = clock;
+    this.memory = memory;
+    this.limits = limits;
+  }
+
+  canSubmit(): boolean {
+    return true;
+  }
+
+  submit(request: BlockRequest): void {
+    this.association.send(request, this);
+  }
+
+  poll(): number {
+    return this.association.poll();
+  }
+}
+
+/** A connection over the net: messages there, answers back, until one side is gone. */
+class RemoteAssociation implements MemberAssociation {
+  readonly device: BlockDevice;
+  readonly background: BlockDevice;
   private readonly node: StormNode;
   private readonly target: StormNode;
   private readonly life: number;
@@ -194,25 +231,18 @@ class RemoteAssociation implements MemberAssociation, BlockDevice {
   private readonly asked = new Map<number, (answer: Uint8Array | null) => void>();
   private nextTag = 0;
   private ended: BlockRequest[] = [];
+  /** Memory of the other side that nobody uses. */
+  private readonly far: DmaRegion[] = [];
 
   constructor(node: StormNode, target: StormNode) {
     this.node = node;
     this.target = target;
     this.life = node.life;
-    this.clock = node.clock;
-    this.memory = node.memory;
-    this.limits = target.data.limits;
+    this.device = new RemoteDevice(this, node, target.data.limits);
+    this.background = new RemoteDevice(this, node, target.data.limits);
   }
 
-  get device(): BlockDevice {
-    return this;
-  }
-
-  canSubmit(): boolean {
-    return true;
-  }
-
-  submit(request: BlockRequest): void {
+  send(request: BlockRequest, way: BlockDevice): void {
     if (this.isClosed) {
       request.status = BlockStatus.notExecuted;
       this.ended.push(request);
@@ -222,17 +252,18 @@ class RemoteAssociation implements MemberAssociation, BlockDevice {
     const tag = this.nextTag++;
     this.sent.set(tag, { request });
     const { op, flags, lba, blockCount } = request;
-    const bytes = blockCount * this.blockBytes;
+    const bytes = blockCount * geometry.blockBytes;
     const data =
       op === BlockOp.write
         ? request.region!.bytes.slice(request.offset, request.offset + bytes)
         : null;
     this.toServer(64 + (data?.length ?? 0), (association) => {
-      const far = this.target.memory.allocate(Math.max(8, bytes), { alignment: 8 });
+      const far = this.far.pop() ?? this.target.memory.allocate(farBytes, { alignment: 8 });
       const there = new BlockRequest(() => {
         const { status } = there;
         const isRead = op === BlockOp.read && status === BlockStatus.ok;
         const answer = isRead ? far.bytes.slice(0, bytes) : null;
+        this.far.push(far);
         this.toClient(64 + (answer?.length ?? 0), () => this.answered(tag, status, answer));
       });
       there.op = op;
@@ -240,7 +271,8 @@ class RemoteAssociation implements MemberAssociation, BlockDevice {
       there.lba = lba;
       there.blockCount = blockCount;
       if (op === BlockOp.read || op === BlockOp.write) this.attach(there, far, data, bytes);
-      association.device.submit(there);
+      const isBackground = way === this.background;
+      (isBackground ? association.background! : association.device).submit(there);
     });
   }
 

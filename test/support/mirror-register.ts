@@ -18,23 +18,25 @@ interface Cluster {
  * (Gibbons and Korach): v comes before w when an operation with v ended before one with w began.
  */
 export class RegisterChecker {
-  private readonly blocks: Map<number, Cluster>[] = [];
+  private readonly blocks: Clusters[] = [];
   /** Values from before the last era that may still be found, by block. */
   private readonly allowed: Map<number, Cluster>[] = [];
   private eraNs = 0;
+  /** Writes that have ended and are not known to be durable. */
+  private unflushed: Cluster[] = [];
   reads = 0;
   writes = 0;
 
   constructor(blockCount: number) {
     for (let i = 0; i < blockCount; i++) {
-      this.blocks.push(new Map([[0, written(0, -2, -1)]]));
+      this.blocks.push(new Clusters([written(0, -2, -1)]));
       this.allowed.push(new Map());
     }
   }
 
   begin(block: number, value: number, nowNs: number): void {
     this.writes++;
-    this.blocks[block]!.set(value, written(value, nowNs, Number.POSITIVE_INFINITY));
+    this.blocks[block]!.add(written(value, nowNs, Number.POSITIVE_INFINITY));
   }
 
   /** @returns what is wrong with it */
@@ -44,6 +46,7 @@ export class RegisterChecker {
     if (cluster === undefined) return null;
     cluster.endNs = nowNs;
     cluster.isDurable ||= isDurable;
+    if (!cluster.isDurable) this.unflushed.push(cluster);
     cluster.firstEndNs = Math.min(cluster.firstEndNs, nowNs);
     return this.check(block, cluster);
   }
@@ -56,11 +59,10 @@ export class RegisterChecker {
 
   /** A flush that began at a time has ended: what had ended before it is durable. */
   flushed(startNs: number): void {
-    for (const clusters of this.blocks) {
-      for (const cluster of clusters.values()) {
-        if (cluster.endNs < startNs) cluster.isDurable = true;
-      }
-    }
+    this.unflushed = this.unflushed.filter((cluster) => {
+      if (cluster.endNs < startNs) cluster.isDurable = true;
+      return !cluster.isDurable;
+    });
   }
 
   read(block: number, value: number, startNs: number, endNs: number): string | null {
@@ -73,16 +75,19 @@ export class RegisterChecker {
       const first = written(value, this.eraNs - 1, this.eraNs);
       first.isDurable = cluster.isDurable;
       cluster = first;
-      this.blocks[block]!.set(value, cluster);
+      this.blocks[block]!.add(cluster);
     }
     if (cluster.isVoid) return `block ${block} reads ${value}, whose write did not happen`;
     cluster.firstEndNs = Math.min(cluster.firstEndNs, endNs);
-    cluster.lastStartNs = Math.max(cluster.lastStartNs, startNs);
+    this.blocks[block]!.startedAt(cluster, startNs);
     return this.check(block, cluster);
   }
 
   private check(block: number, cluster: Cluster): string | null {
-    for (const other of this.blocks[block]!.values()) {
+    const clusters = this.blocks[block]!;
+    // Nobody else began after it was first seen: nothing comes after it.
+    if (clusters.latestOther(cluster) <= cluster.firstEndNs) return null;
+    for (const other of clusters.values()) {
       if (other === cluster) continue;
       const isBefore = cluster.firstEndNs < other.lastStartNs;
       if (isBefore && other.firstEndNs < cluster.lastStartNs) {
@@ -99,6 +104,7 @@ export class RegisterChecker {
    */
   newEra(nowNs: number, extra: ((block: number) => number) | null): void {
     this.eraNs = nowNs;
+    this.unflushed = [];
     for (const [block, clusters] of this.blocks.entries()) {
       const durable = [...clusters.values()].filter((each) => each.isDurable);
       const allowed = [...clusters.values()].filter(
@@ -110,19 +116,67 @@ export class RegisterChecker {
       if (durable.length === 0) for (const [v, each] of this.allowed[block]!) left.set(v, each);
       if (extra !== null) left.set(extra(block), written(extra(block), -2, -1));
       this.allowed[block] = left;
-      this.blocks[block] = new Map();
+      this.blocks[block] = new Clusters([]);
     }
   }
 
   /** Each block now has exactly this value. */
   restart(nowNs: number, contentOf: (block: number) => number): void {
     this.eraNs = nowNs;
+    this.unflushed = [];
     for (const block of this.blocks.keys()) {
       const cluster = written(contentOf(block), nowNs - 1, nowNs);
       cluster.isDurable = true;
       this.allowed[block] = new Map();
-      this.blocks[block] = new Map([[cluster.value, cluster]]);
+      this.blocks[block] = new Clusters([cluster]);
     }
+  }
+}
+
+/** The values of one block in one era. */
+class Clusters {
+  private readonly all = new Map<number, Cluster>();
+  /** Those that anybody began with last: the latest, and the latest but for that one. */
+  private last: Cluster | null = null;
+  private lastButOne: Cluster | null = null;
+
+  constructor(first: readonly Cluster[]) {
+    for (const cluster of first) this.add(cluster);
+  }
+
+  get size(): number {
+    return this.all.size;
+  }
+
+  get(value: number): Cluster | undefined {
+    return this.all.get(value);
+  }
+
+  values(): Iterable<Cluster> {
+    return this.all.values();
+  }
+
+  add(cluster: Cluster): void {
+    this.all.set(cluster.value, cluster);
+    this.startedAt(cluster, cluster.lastStartNs);
+  }
+
+  /** Somebody began an operation with a value. */
+  startedAt(cluster: Cluster, startNs: number): void {
+    cluster.lastStartNs = Math.max(cluster.lastStartNs, startNs);
+    if (cluster === this.last) return;
+    if (this.last === null || cluster.lastStartNs > this.last.lastStartNs) {
+      this.lastButOne = this.last;
+      this.last = cluster;
+    } else if (this.lastButOne === null || cluster.lastStartNs > this.lastButOne.lastStartNs) {
+      this.lastButOne = cluster;
+    }
+  }
+
+  /** When an operation with any other value began last. */
+  latestOther(cluster: Cluster): number {
+    const other = cluster === this.last ? this.lastButOne : this.last;
+    return other?.lastStartNs ?? Number.NEGATIVE_INFINITY;
   }
 }
 

@@ -6,53 +6,15 @@ import { Mirror } from '../../sdk/mirror/mirror.js';
 import { createMirror } from '../../sdk/mirror/options.js';
 import type { MemberAssociation, MemberPort } from '../../sdk/mirror/port.js';
 import { decodeRecord, type MirrorRecord } from '../../sdk/mirror/record.js';
-import type { Prng } from '../../sim/prng.js';
 import type { Tally } from './campaign.js';
 import { StormApp } from './mirror-app.js';
+import { isEqual, isMarked, isSameAt, valueIn } from './mirror-content.js';
 import { StormNet } from './mirror-net.js';
 import { geometry, StormNode } from './mirror-node.js';
+import type { MirrorStep } from './mirror-plan.js';
 import { RegisterChecker } from './mirror-register.js';
 import { StormStore } from './mirror-store.js';
 import { StormWorld } from './mirror-world.js';
-
-const kinds = [
-  'work',
-  'work',
-  'work',
-  'attach',
-  'attach',
-  'force',
-  'force',
-  'detach',
-  'pause',
-  'kill',
-  'power cut',
-  'blackout',
-  'partition',
-  'one way',
-  'isolate',
-  'isolate',
-  'store out',
-  'store cut',
-  'slow',
-  'hang',
-  'dead',
-  'corrupt',
-  'snapshot',
-  'restore',
-  'add',
-  'remove',
-  'verify',
-] as const;
-
-export interface MirrorStep {
-  readonly kind: (typeof kinds)[number];
-  readonly node: number;
-  readonly other: number;
-  /** How long what begins here lasts, and how long the world runs before the next step. */
-  readonly lastsUs: number;
-  readonly runUs: number;
-}
 
 interface Shock {
   readonly node: StormNode;
@@ -63,20 +25,6 @@ interface Shock {
 
 const clusterId = 'c'.repeat(32);
 const volumeId = 'a'.repeat(32);
-
-export function stormPlan(prng: Prng, count: number): MirrorStep[] {
-  const steps: MirrorStep[] = [{ kind: 'attach', node: 0, other: 1, lastsUs: 0, runUs: 3000 }];
-  while (steps.length < count) {
-    steps.push({
-      kind: kinds[prng.below(kinds.length)]!,
-      node: prng.below(60),
-      other: 1 + prng.below(12),
-      lastsUs: 200 + prng.below(prng.chance(0.3) ? 30_000 : 4_000),
-      runUs: 200 + prng.below(prng.chance(0.2) ? 12_000 : 3_000),
-    });
-  }
-  return steps;
-}
 
 /** A cluster of simulated nodes under a plan of shocks, watched from outside. */
 export class MirrorStorm {
@@ -165,6 +113,14 @@ export class MirrorStorm {
     },
     'one way': ({ node, other, ns }) => this.net.cut(node.index, other.index, ns),
     isolate: ({ node, other, ns }) => this.isolate(node, other, ns),
+    usurp: (shock) => {
+      if (this.writer() === null) this.attach(shock.node, true);
+      this.later(2_000_000, () => this.usurp(shock));
+    },
+    // A claimant that waits for another one's time to be over may trust its own clock.
+    'clock jump': ({ node, ns }) => {
+      if (!this.attaching.has(node)) node.jumpedNs += ns;
+    },
     'store out': ({ ns }) => {
       this.store.isOut = true;
       this.later(ns, () => {
@@ -216,6 +172,21 @@ export class MirrorStorm {
     });
     this.later(200_000, () => {
       this.attach(other, true);
+    });
+  }
+
+  /** The writer is cut off while what it has sent is still on its way into a slow disk. */
+  private usurp({ node, other, ns }: Shock): void {
+    const writer = this.writer();
+    const target = this.inSync().find((each) => each !== writer && each.isUp) ?? node;
+    const heirs = this.nodes.filter((each) => each !== writer && each.isUp);
+    const heir = heirs[other.index % Math.max(1, heirs.length)];
+    if (writer === null || heir === undefined) return;
+    target.data.slowness = 60;
+    this.later(100_000, () => {
+      target.data.slowness = 1;
+      // Long enough that it would serve reads after its time, when others have written.
+      this.isolate(writer, heir, Math.max(ns, 25e6));
     });
   }
 
@@ -327,6 +298,11 @@ export class MirrorStorm {
     }
   }
 
+  private writer(): StormNode | null {
+    for (const [node, { mirror }] of this.apps) if (mirror.status.state !== 'stopped') return node;
+    return null;
+  }
+
   private nodeOf(app: StormApp): StormNode | null {
     return this.nodes.find((node) => this.apps.get(node) === app) ?? null;
   }
@@ -378,9 +354,20 @@ export class MirrorStorm {
     return undefined;
   }
 
+  private decoded: { readonly bytes: Uint8Array; readonly record: MirrorRecord } | null = null;
+
   record(): MirrorRecord | null {
     const { current } = this.store;
-    return current === null ? null : decodeRecord(current, volumeId);
+    if (current === null) return null;
+    if (this.decoded?.bytes === current) return this.decoded.record;
+    try {
+      this.decoded = { bytes: current, record: decodeRecord(current, volumeId) };
+      return this.decoded.record;
+    } catch {
+      // As when no member at all is in sync.
+      this.world.violate('nobody can use the record any more');
+      return null;
+    }
   }
 
   private inSync(): StormNode[] {
@@ -393,12 +380,13 @@ export class MirrorStorm {
     const port = node.portTo(target);
     const connect = async (): Promise<MemberAssociation> => {
       const association = await port.connect();
-      const { device } = association;
-      const submit = device.submit.bind(device);
-      device.submit = (request: BlockRequest) => {
-        if (request.op === BlockOp.read) this.watchRead(node, target);
-        submit(request);
-      };
+      for (const device of new Set([association.device, association.background!])) {
+        const submit = device.submit.bind(device);
+        device.submit = (request: BlockRequest) => {
+          if (request.op === BlockOp.read) this.watchRead(node, target);
+          submit(request);
+        };
+      }
       return association;
     };
     return { id: port.id, isLocal: port.isLocal, connect };
@@ -414,6 +402,7 @@ export class MirrorStorm {
   /** Where members that are in sync differ, also on their media, one of them has a mark. */
   private checkMembers(): void {
     const members = this.inSync();
+    if (members.length === 0) return;
     const first = members[0]!.data.content;
     for (let block = 0; block < geometry.blockCount; block++) {
       const at = block * geometry.blockBytes;
@@ -476,23 +465,4 @@ export class MirrorStorm {
   private count(name: string, by = 1): void {
     this.tally[name] = (this.tally[name] ?? 0) + by;
   }
-}
-
-function isMarked(meta: Uint8Array, region: number): boolean {
-  const at = 8192 + 4 + (region >>> 3);
-  return ((meta[at]! >>> (region & 7)) & 1) === 1;
-}
-
-function valueIn(content: Uint8Array, block: number): number {
-  const at = block * geometry.blockBytes;
-  return new DataView(content.buffer, content.byteOffset + at).getUint32(0, true);
-}
-
-function isSameAt(a: Uint8Array, b: Uint8Array, at: number): boolean {
-  for (let i = at; i < at + geometry.blockBytes; i++) if (a[i] !== b[i]) return false;
-  return true;
-}
-
-function isEqual(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && Buffer.compare(a, b) === 0;
 }
