@@ -66,7 +66,9 @@ async function run(): Promise<Figures> {
         '300 ms after 50 ms; mixed: 4 KiB reads and writes, 256 KiB reads, discards',
       insideRatios:
         'p99 beside the neighbours to p99 of the same tenants without neighbours and without the ' +
-        'one at depth 32, which asks for more than it reserves; the worst of the tenants',
+        'one at depth 32, which asks for more than it reserves; the worst of the tenants. ' +
+        'ToUnloaded: of the Poisson tenant, with the one at depth 32 and the neighbours, to that ' +
+        'of an idle card',
       tokenBucket: 'each neighbour limited to its part of what is not reserved',
       wrrUrgent: 'both reserved tenants in the urgent class',
       seed: 1,

@@ -22,11 +22,24 @@ export async function insideFigures(figures: Record<string, number>): Promise<vo
       figures[`S1_inside_mixed_metPct_${name}`] = result.worstMetPct[name]!;
     }
   }
+  await toUnloaded(figures);
   for (const [name, ruler] of Object.entries(rulers())) {
     const result = await runInside('mixed', ruler);
     figures[`inside_worstMetPct_${name}`] = worst(result);
     figures[`inside_p99Us_${name}`] = result.p99Us.poisson!;
     figures[`inside_units_${name}`] = Math.round(result.units);
+  }
+}
+
+/** The Poisson tenant beside the greedy one and all neighbours, to the same on an idle card. */
+async function toUnloaded(figures: Record<string, number>): Promise<void> {
+  const name = 'poisson';
+  const without = modest.map((own) => own.name).filter((other) => other !== name);
+  const alone = await runInside(null, { kind: 'card' }, { without: [...without, ...greedy] });
+  figures.inside_p99Us_unloaded = alone.p99Us[name]!;
+  for (const key of kinds) {
+    const beside = await runInside(key, { kind: 'card' }, { without });
+    figures[`S3_p99RatioToUnloaded_inside_${key}`] = beside.p99Us[name]! / alone.p99Us[name]!;
   }
 }
 
