@@ -78,9 +78,9 @@ export class UnitSpace {
     return unit;
   }
 
-  /** Search from the start again, so that what became free lately is used first. */
-  rewind(): void {
-    this.cursor = 0;
+  /** Search from here on: from the start, so that what became free lately is used first. */
+  rewind(unit = 0): void {
+    this.cursor = unit;
   }
 
   /** A unit that is known to be free is in use now. */

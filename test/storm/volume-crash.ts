@@ -1,11 +1,13 @@
 import { BlockOp } from '../../sdk/block/request.js';
+import { ErrorCode, UltimaError } from '../../sdk/errors.js';
 import { checkMaps } from '../../sdk/volume/check-maps.js';
 import { leastCacheBytes } from '../../sdk/volume/pager.js';
 import { Pool } from '../../sdk/volume/pool.js';
 import { Prng } from '../../sim/prng.js';
 import { campaign, type Tally } from '../support/campaign.js';
 import { CrashCuts, type OpenWrite, Undo } from '../support/crash-cuts.js';
-import { CrashDevice, type CrashEvent } from '../support/crash-device.js';
+import type { CrashEvent } from '../support/crash-device.js';
+import { CrashDisks, imageBytes } from '../support/crash-disks.js';
 import { JudgedImages } from '../support/judged-images.js';
 import { VolumeModel } from '../support/volume-model.js';
 import {
@@ -28,7 +30,6 @@ import {
 } from '../support/volume-steps.js';
 
 const blockBytes = 512;
-const deviceBytes = 4 * 1024 * 1024;
 const journalBytes = 64 * 1024;
 const exhaustiveWrites = 10;
 const sampledImages = 48;
@@ -54,7 +55,8 @@ interface Prepared {
 
 /** @param hasChecks  every cell has a CRC, and nothing is written in place */
 async function prepare(hasChecks: boolean): Promise<Prepared> {
-  const device = new CrashDevice({ blockBytes, bytes: deviceBytes });
+  const image = new Uint8Array(imageBytes);
+  const device = new CrashDisks(image).first;
   const chance = new Prng(1, 'identity');
   const pool = await Pool.create([device], { journalBytes, random: (b) => chance.fill(b) });
   const model = new VolumeModel();
@@ -73,7 +75,7 @@ async function prepare(hasChecks: boolean): Promise<Prepared> {
   await write(16, 8, 1003);
   await runPlain(volume, BlockOp.flush, 0, 0);
   await pool.close();
-  return { image: device.image, model };
+  return { image, model };
 }
 
 class Storm {
@@ -124,25 +126,33 @@ class Storm {
   }
 
   /** The workload without a crash: the log of what reached the device. */
-  private async execute(): Promise<CrashDevice['log'] | string> {
+  private async execute(): Promise<CrashEvent[] | string> {
     // A slow device, so that requests meet a commit that is under way.
     const pollsPerEnd = this.isSlow ? 12 : 1;
-    const options = { blockBytes, bytes: deviceBytes, pollsPerEnd };
-    const device = new CrashDevice(options, Uint8Array.from(this.base));
-    device.isLogging = true;
-    const reopen = (): Promise<Pool> => Pool.open([device], this.memory);
-    let pool = await reopen();
+    const disks = new CrashDisks(Uint8Array.from(this.base), pollsPerEnd);
+    disks.record(true);
+    let pool = await Pool.open([disks.first], this.memory);
+    let newUnit = 0;
     for (const [i, step] of this.steps.entries()) {
-      const run = { pool, model: this.states[i]!, number: i + 1, reopen };
-      // Space that was given up is used again at once, where too early would show.
+      const model = this.states[i]!;
+      const run = {
+        ...{ pool, model, number: i + 1 },
+        reopen: () => Pool.open(disks.of(model), this.memory),
+        enlarge: () => disks.size(this.states[i + 1]!),
+        another: () => disks.second,
+      };
+      // Space that was given up is used again at once, and what is new every other time, where too
+      // early would show.
       for (let turn = 0; turn < 4; turn++) pool.core.poll();
-      pool.core.units.rewind();
+      pool.core.units.rewind(i % 2 === 0 ? 0 : newUnit);
+      const { unitCount } = pool.core.units;
       await poolStep(run, step);
       pool = run.pool;
-      device.log.push({ kind: 'mark', mark: i + 1 });
+      if (pool.core.units.unitCount > unitCount) newUnit = unitCount;
+      disks.log.push({ kind: 'mark', mark: i + 1 });
     }
-    const { log } = device;
-    device.isLogging = false;
+    const { log } = disks;
+    disks.record(false);
     await pool.settleSpace();
     const faults = (await checkMaps(pool.core)).map(({ what, text }) => `${what}: ${text}`);
     if (faults.length > 0) return `before any crash: ${faults.join('; ')}`;
@@ -176,40 +186,63 @@ class Storm {
     return null;
   }
 
-  private async image({ work, undo, cuts, judged }: Scene): Promise<string | null> {
+  private async image({ disks, undo, cuts, judged }: Scene): Promise<string | null> {
     this.tally.images = (this.tally.images ?? 0) + 1;
     const isUsed = this.tally.images % usedImages === 0;
     try {
       if (!isUsed && judged.isKnown()) return null;
       this.tally.judged = (this.tally.judged ?? 0) + 1;
-      const fault = isUsed ? await this.use(work, cuts.mark) : await this.look(work, cuts.mark);
+      disks.size(this.states[cuts.mark + 1] ?? this.states[cuts.mark]!);
+      const fault = isUsed ? await this.use(disks, cuts.mark) : await this.look(disks, cuts.mark);
       judged.add();
       return fault;
     } finally {
       // What the pool had under way must not reach the next image.
-      work.forget();
+      disks.forget();
       undo.takeBack();
       judged.next();
     }
   }
 
-  private async look(work: CrashDevice, mark: number): Promise<string | null> {
-    const pool = await Pool.open([work], { isReadOnly: true, ...this.memory });
-    return this.judge(pool, mark);
+  /**
+   * The pool on the devices that it must be on. While one is being added, with it or without it,
+   * and never either way.
+   */
+  private async open(disks: CrashDisks, mark: number, isReadOnly: boolean): Promise<Pool> {
+    const options = { isReadOnly, ...this.memory };
+    const before = disks.of(this.states[mark]!);
+    const after = disks.of(this.states[mark + 1] ?? this.states[mark]!);
+    if (before.length === after.length) return Pool.open(before, options);
+    const reading = { isReadOnly: true, ...this.memory };
+    const isTaken = await Pool.open(before, reading).then(
+      () => false,
+      (error: unknown) => {
+        if (error instanceof UltimaError && error.code === ErrorCode.poolInvalid) return true;
+        throw error;
+      },
+    );
+    if (isTaken) return Pool.open(after, options);
+    const other = await Pool.open(after, reading).catch(() => null);
+    if (other !== null) throw new Error('the pool opens with the new device and without it');
+    return Pool.open(before, options);
+  }
+
+  private async look(disks: CrashDisks, mark: number): Promise<string | null> {
+    return this.judge(await this.open(disks, mark, true), mark);
   }
 
   /** Open for writing, write, lose what is not durable, open again. */
-  private async use(work: CrashDevice, mark: number): Promise<string | null> {
-    const pool = await Pool.open([work], this.memory);
+  private async use(disks: CrashDisks, mark: number): Promise<string | null> {
+    const pool = await this.open(disks, mark, false);
     if (pool.failure !== '') return `opens for reading only: ${pool.failure}`;
     const fault = await this.judge(pool, mark);
     if (fault !== null) return fault;
     const before = new Map<string, Int32Array>();
     for (const [name, device] of namedDevices(pool)) before.set(name, await readVersions(device));
     const catalog = catalogOf(pool);
-    work.forget();
+    disks.forget();
     this.tally.fetched = (this.tally.fetched ?? 0) + pool.core.pager.fetched;
-    const again = await Pool.open([work], this.memory);
+    const again = await this.open(disks, mark, false);
     if (catalogOf(again) !== catalog) return `opened twice: ${catalogOf(again)}, was ${catalog}`;
     for (const [name, device] of namedDevices(again)) {
       const versions = await readVersions(device);
@@ -284,16 +317,18 @@ class Storm {
 /** The device on which the images are made, one after the other. */
 class Scene {
   readonly cuts: CrashCuts;
-  readonly work: CrashDevice;
+  readonly disks: CrashDisks;
   readonly undo: Undo;
-  readonly judged = new JudgedImages(deviceBytes, blockBytes);
+  readonly judged = new JudgedImages(imageBytes, blockBytes);
 
   constructor(cuts: CrashCuts) {
     this.cuts = cuts;
-    this.work = new CrashDevice({ blockBytes, bytes: deviceBytes }, cuts.image);
+    this.disks = new CrashDisks(cuts.image);
     this.undo = new Undo(cuts.image);
-    this.work.onChange = (at, length) => this.undo.save(at, length);
-    this.work.onRead = (at, length) => this.judged.read(at, length);
+    for (const disk of this.disks.both) {
+      disk.onChange = (at, length) => this.undo.save(at, length);
+      disk.onRead = (at, length) => this.judged.read(at, length);
+    }
   }
 
   /** @returns what the cut leaves open */

@@ -30,6 +30,8 @@ export interface CrashDeviceOptions {
   readonly hasVolatileCache?: boolean;
   /** Requests end with every so many polls only; with each when left out. */
   readonly pollsPerEnd?: number;
+  /** Where the device begins in an image that several share; 0 when left out. */
+  readonly at?: number;
 }
 
 /**
@@ -38,7 +40,7 @@ export interface CrashDeviceOptions {
  */
 export class CrashDevice implements BlockDevice {
   readonly blockBytes: number;
-  readonly blockCount: number;
+  blockCount: number;
   readonly limits: BlockLimits;
   readonly clock: Clock = stillClock;
   readonly memory = new MemorySpace();
@@ -55,12 +57,14 @@ export class CrashDevice implements BlockDevice {
   private endedWrites: LoggedWrite[] = [];
   private polls = 0;
   private readonly pollsPerEnd: number;
+  private readonly at: number;
 
   constructor(options: CrashDeviceOptions, image?: Uint8Array) {
     this.blockBytes = options.blockBytes;
     this.blockCount = options.bytes / options.blockBytes;
     this.image = image ?? new Uint8Array(options.bytes);
     this.pollsPerEnd = options.pollsPerEnd ?? 1;
+    this.at = options.at ?? 0;
     this.limits = {
       maxTransferBytes: 1024 * 1024,
       atomicWriteBlocks: 1,
@@ -120,18 +124,19 @@ export class CrashDevice implements BlockDevice {
     }
     if (at !== data.length) throw new Error(`${at} bytes for ${data.length}`);
     const isFua = request.flags === blockFlagFua || !this.limits.hasVolatileCache;
-    return { at: request.lba * this.blockBytes, data, isFua };
+    return { at: this.at + request.lba * this.blockBytes, data, isFua };
   }
 
   private store({ at, data }: LoggedWrite): void {
-    if (at + data.length > this.image.length) throw new Error(`a write at ${at} beyond the end`);
+    const end = this.at + this.blockCount * this.blockBytes;
+    if (at < this.at || at + data.length > end) throw new Error(`a write at ${at} beyond the end`);
     this.onChange?.(at, data.length);
     this.image.set(data, at);
   }
 
   private load(request: BlockRequest): void {
     this.reads++;
-    let at = request.lba * this.blockBytes;
+    let at = this.at + request.lba * this.blockBytes;
     this.onRead?.(at, request.blockCount * this.blockBytes);
     for (let i = 0; i < request.segmentCount; i++) {
       const length = request.lengths[i]!;

@@ -13,9 +13,14 @@ export interface ModelObject {
  */
 export class VolumeModel {
   readonly objects = new Map<string, ModelObject>();
+  /** How often the first device has become larger, and whether there is a second one. */
+  growths = 0;
+  hasSecond = false;
 
   copy(): VolumeModel {
     const copy = new VolumeModel();
+    copy.growths = this.growths;
+    copy.hasSecond = this.hasSecond;
     for (const [name, { bytes, sectors }] of this.objects) {
       copy.objects.set(name, { bytes, sectors: sectors.slice() });
     }

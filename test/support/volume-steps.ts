@@ -1,3 +1,4 @@
+import type { BlockDevice } from '../../sdk/block/device.js';
 import { BlockOp } from '../../sdk/block/request.js';
 import type { Pool } from '../../sdk/volume/pool.js';
 import type { Prng } from '../../sim/prng.js';
@@ -27,6 +28,8 @@ export const stepKinds = [
   'checkpoint',
   'reopen',
   'overwriteFua',
+  'growDevice',
+  'addDevice',
 ] as const;
 /** `race` is a write that is sent while a flush is under way. */
 export type StepKind = (typeof stepKinds)[number] | 'zero' | 'writeFua' | 'group' | 'race';
@@ -123,7 +126,8 @@ function sectorsOf(step: VolumeStep, bytes: number): { first: number; count: num
 
 /** Operations that leave the catalog alone. */
 export function isPlain(step: VolumeStep): boolean {
-  return !isBarrier(step) || ['flush', 'checkpoint', 'reopen'].includes(step.kind);
+  const others = ['flush', 'checkpoint', 'reopen', 'growDevice', 'addDevice'];
+  return !isBarrier(step) || others.includes(step.kind);
 }
 
 export interface StepRun {
@@ -132,10 +136,19 @@ export interface StepRun {
   /** Number of the step, from 1: the version that its writes carry, and the end of its names. */
   readonly number: number;
   reopen(): Promise<Pool>;
+  /** The first device becomes larger. */
+  enlarge(): void;
+  /** One more device, blank. */
+  another(): BlockDevice;
 }
+
+/** The first device becomes larger so many times at most. */
+export const mostGrowths = 2;
 
 /** Only the model: what the pool must be like after the step. */
 export function modelStep(model: VolumeModel, step: VolumeStep, number: number): void {
+  if (step.kind === 'growDevice') model.growths = Math.min(model.growths + 1, mostGrowths);
+  if (step.kind === 'addDevice') model.hasSecond = true;
   const target = targetOf(model, step);
   if (target === null) return;
   const { volume, snapshot } = target;
@@ -188,11 +201,7 @@ export function modelStep(model: VolumeModel, step: VolumeStep, number: number):
 export async function poolStep(run: StepRun, step: VolumeStep): Promise<void> {
   const { pool, model, number } = run;
   const target = targetOf(model, step);
-  if (step.kind === 'checkpoint') await pool.checkpoint();
-  if (step.kind === 'reopen') {
-    await pool.close();
-    run.pool = await run.reopen();
-  }
+  await wholePoolStep(run, step);
   if (target === null) return;
   const { volume, snapshot } = target;
   const device = pool.volume(volume);
@@ -247,6 +256,23 @@ export async function poolStep(run: StepRun, step: VolumeStep): Promise<void> {
     case 'grow':
       await pool.growVolume(volume, device.object.bytes + 64 * 1024);
       break;
+  }
+}
+
+/** Steps that are about no volume. */
+async function wholePoolStep(run: StepRun, { kind }: VolumeStep): Promise<void> {
+  const { pool, model, number } = run;
+  if (kind === 'checkpoint') await pool.checkpoint();
+  if (kind === 'reopen') {
+    await pool.close();
+    run.pool = await run.reopen();
+  }
+  if (kind === 'growDevice') {
+    if (model.growths < mostGrowths) run.enlarge();
+    await pool.growDevices();
+  }
+  if (kind === 'addDevice' && !model.hasSecond) {
+    await pool.addDevice(run.another(), { random: (bytes) => bytes.fill(number) });
   }
 }
 

@@ -12,9 +12,18 @@ test('power cuts at every device I/O of the first workloads leave what the model
 });
 
 test('a write with FUA in place is there after every power cut behind it', async () => {
-  // Workload 181 of the list: an overwrite with FUA of cells that one before has made its own.
-  const { violation } = await stormOfVolumeCrash.explore(181, 0);
+  // Workload 207 of the list: an overwrite with FUA of cells that one before has made its own.
+  const { violation } = await stormOfVolumeCrash.explore(207, 0);
   assert.is(violation, null);
+});
+
+test('a pool that takes in more space is cut off with it or without it, never in between', async () => {
+  // A larger device and one more device alone, then each with a write to what is new, and a flush.
+  for (const seed of [13, 14, 29, 2278]) {
+    const { violation, tally } = await stormOfVolumeCrash.explore(seed, 0);
+    assert.is(violation, null);
+    assert.ok(tally.images! > 5);
+  }
 });
 
 test('a random workload survives its power cuts, too', async () => {
