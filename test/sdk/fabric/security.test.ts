@@ -1,6 +1,8 @@
 import { checkPrimeSync } from 'node:crypto';
+import { once } from 'node:events';
+import { connect as connectSocket, createServer } from 'node:net';
 import * as assert from 'uvu/assert';
-import { readBlocks } from '../../../sdk/block/promised.js';
+import { readBlocks, writeBlocks } from '../../../sdk/block/promised.js';
 import { primeOf } from '../../../sdk/fabric/dh-groups.js';
 import { authenticateHost } from '../../../sdk/fabric/host-authentication.js';
 import { formatSecret, makeSecret, parseSecret } from '../../../sdk/fabric/secret.js';
@@ -160,6 +162,79 @@ test('every hash goes with every group', async () => {
       }
     }
   } finally {
+    await rig.close();
+  }
+});
+
+/** Somebody at the wire who keeps what hosts say, one piece for each connection. */
+async function listenIn(port: number) {
+  const heard: Buffer[][] = [];
+  const server = createServer((socket) => {
+    const other = connectSocket(port, '127.0.0.1');
+    const said: Buffer[] = [];
+    heard.push(said);
+    socket.on('data', (bytes: Buffer) => {
+      said.push(bytes);
+      other.write(bytes);
+    });
+    other.on('data', (bytes) => socket.write(bytes));
+    for (const [from, to] of [
+      [socket, other],
+      [other, socket],
+    ] as const) {
+      from.on('error', () => {});
+      from.on('close', () => to.destroy());
+    }
+  });
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  const address = server.address();
+  assert.ok(typeof address === 'object' && address !== null);
+  return { heard, address: `127.0.0.1:${address.port}`, close: () => server.close() };
+}
+
+/** Each piece after an answer, as it was said at first. @returns whether that was cut short */
+async function sayAgain(port: number, said: readonly Buffer[]): Promise<boolean> {
+  const socket = connectSocket(port, '127.0.0.1');
+  socket.on('error', () => {});
+  let wake = (): void => {};
+  socket.on('data', () => wake());
+  socket.on('close', () => wake());
+  for (const piece of said) {
+    if (socket.destroyed) return true;
+    const heard = new Promise<void>((resolve) => {
+      wake = resolve;
+    });
+    socket.write(piece);
+    await heard;
+  }
+  const isCut = socket.destroyed;
+  socket.destroy();
+  return isCut;
+}
+
+test('what an authenticated host said lets nobody in who says it again', async () => {
+  const secret = makeSecret(AuthHash.sha256);
+  const rig = await fabricRig({ hosts: [{ nqn: hostNqn, secret }] });
+  const { port } = rig.target.places[0]!;
+  const wire = await listenIn(port);
+  try {
+    const old = new Uint8Array(512).fill(1);
+    const host = await rig.connect({ address: wire.address, hostNqn, secret });
+    await writeBlocks(host.namespace(1), 0, old);
+    await host.close();
+    const now = new Uint8Array(512).fill(2);
+    const later = await rig.connect({ hostNqn, secret });
+    await writeBlocks(later.namespace(1), 0, now);
+    assert.is(wire.heard.length, 2);
+    assert.ok(Buffer.concat(wire.heard[1]!).includes(Buffer.from(old)), 'the write was heard');
+    assert.ok(await sayAgain(port, wire.heard[0]!), 'the target ends it');
+    await sayAgain(port, wire.heard[1]!);
+    const found = new Uint8Array(512);
+    await readBlocks(later.namespace(1), 0, found);
+    assert.equal(found, now);
+    assert.ok(later.isConnected, 'the host that is there was not disturbed');
+  } finally {
+    wire.close();
     await rig.close();
   }
 });
