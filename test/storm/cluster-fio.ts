@@ -94,7 +94,7 @@ class Setting {
   async start(): Promise<void> {
     await this.rig.start();
     await this.rig.cluster('create', 'db', '--bytes', `${blocks * blockBytes}`);
-    symlinkSync(await this.rig.attach('db'), this.back);
+    symlinkSync(await this.attach(), this.back);
     await this.between.start(this.back);
   }
 
@@ -175,8 +175,20 @@ class Setting {
     }
   }
 
+  /** Again where an etcd that was too slow leaves open whether the volume is ours. */
+  private async attach(...words: readonly string[]): Promise<string> {
+    for (let triesLeft = 5; ; triesLeft--) {
+      try {
+        return await this.rig.attach('db', ...(triesLeft < 5 ? ['--force'] : words));
+      } catch (error) {
+        if (triesLeft === 0 || !/try again/.test(String(error))) throw error;
+        this.count('attached once more');
+      }
+    }
+  }
+
   private async takeOver(): Promise<void> {
-    const socket = await this.rig.attach('db', '--force');
+    const socket = await this.attach('--force');
     unlinkSync(this.back);
     symlinkSync(socket, this.back);
     await this.rig.inSync();
