@@ -1,4 +1,4 @@
-import { type Report, writeReport } from '../../sdk/observe/report.js';
+import { type Course, type Report, writeReport } from '../../sdk/observe/report.js';
 import type { TimelinePoint } from '../../sdk/observe/timeline.js';
 import { unitBytes } from '../../sdk/qos/cost.js';
 import { type InsideResult, reserved, runInside, slotNs } from './inside.js';
@@ -39,10 +39,10 @@ export async function reportQos(path: string): Promise<void> {
         value: `reserves ${units} units/s; ${JSON.stringify(pace)}`,
       })),
     ],
-    throughput: reserved.flatMap((own, client) => [
-      { name: `${own.name}, served`, points: served(beside.perSlot[client]!) },
-      { name: `${own.name}, guaranteed`, points: promised(beside, own.units) },
-    ]),
+    throughput: reserved.map((own, client) => ({
+      name: own.name,
+      points: served(beside.perSlot[client]!),
+    })),
     latency: [
       { name: 'alone', histogram: alone.latencies[0]! },
       { name: 'beside neighbours', histogram: beside.latencies[0]! },
@@ -50,8 +50,13 @@ export async function reportQos(path: string): Promise<void> {
     ],
     split: [],
     courses: [
-      { title: "The neighbours' load", unit: 'units/s', points: load(beside) },
-      { title: 'p99 of the Poisson tenant', unit: 'us', points: beside.p99PerSlotUs },
+      ...reserved.map((own, client) => tenant(beside, own, client)),
+      { title: "The neighbours' load, units/s", unit: 'units/s', points: load(beside) },
+      {
+        title: 'p99 of the poisson tenant beside them, us',
+        unit: 'us',
+        points: beside.p99PerSlotUs,
+      },
     ],
   };
   writeReport(path, report);
@@ -61,9 +66,22 @@ function served(slots: Float64Array): TimelinePoint[] {
   return Array.from(slots, (units, slot) => pointAt(slot, units));
 }
 
-function promised({ perSlot }: InsideResult, unitsPerSecond: number): TimelinePoint[] {
-  const units = (unitsPerSecond * slotNs) / 1e9;
-  return Array.from(perSlot[0]!, (_, slot) => pointAt(slot, units));
+/** What a tenant got, and what it is sure of however much it wants. */
+function tenant(
+  { perSlot }: InsideResult,
+  { name, units }: { readonly name: string; readonly units: number },
+  client: number,
+): Course {
+  const rates = Array.from(perSlot[client]!, (count, slot) => ({
+    x: (slot * slotNs) / 1e9,
+    y: count / (slotNs / 1e9),
+  }));
+  return {
+    title: `Tenant ${name}, units/s`,
+    unit: 'units/s',
+    points: rates,
+    beside: { names: ['served', 'guaranteed'], points: rates.map(({ x }) => ({ x, y: units })) },
+  };
 }
 
 function load({ perSlot }: InsideResult): { readonly x: number; readonly y: number }[] {

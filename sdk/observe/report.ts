@@ -50,11 +50,21 @@ export interface Report {
   readonly courses?: readonly Course[];
 }
 
+interface Point {
+  readonly x: number;
+  readonly y: number;
+}
+
 export interface Course {
   readonly title: string;
   readonly unit: string;
   /** Seconds, and the value there. */
-  readonly points: readonly { readonly x: number; readonly y: number }[];
+  readonly points: readonly Point[];
+  /** Another line in the same plot, and the names of both. */
+  readonly beside?: {
+    readonly names: readonly [string, string];
+    readonly points: readonly Point[];
+  };
 }
 
 /**
@@ -115,17 +125,23 @@ function headlines(facts: readonly Fact[]): string {
   return `<div class="tiles">${tiles.join('')}</div>`;
 }
 
-function coursePlot({ title, unit, points }: Course): string {
-  const high = Math.max(...points.map(({ y }) => y));
+function coursePlot({ title, unit, points, beside }: Course): string {
+  const names = beside?.names ?? [title];
+  const lines: Line[] = [points, ...(beside === undefined ? [] : [beside.points])].map(
+    (line, index) => ({ name: names[index]!, points: line }),
+  );
+  const all = lines.flatMap((line) => line.points);
+  const high = Math.max(...all.map(({ y }) => y));
   if (points.length < 2 || !(high > 0)) return '';
-  const end = Math.max(...points.map(({ x }) => x));
+  const end = Math.max(...all.map(({ x }) => x));
   const x = linearScale({ low: 0, high: end, from: plotLeft, to: plotRight });
   const y = linearScale({ low: 0, high, from: plotBottom, to: plotTop });
-  return linePlot(
-    [{ name: title, points }],
+  const plot = linePlot(
+    lines,
     { scale: x, label: 'time', text: (seconds) => durationText(seconds * 1e9) },
     { scale: y, label: unit, text: countText },
   );
+  return (beside === undefined ? '' : legend(names)) + plot;
 }
 
 type Rate = 'IOPS' | 'MB/s';

@@ -49,6 +49,21 @@ function sample(title = 'replay of a database'): Report {
           { x: 1, y: 2.5 },
         ],
       },
+      {
+        title: 'Served <and> promised',
+        unit: 'units/s',
+        points: [
+          { x: 0, y: 1 },
+          { x: 1, y: 2 },
+        ],
+        beside: {
+          names: ['served', 'promised & due'],
+          points: [
+            { x: 0, y: 4 },
+            { x: 1, y: 4 },
+          ],
+        },
+      },
     ],
   };
 }
@@ -79,6 +94,20 @@ test('what takes no time is drawn inside of the picture', () => {
     heights.every((y) => y >= 12 && y <= 220),
     heights.join(' '),
   );
+});
+
+test('two lines of one plot share its scale, and their names are told', () => {
+  const html = renderReport(sample());
+  const plot = html.slice(html.indexOf('Served &lt;and&gt; promised'));
+  assert.match(plot, /promised &amp; due/);
+  const [served, promised] = [...plot.matchAll(/polyline[^>]*points="([^"]+)"/g)].map((found) =>
+    found[1]!.split(' ').map((point) => Number(point.split(',')[1])),
+  );
+  // 1 and 2 in one line, 4 in the other: three times as far from 1 as 2 is.
+  const [one, two] = served!;
+  const [four] = promised!;
+  assert.ok(four! >= 12, 'the higher line is inside of the picture, too');
+  assert.ok(Math.abs((one! - four!) / (one! - two!) - 3) < 0.05, `${served} and ${promised}`);
 });
 
 test('names that hold markup are text', () => {
