@@ -23,7 +23,7 @@ interface Leg {
  * what a host shall see under way is long enough for a busy one. The first has everything, as the
  * card of the suite.
  */
-const paced = 'firmware.formatNsPerGiB=1000&firmware.selfTestShortNs=2000000000';
+const paced = 'firmware.formatNsPerGiB=50000&firmware.selfTestShortNs=2000000000';
 const simple = `sim:simple?bytes=8TiB&subsystem.capacityBytes=9895604649984&${paced}`;
 const legs: readonly Leg[] = [
   { card: simple, options: 'arena=8MiB', files: [] },
