@@ -2,7 +2,7 @@ import type { IoLog, LoggedIo } from './io-log.js';
 import { ProtobufWriter } from './protobuf.js';
 import type { SpanLog } from './span-log.js';
 
-/** Field numbers [Perfetto §? trace.proto, trace_packet.proto]. */
+/** Field numbers [Perfetto §trace.proto, trace_packet.proto]. */
 const Packet = {
   packet: 1,
   timestamp: 8,
@@ -12,14 +12,14 @@ const Packet = {
   sequenceFlags: 13,
   trackDescriptor: 60,
 } as const;
-/** [Perfetto §? track_descriptor.proto, process_descriptor.proto] */
+/** [Perfetto §track_descriptor.proto, process_descriptor.proto] */
 const Track = { uuid: 1, name: 2, process: 3, parent: 5 } as const;
 const Process = { pid: 1, name: 6 } as const;
-/** [Perfetto §? track_event.proto, debug_annotation.proto] */
+/** [Perfetto §track_event.proto, debug_annotation.proto] */
 const Event = { annotations: 4, type: 9, nameId: 10, track: 11, flows: 47 } as const;
 const EventType = { begin: 1, end: 2, instant: 3 } as const;
 const Annotation = { unsigned: 3, text: 6, name: 10 } as const;
-/** [Perfetto §? interned_data.proto] */
+/** [Perfetto §interned_data.proto] */
 const Interned = { eventNames: 2, id: 1, name: 2 } as const;
 const SequenceFlag = { cleared: 1, needed: 2 } as const;
 
