@@ -46,6 +46,10 @@ export interface MirrorStatus {
   readonly epoch: number;
   readonly generation: number;
   readonly members: readonly MemberStatus[];
+  /**
+   * What a restore can go back to. A member that was new, or got everything anew, after one of them
+   * was taken does not have it: the restore takes it out, and it is brought up to date again.
+   */
   readonly snapshots: readonly string[];
   /** Regions that may differ, or be volatile, somewhere. */
   readonly markedRegions: number;
