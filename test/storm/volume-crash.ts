@@ -274,8 +274,12 @@ class Storm {
   /** Whether all before and with a step is durable; what found nothing to do is no such step. */
   private isBarrierAt(index: number): boolean {
     const step = this.steps[index]!;
+    const before = this.states[index]!;
+    const after = this.states[index + 1]!;
+    if (step.kind === 'addDevice') return before.hasSecond !== after.hasSecond;
+    if (step.kind === 'growDevice') return before.growths !== after.growths;
     if (isBarrier(step) && isPlain(step)) return true;
-    return this.states[index]!.catalog !== this.states[index + 1]!.catalog;
+    return before.catalog !== after.catalog;
   }
 
   /** Each sector is as the last durable state has it, or as any operation since has left it. */
