@@ -325,7 +325,8 @@ class Storm {
     await (step.isOpen ? Promise.race([once(child, 'message'), once(child, 'exit')]) : null);
     await this.killer!.kill(child.pid!, step.afterUs);
     if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
-    await new Promise((resolve) => setImmediate(resolve));
+    // Its last words are read before the end of its channel is.
+    if (child.connected) await once(child, 'disconnect');
     this.nextTag += step.lanes * (2 + Math.max(...told));
     for (const [lane, completed] of told.entries())
       this.settleLane(step.lanes, { lane, completed, firstTag });

@@ -34,7 +34,8 @@ async function write(address: string, lanes: number, firstTag: number): Promise<
       fillBlocks(data, lba, laneBlocks, laneTag(firstTag, lanes, index, completed));
       await namespace.write(lba, data, { isFua: true });
       const told: Told = { lane: index, completed: completed + 1 };
-      process.send?.(told);
+      // On its way before the next write begins: what is told may be one write behind, not many.
+      await new Promise((resolve) => process.send?.(told, resolve));
     }
   };
   return Promise.race(Array.from({ length: lanes }, (_, index) => lane(index)));
