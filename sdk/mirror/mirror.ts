@@ -38,16 +38,16 @@ import type { Verb } from './verbs.js';
  *     for which the writer was confirmed is over. By choice the mirror then waits, or stops.
  *   - A commit has an unknown outcome: both are taken to hold until the record was read again.
  *   - The writer dies: whoever takes over fences it, waits until it cannot serve reads any more if
- *     a member is out of reach, makes the members equal where they are marked (before anybody may
- *     use those regions), and serves.
+ *     a member is out of reach, makes the members equal where they are marked, and serves. Nobody
+ *     uses such a region before, nor before the store has taken out who was left behind.
  *   - A member returns, or is new: it gets the regions that are marked on the others or on itself,
  *     window by window, while everybody works; writes beside the window go to it too.
  *   - A member restarts: completed writes may be gone from its cache. It is out, and another one
  *     that has been up is the one to go on with.
  *   - A member is foreign, older than it was, or of another size; the store was set back: refused
  *     by name, nothing is written.
- *   - The clocks of two nodes run at speeds that differ by 5 % at most; nothing else about time is
- *     taken for granted, and no wall clock is asked.
+ *   - The clocks of two nodes run at speeds that differ by 5 % at most, and that of who takes over
+ *     does not jump. Nothing else about time is taken for granted, and no wall clock is asked.
  */
 
 /** A volume, attached by its one writer. Poll `device`, or nothing goes on. */
