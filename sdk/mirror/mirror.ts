@@ -1,8 +1,6 @@
-import { assert } from '../assert.js';
 import type { BlockDevice } from '../block/device.js';
 import { ErrorCode, UltimaError } from '../errors.js';
 import { msNs, secondNs } from '../units.js';
-import { type Admitted, admit } from './admission.js';
 import { Cleaner } from './cleaner.js';
 import { type Difference, Healer } from './healer.js';
 import { mostMembers } from './io-parts.js';
@@ -13,6 +11,7 @@ import { MirrorIo } from './mirror-io.js';
 import { type MirrorOptions, mirrorDefaults, ownDepth } from './options.js';
 import type { MemberPort } from './port.js';
 import type { MirrorRecord } from './record.js';
+import { Returns } from './returns.js';
 import { type MemberRow, type MirrorStatus, rowsOf, statusOf, wantedMembers } from './rows.js';
 import { takeOver } from './take-over.js';
 import { Timers } from './timers.js';
@@ -65,13 +64,12 @@ export class Mirror {
   private readonly cleaner: Cleaner;
   private readonly verbs: MemberVerbs;
   private readonly rows: (MemberRow | null)[];
+  private readonly returns: Returns;
   private writer: string | null;
   private snapshots: readonly string[];
-  private session = 1;
   private stopReason: UltimaError | null = null;
   private tellStopped: (reason: UltimaError | null) => void = () => {};
   private wakeHealer: () => void = () => {};
-  private wakeReturns: () => void = () => {};
   private checkNs = 0;
 
   /**
@@ -110,6 +108,9 @@ export class Mirror {
       ...{ io, events: this, isComplete: () => this.isComplete() },
       ask: (member, verb) => this.verbs.askMember(member, verb),
     });
+    const { rows, keeper, healer, verbs } = this;
+    const parts = { io, rows, keeper, healer, verbs, timers };
+    this.returns = new Returns({ ...parts, options, events: this });
     this.stopped = new Promise((resolve) => {
       this.tellStopped = resolve;
     });
@@ -135,7 +136,7 @@ export class Mirror {
     this.keeper.kick();
     void this.keeper.renew();
     void this.heal();
-    void this.bringBack();
+    void this.returns.follow();
     void this.clean();
   }
 
@@ -256,7 +257,7 @@ export class Mirror {
     this.rows[place] = { ...known, port, state: 'out', why: 'new', admitted: null, sinceNs: 0 };
     await this.keeper.settled();
     if (this.io.isStopped) throw this.reason();
-    this.wakeReturns();
+    this.returns.call();
   }
 
   /** A member less. @throws RangeError for the last one that is in sync */
@@ -422,79 +423,5 @@ export class Mirror {
   private isComplete(): boolean {
     const { live, target } = this.io;
     return this.rows.every((row, i) => row === null || ((live | target) & (1 << i)) !== 0);
-  }
-
-  /** Members that are out are tried again and again. */
-  private async bringBack(): Promise<void> {
-    const { clock, retryNs } = this.options;
-    while (!this.io.isStopped) {
-      for (const place of this.rows.keys()) {
-        const row = this.rows[place];
-        if (row == null || row.state !== 'out' || row.isRemoved === true) continue;
-        if (row.port !== null && !this.io.isStopped) await this.bringBackOne(place, row);
-      }
-      const called = new Promise<void>((resolve) => {
-        this.wakeReturns = resolve;
-      });
-      await Promise.race([called, this.timers.sleepUntil(clock.nowNs() + retryNs)]);
-    }
-  }
-
-  private async bringBackOne(place: number, row: MemberRow): Promise<void> {
-    const admitted = await this.readmit(row);
-    if (admitted === null) return;
-    const { io } = this;
-    if (io.isStopped || row.state !== 'out' || row.isRemoved === true) {
-      admitted.path.close();
-      return;
-    }
-    assert(io.target === 0, 'two members are brought up at one time');
-    io.retire(place);
-    io.paths[place] = admitted.path;
-    io.target = 1 << place;
-    row.state = 'returning';
-    if (row.incarnation > 0) {
-      io.regions.miss(admitted.bits);
-    } else {
-      // Never listed: what its map says was not kept up with the others.
-      io.regions.miss(new Uint8Array(admitted.bits.length).fill(0xff));
-      if (!(await this.verbs.askMember(place, { verb: 'mark all' }))) return;
-    }
-    if (!(await this.healer.bringUp(place))) {
-      this.failed(place, 'it was not brought up');
-      return;
-    }
-    row.incarnation = admitted.adopted.incarnation;
-    row.epoch = this.keeper.record.epoch;
-    row.state = 'joining';
-    await this.keeper.settled();
-  }
-
-  private async readmit(row: MemberRow): Promise<Admitted | null> {
-    const early = row.admitted;
-    row.admitted = null;
-    if (early !== null) return early;
-    const { memory, clock, answerNs, requestCount } = this.options;
-    const { record } = this.keeper;
-    this.session += 1;
-    const needs = { record, session: this.session, memory, depth: requestCount + ownDepth };
-    let isLate = false;
-    const asked = admit(row.port!, needs).then(
-      (admitted) => {
-        if (!isLate) return admitted;
-        admitted.path.close();
-        return null;
-      },
-      (error: unknown) => {
-        if (!(error instanceof UltimaError)) throw error;
-        row.why = error.message;
-        return null;
-      },
-    );
-    const late = this.timers.sleepUntil(clock.nowNs() + answerNs).then(() => {
-      isLate = true;
-      return null;
-    });
-    return Promise.race([asked, late]);
   }
 }

@@ -1,0 +1,114 @@
+import { assert } from '../assert.js';
+import { UltimaError } from '../errors.js';
+import { type Admitted, admit } from './admission.js';
+import type { Healer } from './healer.js';
+import type { MirrorEvents } from './io-parts.js';
+import type { RecordKeeper } from './keeper.js';
+import type { MemberVerbs } from './member-verbs.js';
+import type { MirrorIo } from './mirror-io.js';
+import { type MirrorOptions, ownDepth } from './options.js';
+import type { MemberRow } from './rows.js';
+import type { Timers } from './timers.js';
+
+export interface ReturnsParts {
+  readonly options: Required<MirrorOptions>;
+  readonly io: MirrorIo;
+  readonly rows: readonly (MemberRow | null)[];
+  readonly keeper: RecordKeeper;
+  readonly healer: Healer;
+  readonly verbs: MemberVerbs;
+  readonly timers: Timers;
+  readonly events: MirrorEvents;
+}
+
+/** Members that are out, or new, are tried again and again, and brought up one after the other. */
+export class Returns {
+  private readonly parts: ReturnsParts;
+  private session = 1;
+  private wake: () => void = () => {};
+
+  constructor(parts: ReturnsParts) {
+    this.parts = parts;
+  }
+
+  /** Somebody may be there who was not. */
+  call(): void {
+    this.wake();
+  }
+
+  /** Goes on until the mirror stops. */
+  async follow(): Promise<void> {
+    const { io, rows, timers, options } = this.parts;
+    const { clock, retryNs } = options;
+    while (!io.isStopped) {
+      for (const place of rows.keys()) {
+        const row = rows[place];
+        if (row == null || row.state !== 'out' || row.isRemoved === true) continue;
+        if (row.port !== null && !io.isStopped) await this.bringBack(place, row);
+      }
+      const called = new Promise<void>((resolve) => {
+        this.wake = resolve;
+      });
+      await Promise.race([called, timers.sleepUntil(clock.nowNs() + retryNs)]);
+    }
+  }
+
+  private async bringBack(place: number, row: MemberRow): Promise<void> {
+    const admitted = await this.readmit(row);
+    if (admitted === null) return;
+    const { io, keeper, healer, verbs, events } = this.parts;
+    if (io.isStopped || row.state !== 'out' || row.isRemoved === true) {
+      admitted.path.close();
+      return;
+    }
+    assert(io.target === 0, 'two members are brought up at one time');
+    io.retire(place);
+    io.paths[place] = admitted.path;
+    io.target = 1 << place;
+    row.state = 'returning';
+    if (row.incarnation > 0) {
+      io.regions.miss(admitted.bits);
+    } else {
+      // Never listed: what its map says was not kept up with the others.
+      io.regions.miss(new Uint8Array(admitted.bits.length).fill(0xff));
+      if (!(await verbs.askMember(place, { verb: 'mark all' }))) return;
+    }
+    if (!(await healer.bringUp(place))) {
+      events.failed(place, 'it was not brought up');
+      return;
+    }
+    row.incarnation = admitted.adopted.incarnation;
+    row.epoch = keeper.record.epoch;
+    row.state = 'joining';
+    await keeper.settled();
+  }
+
+  private async readmit(row: MemberRow): Promise<Admitted | null> {
+    const early = row.admitted;
+    row.admitted = null;
+    if (early !== null) return early;
+    const { keeper, timers, options } = this.parts;
+    const { memory, clock, answerNs, requestCount } = options;
+    const { record } = keeper;
+    this.session += 1;
+    const needs = { record, session: this.session, memory, depth: requestCount + ownDepth };
+    let isLate = false;
+    const asked = admit(row.port!, needs).then(
+      (admitted) => {
+        if (!isLate) return admitted;
+        admitted.path.close();
+        return null;
+      },
+      (error: unknown) => {
+        if (!(error instanceof UltimaError)) throw error;
+        row.why = error.message;
+        return null;
+      },
+    );
+    const late = timers.sleepUntil(clock.nowNs() + answerNs).then(() => {
+      isLate = true;
+      return null;
+    });
+    return Promise.race([asked, late]);
+  }
+}
