@@ -16,6 +16,8 @@ export interface MemberVerbsOptions {
 
 const members: readonly number[] = Array.from({ length: mostMembers }, (_, i) => i);
 
+type Outcome = 'done' | 'refused' | 'unknown';
+
 /** Control verbs to the members of an attached mirror. */
 export class MemberVerbs {
   private readonly io: MirrorIo;
@@ -32,10 +34,18 @@ export class MemberVerbs {
     this.answerNs = answerNs;
   }
 
-  /** Whoever does not do it is out; when nobody does, nobody is worse than the others. */
+  /**
+   * Whoever does not do it is out. Where all refuse, nobody is worse than the others, and nothing
+   * has changed. Who does not answer may yet do it: it is out, and the last one stops the mirror.
+   *
+   * @throws UltimaError MEMBER_REFUSED: nobody has done it, or will
+   */
   async expect(verb: Verb): Promise<void> {
     const { io } = this;
-    const done = await this.everywhere(verb);
+    const { done, unknown } = await this.everyAnswer(verb);
+    for (const i of members) {
+      if ((unknown & (1 << i)) !== 0) this.events.failed(i, `it did not answer to ${verb.verb}`);
+    }
     if (io.isStopped) return;
     if ((done & io.live) === 0) {
       const text = `no member did ${verb.verb}: nothing has changed; look at the members`;
@@ -46,39 +56,51 @@ export class MemberVerbs {
     }
   }
 
-  /** @returns the members that are in sync and did it, as a mask */
-  async everywhere(verb: Verb): Promise<number> {
+  /** Tell all members that are in sync; whoever does not do it has heard of it. */
+  async everywhere(verb: Verb): Promise<void> {
+    await this.everyAnswer(verb);
+  }
+
+  /** @returns the members that did it, and those that nothing is known of, as masks */
+  private async everyAnswer(verb: Verb): Promise<{ done: number; unknown: number }> {
     const { live } = this.io;
     let done = 0;
+    let unknown = 0;
     const work = members.map(async (i) => {
       const bit = 1 << i;
-      if ((live & bit) !== 0 && (await this.tell(i, verb))) done |= bit;
+      if ((live & bit) === 0) return;
+      const outcome = await this.tell(i, verb);
+      if (outcome === 'done') done |= bit;
+      if (outcome === 'unknown') unknown |= bit;
     });
     await Promise.all(work);
-    return done;
+    return { done, unknown };
   }
 
   /** As `tell`, and whoever does not is out. */
   async askMember(member: number, verb: Verb): Promise<boolean> {
     const path = this.io.paths[member];
-    const isDone = await this.tell(member, verb);
+    const isDone = (await this.tell(member, verb)) === 'done';
     if (!isDone && path != null && this.io.paths[member] === path) {
       this.events.failed(member, `it did not ${verb.verb}`);
     }
     return isDone;
   }
 
-  private async tell(member: number, verb: Verb): Promise<boolean> {
+  private async tell(member: number, verb: Verb): Promise<Outcome> {
     const path = this.io.paths[member];
-    if (path == null) return false;
+    if (path == null) return 'unknown';
     const lateNs = this.clock.nowNs() + this.answerNs;
-    const asked = ask(path.association, verb).then(
-      () => true,
-      (error: unknown) => {
-        if (!(error instanceof UltimaError)) throw error;
-        return false;
-      },
-    );
-    return Promise.race([asked, this.timers.sleepUntil(lateNs).then(() => false)]);
+    const asked = ask(path.association, verb).then((): Outcome => 'done', outcomeOf);
+    const late = this.timers.sleepUntil(lateNs).then((): Outcome => 'unknown');
+    return Promise.race([asked, late]);
   }
+}
+
+/** Only who says so, in words that can be read, has not done it. */
+function outcomeOf(error: unknown): Outcome {
+  if (!(error instanceof UltimaError)) throw error;
+  const { code, facts } = error;
+  const isSaid = code === ErrorCode.memberRefused || code === ErrorCode.mirrorFenced;
+  return isSaid && facts.reason !== 'garbage' ? 'refused' : 'unknown';
 }

@@ -36,6 +36,8 @@ import type { Verb } from './verbs.js';
  *   - The store does not answer: nothing is acknowledged that needs it. Reads go on until the time
  *     for which the writer was confirmed is over. By choice the mirror then waits, or stops.
  *   - A commit has an unknown outcome: both are taken to hold until the record was read again.
+ *   - Members do not answer to a snapshot or a restore: they may yet do it. Whoever did not is out;
+ *     where nobody did, the mirror stops, and who attaches next finds out what has come of it.
  *   - The writer dies: whoever takes over fences it, waits until it cannot serve reads any more if
  *     a member is out of reach, makes the members equal where they are marked, and serves. Nobody
  *     uses such a region before, nor before the store has taken out who was left behind.

@@ -165,11 +165,13 @@ export class StormApp {
     }
   }
 
-  /** Read every block once. */
+  /** Read every block once; stops where reads do not end, or end as they must not. */
   async readAll(): Promise<void> {
+    const { world } = this.node;
     this.isHeld = true;
     for (let lba = 0; lba < looseFrom; lba++) {
-      while (this.freeForReads.length === 0) await this.node.world.run(50_000);
+      await world.runUntil(() => this.freeForReads.length > 0, 50e6);
+      if (world.violation !== null || this.freeForReads.length === 0) return;
       this.submit(this.freeForReads.pop()!, BlockOp.read, lba, 1);
     }
   }

@@ -1,6 +1,6 @@
 import { BlockOp, type BlockRequest } from '../../sdk/block/request.js';
 import type { ClusterStore } from '../../sdk/cluster/store.js';
-import { UltimaError } from '../../sdk/errors.js';
+import { ErrorCode, UltimaError } from '../../sdk/errors.js';
 import { LocalMember } from '../../sdk/mirror/local-member.js';
 import { Mirror } from '../../sdk/mirror/mirror.js';
 import { createMirror } from '../../sdk/mirror/options.js';
@@ -308,8 +308,10 @@ export class MirrorStorm {
   }
 
   private async snapshot(app: StormApp): Promise<void> {
-    const name = `s${this.snapshotCount++}`;
+    // The same name again where it did not come about: nothing of that attempt may be left.
+    const name = `s${this.snapshotCount}`;
     await app.mirror.snapshot(name);
+    this.snapshotCount++;
     this.count('snapshots taken');
     // A member that has joined since does not have it.
     const copies = this.inSync().flatMap((node) => node.snapshots.get(name) ?? []);
@@ -326,7 +328,16 @@ export class MirrorStorm {
     app.isHeld = true;
     await this.quiet(app);
     this.doubtfulRestore = name;
-    await app.mirror.restore(name);
+    try {
+      await app.mirror.restore(name);
+    } catch (error) {
+      if (error instanceof UltimaError && error.code === ErrorCode.memberRefused) {
+        // Said not to have happened: the history goes on.
+        this.doubtfulRestore = null;
+        app.isHeld = false;
+      }
+      throw error;
+    }
     const sealed = this.sealed(name);
     this.doubtfulRestore = null;
     this.eraNs = this.world.nowNs;
