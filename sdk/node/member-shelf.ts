@@ -125,7 +125,8 @@ class PoolMemberVolume implements MemberVolume {
   }
 
   async seal(name: string): Promise<void> {
-    if (this.has(name)) return;
+    // What nobody lists is left of an attempt that the mirror has given up.
+    await this.remove(name);
     await this.pool.takeSnapshot([{ volume: this.volume, name }]);
   }
 
@@ -134,7 +135,8 @@ class PoolMemberVolume implements MemberVolume {
     const kept = `until-${name}`.slice(0, 63);
     if (this.has(kept)) await this.pool.deleteSnapshot(this.volume, kept);
     await this.pool.restore(this.volume, name, kept);
-    await this.pool.deleteSnapshot(this.volume, kept);
+    // It is restored, whatever becomes of what it was: the next restore looks again.
+    await this.pool.deleteSnapshot(this.volume, kept).catch(() => {});
   }
 
   async remove(name: string): Promise<void> {

@@ -4,6 +4,7 @@ import { MemoryDevice, MemorySpace } from '../../../sdk/block/memory.js';
 import { readBlocks, writeBlocks } from '../../../sdk/block/promised.js';
 import type { ClusterStore } from '../../../sdk/cluster/store.js';
 import { ErrorCode, UltimaError } from '../../../sdk/errors.js';
+import { ask } from '../../../sdk/mirror/admission.js';
 import { NodeAgent } from '../../../sdk/node/agent.js';
 import { MemberLink } from '../../../sdk/node/member-link.js';
 import { MemberShelf } from '../../../sdk/node/member-shelf.js';
@@ -211,6 +212,28 @@ test('a member that was not made to its end is made again', async () => {
   assert.is(again.members.get(ids.memberId)?.header.volumeId, ids.volumeId);
   await again.remove(ids.memberId);
   assert.equal(pool.volumes(), []);
+  await pool.close();
+});
+
+test('a seal is of now, whatever an attempt before has left under its name', async () => {
+  const prng = new Prng(2, 'shelf');
+  const device = new MemoryDevice({ blockBytes: 4096, blockCount: 16 * 256, clock });
+  const pool = await Pool.create([device], { random: (bytes) => prng.fill(bytes) });
+  const ids = { clusterId: '1'.repeat(32), volumeId: '2'.repeat(32), memberId: '3'.repeat(32) };
+  const shelf = await MemberShelf.open(pool);
+  const member = await shelf.make({ ...ids, bytes: MiB, blockBytes: 4096 });
+  const association = member.associate();
+  const known = { knownEpoch: 0, knownIncarnation: 0 };
+  const claim = { epoch: 1, token: '4'.repeat(32), session: 1 };
+  await ask(association, { verb: 'adopt', ...ids, ...known, ...claim });
+  for (const fill of [1, 2]) {
+    await writeBlocks(association.device, 0, filled(fill));
+    await ask(association, { verb: 'seal', name: 's' });
+  }
+  const sealed = filled(0);
+  await readBlocks(pool.snapshot(`member-${ids.memberId}`, 's'), 0, sealed);
+  assert.is(Buffer.compare(sealed, filled(2)), 0);
+  shelf.close();
   await pool.close();
 });
 
