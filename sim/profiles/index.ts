@@ -3,7 +3,6 @@ import { samsung970pro } from './970pro.js';
 import { samsung983dct } from './983dct.js';
 import { samsung983zet } from './983zet.js';
 import { micron9100 } from './9100max.js';
-import { merge } from './merge.js';
 import { mqsimDefault } from './mqsim-default.js';
 import { p3700 } from './p3700.js';
 import { p4510 } from './p4510.js';
@@ -11,11 +10,12 @@ import { p4800x } from './p4800x.js';
 import { p5800x } from './p5800x.js';
 import type { Profile } from './profile.js';
 import { readProfile } from './profile-file.js';
-import { checkProfile, isProfile } from './rules.js';
 import { simple } from './simple.js';
 import { tlcEnterprise } from './tlc-enterprise.js';
 import { ultimaG2, ultimaG2Large } from './ultima-g2.js';
 import { znand } from './znand.js';
+
+export { type Changes, defineProfile, type ProfileChanges } from './define.js';
 
 /** The profiles that ship. */
 export const profiles: readonly Profile[] = [
@@ -54,22 +54,4 @@ function findShipped(name: string): Profile {
     `no profile is called '${name}'; known profiles: ${known}`,
     { name, known },
   );
-}
-
-/** Any part of a group; a list is given whole, and null takes a group away. */
-export type Changes<T> = T extends string | number | boolean | null | readonly unknown[]
-  ? T
-  : { readonly [K in keyof T]?: Changes<T[K]> };
-
-/** The changes to a profile: `{ media: { readNs: 5_000 } }`. */
-export type ProfileChanges = Changes<Profile>;
-
-/**
- * A profile of one's own: a known one with changes.
- *
- * @throws UltimaError PROFILE_INVALID
- */
-export function defineProfile(base: Profile, changes: ProfileChanges): Profile {
-  const merged = merge(base, changes);
-  return isProfile(merged) ? checkProfile(merged) : base;
 }

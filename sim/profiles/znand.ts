@@ -1,84 +1,19 @@
-import { KiB, MiB } from '../../sdk/units.js';
-import { hardware, software } from './inside.js';
-import {
-  driveController,
-  driveFirmware,
-  driveFlash,
-  driveFtl,
-  driveHost,
-  driveIdentity,
-  driveLink,
-  driveThermal,
-  wholeDrive,
-} from './nvme-drive.js';
+import { samsung983zet } from './983zet.js';
+import { defineProfile } from './define.js';
+import { hardware } from './inside.js';
+import { driveIdentity } from './nvme-drive.js';
 import type { Profile } from './profile.js';
-import { checkProfile } from './rules.js';
 
 /**
  * A drive of the Z-NAND class with a faster firmware than the first of them: what the cells allow.
  */
-export const znand: Profile = checkProfile({
+export const znand: Profile = defineProfile(samsung983zet, {
   name: 'znand',
   summary: 'A drive of the Z-NAND class, faster firmware',
   identity: { ...driveIdentity, modelNumber: 'Profile znand', serialNumber: 'ULTZNAND000001' },
-  link: driveLink,
-  host: driveHost,
-  controller: driveController,
-  firmware: driveFirmware,
-  media: null,
-  qos: null,
-  cache: {
-    isVolatile: false, // guess: drives of this class have capacitors
-    bytes: 0,
-  },
   inside: {
-    cores: {
-      clockMegahertz: 500, // guess
-      frontCores: 2, // guess
-      backCores: 2, // guess
-      slotCycles: 100, // guess
-      lookupUnits: 0, // guess: all of them
-      ...driveThermal,
-    },
     stages: {
-      fetch: software(150), // guess
-      decode: software(150), // guess
-      walk: software(50), // guess
       lookup: hardware(500), // guess
-      cache: software(100), // guess
-      issue: hardware(250), // guess
-      complete: software(150), // guess
-      interrupt: software(100), // guess
     },
-    buffer: {
-      writeBytes: 32 * MiB, // guess
-      readBytes: 0, // guess
-      copyNs: 500, // guess
-      drainPermille: 250, // guess
-      rowsPerDie: 2, // guess
-      reservedPermille: 0, // no reserved commands
-    },
-    drives: 1,
-    stripeBytes: 4 * KiB, // guess
-    flash: {
-      ...driveFlash,
-      channels: 8, // guess
-      diesPerPackage: 8, // AnandTech-13951 p.2: dies of 64 Gbit; their number a guess
-      planesPerDie: 2, // guess
-      blocksPerPlane: 2_300, // so that 480 GB and their reserve fit
-      pagesPerBlock: 512, // guess
-      pageBytes: 4 * KiB, // AnandTech-13951 p.2: 2 or 4 KiB
-      pageTypes: [{ readNs: 3_000, programNs: 100_000 }], // AnandTech-13951 p.2
-      decodeNs: 1_000, // guess
-      readSpreadPermille: 50, // guess
-      busMegatransfers: 1_200, // guess
-      enduranceCycles: 50_000, // guess: SLC
-    },
-    ftl: {
-      ...driveFtl,
-      overProvisioningPermille: 180, // guess
-    },
-    inPlace: null,
   },
-  ...wholeDrive(480_000_000_000),
 });
