@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { ErrorCode, UltimaError } from '../errors.js';
 import type { NbdExport } from '../nbd/served-export.js';
 import { NbdServer, type NbdTls } from '../nbd/server.js';
-import { exportsOfPool } from '../nbd/volume-export.js';
+import { exportsOfPool, type VolumeExportOptions } from '../nbd/volume-export.js';
 import { openSockets } from '../sockets/open.js';
 import { Pool } from '../volume/pool.js';
 import { parseWords, usageError } from './arguments.js';
@@ -28,6 +28,7 @@ const options = {
   'namespace-id': { type: 'string', short: 'n' },
   'read-only': { type: 'boolean' },
   'write-through': { type: 'boolean' },
+  'allow-resize': { type: 'boolean' },
   tls: { type: 'string' },
   'tls-required': { type: 'boolean' },
   status: { type: 'string' },
@@ -37,6 +38,7 @@ const options = {
 interface ServeWords {
   readonly 'read-only'?: boolean;
   readonly 'write-through'?: boolean;
+  readonly 'allow-resize'?: boolean;
   readonly nbd?: string[];
   readonly tls?: string;
   readonly 'tls-required'?: boolean;
@@ -50,12 +52,16 @@ export async function serveDevices(words: readonly string[], terminal: Terminal)
   if (address === undefined || others.length > 0) {
     throw usageError("one device at a time: 'ultima serve device sim:ultima-g2 --nbd unix:PATH'");
   }
+  if (values['allow-resize'] === true) {
+    throw usageError('--allow-resize is for volumes: a device has the size that it has');
+  }
   const name = values.name ?? address;
   const fabric = fabricSettings(values, name);
   const settings = fabric === null ? settingsOf(values) : onlyFabric(values, fabric);
   const opened = await openDevice(address, values['namespace-id']);
   const { device, close } = opened;
-  const served = { name, description: address, device, ...accessOf(values) };
+  const { isReadOnly, isWriteThrough } = accessOf(values);
+  const served = { name, description: address, device, isReadOnly, isWriteThrough };
   return serve([served], settings, { terminal, close });
 }
 
@@ -89,9 +95,10 @@ export async function serveVolumes(words: readonly string[], terminal: Terminal)
   return serve(exports, settings, { terminal, close });
 }
 
-function accessOf(values: ServeWords): { isReadOnly: boolean; isWriteThrough: boolean } {
+function accessOf(values: ServeWords): Required<VolumeExportOptions> {
   const isReadOnly = values['read-only'] === true;
-  return { isReadOnly, isWriteThrough: values['write-through'] === true };
+  const canGrow = values['allow-resize'] === true;
+  return { isReadOnly, isWriteThrough: values['write-through'] === true, canGrow };
 }
 
 interface Settings {
@@ -118,8 +125,11 @@ function settingsOf(values: ServeWords): Settings {
 
 /** One protocol at a time: each polls the devices itself. */
 function onlyFabric(values: ServeWords, fabric: FabricSettings): FabricSettings {
-  if (values.nbd === undefined && values['tls-required'] !== true) return fabric;
-  throw usageError('--nbd and --tls-required do not go with --nvme-tcp: serve one or the other');
+  const isOther = values['tls-required'] === true || values['allow-resize'] === true;
+  if (values.nbd === undefined && !isOther) return fabric;
+  throw usageError(
+    '--nbd, --tls-required and --allow-resize do not go with --nvme-tcp: serve one or the other',
+  );
 }
 
 interface Surroundings {

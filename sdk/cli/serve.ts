@@ -44,6 +44,8 @@ clients, with any number of connections each.
   --read-only       refuse every write
   --write-through   answer a write when it is durable: for clients that connect again by themselves
                     when the server was killed, and go on (QEMU's reconnect-delay, kernels)
+  --allow-resize    NBD clients may make a volume larger, never smaller: the request has a number in
+                    the protocol and no finished text, so that hardly any client sends it
   --tls DIR         encryption for clients that want it: DIR/server-cert.pem, DIR/server-key.pem;
                     with DIR/ca-cert.pem, clients show a certificate of that authority
                     for NVMe/TCP all three are needed, and nobody gets in without one

@@ -1,18 +1,12 @@
-import { UltimaError } from '../errors.js';
 import type { Outbox } from '../sockets/outbox.js';
 import { CommandFlag, NbdCommand } from '../spec/nbd/transmission.js';
-import { faults } from './faults.js';
+import { faultOfError } from './faults.js';
 import { runOf } from './holes.js';
 import { findExtents, type MetadataContext } from './metadata.js';
 import { type ReplyStyle, ReplyWriter } from './replies.js';
-import { type Slot, SlotList, Stage } from './slot.js';
+import { mostExtents, type Slot, SlotList, Stage } from './slot.js';
 
 const { dontFragment, oneExtent } = CommandFlag;
-
-/** Extents of one context in one answer. A client asks again from where they end. */
-export const mostExtents = 1024;
-/** Shared: what is found goes into the outbox at once. */
-const extents = new Float64Array(2 * mostExtents);
 
 export interface AnswerParts {
   readonly outbox: Outbox;
@@ -20,6 +14,8 @@ export interface AnswerParts {
   readonly contexts: readonly MetadataContext[];
   /** Read the next part; `readEnded` follows. */
   readonly readPart: (slot: Slot) => void;
+  /** Something else that has to be waited for; `give` follows. */
+  readonly wait: (slot: Slot, work: Promise<void>) => void;
   readonly release: (slot: Slot) => void;
 }
 
@@ -40,6 +36,7 @@ export class Answers {
   private readonly writer: ReplyWriter;
   private readonly contexts: readonly MetadataContext[];
   private readonly readPart: (slot: Slot) => void;
+  private readonly wait: (slot: Slot, work: Promise<void>) => void;
   private readonly release: (slot: Slot) => void;
   private readonly waiting = new SlotList();
   /** Whose answer has begun. */
@@ -51,6 +48,7 @@ export class Answers {
     this.writer = new ReplyWriter(parts.outbox, parts.style);
     this.contexts = parts.contexts;
     this.readPart = parts.readPart;
+    this.wait = parts.wait;
     this.release = parts.release;
   }
 
@@ -186,13 +184,14 @@ export class Answers {
     while (slot.cursor < contexts.length) {
       const bit = 1 << slot.cursor;
       if ((slot.contexts & bit) !== 0) {
-        const count = this.find(slot, contexts[slot.cursor]!);
-        if (count === 0) {
-          slot.fault = faults.lostContext;
-          return this.speak(slot);
-        }
+        if (slot.extentCount < 0) this.find(slot, contexts[slot.cursor]!);
+        // Others are answered until the extents have been found.
+        if (slot.isBusy) return true;
+        if (slot.fault !== null) return this.speak(slot);
         const isLast = slot.contexts < 2 * bit;
-        if (!writer.status(slot, slot.cursor + 1, extents, count, isLast)) return false;
+        const { extents, extentCount } = slot;
+        if (!writer.status(slot, slot.cursor + 1, extents, extentCount, isLast)) return false;
+        slot.extentCount = -1;
       }
       slot.cursor++;
     }
@@ -200,17 +199,23 @@ export class Answers {
     return true;
   }
 
-  /** @returns extents found; 0 when the context cannot tell any more */
-  private find(slot: Slot, context: MetadataContext): number {
-    const { offset, length } = slot;
+  /** The extents of a context; the slot is busy while something is read for that. */
+  private find(slot: Slot, context: MetadataContext): void {
+    const { offset, length, extents } = slot;
     const most = (slot.flags & oneExtent) !== 0 ? 1 : mostExtents;
     try {
-      return findExtents(context, { offset, length, most }, extents);
+      const found = findExtents(context, { offset, length, most }, extents);
+      if (typeof found === 'number') slot.extentCount = found;
+      else this.wait(slot, keepCount(slot, found));
     } catch (error) {
-      if (error instanceof UltimaError) return 0;
-      throw error;
+      // The context may be that of a snapshot that is gone.
+      slot.fault = faultOfError(error);
     }
   }
+}
+
+async function keepCount(slot: Slot, found: Promise<number>): Promise<void> {
+  slot.extentCount = await found;
 }
 
 /** Where a read has stopped is worth knowing; -1 for everything else. */

@@ -1,4 +1,5 @@
 import { BlockStatus } from '../block/request.js';
+import { ErrorCode, UltimaError } from '../errors.js';
 import { NbdError } from '../spec/nbd/transmission.js';
 
 /** Why a request fails: the number that the protocol has for it, and what a person can read. */
@@ -26,7 +27,8 @@ export const faults = {
   flushRange: fault(NbdError.invalid, 'a flush has offset 0 and length 0'),
   noContext: fault(NbdError.invalid, 'no metadata context was negotiated'),
   contextChoice: fault(NbdError.invalid, 'contexts that were not negotiated, or one twice'),
-  lostContext: fault(NbdError.io, 'the snapshot of the metadata context is gone'),
+  resizeRange: fault(NbdError.invalid, 'a resize has length 0, and the new size as its offset'),
+  shrink: fault(NbdError.invalid, 'an export cannot become smaller'),
   slowZero: fault(NbdError.notSupported, 'zeroing would be no faster than writing'),
   memory: fault(NbdError.noMemory, 'no memory that the device can reach'),
 } as const;
@@ -37,6 +39,23 @@ const deviceFaults: readonly (NbdFault | null)[] = byStatus();
 /** What the status of a device is to a client; null for success. */
 export function faultOf(status: BlockStatus): NbdFault | null {
   return deviceFaults[status]!;
+}
+
+/** What a text may have; more is cut off [NBD §Conventions]. */
+const longestReason = 256;
+const errorNumbers = new Map<string, number>([
+  [ErrorCode.poolFull, NbdError.noSpace],
+  [ErrorCode.poolReadOnly, NbdError.permission],
+]);
+
+/** What is told of a value that cannot be, or of the world; what is ours to mend goes on. */
+export function faultOfError(error: unknown): NbdFault {
+  if (error instanceof RangeError) {
+    return fault(NbdError.invalid, error.message.slice(0, longestReason));
+  }
+  if (!(error instanceof UltimaError)) throw error;
+  const number = errorNumbers.get(error.code) ?? NbdError.io;
+  return fault(number, error.message.slice(0, longestReason));
 }
 
 function byStatus(): (NbdFault | null)[] {

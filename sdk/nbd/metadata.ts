@@ -8,8 +8,11 @@ export interface NbdRange {
   readonly isData: boolean;
 }
 
-/** Ranges in ascending order that do not overlap, from the first that ends behind `startByte`. */
-export type NbdRanges = (startByte: number) => Iterable<NbdRange>;
+/**
+ * Ranges in ascending order that do not overlap, from the first that ends behind `startByte`; one
+ * by one where something has to be read for them.
+ */
+export type NbdRanges = (startByte: number) => Iterable<NbdRange> | AsyncIterable<NbdRange>;
 
 /** What an export knows about its ranges besides their content. */
 export interface NbdMetadata {
@@ -82,35 +85,71 @@ export interface ExtentQuery {
  * The extents of a range, from its start without a gap.
  *
  * @param into  pairs of length and flags; room for `most`
- * @returns how many
+ * @returns how many; later where the ranges come one by one
  */
 export function findExtents(
   context: MetadataContext,
-  { offset, length, most }: ExtentQuery,
+  query: ExtentQuery,
   into: Float64Array,
-): number {
-  const end = offset + length;
-  let at = offset;
-  let count = 0;
-  const put = (untilByte: number, flags: number): void => {
-    if (untilByte <= at) return;
-    if (count > 0 && into[2 * count - 1] === flags) into[2 * count - 2]! += untilByte - at;
-    else if (count === most) return;
-    else {
-      into[2 * count] = untilByte - at;
-      into[2 * count + 1] = flags;
-      count++;
-    }
-    at = untilByte;
-  };
-  for (const { byteOffset, byteLength, isData } of context.ranges(offset)) {
-    if (byteOffset >= end) break;
-    put(Math.min(byteOffset, end), context.gapFlags);
-    if (at < byteOffset) return count;
-    const until = Math.min(byteOffset + byteLength, end);
-    put(until, isData ? context.dataFlags : context.zeroFlags);
-    if (at < until) return count;
+): number | Promise<number> {
+  const ranges = context.ranges(query.offset);
+  const list = new ExtentList(context, query, into);
+  if (Symbol.asyncIterator in ranges) return awaitExtents(ranges, list);
+  for (const range of ranges) if (!list.add(range)) break;
+  return list.end();
+}
+
+async function awaitExtents(ranges: AsyncIterable<NbdRange>, list: ExtentList): Promise<number> {
+  for await (const range of ranges) if (!list.add(range)) break;
+  return list.end();
+}
+
+/** Extents as they are found. */
+class ExtentList {
+  private readonly context: MetadataContext;
+  private readonly most: number;
+  private readonly endByte: number;
+  private readonly into: Float64Array;
+  /** Up to where all is said. */
+  private at: number;
+  private count = 0;
+  private isFull = false;
+
+  constructor(context: MetadataContext, query: ExtentQuery, into: Float64Array) {
+    this.context = context;
+    this.most = query.most;
+    this.at = query.offset;
+    this.endByte = query.offset + query.length;
+    this.into = into;
   }
-  put(end, context.gapFlags);
-  return count;
+
+  /** @returns whether the next range matters, too */
+  add({ byteOffset, byteLength, isData }: NbdRange): boolean {
+    const { context, endByte } = this;
+    this.put(byteOffset, context.gapFlags);
+    this.put(byteOffset + byteLength, isData ? context.dataFlags : context.zeroFlags);
+    return !this.isFull && this.at < endByte;
+  }
+
+  /** No range follows. @returns how many extents there are */
+  end(): number {
+    this.put(this.endByte, this.context.gapFlags);
+    return this.count;
+  }
+
+  private put(untilByte: number, flags: number): void {
+    const { into, count } = this;
+    const until = Math.min(untilByte, this.endByte);
+    if (until <= this.at || this.isFull) return;
+    if (count > 0 && into[2 * count - 1] === flags) into[2 * count - 2]! += until - this.at;
+    else if (count === this.most) {
+      this.isFull = true;
+      return;
+    } else {
+      into[2 * count] = until - this.at;
+      into[2 * count + 1] = flags;
+      this.count++;
+    }
+    this.at = until;
+  }
 }

@@ -1,6 +1,8 @@
 import type { BlockDevice } from '../block/device.js';
+import { BlockStatus } from '../block/request.js';
 import { ErrorCode, UltimaError } from '../errors.js';
 import { TransmissionFlag } from '../spec/nbd/transmission.js';
+import { faultOfError } from './faults.js';
 import { contextsOf, type MetadataContext, type NbdMetadata } from './metadata.js';
 import { largestPart, Slot, SlotList } from './slot.js';
 
@@ -20,6 +22,11 @@ export interface NbdExport {
    * that what was answered is still there: with this it is.
    */
   readonly isWriteThrough?: boolean;
+  /**
+   * Make the device larger; durable when it returns. With it clients may ask for that, which the
+   * protocol has a number for and no finished text (`NbdCommand.resize`). Left out, none may.
+   */
+  readonly grow?: (bytes: number) => Promise<void>;
   /** What is known about ranges of it; without it all of it counts as allocated. */
   readonly metadata?: NbdMetadata;
 }
@@ -41,6 +48,8 @@ export class ServedExport {
   readonly device: BlockDevice;
   readonly isReadOnly: boolean;
   readonly isWriteThrough: boolean;
+  /** Null where clients cannot have it larger. */
+  readonly grow: ((bytes: number) => Promise<void>) | null;
   readonly blockBytes: number;
   /** Largest piece for the device. */
   readonly partBytes: number;
@@ -64,6 +73,7 @@ export class ServedExport {
     this.device = device;
     this.isReadOnly = options.isReadOnly === true;
     this.isWriteThrough = options.isWriteThrough === true;
+    this.grow = options.grow ?? null;
     this.blockBytes = checkBlocks(device);
     this.partBytes = Math.min(largestPart, device.limits.maxTransferBytes);
     this.partBytes -= this.partBytes % this.blockBytes;
@@ -71,7 +81,7 @@ export class ServedExport {
     this.finish = (slot) => this.finished.push(slot);
   }
 
-  /** A volume may have grown since the client connected. */
+  /** As it is now: more than a client was told when it connected, where it has grown since. */
   get bytes(): number {
     return this.device.blockCount * this.device.blockBytes;
   }
@@ -85,6 +95,7 @@ export class ServedExport {
     flags |= flag.canMultiConn | flag.sendCache;
     if (this.isReadOnly) return flags | flag.readOnly;
     if (limits.canDiscard) flags |= flag.sendTrim;
+    if (this.grow !== null) flags |= flag.sendResize;
     return flags | flag.sendWriteZeroes | flag.sendFastZero;
   }
 
@@ -107,6 +118,18 @@ export class ServedExport {
     slot.isBusy = true;
     this.inFlight++;
     this.waiting.push(slot);
+  }
+
+  /** The same for work that is not one request of the device; what goes wrong is its fault. */
+  wait(slot: Slot, work: Promise<void>): void {
+    slot.isBusy = true;
+    this.inFlight++;
+    slot.request.status = BlockStatus.ok;
+    const end = (): void => this.finished.push(slot);
+    work.then(end, (error: unknown) => {
+      slot.fault = faultOfError(error);
+      end();
+    });
   }
 
   /** Give the device what it takes, let it work, and tell the owners what has ended. */

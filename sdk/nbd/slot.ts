@@ -11,6 +11,8 @@ const Offset = RequestOffset;
 
 /** The largest piece of a request that goes to the device at once. */
 export const largestPart = 256 * KiB;
+/** Extents of one context in one answer. A client asks again from where they end. */
+export const mostExtents = 1024;
 /** Sizes of the memory of a slot. */
 const classes: readonly number[] = [4 * KiB, 64 * KiB, largestPart];
 
@@ -44,6 +46,8 @@ export class Slot {
   length = 0;
   /** Of a request for block status: the contexts that are asked for, bit by bit. */
   contexts = 0;
+  /** Extents of one of them that have been found and not been told; -1 while there are none. */
+  extentCount = -1;
   /** Bytes that are done with, the piece that is being worked on, and what is filled in of it. */
   cursor = 0;
   part = 0;
@@ -59,6 +63,7 @@ export class Slot {
   stage: Stage = Stage.head;
   region: DmaRegion | null = null;
   private readonly memory: DmaSpace;
+  private ownExtents: Float64Array | null = null;
 
   /** @param done  runs when the device is done with a part */
   constructor(memory: DmaSpace, done: (slot: Slot) => void) {
@@ -77,6 +82,7 @@ export class Slot {
     const length = isExtended ? ExtendedHeader.length : Header.length;
     this.length = length.get(header, 0);
     this.contexts = 0;
+    this.extentCount = -1;
     this.cursor = 0;
     this.part = 0;
     this.filled = 0;
@@ -85,6 +91,12 @@ export class Slot {
     this.fault = null;
     this.needsFlush = false;
     this.stage = Stage.head;
+  }
+
+  /** Pairs of length and flags. */
+  get extents(): Float64Array {
+    this.ownExtents ??= new Float64Array(2 * mostExtents);
+    return this.ownExtents;
   }
 
   /** Memory for a part. @throws UltimaError DMA_EXHAUSTED, DMA_MAP_FAILED */

@@ -72,8 +72,6 @@ export class Transmission implements SlotOwner {
   /** That a read may have. */
   private readonly readFlags: number;
   private readonly contextCount: number;
-  /** What the client was told: an export that grows is larger for those who come later. */
-  private readonly bytes: number;
   private readonly answers: Answers;
   private readonly touch: () => void;
   private readonly header: Uint8Array;
@@ -95,12 +93,12 @@ export class Transmission implements SlotOwner {
     this.header = new Uint8Array(header.layout.bytes);
     this.contextCount = contexts.length;
     this.touch = parts.touch;
-    this.bytes = served.bytes;
     this.answers = new Answers({
       outbox,
       style,
       contexts,
       readPart: (slot) => this.readPart(slot),
+      wait: (slot, work) => served.wait(slot, work),
       release: (slot) => this.release(slot),
     });
   }
@@ -149,6 +147,7 @@ export class Transmission implements SlotOwner {
     }
     if (slot.command === command.read) this.answers.readEnded(slot);
     else if (slot.command === command.write) this.writeEnded(slot);
+    else if (slot.command >= command.blockStatus) this.answers.give(slot);
     else this.otherEnded(slot);
     this.touch();
   }
@@ -223,7 +222,7 @@ export class Transmission implements SlotOwner {
     const { served } = this;
     const { length } = slot;
     const what = slot.command;
-    if (what > command.blockStatus) return faults.command;
+    if (what > command.resize) return faults.command;
     if ((slot.flags & ~this.flagsOf(what)) !== 0) return faults.flags;
     if (what === command.flush) {
       return slot.offset === 0 && length === 0 ? null : faults.flushRange;
@@ -232,9 +231,10 @@ export class Transmission implements SlotOwner {
     const isChange = !isLook && what !== command.blockStatus;
     if (isChange && served.isReadOnly) return faults.readOnly;
     if (what === command.trim && !served.device.limits.canDiscard) return faults.command;
+    if (what === command.resize) return this.checkSize(slot);
     if (length === 0) return faults.empty;
     // Exact below 2^53, and larger numbers are beyond the end anyway.
-    if (slot.offset + length > this.bytes) {
+    if (slot.offset + length > served.bytes) {
       const isWrite = what === command.write || what === command.writeZeroes;
       return isWrite ? faults.writeBeyond : faults.beyond;
     }
@@ -244,6 +244,15 @@ export class Transmission implements SlotOwner {
     if (what === command.blockStatus && this.contextCount === 0) return faults.noContext;
     const wantsFast = (slot.flags & CommandFlag.fastZero) !== 0;
     return wantsFast && this.mustWriteZeroes(slot) ? faults.slowZero : null;
+  }
+
+  /** Whether an export can get this size, as far as that is not for the device to say. */
+  private checkSize({ offset: bytes, length }: Slot): NbdFault | null {
+    const { served } = this;
+    if (served.grow === null) return faults.command;
+    if (length !== 0) return faults.resizeRange;
+    if (bytes % served.blockBytes !== 0) return faults.alignment;
+    return bytes < served.bytes ? faults.shrink : null;
   }
 
   private flagsOf(what: number): number {
@@ -275,6 +284,9 @@ export class Transmission implements SlotOwner {
         return;
       case command.blockStatus:
         this.answers.give(slot);
+        return;
+      case command.resize:
+        this.served.wait(slot, this.served.grow!(slot.offset));
         return;
       case command.flush:
         this.submit(slot, BlockOp.flush, 0, 0);

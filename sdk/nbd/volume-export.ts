@@ -2,7 +2,7 @@ import { QosGate, type QosGateOptions } from '../qos/gate.js';
 import { bestEffort, shareOf, TierTable } from '../qos/tiers.js';
 import type { Pool } from '../volume/pool.js';
 import type { ObjectName } from '../volume/pool-names.js';
-import type { NbdDifference } from './metadata.js';
+import type { NbdDifference, NbdRanges } from './metadata.js';
 import type { NbdExport } from './served-export.js';
 
 export interface VolumeExportOptions {
@@ -10,6 +10,8 @@ export interface VolumeExportOptions {
   readonly isReadOnly?: boolean;
   /** See `NbdExport`. */
   readonly isWriteThrough?: boolean;
+  /** Clients may make a volume larger, see `NbdExport.grow`; false when left out. */
+  readonly canGrow?: boolean;
 }
 
 export interface PoolExportOptions extends VolumeExportOptions {
@@ -65,13 +67,17 @@ export function exportOfVolume(
   const { volume } = target;
   const isSnapshot = target.snapshot !== undefined;
   const device = isSnapshot ? pool.snapshot(volume, target.snapshot) : pool.volume(volume);
+  // Where a map is not all in memory it has to be read, and is told one by one.
+  const { isLimited } = pool.core.pager;
+  const changes = (from: ObjectName | null, startByte: number): ReturnType<NbdRanges> =>
+    isLimited ? pool.changes(from, target, startByte) : pool.changesNow(from, target, startByte);
   const differences = (): NbdDifference[] =>
     pool
       .snapshots(volume)
       .filter((each) => each.name !== target.snapshot)
       .map((each) => ({
         snapshot: each.name,
-        changed: (startByte) => pool.changesNow({ volume, snapshot: each.name }, target, startByte),
+        changed: (startByte) => changes({ volume, snapshot: each.name }, startByte),
       }));
   return {
     name,
@@ -79,11 +85,8 @@ export function exportOfVolume(
     device,
     isReadOnly: isSnapshot || device.isReadOnly || options.isReadOnly === true,
     isWriteThrough: options.isWriteThrough === true,
-    // Where a map is not all in memory it cannot be told within one reply: then all of it counts as
-    // allocated, and no context tells differences.
-    metadata: pool.core.pager.isLimited
-      ? {}
-      : { allocated: (startByte) => pool.changesNow(null, target, startByte), differences },
+    ...(options.canGrow === true && { grow: (bytes) => pool.growVolume(volume, bytes) }),
+    metadata: { allocated: (startByte) => changes(null, startByte), differences },
   };
 }
 

@@ -3,6 +3,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { closeSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
 import * as assert from 'uvu/assert';
 import { Prng } from '../../sim/prng.js';
+import { Peer } from '../support/nbd-peer.js';
 import { skip, suite } from '../support/suite.js';
 import * as certificates from '../support/test-certificates.js';
 import { run, Served, succeed, ultima } from './served.js';
@@ -11,7 +12,7 @@ const test = suite('NBD clients');
 const MiB = 1024 * 1024;
 
 /** What Debian's packages libnbd-bin, qemu-utils and fio bring. */
-const tools = ['nbdinfo', 'nbdcopy', 'qemu-img', 'qemu-io', 'fio'] as const;
+const tools = ['nbdinfo', 'nbdcopy', 'qemu-img', 'qemu-io', 'qemu-nbd', 'fio'] as const;
 
 const missing = tools.filter((tool) => spawnSync('which', [tool]).status !== 0);
 
@@ -286,6 +287,56 @@ statement('a volume that has grown is larger when it is served again', async (se
   await served.start(...words);
   assert.is((await succeed('nbdinfo', '--size', served.uri)).trim(), `${24 * MiB}`);
   await succeed('qemu-io', '-f', 'raw', '-c', 'write -P 7 20M 1M', '-c', 'flush', served.uri);
+});
+
+statement('a volume grows while it is served, and every client sees that', async (served) => {
+  const disk = served.file('disk.img');
+  await ultima('pool', 'create', disk, '--bytes', '64m');
+  await ultima('volume', 'create', 'db', '--bytes', '16m', '--pool', disk);
+  await served.start('volume', 'db', '--pool', disk, '--allow-resize');
+  const listed = await succeed('qemu-nbd', '--list', '--socket', served.socket);
+  assert.match(listed, /flags: .*\bresize\b/);
+  const early = Peer.to(served.uri);
+  const asking = Peer.to(served.uri);
+  for (const peer of [early, asking]) await peer.go('db');
+  const data = Buffer.alloc(4096, 7);
+  assert.is(await early.write(20 * MiB, data), 28, 'beyond the end');
+  assert.is(await asking.resize(24 * MiB), 0);
+  assert.is(await early.write(20 * MiB, data), 0);
+  assert.is((await succeed('nbdinfo', '--size', served.uri)).trim(), `${24 * MiB}`);
+  const words = ['-f', 'raw', '-c', 'read -P 7 20M 4k', '-c', 'write -P 8 23M 1M', '-c', 'flush'];
+  assert.not.match((await run('qemu-io', ...words, served.uri)).out, /failed/);
+  assert.is(await asking.resize(16 * MiB), 22, 'it cannot shrink');
+  assert.is(await served.stop('SIGKILL'), 'SIGKILL');
+  await served.start('volume', 'db', '--pool', disk);
+  assert.is((await succeed('nbdinfo', '--size', served.uri)).trim(), `${24 * MiB}`);
+  assert.not.match(await succeed('qemu-nbd', '--list', '--socket', served.socket), /resize/);
+});
+
+statement('maps that do not fit in memory are shown like those that do', async (served) => {
+  const disk = served.file('disk.img');
+  await ultima('pool', 'create', disk, '--bytes', '64m');
+  await ultima('volume', 'create', 'db', '--bytes', '8g', '--pool', disk);
+  const pool = ['--pool', disk];
+  const io = (commands: readonly string[]) =>
+    succeed('qemu-io', '-f', 'raw', ...commands.flatMap((each) => ['-c', each]), served.uri);
+  const places = Array.from({ length: 120 }, (_, i) => `${67 * i}M`);
+  await served.start('volume', 'db', ...pool);
+  await io([...places.map((place) => `write -P 1 ${place} 8k`), 'flush']);
+  await served.stop('SIGTERM');
+  await ultima('snapshot', 'create', 'db@monday', ...pool);
+  await served.start('volume', 'db', ...pool);
+  const changes = places.map((place, i) => `${i % 3 === 0 ? 'discard' : 'write -P 2'} ${place} 4k`);
+  await io([...changes, 'flush']);
+  const maps = async (): Promise<string[]> => [
+    await succeed('nbdinfo', '--map', served.uri),
+    await succeed('nbdinfo', '--map=ultima:diff-monday', served.uri),
+  ];
+  const expected = await maps();
+  assert.ok(expected.every((map) => map.split('\n').length > 200));
+  await served.stop('SIGTERM');
+  await served.start('volume', 'db', ...pool, '--map-cache', '16k');
+  assert.equal(await maps(), expected);
 });
 
 statement(

@@ -1,4 +1,5 @@
 import { MemoryDevice } from '../../sdk/block/memory.js';
+import type { NbdRange } from '../../sdk/nbd/metadata.js';
 import { ChunkPool } from '../../sdk/sockets/outbox.js';
 import type { Prng } from '../../sim/prng.js';
 import { campaign, type Tally } from '../support/campaign.js';
@@ -45,6 +46,8 @@ const clients = 3;
 const blocks = 256;
 const blockBytes = 512;
 const exportBytes = blocks * blockBytes;
+/** What clients can make of it. */
+const mostBytes = 2 * exportBytes;
 
 export const campaignOfNbd = campaign<Step>({
   claim:
@@ -61,6 +64,7 @@ function plan(prng: Prng): Step[] {
     isExtended: false,
     cookie: 0,
   }));
+  const size = { blocks };
   for (let i = 40 + prng.below(80); i > 0; i--) {
     const who = prng.below(clients);
     const state = states[who]!;
@@ -88,7 +92,7 @@ function plan(prng: Prng): Step[] {
     } else {
       const many = 1 + prng.below(state.isGoing ? 12 : 3);
       const parts = Array.from({ length: many }, () =>
-        state.isGoing ? anyRequest(prng, state.cookie++, state.isExtended) : anyOption(prng),
+        state.isGoing ? anyRequest(prng, state.cookie++, state.isExtended, size) : anyOption(prng),
       );
       const bytes = Buffer.concat(parts);
       const isSpoilt = prng.chance(0.1);
@@ -103,6 +107,10 @@ function plan(prng: Prng): Step[] {
 }
 
 const interesting = [0, 1, 2, 7, 511, 512, 513, 4096, 65_536, exportBytes - 512, exportBytes];
+/** What the export may have grown to, at least in the head of who plans. */
+interface PlannedSize {
+  blocks: number;
+}
 const extreme = [0x7fff_ffff, 0x8000_0000, 0xffff_fe00, 0xffff_ffff, 0x0200_0000, 0x0200_0200];
 
 function pick(prng: Prng, values: readonly number[]): number {
@@ -116,13 +124,15 @@ function number(prng: Prng): number {
   return kind < 9 ? prng.below(exportBytes) : prng.word();
 }
 
-function anyRequest(prng: Prng, cookie: number, isExtended: boolean): Buffer {
+function anyRequest(prng: Prng, cookie: number, isExtended: boolean, size: PlannedSize): Buffer {
+  const make = isExtended ? extended : request;
+  if (prng.chance(0.06)) return make({ cookie, ...anyResize(prng, size) });
   const isGood = prng.chance(0.75);
-  const first = prng.below(blocks);
+  const first = prng.below(size.blocks);
   const command = isGood ? pick(prng, [0, 0, 1, 1, 3, 4, 5, 6, 7]) : prng.below(12);
   const isFlush = command === 3;
   const offset = isGood ? (isFlush ? 0 : first * blockBytes) : number(prng);
-  const most = Math.min(16, blocks - first);
+  const most = Math.min(16, size.blocks - first);
   const length = isGood ? (isFlush ? 0 : blockBytes * (1 + prng.below(most))) : number(prng);
   const flags = prng.chance(0.7) ? 0 : pick(prng, [1, 2, 4, 8, 16, 0x8000, 3, 18, 9]);
   if (isExtended) return extendedRequest(prng, { command, flags, cookie, offset, length });
@@ -131,6 +141,15 @@ function anyRequest(prng: Prng, cookie: number, isExtended: boolean): Buffer {
   // A write says how much follows. Where that is much, what comes next is taken for data.
   const dataBytes = command === 1 ? Math.min(length, 16 * blockBytes) : 0;
   return Buffer.concat([head, Buffer.alloc(dataBytes, cookie & 0xff)]);
+}
+
+/** Mostly a little more than the last one, and sometimes what cannot be. */
+function anyResize(prng: Prng, size: PlannedSize): Omit<RequestWords, 'cookie'> {
+  const command = 8;
+  if (prng.chance(0.2)) return { command, offset: number(prng), length: number(prng) };
+  if (prng.chance(0.2)) return { command, offset: number(prng), flags: prng.below(64) };
+  size.blocks += prng.below(8);
+  return { command, offset: size.blocks * blockBytes, flags: prng.below(2) };
 }
 
 /** With data where there must be some, or where the flags say so. */
@@ -174,14 +193,33 @@ function spoil(prng: Prng, bytes: Buffer): void {
   }
 }
 
+async function* oneByOne(ranges: readonly NbdRange[]): AsyncGenerator<NbdRange> {
+  yield* ranges;
+}
+
+/** What does not need the disk has ended by then. */
+const heldTurns = 8;
+
 /** A client without rules: what it has said, and what it was told. */
 interface Hostile {
   readonly client: RigClient;
   readonly model: NbdPeerModel;
 }
 
+/** A disk that becomes larger when it is told to. */
+class GrowingDisk extends WatchedDevice {
+  declare blockCount: number;
+
+  async grow(bytes: number): Promise<void> {
+    await null;
+    if (bytes > mostBytes) throw new RangeError(`${mostBytes} bytes at most, not ${bytes}`);
+    if (bytes < this.blockCount * blockBytes) throw new RangeError(`${bytes} bytes are too few`);
+    this.blockCount = bytes / blockBytes;
+  }
+}
+
 class Scene {
-  readonly disk = new WatchedDevice(blocks, blockBytes, 8);
+  readonly disk = new GrowingDisk(blocks, blockBytes, 8);
   readonly own = new MemoryDevice({ blockBytes, blockCount: blocks, clock: stillClock });
   readonly rig: NbdRig;
   readonly hostile: (Hostile | null)[] = Array.from({ length: clients }, () => null);
@@ -193,10 +231,12 @@ class Scene {
     const changed = [{ byteOffset: 4096, byteLength: 8192, isData: true }];
     const metadata = {
       allocated: () => changed,
-      differences: () => [{ snapshot: 's', changed: () => changed }],
+      // What has to be read first comes one by one.
+      differences: () => [{ snapshot: 's', changed: () => oneByOne(changed) }],
     };
+    const grow = (bytes: number): Promise<void> => this.disk.grow(bytes);
     const exports = [
-      { name: 'disk', device: this.disk, metadata },
+      { name: 'disk', device: this.disk, metadata, grow },
       { name: 'own', device: this.own },
     ];
     this.rig = new NbdRig(this.disk, { exports, chunks });
@@ -205,7 +245,7 @@ class Scene {
   }
 
   /** @returns what is wrong, or null */
-  step(step: Step): string | null {
+  async step(step: Step): Promise<string | null> {
     if (step.kind === 'honest') return this.honestStep(step.op, step.block, step.count);
     if (step.kind === 'hold') {
       this.disk.isHeld = step.isOn;
@@ -224,10 +264,10 @@ class Scene {
   }
 
   /** Everybody leaves; nothing may be left. */
-  end(): string | null {
+  async end(): Promise<string | null> {
     this.disk.isHeld = false;
     for (let who = 0; who < clients; who++) {
-      const fault = this.leave(who, who % 2 === 0 ? 'lost' : 'end');
+      const fault = await this.leave(who, who % 2 === 0 ? 'lost' : 'end');
       if (fault !== null) return fault;
     }
     const fault = this.honestStep(0, 0, blocks);
@@ -240,34 +280,35 @@ class Scene {
     const present = this.hostile[who];
     if (present != null) return present;
     const client = this.rig.connect();
-    const made = { client, model: new NbdPeerModel(exportBytes, blockBytes) };
+    const now = (): number => this.disk.blockCount * blockBytes;
+    const made = { client, model: new NbdPeerModel({ now, mostBytes }, blockBytes) };
     this.hostile[who] = made;
     return made;
   }
 
-  private leave(who: number, kind: 'lost' | 'end'): string | null {
+  private async leave(who: number, kind: 'lost' | 'end'): Promise<string | null> {
     const hostile = this.hostile[who];
     if (hostile == null) return null;
     hostile.client.stream.isStuck = false;
     if (kind === 'end') {
       hostile.model.ended();
       hostile.client.connection.inputEnded();
-      const fault = this.look();
+      const fault = await this.look();
       if (fault !== null) return fault;
     }
     const wasHeld = this.disk.isHeld;
     hostile.client.connection.gone();
     this.hostile[who] = null;
     this.disk.isHeld = false;
-    this.rig.settle();
+    await this.rig.settled();
     this.disk.isHeld = wasHeld;
     const { transmission } = hostile.client.connection;
     return transmission?.isIdle === false ? 'slots of a connection that is gone' : null;
   }
 
   /** Everybody goes on, and all that was heard is compared. */
-  private look(): string | null {
-    this.rig.settle();
+  private async look(): Promise<string | null> {
+    await this.goOn();
     for (const [who, hostile] of this.hostile.entries()) {
       if (hostile === null) continue;
       const { client, model } = hostile;
@@ -286,6 +327,15 @@ class Scene {
       }
     }
     return null;
+  }
+
+  /** As far as a held disk lets them. */
+  private async goOn(): Promise<void> {
+    if (!this.disk.isHeld) return this.rig.settled();
+    for (let i = 0; i < heldTurns; i++) {
+      this.rig.settle();
+      await null;
+    }
   }
 
   private honestStep(op: number, block: number, count: number): string | null {
@@ -313,7 +363,7 @@ const chunks = new ChunkPool();
 async function run(steps: readonly Step[], _seed: number, tally: Tally): Promise<string | null> {
   const scene = new Scene(chunks);
   for (const step of steps) {
-    const fault = scene.step(step);
+    const fault = await scene.step(step);
     if (fault !== null) return fault;
     const messages = step.kind === 'bytes' ? step.messages : step.kind === 'honest' ? 1 : 0;
     tally.messages = (tally.messages ?? 0) + messages;

@@ -6,8 +6,10 @@
 export class NbdPeerModel {
   /** The client has broken a rule for which a server may end the connection. */
   mayBeCutOff = false;
-  private readonly exportBytes: number;
+  private readonly size: ModelSize;
   private readonly blockBytes: number;
+  /** What the export had at least when the server saw what is being read here. */
+  private leastBytes = 0;
   private input = Buffer.alloc(0);
   private output = Buffer.alloc(0);
   private phase: 'flags' | 'options' | 'requests' | 'over' = 'flags';
@@ -22,12 +24,13 @@ export class NbdPeerModel {
   private count = 0;
   private all: Expected[] = [];
 
-  constructor(exportBytes: number, blockBytes: number) {
-    this.exportBytes = exportBytes;
+  constructor(size: ModelSize, blockBytes: number) {
+    this.size = size;
     this.blockBytes = blockBytes;
   }
 
   said(bytes: Buffer): void {
+    if (this.input.length === 0) this.leastBytes = this.size.now();
     this.input = Buffer.concat([this.input, bytes]);
     this.readInput();
   }
@@ -182,6 +185,7 @@ export class NbdPeerModel {
     const flags = input.readUInt16BE(4);
     const offset = Number(input.readBigUInt64BE(16));
     const errors = this.errorsOf({ command, flags, offset, length });
+    const { leastBytes } = this;
     if (choice !== null && choice.contexts < 0) errors.push(22);
     const contexts = choice === null ? this.contexts : choice.contexts;
     const list = this.expected.get(cookie) ?? [];
@@ -191,7 +195,8 @@ export class NbdPeerModel {
     const isWhole = (flags & 4) !== 0;
     const place = input.toString('hex', 16, 24);
     const counts = { covered: 0, chunks: 0, isLast: true };
-    const asked = { command, offset, length, errors, isWhole, contexts, place, ...counts };
+    const words = { command, offset, length, errors, leastBytes };
+    const asked = { ...words, isWhole, contexts, place, ...counts };
     list.push(asked);
     this.all = [asked];
     this.expected.set(cookie, list);
@@ -210,10 +215,10 @@ export class NbdPeerModel {
     return { length: Number(data.readBigUInt64BE(0)), contexts: isGood ? count : -1 };
   }
 
-  /** Every error that fits; none of them for a request that must succeed. */
+  /** Every error that fits whatever size the export has; none for a request that may succeed. */
   private errorsOf({ command, flags, offset, length }: Asked): number[] {
     const errors: number[] = [];
-    const known = [0, 1, 3, 4, 5, 6, 7];
+    const known = [0, 1, 3, 4, 5, 6, 7, 8];
     if (!known.includes(command)) return [22];
     const extra = new Map([
       [0, this.isStructured ? 4 : 0],
@@ -223,10 +228,13 @@ export class NbdPeerModel {
     ]);
     if ((flags & ~(1 | (extra.get(command) ?? 0))) !== 0) errors.push(22);
     if (command === 3) return offset + length > 0 ? [22] : errors;
+    if (command === 8) {
+      const isOdd = length > 0 || offset % this.blockBytes !== 0 || offset > this.size.mostBytes;
+      return isOdd ? [22] : errors;
+    }
     if (command === 0 && length > 32 * 1024 * 1024) errors.push(22);
     if (length === 0) errors.push(22);
     if (offset % this.blockBytes !== 0 || length % this.blockBytes !== 0) errors.push(22);
-    if (offset + length > this.exportBytes) errors.push(command === 1 || command === 6 ? 28 : 22);
     if (command === 7 && this.contexts === 0) errors.push(22);
     if (command === 6 && (flags & 18) === 18) errors.push(95);
     return errors;
@@ -302,13 +310,36 @@ export class NbdPeerModel {
   }
 
   private finish(list: Expected[], error: number): string | null {
-    const { command, errors, covered, length } = list.shift()!;
+    const asked = list.shift()!;
+    const { command, offset, errors, covered, length } = asked;
     this.count--;
-    const isRight = error === 0 ? errors.length === 0 : errors.includes(error);
-    if (!isRight) return `command ${command} is answered ${error}, not one of [${errors}]`;
+    const all = [...errors, ...this.errorsOfSize(asked)];
+    const isRight = error === 0 ? errors.length === 0 && this.fits(asked) : all.includes(error);
+    if (!isRight) return `command ${command} is answered ${error}, not one of [${all}]`;
+    if (command === 8 && error === 0 && this.size.now() < offset) return 'it has not grown';
     const needsAll = error === 0 && (command === 0 || command === 7);
     return needsAll && covered !== length ? `${covered} of ${length} bytes are answered` : null;
   }
+
+  /** Whether the export may have had a size with which it succeeds. */
+  private fits({ command, offset, length, leastBytes }: Expected): boolean {
+    if (command === 3) return true;
+    return command === 8 ? offset >= leastBytes : offset + length <= this.size.now();
+  }
+
+  /** Errors because of a size that the export may have had. */
+  private errorsOfSize({ command, offset, length, leastBytes }: Expected): number[] {
+    if (command === 8) return offset < this.size.now() ? [22] : [];
+    if (offset + length <= leastBytes) return [];
+    return [command === 1 || command === 6 ? 28 : 22];
+  }
+}
+
+/** Of an export, which never becomes smaller. */
+export interface ModelSize {
+  now(): number;
+  /** What it can be made; 0 where it cannot grow. */
+  readonly mostBytes: number;
 }
 
 interface Asked {
@@ -323,6 +354,7 @@ interface Expected {
   readonly offset: number;
   readonly length: number;
   readonly errors: number[];
+  readonly leastBytes: number;
   /** One chunk of content at most. */
   readonly isWhole: boolean;
   /** Whose status is asked for. */

@@ -82,6 +82,12 @@ export class Peer {
     return this.hear(length);
   }
 
+  /** Ask for another size of the export. @returns the error, 0 for success */
+  async resize(bytes: number): Promise<number> {
+    this.say(request({ command: 8, offset: bytes }));
+    return (await this.hear(16)).readUInt32BE(4);
+  }
+
   private watch(socket: Socket): void {
     socket.on('data', (bytes: Buffer) => {
       this.got = Buffer.concat([this.got, bytes]);

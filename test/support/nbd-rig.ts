@@ -94,6 +94,8 @@ export class RigStream implements Stream {
   }
 }
 
+const mostTurns = 100_000;
+
 export interface RigOptions {
   readonly exports?: readonly NbdExport[];
   readonly tls?: TlsUse;
@@ -145,6 +147,16 @@ export class NbdRig {
       for (const stream of this.streams) if (stream.deliver()) isMoving = true;
     }
   }
+
+  /** The same, and what takes more than the devices: maps that are read, exports that grow. */
+  async settled(): Promise<void> {
+    this.settle();
+    for (let i = 0; this.served.some(({ inFlight }) => inFlight > 0); i++) {
+      if (i === mostTurns) throw new Error('what is under way never ends');
+      await null;
+      this.settle();
+    }
+  }
 }
 
 export class RigClient {
@@ -165,6 +177,13 @@ export class RigClient {
     this.connection.receive(all, 0, all.length);
     this.rig.settle();
     return this.stream.take();
+  }
+
+  /** The same where the answer takes more than the device. */
+  async ask(...parts: readonly Uint8Array[]): Promise<Buffer> {
+    const first = this.say(...parts);
+    await this.rig.settled();
+    return Buffer.concat([first, this.stream.take()]);
   }
 
   /** The answer to something else than bytes. */

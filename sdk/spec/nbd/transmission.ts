@@ -11,6 +11,8 @@ export const TransmissionFlag = {
   sendWriteZeroes: 1 << 6,
   sendDf: 1 << 7,
   canMultiConn: 1 << 8,
+  /** A client may ask for another size (NBD_FLAG_SEND_RESIZE), see `NbdCommand.resize`. */
+  sendResize: 1 << 9,
   sendCache: 1 << 10,
   sendFastZero: 1 << 11,
   /** Block status of chosen contexts only [NBD-ext §Transmission flags]. */
@@ -27,6 +29,12 @@ export const NbdCommand = {
   cache: 5,
   writeZeroes: 6,
   blockStatus: 7,
+  /**
+   * Another size for the export (NBD_CMD_RESIZE). The text reserves the number and leaves the rest
+   * to a draft that was never finished; taken here: the new size in bytes stands as the offset, the
+   * length is 0, no data follows, and the answer is that of a flush.
+   */
+  resize: 8,
 } as const;
 
 /** Bits of `RequestHeader.flags` [NBD §Command flags]. */

@@ -15,7 +15,7 @@ test('a few thousand messages that break every rule break nothing', async () => 
 
 test('the model that judges the server sees what is wrong', () => {
   const going = (): NbdPeerModel => {
-    const model = new NbdPeerModel(4096, 512);
+    const model = new NbdPeerModel({ now: () => 4096, mostBytes: 8192 }, 512);
     const go = option(7, u32(4), Buffer.from('disk'), u16(0));
     assert.is(model.heard(Buffer.alloc(18)), null);
     model.said(Buffer.concat([fromHex('00000003'), go]));
@@ -28,6 +28,17 @@ test('the model that judges the server sees what is wrong', () => {
     [request({ command: 3 }), '67446699 00000000 0000000000000001', /without its magic/],
     [
       request({ command: 9 }),
+      '67446698 00000000 0000000000000001',
+      /answered 0, not one of \[22\]/,
+    ],
+    [request({ command: 8, offset: 8192 }), '67446698 00000000 0000000000000001', /has not grown/],
+    [
+      request({ command: 8, offset: 512 }),
+      '67446698 00000000 0000000000000001',
+      /answered 0, not one of \[22\]/,
+    ],
+    [
+      request({ command: 5, offset: 4096, length: 512 }),
       '67446698 00000000 0000000000000001',
       /answered 0, not one of \[22\]/,
     ],

@@ -7,6 +7,7 @@ import {
   contentOf,
   NbdRig,
   option,
+  repliesOf,
   request,
   u16,
   u32,
@@ -113,26 +114,31 @@ test('what was answered is there after the server was killed, where it writes th
   assert.is(await killedWithout(false), 0);
 });
 
-test('a volume that grows is larger for who comes later, and as it was for who is there', async () => {
+test('a volume that grows is larger for who comes later, and takes more of who is there', async () => {
   const pool = await poolOn(device());
   const volume = await pool.createVolume({ name: 'db', bytes: MiB, blockBytes: 512 });
   const rig = new NbdRig(new WatchedDevice(8), { exports: [exportOfVolume(pool, 'db')] });
   const early = rig.connect();
   early.go({ name: 'db' });
+  const tail = { command: command.read, offset: MiB, length: 4 * KiB };
+  assert.is(chunksOf(early.say(request(tail)))[0]!.error, 22);
   await pool.growVolume('db', 2 * MiB);
   await writeSectors(volume, 2048, 8, 1);
   const late = rig.connect();
-  late.go({ name: 'db' });
-  const tail = { command: command.read, offset: MiB, length: 4 * KiB };
-  const chunks = chunksOf(late.say(request(tail)));
-  assert.ok(contentOf(chunks, tail)!.readUInt32LE(0) === 1);
-  assert.is(chunksOf(early.say(request(tail)))[0]!.error, 22);
-  const writing = { ...tail, command: command.write };
-  const refused = chunksOf(early.say(request(writing), Buffer.alloc(4 * KiB)));
-  assert.is(refused[0]!.error, 28);
-  assert.is((await readVersions(volume))[2048], 1, 'nothing was written there');
-  const last = { command: command.read, offset: MiB - 512, length: 512 };
-  assert.is(chunksOf(early.say(request(last)))[0]!.error, 0);
+  late.heard();
+  late.say('00000003', option(8));
+  const told = repliesOf(late.say(option(7, u32(2), Buffer.from('db'), u16(0))));
+  assert.is(Number(told[0]!.data.readBigUInt64BE(2)), 2 * MiB);
+  for (const client of [early, late]) {
+    assert.is(contentOf(chunksOf(client.say(request(tail))), tail)!.readUInt32LE(0), 1);
+  }
+  const data = Buffer.alloc(4 * KiB);
+  stampSectors(data, 4088, 2);
+  const writing = { command: command.write, offset: 2 * MiB - 4 * KiB, length: 4 * KiB };
+  assert.is(chunksOf(early.say(request(writing), data))[0]!.error, 0);
+  assert.is((await readVersions(volume))[4088], 2);
+  const beyond = { ...writing, offset: 2 * MiB };
+  assert.is(chunksOf(early.say(request(beyond), data))[0]!.error, 28);
   await pool.close();
 });
 
