@@ -3,11 +3,13 @@ import { assert } from '../assert.js';
 const fanOutShift = 2;
 const fanOut = 1 << fanOutShift;
 const absent = -1;
+const none = Number.POSITIVE_INFINITY;
 
 /**
  * Clients ordered by a number, least first: a heap with four children per node, whose members can
  * be found, moved and taken out. Keys lie in the order of the heap, so that the four children of a
- * node are one cache line. Nothing is allocated after construction.
+ * node lie together, and are Infinity where there is nobody. Nothing is allocated after
+ * construction.
  */
 export class ClientHeap {
   count = 0;
@@ -18,7 +20,7 @@ export class ClientHeap {
 
   /** @param clientCount  clients are 0..clientCount - 1 */
   constructor(clientCount: number) {
-    this.keys = new Float64Array(clientCount);
+    this.keys = new Float64Array(clientCount + fanOut).fill(none);
     this.clients = new Int32Array(clientCount);
     this.places = new Int32Array(clientCount).fill(absent);
   }
@@ -30,13 +32,14 @@ export class ClientHeap {
 
   /** Its key, Infinity when the heap is empty. */
   get firstKey(): number {
-    return this.count === 0 ? Number.POSITIVE_INFINITY : this.keys[0]!;
+    return this.keys[0]!;
   }
 
   has(client: number): boolean {
     return this.places[client]! !== absent;
   }
 
+  /** @param key  below Infinity */
   insert(client: number, key: number): void {
     assert(this.places[client] === absent, 'a client is in a heap once');
     this.rise(this.count++, client, key);
@@ -47,10 +50,11 @@ export class ClientHeap {
     const place = this.places[client]!;
     if (place === absent) return;
     this.places[client] = absent;
-    this.count--;
-    if (place === this.count) return;
-    const last = this.clients[this.count]!;
-    const key = this.keys[this.count]!;
+    const end = --this.count;
+    const key = this.keys[end]!;
+    this.keys[end] = none;
+    if (place === end) return;
+    const last = this.clients[end]!;
     if (place > 0 && key < this.keys[(place - 1) >> fanOutShift]!) this.rise(place, last, key);
     else this.sink(place, last, key);
   }
@@ -86,21 +90,18 @@ export class ClientHeap {
     places[client] = hole;
   }
 
-  /** From a place down: the least child moves up as long as it comes earlier. */
+  /**
+   * From a place down: the least child moves up as long as it comes earlier. Which one that is is
+   * computed and not branched on: a processor would guess such branches wrong as often as not.
+   */
   private sink(from: number, client: number, key: number): void {
     const { keys, clients, places, count } = this;
     let hole = from;
     for (let child = (hole << fanOutShift) + 1; child < count; child = (hole << fanOutShift) + 1) {
-      let least = child;
-      let leastKey = keys[child]!;
-      const end = Math.min(child + fanOut, count);
-      for (let other = child + 1; other < end; other++) {
-        const otherKey = keys[other]!;
-        if (otherKey < leastKey) {
-          least = other;
-          leastKey = otherKey;
-        }
-      }
+      const left = child + Number(keys[child + 1]! < keys[child]!);
+      const right = child + 2 + Number(keys[child + 3]! < keys[child + 2]!);
+      const least = left + (right - left) * Number(keys[right]! < keys[left]!);
+      const leastKey = keys[least]!;
       if (leastKey >= key) break;
       const moved = clients[least]!;
       keys[hole] = leastKey;

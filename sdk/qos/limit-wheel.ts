@@ -19,6 +19,8 @@ export class LimitWheel {
   count = 0;
   /** The first slot, counted from time 0, that may hold somebody. */
   private cursor = 0;
+  /** Nobody is to be looked at before. */
+  private quietNs = Number.POSITIVE_INFINITY;
   private readonly first = new Int32Array(slotCount).fill(nobody);
   /** A bit per slot that holds somebody. */
   private readonly bits = new Int32Array(wordCount);
@@ -54,17 +56,20 @@ export class LimitWheel {
   /** Take out one whose time has come. @returns the client, -1 when there is none */
   take(nowNs: number): number {
     const last = Math.floor(nowNs / slotNs);
-    while (this.count > 0) {
-      const at = this.nextFilled();
-      if (at > last) break;
-      this.cursor = at;
-      const found = this.findDue(at & slotMask, nowNs);
-      if (found !== nobody) {
-        this.remove(found);
-        return found;
+    if (nowNs >= this.quietNs) {
+      let at = this.nextFilled();
+      while (at <= last) {
+        this.cursor = at;
+        const found = this.findDue(at, nowNs);
+        if (found !== nobody) {
+          this.remove(found);
+          return found;
+        }
+        if (at === last) return nobody;
+        this.cursor = at + 1;
+        at = this.nextFilled();
       }
-      if (at === last) return nobody;
-      this.cursor = at + 1;
+      this.quietNs = at * slotNs;
     }
     // Whoever comes waits for a time from now on: a turn of the wheel starts here.
     this.cursor = last;
@@ -87,7 +92,7 @@ export class LimitWheel {
 
   /** Somebody of this slot who is due; those who are due in a later turn move on. */
   private findDue(slot: number, nowNs: number): number {
-    let at = this.first[slot]!;
+    let at = this.first[slot & slotMask]!;
     while (at !== nobody) {
       if (this.due[at]! <= nowNs) return at;
       const following = this.next[at]!;
@@ -100,14 +105,18 @@ export class LimitWheel {
     return nobody;
   }
 
+  /** Counted from time 0, within this turn of the wheel. */
   private slotFor(dueNs: number): number {
     const wanted = Math.floor(dueNs / slotNs);
-    return Math.max(this.cursor, Math.min(wanted, this.cursor + slotMask)) & slotMask;
+    return Math.max(this.cursor, Math.min(wanted, this.cursor + slotMask));
   }
 
   private link(client: number): void {
-    const slot = this.slotFor(this.due[client]!);
+    const at = this.slotFor(this.due[client]!);
+    const slot = at & slotMask;
     const first = this.first[slot]!;
+    const startNs = at * slotNs;
+    if (startNs < this.quietNs) this.quietNs = startNs;
     this.slot[client] = slot;
     this.next[client] = first;
     this.previous[client] = nobody;
