@@ -90,6 +90,12 @@ export class Catalog {
       .sort((a, b) => a.id - b.id);
   }
 
+  /** As users write it: a snapshot's name is its own only beside that of its volume. */
+  fullName({ kind, name, volumeId }: CatalogObject): string {
+    if (kind === 'volume') return name;
+    return `${this.objects.get(volumeId)?.name ?? `(volume ${volumeId})`}@${name}`;
+  }
+
   volume(name: string): CatalogObject | undefined {
     return this.names.get(name);
   }

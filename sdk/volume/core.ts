@@ -108,8 +108,9 @@ export class PoolCore {
 
   /** Volumes and snapshots that rely on that. */
   reliantNames(): string[] {
-    const objects = [...this.catalog.objects.values()];
-    return objects.filter(({ isProtected }) => isProtected).map(({ name }) => name);
+    const { catalog } = this;
+    const objects = [...catalog.objects.values()];
+    return objects.filter(({ isProtected }) => isProtected).map((one) => catalog.fullName(one));
   }
 
   /** Try now and with every poll, until it says that it is done. */

@@ -35,23 +35,28 @@ export async function countNames(
   system: Uint8Array,
   bad: Set<number>,
 ): Promise<void> {
+  const { catalog, findings } = core;
   const walk = new Walk(core, system, bad);
-  for (const object of core.catalog.objects.values()) {
-    if (object.root === 0 || walk.enter(object.root, NodeKind.root)) continue;
+  for (const object of catalog.objects.values()) {
+    const { root } = object;
+    if (root === 0 || walk.enter(root, NodeKind.root)) continue;
     object.root = 0;
     object.damage ||= 'the root of its map is lost';
+    const text = 'the directory does not say where it lies';
+    findings.push({ kind: 'lost', what: `node ${root}`, text, costs: [catalog.fullName(object)] });
   }
   await walk.finish();
   if (bad.size === 0) return;
-  const costs: CatalogObject[] = [];
-  for (const object of core.catalog.objects.values()) {
-    if (await reaches(core, object, bad)) costs.push(object);
+  const costs = new Map<number, string[]>();
+  for (const object of catalog.objects.values()) {
+    for (const id of await lostNodesOf(core, object, bad)) {
+      object.damage ||= 'a node of its map is lost';
+      costs.set(id, [...(costs.get(id) ?? []), catalog.fullName(object)]);
+    }
   }
-  for (const object of costs) object.damage ||= 'a node of its map is lost';
-  const names = costs.map(({ name }) => name);
   for (const id of bad) {
     const text = 'cannot be read, or says what cannot be';
-    core.findings.push({ kind: 'lost', what: `node ${id}`, text, costs: names });
+    findings.push({ kind: 'lost', what: `node ${id}`, text, costs: costs.get(id) ?? [] });
     core.badNodes.add(id);
   }
 }
@@ -207,24 +212,27 @@ function kindBelow(
   return index <= groupsPerSplit ? NodeKind.cells : NodeKind.sums;
 }
 
-/** Whether the map of an object needs one of these nodes. Only for pools with damage. */
-async function reaches(
+/** Those of the bad nodes that the map of an object needs. Only for pools with damage. */
+async function lostNodesOf(
   core: PoolCore,
   object: CatalogObject,
-  wanted: ReadonlySet<number>,
-): Promise<boolean> {
+  bad: ReadonlySet<number>,
+): Promise<Set<number>> {
   const { nodes } = core;
-  if (object.root === 0) return object.damage !== '';
-  const stack = [object.root];
+  const lost = new Set<number>();
+  const stack = object.root === 0 ? [] : [object.root];
   for (let id = stack.pop(); id !== undefined; id = stack.pop()) {
-    if (wanted.has(id)) return true;
+    if (bad.has(id)) lost.add(id);
     const kind = nodes.kinds[id]!;
     if (kind === NodeKind.leaf || kind >= NodeKind.cells) continue;
-    if (!nodes.isHere(id) && !(await core.pager.bring(id))) return true;
+    if (!nodes.isHere(id) && !(await core.pager.bring(id))) {
+      lost.add(id);
+      continue;
+    }
     const at = nodes.at(id);
     for (const entry of nodes.wordsOf(id).subarray(at, at + nodeWords)) {
       if (entry !== 0) stack.push(pointerOf(entry));
     }
   }
-  return false;
+  return lost;
 }

@@ -6,6 +6,7 @@ import { campaignOfServer } from './vfio-user.js';
 import { campaignOfClient } from './vfio-user-client.js';
 import { campaignOfVolumes } from './volume.js';
 import { campaignOfFlips } from './volume-flips.js';
+import { campaignOfBigFlips } from './volume-flips-big.js';
 
 const campaigns = {
   commands: campaignOfCommands,
@@ -15,6 +16,7 @@ const campaigns = {
   'vfio-user-client': campaignOfClient,
   volume: campaignOfVolumes,
   'volume-flips': campaignOfFlips,
+  'volume-flips-big': campaignOfBigFlips,
 };
 
 process.exitCode = await main('fuzz', campaigns, process.argv.slice(2));
