@@ -20,6 +20,15 @@ export {
   type Outcome,
   outcomeOf,
 } from './block/request.js';
+export type {
+  Acquisition,
+  DeviceReservations,
+  Registration,
+  Release,
+  ReservationKind,
+  ReservationState,
+  SharedBlockDevice,
+} from './block/reservations.js';
 export type { EtcdOptions, EtcdTls } from './cluster/etcd-client.js';
 export { EtcdStore } from './cluster/etcd-store.js';
 export { FileStore, type FileStoreOptions } from './cluster/file-store.js';
@@ -88,6 +97,7 @@ export type { MemberHeader, MemberIdentity, MirrorGeometry } from './mirror/memb
 export { Mirror } from './mirror/mirror.js';
 export { createMirror, type MirrorOptions, type MirrorSpec } from './mirror/options.js';
 export type { MemberAssociation, MemberPort, MemberVolume } from './mirror/port.js';
+export { RawMember, type RawMemberOptions } from './mirror/raw-member.js';
 export type { MemberStatus, MirrorStatus } from './mirror/rows.js';
 export {
   DifferenceFlag,

@@ -45,6 +45,7 @@ const printed = [
   /^[\d.]+ [\d.]+ 0\n$/,
   /^1 1 4096 bytes at 28672\n$/,
   /^2 (serving|degraded)\n$/,
+  /^serving exclusive access, registrants only\n$/,
   /^true 0\n$/,
   /^namespace 1: 0 units served\n$/,
   /^10000 commands, 0 wrong reads, p99 \d+ ns\n$/,

@@ -125,11 +125,13 @@ export class IntentMap {
     }
   }
 
-  /** Everything is set on the medium, and nothing of the map is under way. */
+  /** Nothing of the map is under way. */
+  get isIdle(): boolean {
+    return this.stages.every((stage) => stage === Stage.idle);
+  }
+
   private isSettled(): boolean {
-    return (
-      this.stages.every((stage) => stage === Stage.idle) && this.durable.every((bit) => bit === 1)
-    );
+    return this.isIdle && this.durable.every((bit) => bit === 1);
   }
 
   /** Try a device again that took no write. @returns whether it does now; then every bit is set */

@@ -4,6 +4,7 @@ import type { BlockDevice, BlockLimits } from '../block/device.js';
 import { BlockOp, type BlockRequest, BlockStatus } from '../block/request.js';
 import type { Clock, DmaSpace } from '../device.js';
 import { ErrorCode, UltimaError } from '../errors.js';
+import { type Adoption, comesAfter, isOutdated, strangeness } from './claims.js';
 import { IntentMap } from './intent-map.js';
 import {
   checkIdentity,
@@ -77,11 +78,16 @@ export class LocalMember {
     return IntentMap.blocksFor(blockBytes, regionCountOf(geometry)) * blockBytes;
   }
 
-  /** Make devices a new member, which agrees with no other one yet. */
+  /**
+   * Make devices a new member, which agrees with no other one yet.
+   *
+   * @param dataStart  see `MemberHeader`
+   */
   static async format(
     devices: MemberDevices,
     identity: MemberIdentity,
     regionBlocks: number,
+    dataStart = 0,
   ): Promise<void> {
     const { blockBytes, blockCount } = devices.data;
     const geometry = { blockBytes, blockCount, regionBlocks };
@@ -89,7 +95,7 @@ export class LocalMember {
     for (const id of Object.values(identity)) checkIdentity(id);
     await IntentMap.format(devices.meta, regionCountOf(geometry));
     const zero = { sequence: 0, epoch: 0, generation: 0, incarnation: 0, token: noToken };
-    await writeHeader(devices.meta, { ...geometry, ...identity, ...zero });
+    await writeHeader(devices.meta, { ...geometry, ...identity, ...zero, dataStart });
   }
 
   /** @throws UltimaError MEMBER_REFUSED for devices that hold no member, or another geometry */
@@ -216,6 +222,11 @@ export class LocalMember {
     for (const resolve of this.whenIdle.splice(0)) resolve();
   }
 
+  /** Nothing is under way, neither data nor the map. */
+  get isIdle(): boolean {
+    return this.inFlight === 0 && this.map.isIdle;
+  }
+
   private get inFlight(): number {
     return this.free.length - this.freeCount;
   }
@@ -232,18 +243,9 @@ export class LocalMember {
   }
 
   /** An adoption holds from its arrival on, whatever else is under way. */
-  private claim(verb: Verb & { verb: 'adopt' }): Answer | null {
-    const { header } = this;
-    for (const key of ['clusterId', 'volumeId', 'memberId'] as const) {
-      if (verb[key] === header[key]) continue;
-      return this.refusal('foreign', `${key} is ${header[key]} here, not ${verb[key]}`);
-    }
-    const { epoch, incarnation } = header;
-    if (epoch < verb.knownEpoch || incarnation < verb.knownIncarnation) {
-      const was = `epoch ${verb.knownEpoch}, incarnation ${verb.knownIncarnation}`;
-      const text = `older than it was: epoch ${epoch}, incarnation ${incarnation}, after ${was}`;
-      return this.refusal('past', `${text}; its device was set back: add it anew`);
-    }
+  private claim(verb: Adoption): Answer | null {
+    const stranger = strangeness(this.header, verb);
+    if (stranger !== null) return this.refusal(stranger.reason, stranger.text);
     if (this.isOlder(verb)) return this.tooOld(verb);
     this.claimedEpoch = verb.epoch;
     this.claimedSession = verb.session;
@@ -253,9 +255,9 @@ export class LocalMember {
   }
 
   /** Whether a newer epoch or session has been here. */
-  isOlder({ epoch, token, session }: Verb & { verb: 'adopt' }): boolean {
-    if (epoch < this.header.epoch || epoch < this.claimedEpoch) return true;
-    if (epoch === this.header.epoch && token !== this.header.token) return true;
+  isOlder(verb: Adoption): boolean {
+    const { epoch, token, session } = verb;
+    if (isOutdated(this.header, verb) || epoch < this.claimedEpoch) return true;
     if (epoch !== this.claimedEpoch) return false;
     return token !== this.claimedToken || session <= this.claimedSession;
   }
@@ -276,10 +278,7 @@ export class LocalMember {
     }
   }
 
-  private async adopt(
-    association: LocalAssociation,
-    verb: Verb & { verb: 'adopt' },
-  ): Promise<Answer> {
+  private async adopt(association: LocalAssociation, verb: Adoption): Promise<Answer> {
     const { epoch, session, token } = verb;
     const before = this.header.epoch;
     await this.drain();
@@ -327,7 +326,8 @@ export class LocalMember {
 
   private tooOld({ epoch }: { readonly epoch: number }): Answer {
     const known = Math.max(this.header.epoch, this.claimedEpoch);
-    return this.refusal('epoch', `epoch ${epoch} comes after epoch ${known} was adopted`);
+    const { reason, text } = comesAfter(epoch, known);
+    return this.refusal(reason, text);
   }
 
   private refusal(reason: Refusal, text: string): Answer {

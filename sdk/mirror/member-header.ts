@@ -36,6 +36,7 @@ const Layout = struct(
     incarnation: u64(0x68, 'Rises whenever the member comes up'),
     token: wide(0x70, 16, 'id', 'Claim behind the epoch'),
     generation: u64(0x80, 'The newest generation of the membership that it was told'),
+    dataStart: u64(0x100, 'Where the data begins, in blocks of the same device; 0: on another'),
   },
 );
 
@@ -59,6 +60,8 @@ export interface MemberHeader extends MirrorGeometry, MemberIdentity {
   readonly token: string;
   readonly generation: number;
   readonly incarnation: number;
+  /** Block at which the data begins on the same device; 0 when it lies on another. */
+  readonly dataStart: number;
 }
 
 export function regionCountOf({ blockCount, regionBlocks }: MirrorGeometry): number {
@@ -86,6 +89,7 @@ export async function writeHeader(meta: BlockDevice, header: MemberHeader): Prom
   Layout.incarnation.set(words, 0, header.incarnation);
   Layout.token.bytes(words, 0).set(bytesOf(header.token));
   Layout.generation.set(words, 0, header.generation);
+  Layout.dataStart.set(words, 0, header.dataStart);
   Layout.check.set(words, 0, crc32cOfWords(words, 2, headerWords));
   const blocks = headerBytes / meta.blockBytes;
   for (const copy of [0, 1]) {
@@ -122,8 +126,8 @@ function parse(words: Uint32Array): MemberHeader | null {
   if (Layout.magic.get(words, 0) !== headerMagic) return null;
   if (Layout.check.get(words, 0) !== crc32cOfWords(words, 2, headerWords)) return null;
   if (Layout.version.get(words, 0) !== formatVersion) return null;
-  const { sequence, blockCount, epoch, incarnation, generation } = Layout;
-  const numbers = [sequence, blockCount, epoch, incarnation, generation];
+  const { sequence, blockCount, epoch, incarnation, generation, dataStart } = Layout;
+  const numbers = [sequence, blockCount, epoch, incarnation, generation, dataStart];
   if (!numbers.every((field) => field.isExact(words, 0))) return null;
   return {
     clusterId: hexOf(Layout.clusterId.bytes(words, 0)),
@@ -137,6 +141,7 @@ function parse(words: Uint32Array): MemberHeader | null {
     incarnation: Layout.incarnation.get(words, 0),
     token: hexOf(Layout.token.bytes(words, 0)),
     generation: Layout.generation.get(words, 0),
+    dataStart: Layout.dataStart.get(words, 0),
   };
 }
 

@@ -20,7 +20,7 @@ import { Regions } from './regions.js';
 // The data path reads imported constants once.
 const { read: readOp, flush: flushOp } = BlockOp;
 const { active, free: freeStage, held, waiting } = Stage;
-const { ok, notExecuted, unknown } = BlockStatus;
+const { ok, notExecuted, unknown, accessDenied } = BlockStatus;
 
 /**
  * The data path of a mirror: what `mirror.ts` promises, request by request. Nothing is allocated
@@ -39,6 +39,8 @@ export class MirrorIo implements BlockDevice {
   target = 0;
   /** Members that the cluster store may list as in sync: without them nothing is acknowledged. */
   required = 0;
+  /** Members that have said that they obey somebody else. */
+  refusing = 0;
   /** Read these first. */
   local = 0;
   /** Reads are served before this time only: later somebody else may have written. */
@@ -248,6 +250,7 @@ export class MirrorIo implements BlockDevice {
     op.bad |= bit;
     op.status = request.status;
     if (isLoss(request.status)) op.lost |= bit;
+    if (request.status === accessDenied && path === this.paths[member]) this.refusing |= bit;
     // Nobody waits for the target, and it lacks this write from now on.
     const isTarget = (this.target & bit) !== 0 && path === this.paths[member];
     if (isTarget) this.events.failed(member, 'a write to the target failed');
@@ -386,6 +389,7 @@ export class MirrorIo implements BlockDevice {
     const path = this.paths[member];
     if (path == null) return;
     this.paths[member] = null;
+    this.refusing &= ~(1 << member);
     path.close();
     if (path.inFlight > 0) this.retired.push(path);
   }

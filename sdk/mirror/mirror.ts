@@ -24,7 +24,8 @@ import type { Verb } from './verbs.js';
  *   - An acknowledged write is on every member that the cluster store lists as in sync; what was
  *     flushed is durable there. A member that is not listed is neither read nor promoted.
  *   - One epoch writes: it is claimed by a commit on the revision of the record, and a member that
- *     has adopted it refuses all lower ones, for I/O and control.
+ *     has adopted it refuses all lower ones, for I/O and control; where it is a namespace that the
+ *     writers reach by themselves, the device does (`fence.ts`).
  *   - At every instant the blocks in which members differ lie in regions that are marked in the
  *     write-intent map of one of them, on its medium.
  *   - Each block is an atomic register: requests whose blocks overlap take turns, on all members in
@@ -283,7 +284,8 @@ export class Mirror {
     const { io } = this;
     if (row == null || ((io.live | io.target) & bit) === 0) return;
     if (this.isLast(bit)) {
-      this.stop(lost(this.options.volumeId, row.id, why));
+      if ((io.refusing & bit) !== 0) void this.askWhoWrites(row.id);
+      else this.stop(lost(this.options.volumeId, row.id, why));
       return;
     }
     io.live &= ~bit;
@@ -294,6 +296,12 @@ export class Mirror {
     io.retire(index);
     this.keeper.kick();
     io.reconsider();
+  }
+
+  /** The last member obeys somebody else: the store says whom, if it answers. */
+  private async askWhoWrites(id: string): Promise<void> {
+    await this.keeper.look();
+    this.stop(lost(this.options.volumeId, id, 'it obeys another writer'));
   }
 
   /** Whether nobody else has everything. */

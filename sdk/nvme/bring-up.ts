@@ -1,8 +1,9 @@
+import type { DmaRegion } from '../device.js';
 import { ErrorCode, UltimaError } from '../errors.js';
 import { DoorbellBufferConfig, Identify, SetFeatures } from '../spec/nvme/admin-command.js';
 import { commandSizeExponent } from '../spec/nvme/command.js';
 import { completionSizeExponent } from '../spec/nvme/completion.js';
-import { Feature, QueueCountFeature } from '../spec/nvme/features.js';
+import { Feature, HostIdentifierFeature, QueueCountFeature } from '../spec/nvme/features.js';
 import { Cns, identifyBytes } from '../spec/nvme/identify.js';
 import { IdentifyController, IdentifyControllerNvm } from '../spec/nvme/identify-controller.js';
 import { AdminOpcode } from '../spec/nvme/opcodes.js';
@@ -136,8 +137,26 @@ export function* configure(core: Core, admin: AdminQueue): Steps<void> {
       ? 0
       : yield* numberOfQueues(core, admin);
   core.limits = limitsOf(core, nvmWords, granted);
-  // 11. Shadow doorbells are forgotten by every reset and asked for again.
+  // 11. Who we are, which every reset forgets.
+  const { hostIdentifier } = core.settings;
+  if (hostIdentifier !== null) yield* identifyHost(core, admin, hostIdentifier);
+  // 12. Shadow doorbells are forgotten by every reset and asked for again.
   if (core.shadow !== null) yield* shadowDoorbells(core, admin);
+}
+
+function* identifyHost(core: Core, admin: AdminQueue, identifier: Uint8Array): Steps<void> {
+  if (page.ctrattHostId128.get(core.controllerPage, 0) === 0) {
+    throw new UltimaError(
+      ErrorCode.deviceUnsupported,
+      `${core.fn.address}: the controller takes no host identifiers of 128 bits; leave it out`,
+      { address: core.fn.address },
+    );
+  }
+  const words = command(AdminOpcode.setFeatures);
+  SetFeatures.fid.set(words, 0, Feature.hostIdentifier);
+  SetFeatures.value.set(words, 0, HostIdentifierFeature.exhid.put(0, 1));
+  const fill = (region: DmaRegion): void => region.bytes.set(identifier);
+  yield* admin.exchange(words, identifier.length, {}, fill);
 }
 
 /** VS of revision 1.4 has no command set specific pages; 2.0 does. */

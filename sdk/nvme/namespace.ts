@@ -1,5 +1,6 @@
-import type { BlockDevice, BlockLimits } from '../block/device.js';
+import type { BlockLimits } from '../block/device.js';
 import { BlockOp, type BlockRequest } from '../block/request.js';
+import type { SharedBlockDevice } from '../block/reservations.js';
 import type { Clock, DmaSpace } from '../device.js';
 import { MediaStatus, statusKind } from '../spec/nvme/status.js';
 import { GiB, smallInteger } from '../units.js';
@@ -55,7 +56,7 @@ const mostBlocksOfRange = 0xffff_ffff;
  * A namespace on one queue pair. The data path is `submit` and `poll` of `BlockDevice`; the
  * methods that return promises sit on top and are polled for as long as somebody waits.
  */
-export class Namespace implements BlockDevice {
+export class Namespace implements SharedBlockDevice {
   readonly nsid: number;
   readonly format: NamespaceFormat;
   readonly blockBytes: number;
@@ -94,7 +95,7 @@ export class Namespace implements BlockDevice {
     };
     this.promised = new PromisedIo({ blocks: this.blocks, pair, abortSlot });
     this.commands = new IoCommands({ pair, sgl, abortSlot });
-    this.reservations = new Reservations(this.nsid, this.commands);
+    this.reservations = new Reservations(format, this.commands);
     this.limits = {
       maxTransferBytes: maxRequestBytes,
       atomicWriteBlocks: format.atomicWriteBlocks,

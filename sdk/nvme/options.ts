@@ -1,3 +1,4 @@
+import { hostIdBytes } from '../spec/nvme/features.js';
 import { msNs, secondNs } from '../units.js';
 import type { EventListener } from './events.js';
 import type { QuirkName } from './quirks.js';
@@ -31,6 +32,12 @@ export interface ControllerOptions {
   readonly abortTimeoutNs?: number;
   /** Asynchronous event requests kept armed, at most what AERL allows; 4 when left out. */
   readonly eventRequests?: number;
+  /**
+   * 16 bytes that name this host, set whenever the controller comes up: by them reservations tell
+   * hosts apart, so each process that writes by itself needs its own. None when left out: another
+   * host after each reset.
+   */
+  readonly hostIdentifier?: Uint8Array | null;
   /** Forced quirks, in addition to those of the table. */
   readonly quirks?: readonly QuirkName[];
   /**
@@ -60,6 +67,7 @@ const defaults = {
   adminTimeoutNs: 60 * secondNs,
   abortTimeoutNs: 5 * secondNs,
   eventRequests: 4,
+  hostIdentifier: null,
   quirks: [],
 } as const satisfies Omit<Settings, 'onEvent'>;
 
@@ -74,7 +82,14 @@ export function settingsOf(options: ControllerOptions): Settings {
   inRange('adminTimeoutNs', settings.adminTimeoutNs, [1000, Number.MAX_SAFE_INTEGER]);
   inRange('abortTimeoutNs', settings.abortTimeoutNs, [1000, Number.MAX_SAFE_INTEGER]);
   inRange('eventRequests', settings.eventRequests, [0, 16]);
+  const { hostIdentifier } = settings;
+  if (hostIdentifier !== null) checkHostIdentifier(hostIdentifier);
   return settings;
+}
+
+function checkHostIdentifier(bytes: Uint8Array): void {
+  if (bytes.length === hostIdBytes.extended && bytes.some((byte) => byte !== 0)) return;
+  throw new RangeError(`a host identifier of ${bytes.length} bytes; 16, not all of them zero`);
 }
 
 export function inRange(name: string, value: number, range: readonly [number, number]): void {

@@ -1,4 +1,13 @@
+import type {
+  Acquisition,
+  DeviceReservations,
+  Registration,
+  Release,
+  ReservationKind,
+  ReservationState,
+} from '../block/reservations.js';
 import type { DmaRegion } from '../device.js';
+import { IdentifyNamespace } from '../spec/nvme/identify-namespace.js';
 import {
   AcquireAction,
   PersistThroughPowerLoss,
@@ -23,52 +32,22 @@ import { type CommandResult, command } from './admin-queue.js';
 import { blockStatusOf } from './block-status.js';
 import type { IoCommands } from './io-commands.js';
 import { type IoOptions, ioError } from './io-options.js';
+import type { NamespaceFormat } from './namespace-format.js';
 import { SlotEnd } from './submission-queue.js';
 
-export type ReservationKind = keyof typeof ReservationType;
-
-export interface Registration {
-  readonly action: keyof typeof RegisterAction;
-  readonly currentKey?: bigint;
-  readonly newKey?: bigint;
-  readonly ignoresExistingKey?: boolean;
-  readonly persistence?: keyof typeof PersistThroughPowerLoss;
-}
-
-export interface Acquisition {
-  readonly action: keyof typeof AcquireAction;
-  readonly type: ReservationKind;
-  readonly key: bigint;
-  readonly preemptKey?: bigint;
-}
-
-export interface Release {
-  readonly action: keyof typeof ReleaseAction;
-  readonly type: ReservationKind;
-  readonly key: bigint;
-}
-
-/** Who is registered and who holds the reservation. */
-export interface ReservationState {
-  readonly generation: number;
-  readonly type: ReservationKind;
-  readonly persistsPowerLoss: boolean;
-  readonly registered: readonly {
-    readonly controllerId: number;
-    readonly isHolder: boolean;
-    readonly hostId: Uint8Array;
-    readonly key: bigint;
-  }[];
-}
-
 /** Reservations of one namespace [NVMe-2.0 §8.19 Reservations]. */
-export class Reservations {
+export class Reservations implements DeviceReservations {
+  readonly kinds: readonly ReservationKind[];
+  readonly canPersist: boolean;
   private readonly nsid: number;
   private readonly commands: IoCommands;
 
-  constructor(nsid: number, commands: IoCommands) {
+  constructor({ nsid, words }: Pick<NamespaceFormat, 'nsid' | 'words'>, commands: IoCommands) {
     this.nsid = nsid;
     this.commands = commands;
+    const known = capabilities.filter(([, field]) => field.get(words, 0) === 1);
+    this.kinds = known.map(([kind]) => kind);
+    this.canPersist = IdentifyNamespace.rescapPersist.get(words, 0) === 1;
   }
 
   /** Register, replace or remove this host's key. */
@@ -149,6 +128,16 @@ export class Reservations {
 }
 
 const reportBytes = 4096;
+
+/** [NVMe-2.0 §? RESCAP] */
+const capabilities = [
+  ['write exclusive', IdentifyNamespace.rescapWriteExclusive],
+  ['exclusive access', IdentifyNamespace.rescapExclusiveAccess],
+  ['write exclusive, registrants only', IdentifyNamespace.rescapWriteExclusiveRegistrants],
+  ['exclusive access, registrants only', IdentifyNamespace.rescapExclusiveAccessRegistrants],
+  ['write exclusive, all registrants', IdentifyNamespace.rescapWriteExclusiveAll],
+  ['exclusive access, all registrants', IdentifyNamespace.rescapExclusiveAccessAll],
+] as const;
 
 /** The two shapes of a report: where entries start, and how they are laid out. */
 const extendedForm = {

@@ -267,6 +267,9 @@ export const ReservationStatus = struct(
 
 export const reservationStatusExtendedBytes = 64;
 
+/** CNTLID of a registrant that no controller is associated with. */
+export const noRegisteredController = 0xffff;
+
 export const RegisteredController = struct(
   { title: 'Registered Controller', cite: '[NVMe-2.0 §7.5]', bytes: 24 },
   {

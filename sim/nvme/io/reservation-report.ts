@@ -1,4 +1,5 @@
 import {
+  noRegisteredController,
   RegisteredController,
   RegisteredControllerExtended,
   ReservationReport,
@@ -61,7 +62,7 @@ export class ReservationReportOperation implements Operation {
     let at = isExtended ? reservationStatusExtendedBytes : ReservationStatus.layout.bytes;
     let count = 0;
     for (const registrant of reservations.registrants) {
-      for (const controller of this.work.controller.controllersOf(registrant.host, namespace)) {
+      for (const controller of this.controllersOf(registrant, namespace)) {
         if (at + entryBytes > bytes.length) break;
         const holds = reservations.isHolder(registrant.host);
         putEntry(words, at / 4, { registrant, controller, holds, isExtended });
@@ -73,6 +74,14 @@ export class ReservationReportOperation implements Operation {
     ReservationStatus.rtype.set(words, 0, reservations.type);
     ReservationStatus.regctl.set(words, 0, count);
     ReservationStatus.ptpls.set(words, 0, reservations.persistsThroughPowerLoss ? 1 : 0);
+  }
+
+  /** A registrant that is not connected is still to be seen: it may hold the reservation. */
+  private controllersOf({ host }: Registrant, namespace: Namespace): readonly HostController[] {
+    const found = this.work.controller.controllersOf(host, namespace);
+    if (found.length > 0) return found;
+    const hostIdentifier = Uint8Array.from(Buffer.from(host, 'hex'));
+    return [{ controllerId: noRegisteredController, hostIdentifier }];
   }
 }
 

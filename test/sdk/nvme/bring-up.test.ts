@@ -204,4 +204,13 @@ test('an open that failed can be tried again on the same function', async () => 
   await controller.close();
 });
 
+test('a host identifier of another length, or of zeroes, is refused before anything is done', async () => {
+  const fn = new FakeFunction();
+  for (const hostIdentifier of [new Uint8Array(8).fill(1), new Uint8Array(16)]) {
+    const refusal = await NvmeController.open(fn, { hostIdentifier }).catch((error) => error);
+    assert.instance(refusal, RangeError);
+    assert.match(refusal.message, /host identifier of (8|16) bytes/);
+  }
+});
+
 test.run();

@@ -405,6 +405,23 @@ test('the report lists each controller of each registrant, byte by byte as the f
   );
 });
 
+test('a registrant that no controller belongs to is reported, with FFFFh for the controller', () => {
+  const { a, b } = hosts();
+  register(a, 0, 5);
+  acquire(a, 5, 2);
+  a.host = 'ab'.repeat(8);
+  register(a, 0, 6);
+  a.host = 'cd'.repeat(8);
+  const request = report(24);
+  assert.is(b.run(request).status, 0);
+  const view = new DataView(request.data.buffer);
+  assert.is(view.getUint16(5, true), 2, 'REGCTL');
+  assert.equal([view.getUint16(24, true), view.getUint8(26)], [0xffff, 1], 'the holder');
+  assert.equal([view.getUint16(48, true), view.getUint8(50)], [0xffff, 0]);
+  assert.is(view.getBigUint64(56, true), 0xababababababababn, 'HOSTID');
+  assert.is(view.getBigUint64(64, true), 6n, 'RKEY');
+});
+
 test('the extended report has 64-byte entries, and EDS must match the size of the identifier', () => {
   const { a } = hosts();
   assert.is(a.run(report(16, 1)).status, Status.hostIdentifierInconsistentFormat);
