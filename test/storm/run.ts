@@ -13,7 +13,7 @@ import { stormOfQos } from './qos.js';
 import { stormOfQosCard } from './qos-card.js';
 import { stormOfQosSlow } from './qos-slow.js';
 import { stormOfVfioUser } from './vfio-user.js';
-import { stormOfVolumeCrash } from './volume-crash.js';
+import { stormOfProtectedCrash, stormOfVolumeCrash } from './volume-crash.js';
 
 const campaigns = {
   card: stormOfCard,
@@ -30,6 +30,7 @@ const campaigns = {
   'nbd-fio': stormOfNbdFio,
   'nbd-kill': stormOfNbdKills,
   'volume-crash': stormOfVolumeCrash,
+  'volume-crash-protected': stormOfProtectedCrash,
   'vfio-user': stormOfVfioUser,
 };
 

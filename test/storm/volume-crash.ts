@@ -7,7 +7,7 @@ import { Prng } from '../../sim/prng.js';
 import { campaign, type Tally } from '../support/campaign.js';
 import { CrashCuts, type OpenWrite, Undo } from '../support/crash-cuts.js';
 import type { CrashEvent } from '../support/crash-device.js';
-import { CrashDisks, imageBytes } from '../support/crash-disks.js';
+import { blankDisks, CrashDisks } from '../support/crash-disks.js';
 import { JudgedImages } from '../support/judged-images.js';
 import { VolumeModel } from '../support/volume-model.js';
 import {
@@ -37,26 +37,47 @@ const tornImages = 12;
 /** One image in so many is opened for writing, used, and lost once more. */
 const usedImages = 16;
 
+const claim =
+  'a pool cut off at every device I/O of a workload, with any of its unflushed sectors lost, ' +
+  `opens as the model says (workloads 0..${enumerated - 1} are all of one to three operations)`;
+
 export const stormOfVolumeCrash = campaign<VolumeStep>({
-  claim:
-    'a pool cut off at every device I/O of a workload, with any of its unflushed sectors lost, ' +
-    `opens as the model says (workloads 0..${enumerated - 1} are all of one to three operations)`,
+  claim,
   plan: (prng, seed) => workload(seed, prng),
   run: (steps, seed, tally) => new Storm(steps, seed, tally).run(),
 });
 
+/** The same where every seed has what a quarter of the longer workloads has in the other one. */
+export const stormOfProtectedCrash = campaign<VolumeStep>({
+  claim: `on devices with protection information ${claim}`,
+  plan: (prng, seed) => workload(seed, prng),
+  run: (steps, seed, tally) => new Storm(steps, seed, tally, 'guarded').run(),
+});
+
+/**
+ * How data is checked: not at all; a CRC for every cell, and nothing is written in place; by the
+ * devices, whose blocks have protection information.
+ */
+type Checks = 'none' | 'summed' | 'guarded';
+
+function checksOf(seed: number): Checks {
+  if (seed < enumerated || seed % 2 === 0) return 'none';
+  return (seed >>> 3) % 2 === 1 ? 'guarded' : 'summed';
+}
+
 /** A pool with shared, owned and unwritten cells, a snapshot and a clone; made once. */
-const prepared = new Map<boolean, Promise<Prepared>>();
+const prepared = new Map<Checks, Promise<Prepared>>();
 
 interface Prepared {
   readonly image: Uint8Array;
   readonly model: VolumeModel;
 }
 
-/** @param hasChecks  every cell has a CRC, and nothing is written in place */
-async function prepare(hasChecks: boolean): Promise<Prepared> {
-  const image = new Uint8Array(imageBytes);
-  const device = new CrashDisks(image).first;
+async function prepare(checks: Checks): Promise<Prepared> {
+  const hasProtection = checks === 'guarded';
+  const hasChecks = checks !== 'none';
+  const image = blankDisks(hasProtection);
+  const device = new CrashDisks(image, { hasProtection }).first;
   const chance = new Prng(1, 'identity');
   const pool = await Pool.create([device], { journalBytes, random: (b) => chance.fill(b) });
   const model = new VolumeModel();
@@ -74,6 +95,7 @@ async function prepare(hasChecks: boolean): Promise<Prepared> {
   model.duplicate('a@s', 'c');
   await write(16, 8, 1003);
   await runPlain(volume, BlockOp.flush, 0, 0);
+  if (volume.object.isProtected !== hasProtection) throw new Error('others compare the data');
   await pool.close();
   return { image, model };
 }
@@ -85,24 +107,31 @@ class Storm {
   /** The model after each number of steps. */
   private readonly states: VolumeModel[] = [];
   private base = new Uint8Array(0);
-  private readonly hasChecks: boolean;
+  private readonly checks: Checks;
+  private readonly hasProtection: boolean;
   private readonly isSlow: boolean;
   /** Every other four seeds have no room for their maps. */
   private readonly memory: { readonly mapCacheBytes?: number };
 
-  constructor(steps: readonly VolumeStep[], seed: number, tally: Tally) {
+  constructor(
+    steps: readonly VolumeStep[],
+    seed: number,
+    tally: Tally,
+    checks: Checks = checksOf(seed),
+  ) {
     this.steps = steps;
     this.chance = new Prng(seed, 'crash');
     this.tally = tally;
-    this.hasChecks = seed >= enumerated && seed % 2 === 1;
+    this.checks = checks;
+    this.hasProtection = checks === 'guarded';
     this.isSlow = seed >= enumerated && seed % 4 >= 2;
     this.memory = (seed >>> 2) % 2 === 1 ? { mapCacheBytes: leastCacheBytes } : {};
   }
 
   async run(): Promise<string | null> {
-    const { hasChecks } = this;
-    const start = prepared.get(hasChecks) ?? prepare(hasChecks);
-    prepared.set(hasChecks, start);
+    const { checks } = this;
+    const start = prepared.get(checks) ?? prepare(checks);
+    prepared.set(checks, start);
     const { image, model } = await start;
     this.base = Uint8Array.from(image);
     this.states.push(model);
@@ -114,8 +143,9 @@ class Storm {
     const log = await this.execute();
     if (typeof log === 'string') return log;
     this.tally.workloads = (this.tally.workloads ?? 0) + 1;
-    const cuts = new CrashCuts(log, Uint8Array.from(this.base), blockBytes);
-    const scene = new Scene(cuts);
+    if (this.hasProtection) this.tally.guarded = (this.tally.guarded ?? 0) + 1;
+    const scene = new Scene(log, Uint8Array.from(this.base), this.hasProtection);
+    const { cuts } = scene;
     for (let count = 0; count <= log.length; count++) {
       cuts.advanceTo(count);
       if (isCovered(cuts, log[count])) continue;
@@ -129,7 +159,8 @@ class Storm {
   private async execute(): Promise<CrashEvent[] | string> {
     // A slow device, so that requests meet a commit that is under way.
     const pollsPerEnd = this.isSlow ? 12 : 1;
-    const disks = new CrashDisks(Uint8Array.from(this.base), pollsPerEnd);
+    const { hasProtection } = this;
+    const disks = new CrashDisks(Uint8Array.from(this.base), { pollsPerEnd, hasProtection });
     disks.record(true);
     let pool = await Pool.open([disks.first], this.memory);
     let newUnit = 0;
@@ -323,12 +354,16 @@ class Scene {
   readonly cuts: CrashCuts;
   readonly disks: CrashDisks;
   readonly undo: Undo;
-  readonly judged = new JudgedImages(imageBytes, blockBytes);
+  readonly judged: JudgedImages;
+  /** What is torn as a whole: a block, with its metadata. */
+  private readonly storedBytes: number;
 
-  constructor(cuts: CrashCuts) {
-    this.cuts = cuts;
-    this.disks = new CrashDisks(cuts.image);
-    this.undo = new Undo(cuts.image);
+  constructor(log: readonly CrashEvent[], image: Uint8Array, hasProtection: boolean) {
+    this.disks = new CrashDisks(image, { hasProtection });
+    this.storedBytes = this.disks.first.storedBytes;
+    this.cuts = new CrashCuts(log, image, this.storedBytes);
+    this.undo = new Undo(image);
+    this.judged = new JudgedImages(image.length, this.storedBytes);
     for (const disk of this.disks.both) {
       disk.onChange = (at, length) => this.undo.save(at, length);
       disk.onRead = (at, length) => this.judged.read(at, length);
@@ -347,8 +382,9 @@ class Scene {
 
   /** A block of a write got through. */
   put({ write: { at, data }, order }: OpenWrite, block: number): void {
-    this.undo.save(at + block, blockBytes);
-    this.cuts.image.set(data.subarray(block, block + blockBytes), at + block);
+    const { storedBytes } = this;
+    this.undo.save(at + block, storedBytes);
+    this.cuts.image.set(data.subarray(block, block + storedBytes), at + block);
     this.judged.gotThrough(at + block, order);
   }
 }

@@ -2,6 +2,7 @@ import type { BlockDevice, BlockLimits } from '../../sdk/block/device.js';
 import { MemorySpace } from '../../sdk/block/memory.js';
 import { BlockOp, type BlockRequest, BlockStatus, blockFlagFua } from '../../sdk/block/request.js';
 import type { Clock } from '../../sdk/device.js';
+import { formatted, guarded, tupleBytes, unguarded } from './guarded-blocks.js';
 
 /** What happened at the device, in order. */
 export type CrashEvent =
@@ -12,7 +13,9 @@ export type CrashEvent =
   | { readonly kind: 'mark'; readonly mark: number };
 
 export interface LoggedWrite {
+  /** Byte of the image. */
   readonly at: number;
+  /** What is put there: with protection information, blocks and their metadata. */
   readonly data: Uint8Array;
   readonly isFua: boolean;
 }
@@ -28,6 +31,8 @@ export interface CrashDeviceOptions {
   readonly blockBytes: number;
   readonly bytes: number;
   readonly hasVolatileCache?: boolean;
+  /** Each block lies in the image with its protection information, which every read compares. */
+  readonly hasProtection?: boolean;
   /** Requests end with every so many polls only; with each when left out. */
   readonly pollsPerEnd?: number;
   /** Where the device begins in an image that several share; 0 when left out. */
@@ -45,6 +50,8 @@ export class CrashDevice implements BlockDevice {
   readonly clock: Clock = stillClock;
   readonly memory = new MemorySpace();
   readonly image: Uint8Array;
+  /** Bytes of the image that hold a block: what a torn write leaves whole. */
+  readonly storedBytes: number;
   log: CrashEvent[] = [];
   isLogging = false;
   /** Reads so far. */
@@ -62,7 +69,9 @@ export class CrashDevice implements BlockDevice {
   constructor(options: CrashDeviceOptions, image?: Uint8Array) {
     this.blockBytes = options.blockBytes;
     this.blockCount = options.bytes / options.blockBytes;
-    this.image = image ?? new Uint8Array(options.bytes);
+    const hasProtection = options.hasProtection ?? false;
+    this.storedBytes = this.blockBytes + (hasProtection ? tupleBytes : 0);
+    this.image = image ?? blankImage(this.blockCount, this.blockBytes, hasProtection);
     this.pollsPerEnd = options.pollsPerEnd ?? 1;
     this.at = options.at ?? 0;
     this.limits = {
@@ -72,6 +81,7 @@ export class CrashDevice implements BlockDevice {
       hasVolatileCache: options.hasVolatileCache ?? true,
       canDiscard: true,
       canWriteZeroes: true,
+      hasProtection,
     };
   }
 
@@ -92,6 +102,7 @@ export class CrashDevice implements BlockDevice {
     const due = this.waiting;
     this.waiting = [];
     for (const { request, write, covers } of due) {
+      request.status = BlockStatus.ok;
       if (write !== null) {
         this.store(write);
         this.endedWrites.push(write);
@@ -101,7 +112,6 @@ export class CrashDevice implements BlockDevice {
       } else if (this.isLogging && request.op === BlockOp.flush) {
         this.log.push({ kind: 'flushed', covers });
       }
-      request.status = BlockStatus.ok;
       request.done(request);
     }
     return due.length;
@@ -124,11 +134,13 @@ export class CrashDevice implements BlockDevice {
     }
     if (at !== data.length) throw new Error(`${at} bytes for ${data.length}`);
     const isFua = request.flags === blockFlagFua || !this.limits.hasVolatileCache;
-    return { at: this.at + request.lba * this.blockBytes, data, isFua };
+    const { blockBytes, storedBytes } = this;
+    const stored = storedBytes > blockBytes ? guarded(data, blockBytes, request.lba) : data;
+    return { at: this.at + request.lba * storedBytes, data: stored, isFua };
   }
 
   private store({ at, data }: LoggedWrite): void {
-    const end = this.at + this.blockCount * this.blockBytes;
+    const end = this.at + this.blockCount * this.storedBytes;
     if (at < this.at || at + data.length > end) throw new Error(`a write at ${at} beyond the end`);
     this.onChange?.(at, data.length);
     this.image.set(data, at);
@@ -136,12 +148,31 @@ export class CrashDevice implements BlockDevice {
 
   private load(request: BlockRequest): void {
     this.reads++;
-    let at = this.at + request.lba * this.blockBytes;
-    this.onRead?.(at, request.blockCount * this.blockBytes);
-    for (let i = 0; i < request.segmentCount; i++) {
-      const length = request.lengths[i]!;
-      request.regions[i]!.bytes.set(this.image.subarray(at, at + length), request.offsets[i]!);
-      at += length;
+    const { blockBytes, storedBytes, image } = this;
+    const from = this.at + request.lba * storedBytes;
+    const length = request.blockCount * storedBytes;
+    this.onRead?.(from, length);
+    const stored = image.subarray(from, from + length);
+    const data = storedBytes > blockBytes ? unguarded(stored, blockBytes, request.lba) : stored;
+    if (data === null) {
+      request.status = BlockStatus.integrityError;
+      return;
+    }
+    for (let i = 0, at = 0; i < request.segmentCount; i++) {
+      const end = at + request.lengths[i]!;
+      request.regions[i]!.bytes.set(data.subarray(at, end), request.offsets[i]!);
+      at = end;
     }
   }
+}
+
+/** What blocks look like that were never written. */
+export function blankImage(
+  blockCount: number,
+  blockBytes: number,
+  hasProtection: boolean,
+): Uint8Array {
+  return hasProtection
+    ? formatted(blockCount, blockBytes)
+    : new Uint8Array(blockCount * blockBytes);
 }

@@ -1,6 +1,6 @@
 import * as assert from 'uvu/assert';
 import { campaignOfVolumes } from '../../fuzz/volume.js';
-import { stormOfVolumeCrash } from '../../storm/volume-crash.js';
+import { stormOfProtectedCrash, stormOfVolumeCrash } from '../../storm/volume-crash.js';
 import { suite } from '../../support/suite.js';
 
 const test = suite('volume campaigns');
@@ -29,6 +29,19 @@ test('a pool that takes in more space is cut off with it or without it, never in
 test('a random workload survives its power cuts, too', async () => {
   const { violation } = await stormOfVolumeCrash.explore(70_001, 0);
   assert.is(violation, null);
+});
+
+test('on devices that compare their blocks a pool survives its power cuts, too', async () => {
+  // An overwrite with FUA in place.
+  const { violation, tally } = await stormOfProtectedCrash.explore(207, 0);
+  assert.is(violation, null);
+  assert.is(tally.guarded, 1);
+});
+
+test('a quarter of the longer workloads runs on such devices', async () => {
+  const { violation, tally } = await stormOfVolumeCrash.explore(70_009, 0);
+  assert.is(violation, null);
+  assert.is(tally.guarded, 1);
 });
 
 test('a few hundred random operations agree with the naive model', async () => {
