@@ -227,11 +227,11 @@ export class FlashDrive implements Drive {
   }
 
   failPrograms(die: number, count: number): void {
-    this.flash.failNext(FlashKind.program, die, count);
+    this.flash.faults.failNext(FlashKind.program, die, count);
   }
 
   failErases(die: number, count: number): void {
-    this.flash.failNext(FlashKind.erase, die, count);
+    this.flash.faults.failNext(FlashKind.erase, die, count);
   }
 
   loseUnit(unit: number): void {

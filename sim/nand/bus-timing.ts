@@ -67,7 +67,7 @@ export class BusTiming {
   readonly readCommandNs: number;
   /** Before data comes out. */
   readonly dataOutNs: number;
-  readonly programCommandNs: number;
+  private readonly programCommandNs: number;
   readonly eraseCommandNs: number;
   /** For each plane after the first of one operation. */
   readonly nextPlaneNs: number;
@@ -88,5 +88,10 @@ export class BusTiming {
       busyNs;
     this.eraseCommandNs = selectNs + 4 * cycleNs + busyNs;
     this.nextPlaneNs = phases.planeBusyNs + 6 * cycleNs;
+  }
+
+  /** Commands and addresses of a program of so many planes. */
+  programNs(planes: number): number {
+    return this.programCommandNs + (planes - 1) * this.nextPlaneNs;
   }
 }

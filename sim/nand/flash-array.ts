@@ -1,14 +1,17 @@
 import { assert } from '../../sdk/assert.js';
 import type { World } from '../world.js';
+import { BulkTransfers } from './bulk-transfers.js';
 import { Bus } from './bus.js';
 import { BusTiming } from './bus-timing.js';
 import { CellTiming } from './cell-timing.js';
 import type { CellWear } from './cell-wear.js';
+import { DieFaults } from './die-faults.js';
 import { DieQueues } from './die-queues.js';
 import type { FlashArrayParts } from './flash-array-parts.js';
 import { FlashKind, type FlashListener, FlashOps, Lane, noOp } from './flash-ops.js';
 import type { FlashProfile } from './flash-profile.js';
 import { Geometry } from './geometry.js';
+import { comingNs, ProgramLoads } from './program-loads.js';
 import { Suspension } from './suspension.js';
 
 /** What a die does. */
@@ -57,20 +60,17 @@ export class FlashArray {
   private readonly busySinceNs: Float64Array;
   /** The operation in the cell array or the page register. */
   private readonly current: Int32Array;
-  /** The read whose data leaves the cache register, the program whose data is in it. */
+  /** The read whose data leaves the cache register. */
   private readonly cached: Int32Array;
-  private readonly loaded: Int32Array;
-  /** The program or erase that waits for reads to pass, and what is left of it. */
+  private readonly loads: ProgramLoads;
+  private readonly bulk: BulkTransfers;
+  /** The program or erase that waits for reads to pass; what is left of it, or of a program. */
   private readonly suspended: Int32Array;
   private readonly restNs: Float64Array;
   /** When the cell array started: before, nothing can be interrupted. */
   private readonly arrayFromNs: Float64Array;
   private readonly suspendCounts: Int32Array;
-  /** A pause that a fault plan wants as soon as the page register is empty. */
-  private readonly stallNs: Float64Array;
-  /** Operations that a fault plan wants to fail. */
-  private readonly programFaults: Int32Array;
-  private readonly eraseFaults: Int32Array;
+  readonly faults: DieFaults;
   private readonly dieEvent: number;
   private readonly transferEvent: number;
   private readonly decodeEvent: number;
@@ -88,6 +88,10 @@ export class FlashArray {
     this.bus = new Bus(flash);
     const { dies } = this.geometry;
     this.queues = new DieQueues(this.ops, dies);
+    const { ops, bus, timing, queues, geometry } = this;
+    const common = { flash, world, geometry, ops, bus, timing };
+    this.bulk = new BulkTransfers({ ...common, ended: (op) => this.loadEnded(op) });
+    this.loads = new ProgramLoads({ ...common, queues, bulk: this.bulk });
     this.cellTiming = new CellTiming(flash, parts.chance);
     this.channels = Int32Array.from({ length: dies }, (_, die) => this.geometry.channelOf(die));
     this.phases = new Uint8Array(dies);
@@ -96,14 +100,11 @@ export class FlashArray {
     this.dieBusyNs = new Float64Array(dies);
     this.current = new Int32Array(dies).fill(noOp);
     this.cached = new Int32Array(dies).fill(noOp);
-    this.loaded = new Int32Array(dies).fill(noOp);
     this.suspended = new Int32Array(dies).fill(noOp);
     this.restNs = new Float64Array(dies);
     this.arrayFromNs = new Float64Array(dies);
     this.suspendCounts = new Int32Array(dies);
-    this.stallNs = new Float64Array(dies);
-    this.programFaults = new Int32Array(dies);
-    this.eraseFaults = new Int32Array(dies);
+    this.faults = new DieFaults(dies);
     this.dieEvent = world.register((die) => this.dieDue(die));
     this.transferEvent = world.register((op) => this.transferred(op));
     this.decodeEvent = world.register((op) => this.decoded(op));
@@ -127,12 +128,13 @@ export class FlashArray {
     owner: number,
     extra: number,
   ): void {
-    const op = this.makeOp(FlashKind.read, die, block, page, lane, owner);
+    const { nowNs } = this.world;
+    const op = this.ops.take(nowNs, FlashKind.read, die, block, page, lane, owner);
     this.ops.plane[op] = plane;
     this.ops.bytes[op] = bytes;
     this.ops.extra[op] = extra;
     this.wear.readCounts[block] = this.wear.readCounts[block]! + 1;
-    const failing = this.wear.failedAttempts(block, bytes, this.world.nowNs);
+    const failing = this.wear.failedAttempts(block, bytes, nowNs);
     const isLost = failing > this.flash.retryLevels;
     this.ops.failed[op] = isLost ? 1 : 0;
     this.ops.retries[op] = isLost ? this.flash.retryLevels : failing;
@@ -148,14 +150,15 @@ export class FlashArray {
     bytes: number,
     owner: number,
   ): void {
-    const op = this.makeOp(FlashKind.program, die, block, page, Lane.program, owner);
+    const { nowNs } = this.world;
+    const op = this.ops.take(nowNs, FlashKind.program, die, block, page, Lane.program, owner);
     this.ops.planes[op] = planes;
     this.ops.bytes[op] = bytes;
     this.enqueue(die, op);
   }
 
   erase(die: number, planes: number, block: number, lane: number): void {
-    const op = this.makeOp(FlashKind.erase, die, block, 0, lane, 0);
+    const op = this.ops.take(this.world.nowNs, FlashKind.erase, die, block, 0, lane, 0);
     this.ops.planes[op] = planes;
     this.enqueue(die, op);
   }
@@ -190,16 +193,10 @@ export class FlashArray {
     return this.queues.isEmpty(die) && (phase === Phase.idle || phase === Phase.register);
   }
 
-  /** The next operations of a die fail. */
-  failNext(kind: number, die: number, count: number): void {
-    const faults = kind === FlashKind.erase ? this.eraseFaults : this.programFaults;
-    faults[die] = faults[die]! + count;
-  }
-
   /** The die does nothing for a while; what runs ends later by as much. */
   stall(die: number, ns: number): void {
-    if (this.phases[die] === Phase.register) {
-      this.stallNs[die] = this.stallNs[die]! + ns;
+    if (this.phases[die] === Phase.register || this.isLoading(die)) {
+      this.faults.stallNs[die] = this.faults.stallNs[die]! + ns;
       return;
     }
     const isRunning = this.phases[die] !== Phase.idle;
@@ -217,30 +214,13 @@ export class FlashArray {
     }
     this.current.fill(noOp);
     this.cached.fill(noOp);
-    this.loaded.fill(noOp);
+    this.loads.clear();
+    this.bulk.clear();
     this.suspended.fill(noOp);
+    this.arrayFromNs.fill(0);
     this.queues.clear();
     this.ops.clear();
     this.bus.clear(nowNs);
-  }
-
-  private makeOp(
-    kind: number,
-    die: number,
-    block: number,
-    page: number,
-    lane: number,
-    owner: number,
-  ): number {
-    const { ops } = this;
-    const op = ops.take(this.world.nowNs);
-    ops.kind[op] = kind;
-    ops.lane[op] = lane;
-    ops.die[op] = die;
-    ops.block[op] = block;
-    ops.page[op] = page;
-    ops.owner[op] = owner;
-    return op;
   }
 
   private enqueue(die: number, op: number): void {
@@ -251,7 +231,7 @@ export class FlashArray {
       else this.wake(die);
     } else if (phase === Phase.array) {
       if (this.ops.lane[op]! <= Lane.read) this.interrupt(die, this.ops.lane[op]!);
-      else if (this.flash.hasCacheProgram) this.loadNext(die);
+      else if (this.flash.hasCacheProgram) this.loads.loadNext(die, this.current[die]!);
     }
   }
 
@@ -261,10 +241,9 @@ export class FlashArray {
   }
 
   private startNext(die: number): void {
-    if (this.stallNs[die]! > 0) {
+    if (this.faults.stallNs[die]! > 0) {
       this.phases[die] = Phase.pause;
-      this.setEnd(die, this.world.nowNs + this.stallNs[die]!);
-      this.stallNs[die] = 0;
+      this.setEnd(die, this.world.nowNs + this.faults.takeStallNs(die));
       return;
     }
     const suspended = this.suspended[die]!;
@@ -301,36 +280,26 @@ export class FlashArray {
 
   private startProgram(die: number, op: number): void {
     const { ops, flash } = this;
-    const { nowNs } = this.world;
-    ops.startedAtNs[op] = nowNs;
-    let from = ops.loadedAtNs[op]!;
-    if (from < 0) {
-      from = this.loadProgram(die, op);
-    } else {
-      this.loaded[die] = noOp;
-      from = Math.max(from, nowNs + flash.cacheBusyNs);
-    }
+    ops.startedAtNs[op] = this.world.nowNs;
+    const from = this.loads.begin(die, op);
     const ns = this.cellTiming.programNs(ops.page[op]!);
     this.suspendCounts[die] = 0;
     this.arrayFromNs[die] = from;
-    this.setEnd(die, from + ns);
-    if (flash.hasCacheProgram) this.loadNext(die);
+    if (from === comingNs) this.restNs[die] = ns;
+    else this.setEnd(die, from + ns);
+    if (flash.hasCacheProgram) this.loads.loadNext(die, op);
   }
 
-  private loadProgram(die: number, op: number): number {
-    const { ops, timing } = this;
-    const commandNs = timing.programCommandNs + (ops.planes[op]! - 1) * timing.nextPlaneNs;
-    return this.bus.reserve(this.channels[die]!, this.world.nowNs, commandNs, ops.bytes[op]!);
-  }
-
-  /** While a program runs, the data of the next one can come in. */
-  private loadNext(die: number): void {
-    const { ops } = this;
-    if (this.loaded[die] !== noOp || ops.kind[this.current[die]!] !== FlashKind.program) return;
-    const next = this.queues.head(die, Lane.program);
-    if (next === noOp || ops.kind[next] !== FlashKind.program) return;
-    ops.loadedAtNs[next] = this.loadProgram(die, next);
-    this.loaded[die] = next;
+  private loadEnded(op: number): void {
+    this.loads.ended(op);
+    const die = this.ops.die[op]!;
+    // Otherwise it is in the cache register until its turn.
+    if (this.current[die] !== op) return;
+    this.arrayFromNs[die] = this.world.nowNs;
+    this.setEnd(die, this.world.nowNs + this.restNs[die]!);
+    // Reads that came meanwhile are as if they came now.
+    if (this.queues.head(die, Lane.reserved) !== noOp) this.interrupt(die, Lane.reserved);
+    else if (this.queues.head(die, Lane.read) !== noOp) this.interrupt(die, Lane.read);
   }
 
   private startErase(die: number, op: number): void {
@@ -353,6 +322,16 @@ export class FlashArray {
     if (ns < 0) return;
     const { nowNs } = this.world;
     const fromNs = this.arrayFromNs[die]!;
+    if (fromNs === comingNs) {
+      const isOnBus = this.bulk.isActive(op);
+      if (isOnBus && lane !== Lane.reserved) return;
+      // Its data is sent again, from the start: that counts as an interruption, and takes as long.
+      if (isOnBus) this.suspendCounts[die] = this.suspendCounts[die]! + 1;
+      this.bulk.hold(op);
+      this.setAside(die, op);
+      this.setEnd(die, isOnBus ? nowNs + ns : nowNs);
+      return;
+    }
     if (nowNs < fromNs) {
       // Its data is still coming in. A reserved read comes back when the cells begin.
       if (lane === Lane.reserved) this.world.schedule(fromNs - nowNs, this.suspendEvent, die);
@@ -362,10 +341,15 @@ export class FlashArray {
     if (restNs <= ns) return;
     this.suspends++;
     this.suspendCounts[die] = this.suspendCounts[die]! + 1;
-    this.suspended[die] = op;
     this.restNs[die] = restNs;
-    this.phases[die] = Phase.pause;
+    this.setAside(die, op);
     this.setEnd(die, nowNs + ns);
+  }
+
+  private setAside(die: number, op: number): void {
+    this.suspended[die] = op;
+    this.arrayFromNs[die] = 0;
+    this.phases[die] = Phase.pause;
   }
 
   private suspendDue(die: number): void {
@@ -374,11 +358,13 @@ export class FlashArray {
   }
 
   private resume(die: number): void {
-    const channel = this.channels[die]!;
-    const from = this.bus.reserve(channel, this.world.nowNs, this.timing.eraseCommandNs, 0);
     this.current[die] = this.suspended[die]!;
     this.suspended[die] = noOp;
     this.phases[die] = Phase.array;
+    this.arrayFromNs[die] = comingNs;
+    if (this.bulk.release(die)) return;
+    const channel = this.channels[die]!;
+    const from = this.bus.reserve(channel, this.world.nowNs, this.timing.eraseCommandNs, 0);
     this.arrayFromNs[die] = from;
     this.setEnd(die, from + this.restNs[die]!);
   }
@@ -394,19 +380,14 @@ export class FlashArray {
     }
     this.phases[die] = Phase.register;
     const op = this.current[die]!;
-    const kind = this.ops.kind[op];
+    const kind = this.ops.kind[op]!;
     if (kind === FlashKind.read) {
       this.dataReady(die, op);
       return;
     }
-    const faults = kind === FlashKind.erase ? this.eraseFaults : this.programFaults;
-    let fails = kind === FlashKind.erase ? this.wear.erase(this.ops.block[op]!) : false;
-    if (kind === FlashKind.program) fails = this.wear.failsProgram();
-    if (faults[die]! > 0) {
-      faults[die] = faults[die]! - 1;
-      fails = true;
-    }
-    this.ops.failed[op] = fails ? 1 : 0;
+    const isErase = kind === FlashKind.erase;
+    const fails = isErase ? this.wear.erase(this.ops.block[op]!) : this.wear.failsProgram();
+    this.ops.failed[op] = this.faults.takeFailure(kind, die) || fails ? 1 : 0;
     this.finish(op);
     this.startNext(die);
   }
@@ -428,22 +409,40 @@ export class FlashArray {
   }
 
   private sendOut(die: number, op: number): void {
-    const { ops, bus, world, timing } = this;
-    const channel = this.channels[die]!;
+    const { mate, restBytes, bytes } = this.ops;
+    const inPieces = this.isInPieces(op);
+    for (let one = op; one !== noOp; one = mate[one]!) restBytes[one] = bytes[one]!;
+    for (let one = op; one !== noOp; one = inPieces ? noOp : mate[one]!) this.send(die, one);
+  }
+
+  /** Data of a read that nobody waits for goes in pieces, and others between them. */
+  private isInPieces(op: number): boolean {
+    return this.flash.busPieceBytes > 0 && this.ops.lane[op]! > Lane.read;
+  }
+
+  /** What is left of a page, or a piece of it, goes over the bus. */
+  private send(die: number, op: number): void {
+    const { ops, bus, world, timing, flash } = this;
     const { nowNs } = world;
-    for (let mate = op; mate !== noOp; mate = ops.mate[mate]!) {
-      const end = bus.reserve(channel, nowNs, timing.dataOutNs, ops.bytes[mate]!);
-      ops.endAtNs[mate] = end;
-      ops.isLast[mate] = ops.mate[mate] === noOp ? 1 : 0;
-      world.schedule(end - nowNs, this.transferEvent, mate);
-    }
+    const rest = ops.restBytes[op]!;
+    const bytes = this.isInPieces(op) ? Math.min(flash.busPieceBytes, rest) : rest;
+    const end = bus.reserve(this.channels[die]!, nowNs, timing.dataOutNs, bytes);
+    ops.restBytes[op] = rest - bytes;
+    ops.endAtNs[op] = end;
+    world.schedule(end - nowNs, this.transferEvent, op);
   }
 
   private transferred(op: number): void {
     const { ops, world, flash } = this;
     if (ops.endAtNs[op] !== world.nowNs) return;
     const die = ops.die[op]!;
-    const isLast = ops.isLast[op] === 1;
+    if (ops.restBytes[op]! > 0) {
+      this.send(die, op);
+      return;
+    }
+    const next = ops.mate[op]!;
+    const isLast = next === noOp;
+    if (!isLast && this.isInPieces(op)) this.send(die, next);
     ops.endAtNs[op] = -1;
     if (ops.retries[op]! > 0) {
       this.retries++;
@@ -475,6 +474,11 @@ export class FlashArray {
     this.ops.endAtNs[op] = -1;
     this.listener.flashDone(op);
     this.ops.give(op);
+  }
+
+  /** A program whose data is not in yet. */
+  private isLoading(die: number): boolean {
+    return this.phases[die] === Phase.array && this.arrayFromNs[die] === comingNs;
   }
 
   private leaveIdle(die: number, phase: number): void {

@@ -30,8 +30,9 @@ export class FlashOps {
   page = new Int32Array(firstOps);
   /** Planes that take part in a program or erase. */
   planes = new Int32Array(firstOps);
-  /** Bytes on the bus. */
+  /** Bytes on the bus; of a read in pieces, those that are still to come. */
   bytes = new Int32Array(firstOps);
+  restBytes = new Int32Array(firstOps);
   /** What the owner wants to know at the end. */
   owner = new Int32Array(firstOps);
   extra = new Int32Array(firstOps);
@@ -46,16 +47,23 @@ export class FlashOps {
   arrayEndNs = new Float64Array(firstOps);
   /** When the event of this operation is due; -1 when none is. */
   endAtNs = new Float64Array(firstOps);
-  /** 1 for the last of the reads that left the die together. */
-  isLast = new Uint8Array(firstOps);
-  /** A program whose data is in the cache register, since when. */
+  /** A program whose data is in the cache register, since when; the next whose data comes in. */
   loadedAtNs = new Float64Array(firstOps);
+  following = new Int32Array(firstOps);
   inUse = 0;
   private firstFree = noOp;
   private made = 0;
 
   /** A new operation, from now on in line. */
-  take(nowNs: number): number {
+  take(
+    nowNs: number,
+    kind: number,
+    die: number,
+    block: number,
+    page: number,
+    lane: number,
+    owner: number,
+  ): number {
     this.inUse++;
     let op = this.firstFree;
     if (op !== noOp) {
@@ -64,6 +72,12 @@ export class FlashOps {
       if (this.made === this.kind.length) this.grow();
       op = this.made++;
     }
+    this.kind[op] = kind;
+    this.lane[op] = lane;
+    this.die[op] = die;
+    this.block[op] = block;
+    this.page[op] = page;
+    this.owner[op] = owner;
     this.failed[op] = 0;
     this.attempts[op] = 0;
     this.retries[op] = 0;
@@ -101,6 +115,7 @@ export class FlashOps {
     this.page = widen(this.page, size);
     this.planes = widen(this.planes, size);
     this.bytes = widen(this.bytes, size);
+    this.restBytes = widen(this.restBytes, size);
     this.owner = widen(this.owner, size);
     this.extra = widen(this.extra, size);
     this.retries = widen(this.retries, size);
@@ -111,8 +126,8 @@ export class FlashOps {
     this.startedAtNs = widenTimes(this.startedAtNs, size);
     this.arrayEndNs = widenTimes(this.arrayEndNs, size);
     this.endAtNs = widenTimes(this.endAtNs, size);
-    this.isLast = widenBytes(this.isLast, size);
     this.loadedAtNs = widenTimes(this.loadedAtNs, size);
+    this.following = widen(this.following, size);
   }
 }
 

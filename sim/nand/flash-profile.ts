@@ -36,6 +36,12 @@ export interface FlashProfile {
   /** Whole nanoseconds per two transfers, rounded down, as MQSim has them. Only to compare. */
   readonly isBusQuantised: boolean;
 
+  /**
+   * Data of programs goes to the dies in pieces of so many bytes, and commands and data of reads go
+   * between them; 0 is as a whole, in the order of asking.
+   */
+  readonly busPieceBytes: number;
+
   // Operations of the die.
   /** Program and erase of all planes of a die at one time; reads of the same page merge. */
   readonly hasMultiPlane: boolean;

@@ -66,6 +66,7 @@ const flashRules = {
   busMegatransfers: integer(1, 10_000),
   busBytes: powerOfTwo(1, 8),
   isBusQuantised: flag,
+  busPieceBytes: integer(0, 1 * MiB),
   hasMultiPlane: flag,
   hasIndependentReads: flag,
   hasCacheRead: flag,

@@ -25,6 +25,7 @@ export const mqsimFlash: FlashProfile = {
   busMegatransfers: 333,
   busBytes: 1,
   isBusQuantised: false, // its own rounding is a defect: see bus.ts
+  busPieceBytes: 0, // MQSim: a transfer has the bus until it is over
   hasMultiPlane: false, // its multi-plane commands need neighbours in line, rare at depth 1
   hasIndependentReads: false,
   hasCacheRead: false,

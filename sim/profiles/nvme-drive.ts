@@ -100,6 +100,7 @@ export const driveFlash = {
   bus: 'toggle', // guess
   busBytes: 1, // Toggle and ONFI: eight data lines
   isBusQuantised: false,
+  busPieceBytes: 0, // guess: whole pages
   hasMultiPlane: true, // guess
   hasIndependentReads: false, // guess
   hasCacheRead: false, // guess

@@ -104,6 +104,7 @@ export const ultimaG2: Profile = checkProfile({
       ],
       readSpreadPermille: 30, // guess
       busMegatransfers: 800, // guess
+      busPieceBytes: 4 * KiB, // guess: reads of the host do not wait for the data of programs
       hasIndependentReads: true, // guess
       suspendLimit: 64, // guess
       reservedSuspends: 56, // guess: others have as many as on other drives

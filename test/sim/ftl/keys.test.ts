@@ -99,6 +99,7 @@ const flashKeys: Partial<Record<keyof FlashProfile, FlashProfile[keyof FlashProf
   busMegatransfers: 800,
   busBytes: 2,
   isBusQuantised: true,
+  busPieceBytes: 4096,
   hasMultiPlane: false,
   hasIndependentReads: true,
   hasCacheRead: true,

@@ -23,6 +23,7 @@ export function randomDrive(prng: Prng): { flash: FlashProfile; ftl: FtlProfile 
     hasCacheRead: prng.chance(0.5),
     hasCacheProgram: prng.chance(0.5),
     cacheBusyNs: some(0, 3000),
+    busPieceBytes: some(0, 1024, 4096),
     hasProgramSuspend: prng.chance(0.5),
     hasEraseSuspend: prng.chance(0.5),
     suspendLimit: 1 + prng.below(8),

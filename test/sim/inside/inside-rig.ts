@@ -61,6 +61,7 @@ export const plainInside: InsideProfile = {
     busMegatransfers: 400,
     busBytes: 1,
     isBusQuantised: false,
+    busPieceBytes: 0,
     hasMultiPlane: false,
     hasIndependentReads: false,
     hasCacheRead: false,
