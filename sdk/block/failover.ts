@@ -24,13 +24,14 @@ export interface FailoverOptions {
  */
 export class FailoverDevice implements BlockDevice {
   readonly blockBytes: number;
-  readonly blockCount: number;
   readonly limits: BlockLimits;
   readonly clock: Clock;
   readonly memory: DmaSpace;
   /** Requests that were sent once more. */
   resentCount = 0;
   private device: BlockDevice | null;
+  /** Of the last device, when there was one. */
+  private knownBlocks: number;
   /** Devices that were left, as long as they have requests. */
   private left: BlockDevice[] = [];
   private inside = 0;
@@ -54,7 +55,7 @@ export class FailoverDevice implements BlockDevice {
   constructor(device: BlockDevice, { memory, requestCount = 256 }: FailoverOptions) {
     this.device = device;
     this.blockBytes = device.blockBytes;
-    this.blockCount = device.blockCount;
+    this.knownBlocks = device.blockCount;
     this.limits = { ...device.limits, maxInFlight: requestCount };
     this.clock = device.clock;
     this.memory = memory;
@@ -66,6 +67,11 @@ export class FailoverDevice implements BlockDevice {
       this.endings.push((request) => this.end(slot, request));
       this.free.push(slot);
     }
+  }
+
+  /** Grows with the device behind it. */
+  get blockCount(): number {
+    return this.device?.blockCount ?? this.knownBlocks;
   }
 
   /** Requests that a device has. */
@@ -80,6 +86,7 @@ export class FailoverDevice implements BlockDevice {
 
   /** The device is not to be used any more: what comes from now on waits. */
   leave(): void {
+    this.knownBlocks = this.blockCount;
     if (this.device !== null && this.inside > 0) this.left.push(this.device);
     this.device = null;
   }
@@ -99,13 +106,13 @@ export class FailoverDevice implements BlockDevice {
   }
 
   /**
-   * Go on with another device of the same size.
+   * Go on with another device of the same size, or a larger one.
    *
-   * @throws RangeError for another size
+   * @throws RangeError for one that is smaller, or has other blocks
    */
   moveTo(device: BlockDevice): void {
     const { blockBytes, blockCount } = device;
-    if (blockBytes !== this.blockBytes || blockCount !== this.blockCount) {
+    if (blockBytes !== this.blockBytes || blockCount < this.blockCount) {
       throw new RangeError(
         `a device of ${blockCount} blocks of ${blockBytes} bytes; the one before had ` +
           `${this.blockCount} of ${this.blockBytes}`,

@@ -61,7 +61,8 @@ class MemoryRegion implements DmaRegion {
  */
 export class MemoryDevice implements BlockDevice {
   readonly blockBytes: number;
-  readonly blockCount: number;
+  /** May be raised: what is new reads as zeroes. */
+  blockCount: number;
   readonly limits: BlockLimits;
   readonly clock: Clock;
   readonly memory: DmaSpace = new MemorySpace();

@@ -7,14 +7,16 @@ import { decodeRecord, recordKey } from '../mirror/record.js';
 import { Attachment } from '../node/attachment.js';
 import type { ClusterDirectory } from '../node/directory.js';
 import { type PlacedMember, stayingOf, type VolumeRecord } from '../node/records.js';
-import { parseWords, usageError } from './arguments.js';
+import { parseSize, parseWords, usageError } from './arguments.js';
 import { drawName } from './attach.js';
 import { storeOptions, withDirectory } from './cluster-store.js';
 import { tlsOf } from './node.js';
-import type { VerbResult } from './pool-access.js';
+import { bytesText, type VerbResult } from './pool-access.js';
 import type { Terminal } from './terminal.js';
 
 export const membersUsage = `
+  grow VOLUME --bytes SIZE
+                       make it larger, while it is used; what is new reads as zeroes
   add-member VOLUME [--node NODE]
                        one more copy, on that node or on the best one
   remove-member VOLUME --node NODE
@@ -29,6 +31,7 @@ const options = {
   ...storeOptions,
   'output-format': { type: 'string', short: 'o' },
   node: { type: 'string' },
+  bytes: { type: 'string' },
   'no-wait': { type: 'boolean', default: false },
   tls: { type: 'string' },
 } as const;
@@ -51,6 +54,19 @@ export async function addMember(words: readonly string[], terminal: Terminal): P
     terminal.say(`ultima: volume ${volume}: one more member, on ${added.node}`);
     await settle({ directory, store, values, terminal }, [volume]);
     return listing(directory, [volume]);
+  });
+}
+
+export async function grow(words: readonly string[], terminal: Terminal): Promise<VerbResult> {
+  const { values, names } = parse(words, 'grow VOLUME');
+  const [volume = ''] = names;
+  if (values.bytes === undefined) throw usageError('how large? --bytes SIZE');
+  const bytes = parseSize('bytes', values.bytes);
+  return withDirectory(values, async (directory, store) => {
+    await directory.growVolume(volume, bytes);
+    await settle({ directory, store, values, terminal }, [volume]);
+    const { record } = await directory.volume(volume);
+    return { json: [record], lines: [`volume ${volume} has ${bytesText(record.bytes)}`] };
   });
 }
 
@@ -129,7 +145,7 @@ const lookMs = 500;
 /** As for `ultima attach`. */
 const reachMs = 30_000;
 
-/** Until the members are as listed, and have everything. */
+/** Until members and size are as listed, and all have everything. */
 async function settle(around: Surroundings, volumes: readonly string[]): Promise<void> {
   if (around.values['no-wait']) return;
   for (const volume of volumes) {
@@ -161,6 +177,7 @@ async function settleHere(around: Surroundings, volume: string): Promise<boolean
       const percent = Math.floor(100 * (1 - missingRegions));
       return `${id} ${condition === 'Resync' ? `has ${percent} %` : why}`;
     });
+    if (attachment.trouble !== '') told.push(attachment.trouble);
     terminal.progress(attachment.inWords(`volume ${volume}: ${told.join(', ')}`));
   };
   const timer = setInterval(show, lookMs);
@@ -186,10 +203,12 @@ async function settleElsewhere(around: Surroundings, first: VolumeRecord): Promi
     const behind = stayingOf(record).filter(({ id }) => {
       return !mirror.members.some((member) => member.id === id && member.isInSync);
     });
-    if (behind.length === 0 && record.leaving.length === 0) return;
+    const isSmall = mirror.blockCount * mirror.blockBytes < record.bytes;
+    if (behind.length === 0 && record.leaving.length === 0 && !isSmall) return;
     const nodes = behind.map(({ node }) => node).join(', ');
     const who = mirror.writer ?? 'nobody: attach it, or detach it in order';
-    const what = nodes === '' ? 'members leave' : `${nodes} gets everything`;
+    const rest = isSmall ? 'it grows' : 'members leave';
+    const what = nodes === '' ? rest : `${nodes} gets everything`;
     const line = `volume ${name}: ${what}; attached by ${who}`;
     if (line !== said && !terminal.isInteractive) terminal.say(`ultima: ${line}`);
     terminal.progress(line);

@@ -1,7 +1,7 @@
 import type { NodeView } from '../node/directory.js';
 import type { VolumeRecord } from '../node/records.js';
 import { parseInteger, parseSize, parseWords, usageError } from './arguments.js';
-import { addMember, membersUsage, removeMember, replaceNode } from './cluster-members.js';
+import { addMember, grow, membersUsage, removeMember, replaceNode } from './cluster-members.js';
 import { storeOptions, storeUsage, withDirectory } from './cluster-store.js';
 import { up, upUsage } from './cluster-up.js';
 import { bytesText, runVerb, table, type VerbResult } from './pool-access.js';
@@ -40,6 +40,7 @@ export function run(words: readonly string[], terminal: Terminal): Promise<numbe
   const [verb, ...rest] = words;
   if (verb === 'up') return up(rest, terminal);
   const members = {
+    grow: (more: readonly string[]) => grow(more, terminal),
     'add-member': (more: readonly string[]) => addMember(more, terminal),
     'remove-member': (more: readonly string[]) => removeMember(more, terminal),
     'replace-node': (more: readonly string[]) => replaceNode(more, terminal),

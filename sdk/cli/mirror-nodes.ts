@@ -7,7 +7,8 @@ import { LinkedAssociation } from '../mirror/linked-association.js';
 import { Mirror } from '../mirror/mirror.js';
 import { createMirror } from '../mirror/options.js';
 import type { MemberPort } from '../mirror/port.js';
-import { MemberShelf, regionBlocksOf } from '../node/member-shelf.js';
+import { MemberShelf } from '../node/member-shelf.js';
+import { regionBytesOf } from '../node/records.js';
 import { NvmeController } from '../nvme/controller.js';
 import type { NodeCard, OpenNodes } from '../open.js';
 import { TestPrng } from '../testing/prng.js';
@@ -80,9 +81,9 @@ export class MirrorNodes {
     const shelf = await MemberShelf.open(pool);
     const memberId = String(index + 1).padStart(32, '0');
     const blockBytes = device.blockBytes === 512 ? 512 : 4096;
-    const regionBytes = regionBlocksOf(wantedBytes, blockBytes) * blockBytes;
+    const regionBytes = regionBytesOf(wantedBytes);
     const bytes = Math.ceil(wantedBytes / regionBytes) * regionBytes;
-    await shelf.make({ clusterId, volumeId, memberId, bytes, blockBytes });
+    await shelf.make({ clusterId, volumeId, memberId, bytes, blockBytes, regionBytes });
     const name = `node ${index + 1}`;
     this.nodes.push({
       name,

@@ -21,6 +21,8 @@ export interface AdmissionNeeds {
   readonly memory: DmaSpace;
   /** Requests that the mirror may have in flight on one member. */
   readonly depth: number;
+  /** A member that is smaller than the record is made larger first. */
+  readonly grows?: boolean;
 }
 
 /**
@@ -41,6 +43,10 @@ export async function admit(port: MemberPort, needs: AdmissionNeeds): Promise<Ad
       knownIncarnation: known?.incarnation ?? 0,
     });
     if (adopted === null) throw refused(port, 'garbage', 'it has adopted, and says no more');
+    if (needs.grows === true && adopted.blockCount < record.blockCount) {
+      await ask(association, { verb: 'grow', blockCount: record.blockCount });
+      throw refused(port, grownReason, `it has grown from ${adopted.blockCount} blocks; ask again`);
+    }
     checkMember(port, needs, association, adopted);
     return { path: new MemberPath(association), adopted, bits: bytesOf(adopted.bits) };
   } catch (error) {
@@ -58,6 +64,9 @@ export async function ask(association: MemberAssociation, verb: Verb): Promise<A
   throw new UltimaError(code, `a member refuses to ${verb.verb}: ${text}`, { reason, epoch });
 }
 
+/** It has the size of the mirror now, which its connection does not show yet. */
+export const grownReason = 'grown';
+
 function checkMember(
   port: MemberPort,
   { record, memory, depth }: AdmissionNeeds,
@@ -65,14 +74,15 @@ function checkMember(
   adopted: Adopted,
 ): void {
   const { blockBytes, blockCount, regionBlocks } = record;
-  const isAlike = adopted.blockBytes === blockBytes && adopted.blockCount === blockCount;
+  // One that is larger had grown when a writer died: it is served as far as the record goes.
+  const isAlike = adopted.blockBytes === blockBytes && adopted.blockCount >= blockCount;
   if (!isAlike || adopted.regionBlocks !== regionBlocks) {
     const has = `${adopted.blockCount} blocks of ${adopted.blockBytes} bytes`;
     const needs = `${blockCount} of ${blockBytes}, regions of ${regionBlocks}`;
     throw refused(port, 'geometry', `it has ${has}; the mirror has ${needs}`);
   }
-  const isFitting = device.blockBytes === blockBytes && device.blockCount >= blockCount;
-  if (!isFitting || adopted.bits.length !== 2 * Math.ceil(regionCountOf(record) / 8)) {
+  const isFitting = device.blockBytes === blockBytes && device.blockCount >= adopted.blockCount;
+  if (!isFitting || adopted.bits.length !== 2 * Math.ceil(regionCountOf(adopted) / 8)) {
     throw refused(port, 'geometry', 'its device or its map has another size than it says');
   }
   if (device.memory !== memory) throw refused(port, 'memory', 'it takes no data of this memory');

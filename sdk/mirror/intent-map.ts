@@ -20,7 +20,7 @@ const Stage = { idle: 0, writing: 1, again: 2, deferred: 3 } as const;
  *   block of the map:  CRC32C of the rest (4 bytes), then 8 regions per byte, lowest bit first
  */
 export class IntentMap {
-  readonly regionCount: number;
+  regionCount: number;
   isBroken = false;
   /** Blocks of the map written so far. */
   writes = 0;
@@ -28,12 +28,14 @@ export class IntentMap {
   /** Bits have come to the medium, or cannot. */
   onDurable: () => void = () => {};
   /** One byte per region: what the bit should be, and whether it is so on the medium. */
-  private readonly wanted: Uint8Array;
-  private readonly durable: Uint8Array;
+  private wanted: Uint8Array;
+  private durable: Uint8Array;
   private readonly perBlock: number;
   private readonly firstBlock: number;
-  private readonly stages: Uint8Array;
-  private readonly region: DmaRegion;
+  private stages: Uint8Array;
+  /** Memory of the blocks: a piece for each time that the map has grown. */
+  private readonly pieces: DmaRegion[] = [];
+  private readonly blocks: Uint8Array[] = [];
   private readonly requests: BlockRequest[] = [];
   private hasDeferred = false;
 
@@ -44,17 +46,28 @@ export class IntentMap {
     this.durable = new Uint8Array(regionCount);
     this.perBlock = (meta.blockBytes - checkBytes) * 8;
     this.firstBlock = (2 * headerBytes) / meta.blockBytes;
-    const blockCount = Math.ceil(regionCount / this.perBlock);
-    this.stages = new Uint8Array(blockCount);
-    this.region = meta.memory.allocate(blockCount * meta.blockBytes);
-    for (let block = 0; block < blockCount; block++) {
+    this.stages = new Uint8Array(Math.ceil(regionCount / this.perBlock));
+    this.addBlocks();
+  }
+
+  /** Memory and requests for blocks that have none yet. */
+  private addBlocks(): void {
+    const { blockBytes, memory } = this.meta;
+    const first = this.blocks.length;
+    const count = this.stages.length - first;
+    if (count === 0) return;
+    const piece = memory.allocate(count * blockBytes);
+    this.pieces.push(piece);
+    for (let i = 0; i < count; i++) {
+      const block = first + i;
       const request = new BlockRequest(() => this.written(block));
       request.op = BlockOp.write;
       request.flags = blockFlagFua;
       request.lba = this.firstBlock + block;
       request.blockCount = 1;
-      request.setData(this.region, block * meta.blockBytes, meta.blockBytes);
+      request.setData(piece, i * blockBytes, blockBytes);
       this.requests.push(request);
+      this.blocks.push(piece.bytes.subarray(i * blockBytes, (i + 1) * blockBytes));
     }
   }
 
@@ -78,7 +91,7 @@ export class IntentMap {
   }
 
   close(): void {
-    this.meta.memory.free(this.region);
+    for (const piece of this.pieces) this.meta.memory.free(piece);
   }
 
   isDurable(first: number, last: number): boolean {
@@ -118,8 +131,30 @@ export class IntentMap {
   /** Set every bit, and wait until that is so on the medium. @throws UltimaError */
   async setAll(): Promise<void> {
     this.mark(0, this.regionCount - 1);
+    await this.until(() => this.isSettled());
+  }
+
+  /**
+   * Take in more regions, which are not set, and wait until that is so on the medium. A map that
+   * has as many is left as it is.
+   */
+  async grow(regionCount: number): Promise<void> {
+    if (regionCount <= this.regionCount) return;
+    const before = this.stages.length;
+    const count = Math.ceil(regionCount / this.perBlock);
+    this.wanted = longer(this.wanted, regionCount);
+    this.durable = longer(this.durable, regionCount);
+    this.stages = longer(this.stages, count);
+    this.regionCount = regionCount;
+    this.addBlocks();
+    // A block that was never written counts as set, all of it.
+    for (let block = before; block < count; block++) this.write(block);
+    await this.until(() => this.stages.subarray(before).every((stage) => stage === Stage.idle));
+  }
+
+  private async until(isSo: () => boolean): Promise<void> {
     const { clock } = this.meta;
-    while (!this.isBroken && !this.isSettled()) {
+    while (!this.isBroken && !isSo()) {
       this.retry();
       if (this.meta.poll() === 0) await clock.turn(clock.nowNs() + 1e6);
     }
@@ -206,8 +241,7 @@ export class IntentMap {
   }
 
   private blockBytes(block: number): Uint8Array {
-    const { blockBytes } = this.meta;
-    return this.region.bytes.subarray(block * blockBytes, (block + 1) * blockBytes);
+    return this.blocks[block]!;
   }
 
   private async loadBlock(block: number): Promise<void> {
@@ -231,6 +265,12 @@ export class IntentMap {
     }
     if (!isGood) this.write(block);
   }
+}
+
+function longer(bytes: Uint8Array, length: number): Uint8Array {
+  const all = new Uint8Array(length);
+  all.set(bytes);
+  return all;
 }
 
 function putCheck(bytes: Uint8Array): void {

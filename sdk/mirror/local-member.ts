@@ -12,6 +12,7 @@ import {
   type MemberHeader,
   type MemberIdentity,
   type MirrorGeometry,
+  mostRegions,
   readHeader,
   regionCountOf,
   writeHeader,
@@ -53,6 +54,8 @@ export class LocalMember {
   readonly data: BlockDevice;
   readonly background: BlockDevice;
   readonly limits: BlockLimits;
+  /** Of the data: what the header names. */
+  blockCount: number;
   private readonly meta: BlockDevice;
   private readonly volume: MemberVolume | null;
   private current: LocalAssociation | null = null;
@@ -118,6 +121,7 @@ export class LocalMember {
 
   private constructor(devices: MemberDevices, header: MemberHeader, map: IntentMap) {
     this.header = header;
+    this.blockCount = header.blockCount;
     this.map = map;
     map.onDurable = () => this.submitWaiting();
     this.data = devices.data;
@@ -269,6 +273,7 @@ export class LocalMember {
       if (verb.verb === 'clear') return this.clear(verb.regions);
       if (verb.verb === 'mark all') return await this.markAll();
       if (verb.verb === 'note') return await this.note(verb.generation);
+      if (verb.verb === 'grow') return await this.grow(verb.blockCount);
       if (this.volume === null) return this.refusal('unsupported', 'no snapshots on this member');
       await this.volume[verb.verb](verb.name);
       return { ok: true, adopted: null };
@@ -286,12 +291,37 @@ export class LocalMember {
     if (epoch > before) await this.rewrite({ epoch, token });
     if (epoch !== this.claimedEpoch || session !== this.claimedSession) return this.tooOld(verb);
     this.current = association;
+    return this.described(before);
+  }
+
+  private described(epoch: number): Answer {
     const { blockBytes, blockCount, regionBlocks, incarnation, generation } = this.header;
     const bits = hexOf(this.map.bits());
     const isVolatile = this.data.limits.hasVolatileCache;
     const geometry = { blockBytes, blockCount, regionBlocks };
-    const facts = { epoch: before, generation, incarnation, isVolatile, bits };
+    const facts = { epoch, generation, incarnation, isVolatile, bits };
     return { ok: true, adopted: { ...geometry, ...facts } };
+  }
+
+  /** The header names the new size when everything else has it: a cut leaves the old one. */
+  private async grow(blockCount: number): Promise<Answer> {
+    const { header, meta, volume, map } = this;
+    const geometry = { ...header, blockCount };
+    if (blockCount > header.blockCount) {
+      const regionCount = regionCountOf(geometry);
+      if (regionCount > mostRegions) {
+        const text = `${blockCount} blocks are ${regionCount} regions; ${mostRegions} are the most`;
+        return this.refusal('unsupported', text);
+      }
+      if (volume?.grow === undefined) return this.refusal('unsupported', 'its size is fixed');
+      const metaBytes = LocalMember.metaBytes(meta.blockBytes, geometry);
+      await volume.grow({ dataBytes: blockCount * header.blockBytes, metaBytes });
+      await map.grow(regionCount);
+      if (map.isBroken) return this.refusal('failed', noMap);
+      await this.rewrite({ blockCount });
+      this.blockCount = blockCount;
+    }
+    return this.described(header.epoch);
   }
 
   private async rewrite(changes: Partial<MemberHeader>): Promise<void> {
@@ -363,7 +393,6 @@ class LocalAssociation implements MemberAssociation {
 /** The data of a member for one connection. */
 class LocalDevice implements BlockDevice {
   readonly blockBytes: number;
-  readonly blockCount: number;
   readonly limits: BlockLimits;
   readonly clock: Clock;
   readonly memory: DmaSpace;
@@ -378,11 +407,14 @@ class LocalDevice implements BlockDevice {
     this.association = association;
     this.below = below;
     this.blockBytes = below.blockBytes;
-    this.blockCount = member.header.blockCount;
     this.limits = member.limits;
     this.mostBytes = member.limits.maxTransferBytes;
     this.clock = below.clock;
     this.memory = below.memory;
+  }
+
+  get blockCount(): number {
+    return this.member.blockCount;
   }
 
   canSubmit(): boolean {

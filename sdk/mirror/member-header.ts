@@ -64,6 +64,9 @@ export interface MemberHeader extends MirrorGeometry, MemberIdentity {
   readonly dataStart: number;
 }
 
+/** Regions of one mirror, at most: what a member says of itself goes in one message. */
+export const mostRegions = 2 ** 26;
+
 export function regionCountOf({ blockCount, regionBlocks }: MirrorGeometry): number {
   return Math.ceil(blockCount / regionBlocks);
 }

@@ -45,6 +45,11 @@ export class MemberPath {
     this.association.close();
   }
 
+  /** What can be reached by now of a member that grows. */
+  get blockCount(): number {
+    return Math.min(this.device.blockCount, this.background.blockCount);
+  }
+
   /** Carry out a transfer of the mirror's own; resolves with its status. */
   transfer(own: OwnTransfer): Promise<BlockStatus> {
     const { op, lba, blockCount, region, offset, isUrgent } = own;

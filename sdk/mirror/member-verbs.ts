@@ -4,7 +4,7 @@ import { ask } from './admission.js';
 import { type MirrorEvents, mostMembers } from './io-parts.js';
 import type { MirrorIo } from './mirror-io.js';
 import type { Timers } from './timers.js';
-import type { Verb } from './verbs.js';
+import type { Adopted, Verb } from './verbs.js';
 
 export interface MemberVerbsOptions {
   readonly io: MirrorIo;
@@ -15,6 +15,9 @@ export interface MemberVerbsOptions {
 }
 
 const members: readonly number[] = Array.from({ length: mostMembers }, (_, i) => i);
+
+/** Hears what a member answers. */
+export type Told = (adopted: Adopted | null) => void;
 
 type Outcome = 'done' | 'refused' | 'unknown';
 
@@ -40,9 +43,9 @@ export class MemberVerbs {
    *
    * @throws UltimaError MEMBER_REFUSED: nobody has done it, or will
    */
-  async expect(verb: Verb): Promise<void> {
+  async expect(verb: Verb, told?: Told): Promise<void> {
     const { io } = this;
-    const { done, unknown } = await this.everyAnswer(verb);
+    const { done, unknown } = await this.everyAnswer(verb, told);
     for (const i of members) {
       if ((unknown & (1 << i)) !== 0) this.events.failed(i, `it did not answer to ${verb.verb}`);
     }
@@ -62,14 +65,14 @@ export class MemberVerbs {
   }
 
   /** @returns the members that did it, and those that nothing is known of, as masks */
-  private async everyAnswer(verb: Verb): Promise<{ done: number; unknown: number }> {
+  private async everyAnswer(verb: Verb, told?: Told): Promise<{ done: number; unknown: number }> {
     const { live } = this.io;
     let done = 0;
     let unknown = 0;
     const work = members.map(async (i) => {
       const bit = 1 << i;
       if ((live & bit) === 0) return;
-      const outcome = await this.tell(i, verb);
+      const outcome = await this.tell(i, verb, told);
       if (outcome === 'done') done |= bit;
       if (outcome === 'unknown') unknown |= bit;
     });
@@ -78,20 +81,23 @@ export class MemberVerbs {
   }
 
   /** As `tell`, and whoever does not is out. */
-  async askMember(member: number, verb: Verb): Promise<boolean> {
+  async askMember(member: number, verb: Verb, told?: Told): Promise<boolean> {
     const path = this.io.paths[member];
-    const isDone = (await this.tell(member, verb)) === 'done';
+    const isDone = (await this.tell(member, verb, told)) === 'done';
     if (!isDone && path != null && this.io.paths[member] === path) {
       this.events.failed(member, `it did not ${verb.verb}`);
     }
     return isDone;
   }
 
-  private async tell(member: number, verb: Verb): Promise<Outcome> {
+  private async tell(member: number, verb: Verb, told?: Told): Promise<Outcome> {
     const path = this.io.paths[member];
     if (path == null) return 'unknown';
     const lateNs = this.clock.nowNs() + this.answerNs;
-    const asked = ask(path.association, verb).then((): Outcome => 'done', outcomeOf);
+    const asked = ask(path.association, verb).then((adopted): Outcome => {
+      told?.(adopted);
+      return 'done';
+    }, outcomeOf);
     const late = this.timers.sleepUntil(lateNs).then((): Outcome => 'unknown');
     return Promise.race([asked, late]);
   }

@@ -28,7 +28,7 @@ const { ok, notExecuted, unknown, accessDenied } = BlockStatus;
  */
 export class MirrorIo implements BlockDevice {
   readonly blockBytes: number;
-  readonly blockCount: number;
+  blockCount: number;
   readonly limits: BlockLimits;
   readonly clock: Clock;
   readonly memory: DmaSpace;
@@ -306,12 +306,25 @@ export class MirrorIo implements BlockDevice {
   }
 
   private unsettle({ firstRegion, lastRegion }: MirrorOp): void {
-    if ((this.live & (this.live - 1)) === 0) return;
-    for (let region = firstRegion; region <= lastRegion; region++) {
-      this.regions.unreconcile(region);
-      if (this.target !== 0) this.regions.lose(region);
-      this.events.urgent(region);
+    for (let region = firstRegion; region <= lastRegion; region++) this.doubt(region);
+  }
+
+  /** Members may differ in a region: nobody uses it before they are equal. */
+  doubt(region: number): void {
+    if (this.target !== 0) this.regions.lose(region);
+    if ((this.live & (this.live - 1)) === 0) {
+      this.regions.mark(region);
+      return;
     }
+    this.regions.unreconcile(region);
+    this.events.urgent(region);
+  }
+
+  /** More blocks: every member that is written has them. */
+  grow(blockCount: number, regionCount: number): void {
+    assert(blockCount >= this.blockCount, 'a mirror shrinks');
+    this.blockCount = blockCount;
+    this.regions.grow(regionCount);
   }
 
   /** A region may be used again. */

@@ -2,6 +2,7 @@ import type { BlockDevice } from '../block/device.js';
 import { ErrorCode, UltimaError } from '../errors.js';
 import { msNs, secondNs } from '../units.js';
 import { Cleaner } from './cleaner.js';
+import { MirrorGrowth } from './growth.js';
 import { type Difference, Healer } from './healer.js';
 import { mostMembers } from './io-parts.js';
 import { lost, RecordKeeper } from './keeper.js';
@@ -15,6 +16,7 @@ import { Returns } from './returns.js';
 import { type MemberRow, type MirrorStatus, rowsOf, statusOf, wantedMembers } from './rows.js';
 import { takeOver } from './take-over.js';
 import { Timers } from './timers.js';
+import { Turns } from './turns.js';
 import type { Verb } from './verbs.js';
 
 /*
@@ -46,8 +48,10 @@ import type { Verb } from './verbs.js';
  *     window by window, while everybody works; writes beside the window go to it too.
  *   - A member restarts: completed writes may be gone from its cache. It is out, and another one
  *     that has been up is the one to go on with.
- *   - A member is foreign, older than it was, or of another size; the store was set back: refused
- *     by name, nothing is written.
+ *   - The volume grows, and anybody goes at any moment of it: it has the old size or the new one
+ *     then, see `growth.ts`. What is new is equal on all members, as zeroes, or marked.
+ *   - A member is foreign, older than it was, smaller, or has other blocks; the store was set back:
+ *     refused by name, nothing is written.
  *   - The clocks of two nodes run at speeds that differ by 5 % at most, and that of who takes over
  *     does not jump. Nothing else about time is taken for granted, and no wall clock is asked.
  */
@@ -67,7 +71,9 @@ export class Mirror {
   private readonly cleaner: Cleaner;
   private readonly verbs: MemberVerbs;
   private readonly rows: (MemberRow | null)[];
+  private readonly growth: MirrorGrowth;
   private readonly returns: Returns;
+  private readonly turns = new Turns();
   private writer: string | null;
   private snapshots: readonly string[];
   private stopReason: UltimaError | null = null;
@@ -112,7 +118,9 @@ export class Mirror {
       ask: (member, verb) => this.verbs.askMember(member, verb),
     });
     const { rows, keeper, healer, verbs } = this;
-    const parts = { io, rows, keeper, healer, verbs, timers };
+    const { answerNs } = options;
+    this.growth = new MirrorGrowth({ io, verbs, keeper, timers, clock, answerNs, events: this });
+    const parts = { io, rows, keeper, healer, verbs, timers, growth: this.growth };
     this.returns = new Returns({ ...parts, options, events: this });
     this.stopped = new Promise((resolve) => {
       this.tellStopped = resolve;
@@ -168,8 +176,28 @@ export class Mirror {
     return this.io.isWaitingForPoll ? 0 : Math.min(this.timers.wakeNs, this.checkNs);
   }
 
+  /**
+   * Make the volume larger, while everybody works; what is new reads as zeroes. When this ends
+   * with an error, the next writer may find the old size or the new one.
+   *
+   * @param blockCount  of the whole volume
+   * @throws RangeError for less than it has; UltimaError MEMBER_REFUSED when no member can grow
+   */
+  async grow(blockCount: number): Promise<void> {
+    this.growth.check(blockCount);
+    await this.turns.take(async () => {
+      this.growth.check(blockCount);
+      await this.growth.to(blockCount);
+      if (this.io.isStopped) throw this.reason();
+    });
+  }
+
   /** Let everything end, make it durable, and let go of the volume. */
-  async detach(): Promise<void> {
+  detach(): Promise<void> {
+    return this.turns.take(() => this.letGo());
+  }
+
+  private async letGo(): Promise<void> {
     const lock = await this.io.lock(0, this.io.blockCount);
     if (lock === null) throw this.reason();
     await this.reconcileAll();
@@ -229,7 +257,11 @@ export class Mirror {
   }
 
   /** A verb on all members between two writes; whoever fails is out before it is done. */
-  private async onAll(verb: Verb, done: () => void): Promise<void> {
+  private onAll(verb: Verb, done: () => void): Promise<void> {
+    return this.turns.take(() => this.carryOut(verb, done));
+  }
+
+  private async carryOut(verb: Verb, done: () => void): Promise<void> {
     const { io } = this;
     const lock = await io.lock(0, io.blockCount);
     if (lock === null) throw this.reason();
@@ -341,9 +373,11 @@ export class Mirror {
   wanted(record: MirrorRecord): MirrorRecord {
     const members = wantedMembers(this.rows, record);
     const { writer, snapshots } = this;
+    const blockCount = this.growth.wantedBlocks;
     const isSame = members === record.members && writer === record.writer && !record.hasLoss;
-    if (isSame && snapshots.join('\n') === record.snapshots.join('\n')) return record;
-    return { ...record, members, writer, snapshots, hasLoss: false };
+    const isAlike = snapshots.join('\n') === record.snapshots.join('\n');
+    if (isSame && isAlike && blockCount === record.blockCount) return record;
+    return { ...record, members, writer, snapshots, blockCount, hasLoss: false };
   }
 
   noted(record: MirrorRecord, isSure: boolean): void {

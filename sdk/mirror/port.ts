@@ -45,4 +45,9 @@ export interface MemberVolume {
   /** The data is what it was under that name. */
   restore(name: string): Promise<void>;
   remove(name: string): Promise<void>;
+  /**
+   * Data and metadata have so many bytes from now on, or more; what is new reads as zeroes.
+   * Durable, idempotent. The size stays when it is left out.
+   */
+  grow?(to: { readonly dataBytes: number; readonly metaBytes: number }): Promise<void>;
 }

@@ -6,14 +6,14 @@ export class Regions {
   readonly regionBlocks: number;
   /** Regions per block: exact, because a region is a power of two of blocks. */
   private readonly perBlock: number;
-  readonly count: number;
+  count: number;
   /** 0 equal and durable everywhere, 1 written some time ago, 2 written lately. */
-  readonly touched: Uint8Array;
+  touched: Uint8Array;
   /** The members must be made equal before anyone may use it. */
-  readonly unreconciled: Uint8Array;
+  unreconciled: Uint8Array;
   unreconciledCount = 0;
   /** The target does not have it yet. */
-  readonly missing: Uint8Array;
+  missing: Uint8Array;
   missingCount = 0;
 
   constructor(count: number, regionBlocks: number) {
@@ -23,6 +23,14 @@ export class Regions {
     this.touched = new Uint8Array(count);
     this.unreconciled = new Uint8Array(count);
     this.missing = new Uint8Array(count);
+  }
+
+  /** More regions, which are equal everywhere. */
+  grow(count: number): void {
+    this.count = count;
+    this.touched = longer(this.touched, count);
+    this.unreconciled = longer(this.unreconciled, count);
+    this.missing = longer(this.missing, count);
   }
 
   of(lba: number): number {
@@ -114,4 +122,10 @@ export class Regions {
     for (const value of this.touched) if (value !== 0) count++;
     return count;
   }
+}
+
+function longer(bytes: Uint8Array, length: number): Uint8Array {
+  const all = new Uint8Array(length);
+  all.set(bytes);
+  return all;
 }

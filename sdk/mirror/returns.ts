@@ -1,12 +1,14 @@
 import { assert } from '../assert.js';
 import { UltimaError } from '../errors.js';
-import { type Admitted, admit } from './admission.js';
+import { type Admitted, admit, grownReason } from './admission.js';
+import type { MirrorGrowth } from './growth.js';
 import type { Healer } from './healer.js';
 import type { MirrorEvents } from './io-parts.js';
 import type { RecordKeeper } from './keeper.js';
 import type { MemberVerbs } from './member-verbs.js';
 import type { MirrorIo } from './mirror-io.js';
 import { type MirrorOptions, ownDepth } from './options.js';
+import type { MemberPort } from './port.js';
 import type { MemberRow } from './rows.js';
 import type { Timers } from './timers.js';
 
@@ -19,6 +21,7 @@ export interface ReturnsParts {
   readonly verbs: MemberVerbs;
   readonly timers: Timers;
   readonly events: MirrorEvents;
+  readonly growth: MirrorGrowth;
 }
 
 /** Members that are out, or new, are tried again and again, and brought up one after the other. */
@@ -56,8 +59,9 @@ export class Returns {
   private async bringBack(place: number, row: MemberRow): Promise<void> {
     const admitted = await this.readmit(row);
     if (admitted === null) return;
-    const { io, keeper, healer, verbs, events } = this.parts;
-    if (io.isStopped || row.state !== 'out' || row.isRemoved === true) {
+    const { io, keeper, healer, verbs, events, growth } = this.parts;
+    const isTooSmall = admitted.path.blockCount < io.blockCount || growth.isUnderWay;
+    if (io.isStopped || row.state !== 'out' || row.isRemoved === true || isTooSmall) {
       admitted.path.close();
       return;
     }
@@ -87,13 +91,10 @@ export class Returns {
     const early = row.admitted;
     row.admitted = null;
     if (early !== null) return early;
-    const { keeper, timers, options } = this.parts;
-    const { memory, clock, answerNs, requestCount } = options;
-    const { record } = keeper;
-    this.session += 1;
-    const needs = { record, session: this.session, memory, depth: requestCount + ownDepth };
+    const { timers, options } = this.parts;
+    const { clock, answerNs } = options;
     let isLate = false;
-    const asked = admit(row.port!, needs).then(
+    const asked = this.ask(row.port!).then(
       (admitted) => {
         if (!isLate) return admitted;
         admitted.path.close();
@@ -110,5 +111,20 @@ export class Returns {
       return null;
     });
     return Promise.race([asked, late]);
+  }
+
+  /** One that had to grow is connected to anew: it shows its size from the beginning then. */
+  private async ask(port: MemberPort): Promise<Admitted> {
+    const { keeper, options } = this.parts;
+    const { memory, requestCount } = options;
+    const needs = { record: keeper.record, memory, depth: requestCount + ownDepth, grows: true };
+    try {
+      this.session += 1;
+      return await admit(port, { ...needs, session: this.session });
+    } catch (error) {
+      if (!(error instanceof UltimaError) || error.facts.reason !== grownReason) throw error;
+    }
+    this.session += 1;
+    return await admit(port, { ...needs, session: this.session });
   }
 }

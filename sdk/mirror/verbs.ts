@@ -23,11 +23,13 @@ export type Verb =
   /** Bits of regions in which all members are equal and durable. */
   | { readonly verb: 'clear'; readonly regions: readonly number[] }
   | { readonly verb: 'mark all' }
+  /** Have so many blocks, or more; the answer tells what the member is now, as for 'adopt'. */
+  | { readonly verb: 'grow'; readonly blockCount: number }
   /** The generation of the membership, to be remembered. */
   | { readonly verb: 'note'; readonly generation: number }
   | { readonly verb: 'seal' | 'restore' | 'remove'; readonly name: string };
 
-/** What a member answers to 'adopt'. */
+/** What a member answers to 'adopt' and 'grow'. */
 export interface Adopted {
   readonly blockBytes: number;
   readonly blockCount: number;
@@ -70,6 +72,8 @@ export function decodeVerb(bytes: Uint8Array): Verb | null {
     const { regions } = said;
     return Array.isArray(regions) && regions.every(isCount) ? { verb, regions } : null;
   }
+  if (verb === 'grow')
+    return isCount(said.blockCount) ? { verb, blockCount: said.blockCount } : null;
   if (verb === 'note')
     return isCount(said.generation) ? { verb, generation: said.generation } : null;
   if (verb !== 'seal' && verb !== 'restore' && verb !== 'remove') return null;

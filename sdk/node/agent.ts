@@ -189,10 +189,10 @@ export class NodeAgent {
   }
 
   private async make(record: VolumeRecord, { id }: PlacedMember): Promise<void> {
-    const { volumeId, bytes, blockBytes, name } = record;
+    const { volumeId, bytes, blockBytes, regionBytes, name } = record;
     if (!this.shelf.members.has(id)) {
       const { clusterId } = this;
-      const spec = { clusterId, volumeId, memberId: id, bytes, blockBytes };
+      const spec = { clusterId, volumeId, memberId: id, bytes, blockBytes, regionBytes };
       const member = await this.shelf.make(spec);
       this.target.addSubsystem(new MemberService(member, id).subsystem);
     }

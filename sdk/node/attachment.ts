@@ -9,8 +9,7 @@ import { decodeRecord, recordKey } from '../mirror/record.js';
 import type { MutualTls } from '../sockets/node-sockets.js';
 import { ClusterDirectory } from './directory.js';
 import { MemberLink } from './member-link.js';
-import { regionBlocksOf } from './member-shelf.js';
-import { Membership } from './membership.js';
+import { bytesOf, Membership } from './membership.js';
 import { decodeAlive, keys, type PlacedMember, stayingOf, type VolumeRecord } from './records.js';
 
 export interface AttachmentOptions {
@@ -124,6 +123,11 @@ export class Attachment {
     return this.mirror.device;
   }
 
+  /** What stands between the list and what is so; '' for nothing. */
+  get trouble(): string {
+    return this.membership.trouble;
+  }
+
   /** The same words about volume and nodes, by their names instead of their identities. */
   inWords(text: string): string {
     return inWords(text, this.record);
@@ -151,14 +155,26 @@ export class Attachment {
     await this.membership.until(({ members }) => !members.some((member) => member.id === id));
   }
 
-  /** Every change of the members that the list asks for is made, and all have everything. */
+  /**
+   * Make the volume larger, while everybody works; what is new reads as zeroes.
+   *
+   * @throws RangeError for a smaller size, or one that is no multiple of 4096; UltimaError
+   *   MEMBER_REFUSED when no member has room now: the list has it, and it is tried again
+   */
+  async grow(bytes: number): Promise<void> {
+    await this.directory.growVolume(this.options.volume, bytes);
+    await this.mirror.grow(bytes / this.device.blockBytes);
+  }
+
+  /** Every change that the list asks for is made, and all have everything. */
   async settled(): Promise<void> {
     const { mirror, membership } = this;
     await membership.until((record) => {
       const isKnown = stayingOf(record).every(({ id }) => membership.isKnown(id));
       const { members } = mirror.status;
       const areInUse = members.every(({ condition }) => condition === 'InUse');
-      return isKnown && areInUse && record.leaving.length === 0;
+      const isGrown = bytesOf(mirror) >= record.bytes;
+      return isKnown && areInUse && isGrown && record.leaving.length === 0;
     });
   }
 
@@ -229,10 +245,10 @@ async function finishCreation(
   await made(store, members, makeMs).catch((error) => {
     throw busy(record, error instanceof Error ? error.message : String(error));
   });
-  const { volumeId, blockBytes, bytes, name } = record;
+  const { volumeId, blockBytes, bytes, regionBytes, name } = record;
   const clusterId = await directory.clusterId();
   const geometry = { blockBytes, blockCount: bytes / blockBytes };
-  const regionBlocks = regionBlocksOf(bytes, blockBytes);
+  const regionBlocks = regionBytes / blockBytes;
   const memberIds = members.map((member) => member.id);
   try {
     await createMirror(store, { clusterId, volumeId, memberIds, ...geometry, regionBlocks });

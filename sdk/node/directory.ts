@@ -1,5 +1,6 @@
 import type { ClusterStore, StoreChange, StoreCondition, StoreEntry } from '../cluster/store.js';
 import { ErrorCode, UltimaError } from '../errors.js';
+import { mostRegions } from '../mirror/member-header.js';
 import {
   decodeRecord as decodeMirror,
   encodeRecord as encodeMirror,
@@ -18,6 +19,7 @@ import {
   mostMirrors,
   type NodeRecord,
   type PlacedMember,
+  regionBytesOf,
   type VolumeRecord,
 } from './records.js';
 
@@ -185,7 +187,8 @@ export class ClusterDirectory {
     const places = placeMembers((await this.nodes()).map(candidateOf), wish);
     const members = places.map((node) => ({ id: this.newId(), node }));
     const identity = { name, volumeId: this.newId() };
-    const shape = { bytes, blockBytes, state: 'creating' as const };
+    const regionBytes = regionBytesOf(bytes);
+    const shape = { bytes, blockBytes, regionBytes, state: 'creating' as const };
     const record: VolumeRecord = { ...identity, ...shape, members, leaving: [], retired: [] };
     const change = { key, value: encodeRecord(record) };
     await this.apply([{ key, revision: 0 }], [change]);
@@ -193,6 +196,29 @@ export class ClusterDirectory {
     const { record: found } = await this.volume(name);
     if (found.volumeId !== record.volumeId) throw nameTaken(name);
     return found;
+  }
+
+  /**
+   * A volume shall be larger: whoever has it attached sees to it.
+   *
+   * @throws RangeError for a smaller size, or one that it cannot have; UltimaError NOT_FOUND,
+   *   VOLUME_BUSY while it is being deleted, or was never attached
+   */
+  async growVolume(name: string, bytes: number): Promise<void> {
+    await this.change(name, (record) => {
+      if (record.state !== 'ready') {
+        const why = record.state === 'deleting' ? 'is being deleted' : 'was never attached';
+        const message = `volume ${name} ${why}: it cannot grow`;
+        throw new UltimaError(ErrorCode.volumeBusy, message, { name, state: record.state });
+      }
+      const has = `volume ${name} has ${record.bytes} bytes`;
+      if (bytes < record.bytes) throw new RangeError(`${has}; it cannot shrink to ${bytes}`);
+      const most = mostRegions * record.regionBytes;
+      if (!(bytes % 4096 === 0 && bytes <= most)) {
+        throw new RangeError(`${has}; it can have ${most}, in steps of 4096, not ${bytes}`);
+      }
+      return bytes === record.bytes ? record : { ...record, bytes };
+    });
   }
 
   /**

@@ -74,8 +74,10 @@ export class MemberService {
     message: Uint8Array,
   ): Promise<Uint8Array> {
     const answer = await local.control(message);
-    const isAdoption = decodeVerb(message)?.verb === 'adopt' && decodeAnswer(answer).ok;
-    if (!isAdoption) return answer;
+    const verb = decodeVerb(message)?.verb;
+    // The writer waits to be told of the new size; a busy target would look for it much later.
+    if (verb === 'grow') association.subsystem.lookForGrowth();
+    if (verb !== 'adopt' || !decodeAnswer(answer).ok) return answer;
     const others = [...this.peers.keys()].filter((each) => each !== association);
     for (const other of others) other.end('another writer has adopted the member');
     // Until they are drained the front is still theirs, which the member refuses.
@@ -91,7 +93,6 @@ export class MemberService {
 /** The data of a member for the one association that may use it. */
 class MemberFront implements BlockDevice {
   readonly blockBytes: number;
-  readonly blockCount: number;
   readonly limits: BlockLimits;
   readonly clock: Clock;
   readonly memory: DmaSpace;
@@ -100,13 +101,16 @@ class MemberFront implements BlockDevice {
   private refused: BlockRequest[] = [];
 
   constructor(member: LocalMember) {
-    const { data, header, limits } = member;
+    const { data, limits } = member;
     this.member = member;
     this.blockBytes = data.blockBytes;
-    this.blockCount = header.blockCount;
     this.limits = limits;
     this.clock = data.clock;
     this.memory = data.memory;
+  }
+
+  get blockCount(): number {
+    return this.member.blockCount;
   }
 
   canSubmit(): boolean {

@@ -1,7 +1,6 @@
 import type { BlockDevice } from '../block/device.js';
 import { LocalMember } from '../mirror/local-member.js';
 import type { MemberVolume } from '../mirror/port.js';
-import { KiB, MiB } from '../units.js';
 import { cellBytes } from '../volume/format.js';
 import type { Pool } from '../volume/pool.js';
 
@@ -12,20 +11,12 @@ export interface MemberSpec {
   readonly memberId: string;
   readonly bytes: number;
   readonly blockBytes: number;
+  /** For one bit of the write-intent map. */
+  readonly regionBytes: number;
 }
 
 /** Set in the attributes of a pool's volume when the member in it is whole. */
 const wholeAttribute = 'mirror-member';
-const mostRegions = 2 ** 20;
-const leastRegionBytes = 64 * KiB;
-const mostRegionBytes = MiB;
-
-/** Blocks for one bit of the write-intent map: the same for all members, whoever makes them. */
-export function regionBlocksOf(bytes: number, blockBytes: number): number {
-  let regionBytes = leastRegionBytes;
-  while (bytes / regionBytes > mostRegions && regionBytes < mostRegionBytes) regionBytes *= 2;
-  return regionBytes / blockBytes;
-}
 
 /**
  * The members in a node's pool: each is a thin volume for the data and a small one for what the
@@ -54,12 +45,12 @@ export class MemberShelf {
 
   /** Make a member, unless it is there. */
   async make(spec: MemberSpec): Promise<LocalMember> {
-    const { clusterId, volumeId, memberId, bytes, blockBytes } = spec;
+    const { clusterId, volumeId, memberId, bytes, blockBytes, regionBytes } = spec;
     const known = this.members.get(memberId);
     if (known !== undefined) return known;
     await this.clear(memberId);
     const size = blockBytes === 512 ? 512 : 4096;
-    const regionBlocks = regionBlocksOf(bytes, size);
+    const regionBlocks = regionBytes / size;
     const geometry = { blockBytes: size, blockCount: bytes / size, regionBlocks };
     await this.pool.createVolume({ name: dataName(memberId), bytes, blockBytes: size });
     const metaBytes = LocalMember.metaBytes(cellBytes, geometry);
@@ -96,7 +87,7 @@ export class MemberShelf {
     return {
       meta: this.pool.volume(metaName(memberId)),
       data: this.pool.volume(dataName(memberId)),
-      volume: new PoolMemberVolume(this.pool, dataName(memberId)),
+      volume: new PoolMemberVolume(this.pool, memberId),
     };
   }
 
@@ -114,14 +105,16 @@ function metaName(memberId: string): string {
   return `${dataName(memberId)}-meta`;
 }
 
-/** Snapshots of a member are those of its volume. */
+/** Snapshots of a member are those of its volume, and it grows with that. */
 class PoolMemberVolume implements MemberVolume {
   private readonly pool: Pool;
+  private readonly memberId: string;
   private readonly volume: string;
 
-  constructor(pool: Pool, volume: string) {
+  constructor(pool: Pool, memberId: string) {
     this.pool = pool;
-    this.volume = volume;
+    this.memberId = memberId;
+    this.volume = dataName(memberId);
   }
 
   async seal(name: string): Promise<void> {
@@ -141,6 +134,16 @@ class PoolMemberVolume implements MemberVolume {
 
   async remove(name: string): Promise<void> {
     if (this.has(name)) await this.pool.deleteSnapshot(this.volume, name);
+  }
+
+  async grow(to: { readonly dataBytes: number; readonly metaBytes: number }): Promise<void> {
+    await this.growOne(metaName(this.memberId), to.metaBytes);
+    await this.growOne(dataName(this.memberId), to.dataBytes);
+  }
+
+  private async growOne(name: string, bytes: number): Promise<void> {
+    const { blockBytes, blockCount } = this.pool.volume(name);
+    if (bytes > blockBytes * blockCount) await this.pool.growVolume(name, bytes);
   }
 
   private has(name: string): boolean {

@@ -28,8 +28,8 @@ interface Waiting {
 }
 
 /**
- * Makes the members of an attached mirror those that the cluster's list names, whoever changes the
- * list, while everybody works.
+ * Makes the members and the size of an attached mirror what the cluster's list says, whoever
+ * changes the list, while everybody works.
  *
  * A member that is to leave goes when all that stay have everything, or when it has not everything
  * itself. Only when a new one finds no room it goes before: there is a copy less then, and never
@@ -41,6 +41,8 @@ export class Membership {
   private timer: ReturnType<typeof setTimeout> | null = null;
   private work: Promise<void> = Promise.resolve();
   private waiting: Waiting[] = [];
+  /** What the last look met; '' when nothing stands in the way. */
+  trouble = '';
   private isClosed = false;
 
   constructor(parts: MembershipParts) {
@@ -97,9 +99,11 @@ export class Membership {
       let isDone = false;
       try {
         isDone = await this.makeSo();
+        this.trouble = '';
       } catch (error) {
         // The store, a node or the mirror: the next look meets it again, or it is over.
         if (!(error instanceof UltimaError)) throw error;
+        this.trouble = error.message;
       }
       if (!isDone && !this.isClosed) this.timer = setTimeout(() => this.look(), retryMs);
     });
@@ -121,13 +125,16 @@ export class Membership {
       await made(member);
       await mirror.addMember(portOf(member));
     }
+    const { device } = mirror;
+    if (record.bytes > bytesOf(mirror)) await mirror.grow(record.bytes / device.blockBytes);
     const { record: now } = await directory.volume(volume);
     this.waiting = this.waiting.filter(({ isSo, resolve }) => {
       const isOver = isSo(now);
       if (isOver) resolve();
       return !isOver;
     });
-    const isListed = now.leaving.length === 0 && this.newcomers(now).length === 0;
+    const isGrown = bytesOf(mirror) >= now.bytes;
+    const isListed = isGrown && now.leaving.length === 0 && this.newcomers(now).length === 0;
     return isListed && this.waiting.length === 0;
   }
 
@@ -147,6 +154,10 @@ export class Membership {
     const isCrowded = members.length >= mostMembers && this.newcomers(record).length > 0;
     return isCrowded || stayingOf(record).every(({ id }) => inUse.has(id));
   }
+}
+
+export function bytesOf({ device }: Mirror): number {
+  return device.blockCount * device.blockBytes;
 }
 
 function stopped(reason: UltimaError | null): UltimaError {

@@ -1,4 +1,6 @@
 import { ErrorCode, UltimaError } from '../errors.js';
+import { mostRegions } from '../mirror/member-header.js';
+import { KiB, MiB } from '../units.js';
 
 /**
  * What the cluster store holds besides the mirrors' own records:
@@ -50,6 +52,8 @@ export interface VolumeRecord {
   readonly volumeId: string;
   readonly bytes: number;
   readonly blockBytes: number;
+  /** For one bit of the write-intent map: stays as it was made when the volume grows. */
+  readonly regionBytes: number;
   readonly state: VolumeState;
   readonly members: readonly PlacedMember[];
   /** Identities of those among the members that shall go, once the others have everything. */
@@ -144,13 +148,35 @@ export function decodeVolume(key: string, bytes: Uint8Array): VolumeRecord {
   return {
     name,
     volumeId: idOf(said, key, 'volumeId'),
-    bytes: countOf(said, key, 'bytes'),
-    blockBytes: countOf(said, key, 'blockBytes'),
+    ...shapeOf(said, key),
     state,
     members,
     leaving,
     retired: placesOf(said, key, 'retired'),
   };
+}
+
+const usualRegions = 2 ** 20;
+const leastRegionBytes = 64 * KiB;
+const mostRegionBytes = MiB;
+
+/** What a new volume of so many bytes has for one bit of the write-intent map. */
+export function regionBytesOf(bytes: number): number {
+  let regionBytes = leastRegionBytes;
+  while (bytes / regionBytes > usualRegions && regionBytes < mostRegionBytes) regionBytes *= 2;
+  return regionBytes;
+}
+
+function shapeOf(said: Plain, key: string) {
+  const bytes = countOf(said, key, 'bytes');
+  const blockBytes = countOf(said, key, 'blockBytes');
+  // Left out by who has never heard of it: such volumes have not grown.
+  const isOld = said.regionBytes === undefined;
+  const regionBytes = isOld ? regionBytesOf(bytes) : countOf(said, key, 'regionBytes');
+  const isWhole = blockBytes > 0 && bytes > 0 && bytes % blockBytes === 0;
+  const isPower = regionBytes >= blockBytes && Number.isInteger(Math.log2(regionBytes));
+  if (!(isWhole && isPower && bytes / regionBytes <= mostRegions)) throw strange(key, 'bytes');
+  return { bytes, blockBytes, regionBytes };
 }
 
 /** Members that are to stay. */

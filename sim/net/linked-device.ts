@@ -38,7 +38,6 @@ const headerBytes = 64;
  */
 export class LinkedDevice implements BlockDevice {
   readonly blockBytes: number;
-  readonly blockCount: number;
   readonly limits: BlockLimits;
   readonly clock: Clock;
   readonly memory: DmaSpace;
@@ -63,7 +62,6 @@ export class LinkedDevice implements BlockDevice {
     this.far = far;
     this.options = options;
     this.blockBytes = far.blockBytes;
-    this.blockCount = far.blockCount;
     this.limits = { ...far.limits, maxInFlight: requestCount };
     this.clock = far.clock;
     this.memory = memory;
@@ -76,6 +74,11 @@ export class LinkedDevice implements BlockDevice {
       this.there.push(new BlockRequest((request) => this.endedThere(slot, request)));
       this.free.push(slot);
     }
+  }
+
+  /** What is on the other side may grow. */
+  get blockCount(): number {
+    return this.far.blockCount;
   }
 
   get isLost(): boolean {

@@ -9,8 +9,8 @@ const writeDepth = 5;
 const readDepth = 3;
 const mostBlocks = 5;
 const favouriteBlocks = 8;
-/** The last region is zeroed and discarded, and only compared between members. */
-export const looseFrom = geometry.blockCount - geometry.regionBlocks;
+/** The last region at first is zeroed and discarded, and only compared between members. */
+const looseFrom = geometry.blockCount - geometry.regionBlocks;
 
 /** Values that are never given twice. */
 export interface Values {
@@ -77,9 +77,7 @@ export class StormApp {
     if (home.length === 0) return;
     const isWide = chance.chance(0.2);
     const count = 1 + (isWide ? chance.below(mostBlocks) : 0);
-    const isFavourite = chance.chance(0.8);
-    const span = isFavourite ? favouriteBlocks : looseFrom;
-    const lba = (isFavourite ? this.favourite : 0) + chance.below(span - count + 1);
+    const lba = this.somewhere(count);
     // A read behind a write that hangs hangs, too: the last one looks where none is.
     if (isRead && home.length === 1 && this.isWriting(lba, count)) return;
     const slot = home.pop()!;
@@ -88,6 +86,15 @@ export class StormApp {
     else if (what < 0.95) this.submit(slot, BlockOp.flush, 0, 0);
     else if (what < 0.97) this.submit(slot, BlockOp.discard, looseFrom, 1 + chance.below(4));
     else this.submit(slot, BlockOp.writeZeroes, looseFrom, 1 + chance.below(4));
+  }
+
+  /** Mostly among the favourites; also in what the volume has grown by. */
+  private somewhere(count: number): number {
+    const { chance } = this.node.world;
+    if (chance.chance(0.8)) return this.favourite + chance.below(favouriteBlocks - count + 1);
+    const newBlocks = this.mirror.device.blockCount - geometry.blockCount;
+    if (newBlocks < count || chance.chance(0.5)) return chance.below(looseFrom - count + 1);
+    return geometry.blockCount + chance.below(newBlocks - count + 1);
   }
 
   private isWriting(lba: number, count: number): boolean {
@@ -169,7 +176,8 @@ export class StormApp {
   async readAll(): Promise<void> {
     const { world } = this.node;
     this.isHeld = true;
-    for (let lba = 0; lba < looseFrom; lba++) {
+    for (let lba = 0; lba < this.mirror.device.blockCount; lba++) {
+      if (lba >= looseFrom && lba < geometry.blockCount) continue;
       await world.runUntil(() => this.freeForReads.length > 0, 50e6);
       if (world.violation !== null || this.freeForReads.length === 0) return;
       this.submit(this.freeForReads.pop()!, BlockOp.read, lba, 1);

@@ -10,6 +10,8 @@ export interface StormDiskOptions {
   readonly memory: DmaSpace;
   readonly blockBytes: number;
   readonly blockCount: number;
+  /** As far as it may grow; `blockCount` when left out. */
+  readonly mostBlocks?: number;
   /** Requests have ended: somebody should poll. */
   readonly onEnded: () => void;
 }
@@ -22,7 +24,8 @@ const latencyNs = 12_000;
  */
 export class StormDisk implements BlockDevice {
   readonly blockBytes: number;
-  readonly blockCount: number;
+  /** Grows when somebody says so. */
+  blockCount: number;
   readonly limits: BlockLimits;
   readonly clock: Clock;
   readonly memory: DmaSpace;
@@ -49,7 +52,7 @@ export class StormDisk implements BlockDevice {
     this.blockBytes = options.blockBytes;
     this.blockCount = options.blockCount;
     this.onEnded = options.onEnded;
-    this.content = new Uint8Array(options.blockBytes * options.blockCount);
+    this.content = new Uint8Array(options.blockBytes * (options.mostBlocks ?? options.blockCount));
     this.durable = new Uint8Array(this.content.length);
     this.limits = {
       maxTransferBytes: 128 * 1024,

@@ -6,6 +6,7 @@ import { ErrorCode, UltimaError } from '../../sdk/errors.js';
 import { LocalMember, type MemberDevices } from '../../sdk/mirror/local-member.js';
 import type { Mirror } from '../../sdk/mirror/mirror.js';
 import type { MemberAssociation, MemberPort, MemberVolume } from '../../sdk/mirror/port.js';
+import { decodeVerb } from '../../sdk/mirror/verbs.js';
 import { QosGate } from '../../sdk/qos/gate.js';
 import { StormDisk } from './mirror-disk.js';
 import type { StormNet } from './mirror-net.js';
@@ -13,6 +14,8 @@ import { type StormStore, StormStoreClient } from './mirror-store.js';
 import type { StormWorld } from './mirror-world.js';
 
 export const geometry = { blockBytes: 8, blockCount: 64, regionBlocks: 4 } as const;
+/** As far as a storm lets a volume grow. */
+export const mostBlocks = 128;
 const metaBlockBytes = 512;
 const metaBlocks = LocalMember.metaBytes(metaBlockBytes, geometry) / metaBlockBytes;
 
@@ -56,7 +59,7 @@ export class StormNode {
     const common = { world, clock: this.clock, memory: this.memory, onEnded: () => this.wake() };
     this.meta = new StormDisk({ ...common, blockBytes: metaBlockBytes, blockCount: metaBlocks });
     const { blockBytes, blockCount } = geometry;
-    this.data = new StormDisk({ ...common, blockBytes, blockCount });
+    this.data = new StormDisk({ ...common, blockBytes, blockCount, mostBlocks });
     this.store = new StormStoreClient(world, store, (action) => this.deliver(this.life, action));
     this.tick();
   }
@@ -144,6 +147,10 @@ export class StormNode {
       remove: async (name) => {
         this.snapshots.delete(name);
       },
+      grow: async ({ dataBytes }) => {
+        const blocks = dataBytes / geometry.blockBytes;
+        this.data.blockCount = Math.max(this.data.blockCount, blocks);
+      },
     };
   }
 
@@ -182,7 +189,7 @@ function lost(): UltimaError {
 }
 
 /** What the longest transfer takes. */
-const farBytes = geometry.blockCount * geometry.blockBytes;
+const farBytes = mostBlocks * geometry.blockBytes;
 
 interface Sent {
   readonly request: BlockRequest;
@@ -191,7 +198,6 @@ interface Sent {
 /** The data of a member at the other end of a connection. */
 class RemoteDevice implements BlockDevice {
   readonly blockBytes = geometry.blockBytes;
-  readonly blockCount = geometry.blockCount;
   readonly limits: BlockLimits;
   readonly clock: Clock;
   readonly memory: DmaSpace;
@@ -202,6 +208,10 @@ class RemoteDevice implements BlockDevice {
     this.clock = clock;
     this.memory = memory;
     this.limits = limits;
+  }
+
+  get blockCount(): number {
+    return this.association.knownBlocks;
   }
 
   canSubmit(): boolean {
@@ -221,6 +231,8 @@ class RemoteDevice implements BlockDevice {
 class RemoteAssociation implements MemberAssociation {
   readonly device: BlockDevice;
   readonly background: BlockDevice;
+  /** What this side has heard of the size. */
+  knownBlocks = 0;
   private readonly node: StormNode;
   private readonly target: StormNode;
   private readonly life: number;
@@ -311,7 +323,11 @@ class RemoteAssociation implements MemberAssociation {
     const asked = new Promise<Uint8Array | null>((resolve) => this.asked.set(tag, resolve));
     this.toServer(message.length, async (association) => {
       const answer = await association.control(message);
+      const { blockCount } = association.device;
+      const isNews = decodeVerb(message)?.verb === 'grow';
+      if (isNews) this.toClient(16, () => this.see(blockCount));
       this.toClient(answer.length, () => {
+        if (!isNews) this.see(blockCount);
         this.asked.get(tag)?.(answer);
         this.asked.delete(tag);
         this.node.wake();
@@ -320,6 +336,10 @@ class RemoteAssociation implements MemberAssociation {
     const answer = await asked;
     if (answer === null) throw lost();
     return answer;
+  }
+
+  private see(blockCount: number): void {
+    this.knownBlocks = Math.max(this.knownBlocks, blockCount);
   }
 
   close(): void {

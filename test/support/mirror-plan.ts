@@ -31,6 +31,7 @@ const kinds = [
   'add',
   'remove',
   'verify',
+  'grow',
 ] as const;
 
 export interface MirrorStep {

@@ -1,4 +1,5 @@
 import { Cleaner } from '../../sdk/mirror/cleaner.js';
+import { MirrorGrowth } from '../../sdk/mirror/growth.js';
 import { Healer } from '../../sdk/mirror/healer.js';
 import { IntentMap } from '../../sdk/mirror/intent-map.js';
 import { LocalMember } from '../../sdk/mirror/local-member.js';
@@ -51,7 +52,7 @@ export const plants: readonly Plant[] = [
   },
   {
     name: 'a member obeys lower epochs',
-    seed: 7,
+    seed: 13,
     make: () => {
       const undoOlder = replaced(LocalMember.prototype, 'isOlder', () => false);
       const undoCurrent = replaced(LocalMember.prototype, 'isCurrent', () => true);
@@ -63,7 +64,7 @@ export const plants: readonly Plant[] = [
   },
   {
     name: 'a member adopts while writes of another writer are under way',
-    seed: 5,
+    seed: 33,
     make: () => replaced(LocalMember.prototype, 'drain', async () => {}),
   },
   {
@@ -103,7 +104,7 @@ export const plants: readonly Plant[] = [
   },
   {
     name: 'bits are cleared without a flush',
-    seed: 2,
+    seed: 3,
     make: () => replaced(Cleaner.prototype, 'flush', async () => true),
   },
   {
@@ -126,7 +127,7 @@ export const plants: readonly Plant[] = [
   },
   {
     name: 'a writer reads although it was not confirmed for long',
-    seed: 2,
+    seed: 1,
     make: () => replaced(io, 'mayRead', () => true),
   },
   {
@@ -140,8 +141,18 @@ export const plants: readonly Plant[] = [
     make: () => replaced(Healer.prototype, 'equalize', async () => true),
   },
   {
+    name: 'what a volume grew by is served before the store knows of it',
+    seed: 4,
+    make: () => {
+      const { tellStore } = MirrorGrowth.prototype;
+      return replaced(MirrorGrowth.prototype, 'tellStore', async function (this: MirrorGrowth, to) {
+        void tellStore.call(this, to);
+      });
+    },
+  },
+  {
     name: 'a member that has restarted passes for one that was up',
-    seed: 1,
+    seed: 3,
     make: () => {
       const { control } = LocalMember.prototype;
       return replaced(

@@ -10,7 +10,7 @@ import type { Tally } from './campaign.js';
 import { StormApp } from './mirror-app.js';
 import { isEqual, isMarked, isSameAt, valueIn } from './mirror-content.js';
 import { StormNet } from './mirror-net.js';
-import { geometry, StormNode } from './mirror-node.js';
+import { geometry, mostBlocks, StormNode } from './mirror-node.js';
 import type { MirrorStep } from './mirror-plan.js';
 import { RegisterChecker } from './mirror-register.js';
 import { StormStore } from './mirror-store.js';
@@ -30,7 +30,7 @@ const volumeId = 'a'.repeat(32);
 export class MirrorStorm {
   readonly world: StormWorld;
   readonly nodes: StormNode[] = [];
-  readonly checker = new RegisterChecker(geometry.blockCount);
+  readonly checker = new RegisterChecker(mostBlocks);
   private readonly net: StormNet;
   private readonly store = new StormStore();
   private readonly apps = new Map<StormNode, StormApp>();
@@ -40,6 +40,8 @@ export class MirrorStorm {
   private eraNs = 0;
   private doubtfulRestore: string | null = null;
   private snapshotCount = 0;
+  /** Blocks that a writer was told the volume has. */
+  private grownTo: number = geometry.blockCount;
 
   constructor(seed: number, tally: Tally) {
     this.tally = tally;
@@ -153,6 +155,7 @@ export class MirrorStorm {
     },
     corrupt: ({ node }) => this.corrupt(node, this.world.chance.below(geometry.blockCount)),
     verify: () => this.onMirror((app) => this.verify(app)),
+    grow: ({ choice }) => this.onMirror((app) => this.grow(app, choice)),
     snapshot: () => this.onMirror((app) => this.snapshot(app)),
     restore: ({ choice }) => this.onMirror((app) => this.restore(app, choice)),
     add: ({ node }) => this.onMirror((app) => this.add(app, node)),
@@ -198,6 +201,13 @@ export class MirrorStorm {
     for (const { lba } of await app.mirror.verify()) {
       this.world.violate(`verification finds members that differ in block ${lba}`);
     }
+  }
+
+  private async grow({ mirror }: StormApp, by: number): Promise<void> {
+    const blocks = Math.min(mostBlocks, mirror.device.blockCount + by);
+    await mirror.grow(blocks);
+    this.grownTo = Math.max(this.grownTo, blocks);
+    this.count('grown');
   }
 
   private async add(app: StormApp, node: StormNode): Promise<void> {
@@ -258,6 +268,8 @@ export class MirrorStorm {
 
   private attached(node: StormNode, mirror: Mirror): void {
     this.count('attached');
+    const { blockCount } = mirror.device;
+    if (blockCount < this.grownTo) this.world.violate(`${blockCount} blocks of ${this.grownTo}`);
     if (mirror.mayHaveLost || this.doubtfulRestore !== null) {
       const name = this.doubtfulRestore;
       const sealed = name === null ? undefined : this.sealed(name);
@@ -415,7 +427,13 @@ export class MirrorStorm {
     const members = this.inSync();
     if (members.length === 0) return;
     const first = members[0]!.data.content;
-    for (let block = 0; block < geometry.blockCount; block++) {
+    const { blockCount = 0, epoch } = this.record() ?? {};
+    for (const { mirror } of this.apps.values()) {
+      const served = mirror.device.blockCount;
+      if (mirror.status.epoch !== epoch || served <= blockCount) continue;
+      this.world.violate(`${served} blocks are served, and the store says ${blockCount}`);
+    }
+    for (let block = 0; block < blockCount; block++) {
       const at = block * geometry.blockBytes;
       const isSame = members.every(({ data }) => {
         return isSameAt(data.content, first, at) && isSameAt(data.durable, first, at);

@@ -189,10 +189,16 @@ test('no more requests are taken than there is room for', () => {
   assert.is(device.canSubmit(), false);
 });
 
-test('a device of another size is refused', () => {
+test('a smaller device is refused, and a larger one makes it larger', () => {
   const { target, device } = rig();
   const other = new MemoryDevice({ blockBytes: 512, blockCount: 999, clock: target.clock });
   assert.throws(() => device.moveTo(other), /999 blocks of 512 bytes; the one before had 1000/);
+  other.blockCount = 1001;
+  device.moveTo(other);
+  other.blockCount = 1002;
+  assert.is(device.blockCount, 1002);
+  device.leave();
+  assert.is(device.blockCount, 1002);
 });
 
 test('when no other device comes, what may have been carried out once stays unknown', () => {

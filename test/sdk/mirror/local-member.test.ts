@@ -145,4 +145,68 @@ test('a member whose metadata stops being written at any point has the old epoch
   }
 });
 
+/** Regions of one block: 4064 of them to each block of the map. */
+const grownBlocks = 10_000;
+
+/** Its meta device has room for the map of 256 regions, and grows when it is told to. */
+async function growing() {
+  const { clock } = new World();
+  const metaBlocks = LocalMember.metaBytes(512, {
+    blockBytes: 4096,
+    blockCount: 256,
+    regionBlocks: 1,
+  });
+  const meta = new FlakyDevice({ blockBytes: 512, blockCount: metaBlocks / 512, clock });
+  const data = new MemoryDevice({ blockBytes: 4096, blockCount: 256, clock });
+  const fixed = async (): Promise<void> => {};
+  const grow = async (to: { dataBytes: number; metaBytes: number }): Promise<void> => {
+    data.blockCount = Math.max(data.blockCount, to.dataBytes / 4096);
+    meta.blockCount = Math.max(meta.blockCount, to.metaBytes / 512);
+  };
+  const on = { meta, data, volume: { seal: fixed, restore: fixed, remove: fixed, grow } };
+  await LocalMember.format(on, ids, 1);
+  const member = await LocalMember.open(on);
+  const association = member.associate();
+  assert.ok((await adopt(association, 1)).ok);
+  const regions = Array.from({ length: 256 }, (_, region) => region);
+  await association.control(encode({ verb: 'clear', regions }));
+  for (let i = 0; i < 10; i++) member.poll();
+  const verb = encode({ verb: 'grow', blockCount: grownBlocks });
+  return { on, member, association, grow: () => association.control(verb).then(decodeAnswer) };
+}
+
+test('a member that grows knows of its new regions that they are not written, and keeps the old', async () => {
+  const { on, association, grow } = await growing();
+  await writeBlocks(association.device, 7, block);
+  const answer = await grow();
+  assert.is(answer.ok && answer.adopted?.blockCount, grownBlocks);
+  await writeBlocks(association.device, 9_999, block);
+  const back = await LocalMember.open(on);
+  assert.is(back.header.blockCount, grownBlocks);
+  const set = Array.from({ length: grownBlocks }, (_, i) => i).filter((i) => back.map.isSet(i));
+  assert.equal(set, [7, 9_999]);
+});
+
+test('a member whose metadata stops being written while it grows has the old size or the new', async () => {
+  // Two blocks of the map, then the header twice.
+  for (let step = 0; step < 5; step++) {
+    const { on, member, association, grow } = await growing();
+    let writes = 0;
+    on.meta.isFailing = ({ op }) => op === BlockOp.write && writes++ >= step;
+    const isGrown = (await grow()).ok;
+    assert.is(isGrown, step === 4, `${step} writes`);
+    assert.is(association.device.blockCount, isGrown ? grownBlocks : 256);
+    on.meta.isFailing = () => false;
+    const { blockCount } = (await LocalMember.open(on)).header;
+    assert.ok(blockCount === grownBlocks || (blockCount === 256 && step < 4), `${step} writes`);
+    // Asked again, it grows.
+    const again = member.associate();
+    assert.ok((await adopt(again, 2)).ok);
+    const verb = encode({ verb: 'grow', blockCount: grownBlocks });
+    assert.ok(decodeAnswer(await again.control(verb)).ok, `${step} writes`);
+    await writeBlocks(again.device, 9_999, block);
+    assert.is((await LocalMember.open(on)).header.blockCount, grownBlocks);
+  }
+});
+
 test.run();

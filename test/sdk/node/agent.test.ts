@@ -200,13 +200,14 @@ test('a member that was not made to its end is made again', async () => {
   const device = new MemoryDevice({ blockBytes: 4096, blockCount: 16 * 256, clock });
   const pool = await Pool.create([device], { random: (bytes) => prng.fill(bytes) });
   const ids = { clusterId: '1'.repeat(32), volumeId: '2'.repeat(32), memberId: '3'.repeat(32) };
+  const shape = { bytes: MiB, blockBytes: 4096, regionBytes: 65536 };
   // The power went before the attribute that says that the member is whole.
   await pool.createVolume({ name: `member-${ids.memberId}`, bytes: 8192, blockBytes: 512 });
   const shelf = await MemberShelf.open(pool);
   assert.is(shelf.members.size, 0);
-  const member = await shelf.make({ ...ids, bytes: MiB, blockBytes: 4096 });
+  const member = await shelf.make({ ...ids, ...shape });
   assert.is(member.header.blockCount, 256);
-  assert.is(await shelf.make({ ...ids, bytes: MiB, blockBytes: 4096 }), member);
+  assert.is(await shelf.make({ ...ids, ...shape }), member);
   shelf.close();
   const again = await MemberShelf.open(pool);
   assert.is(again.members.get(ids.memberId)?.header.volumeId, ids.volumeId);
@@ -221,7 +222,7 @@ test('a seal is of now, whatever an attempt before has left under its name', asy
   const pool = await Pool.create([device], { random: (bytes) => prng.fill(bytes) });
   const ids = { clusterId: '1'.repeat(32), volumeId: '2'.repeat(32), memberId: '3'.repeat(32) };
   const shelf = await MemberShelf.open(pool);
-  const member = await shelf.make({ ...ids, bytes: MiB, blockBytes: 4096 });
+  const member = await shelf.make({ ...ids, bytes: MiB, blockBytes: 4096, regionBytes: 65536 });
   const association = member.associate();
   const known = { knownEpoch: 0, knownIncarnation: 0 };
   const claim = { epoch: 1, token: '4'.repeat(32), session: 1 };

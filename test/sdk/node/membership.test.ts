@@ -1,8 +1,9 @@
 import * as assert from 'uvu/assert';
 import { readBlocks, writeBlocks } from '../../../sdk/block/promised.js';
-import { until } from '../../support/fabric-rig.js';
+import { fabricRig, nguidOf, until } from '../../support/fabric-rig.js';
 import { allInUse, type Cluster, filled, onCluster } from '../../support/node-cluster.js';
 import { suite } from '../../support/suite.js';
+import { assertRejects } from '../cluster/contract.js';
 
 const test = suite('members of an attached volume');
 const MiB = 1024 * 1024;
@@ -81,6 +82,56 @@ test(
     assert.equal(await placesOf(cluster), [made.members[0]!.node, added.node]);
     await after.detach();
     for (const data of await cluster.contents(4)) assert.equal(data, filled(5));
+  }),
+);
+
+test(
+  'a volume grows while it is written and a node is away, and hosts of it are told',
+  onCluster(3, async (cluster) => {
+    const { directory, nodes } = cluster;
+    await directory.createVolume({ name: 'db', bytes: MiB });
+    await assertRejects(() => directory.growVolume('db', 2 * MiB), /never attached/);
+    const attachment = await cluster.attach('a');
+    const { device } = attachment;
+    const served = await fabricRig({ namespaces: [{ nsid: 1, device, nguid: nguidOf(1) }] });
+    const seen = (await served.connect()).namespace(1);
+    await writeBlocks(device, 0, filled(1));
+    await cluster.stop(nodes[1]!);
+    await attachment.grow(2 * MiB + 4096);
+    await assertRejects(() => attachment.grow(2 * MiB), /has 2101248 bytes; it cannot shrink/);
+    await assertRejects(() => attachment.grow(2 ** 43), /it can have 4398046511104/);
+    await until('the host has heard of it', () => seen.blockCount === 513);
+    const back = filled(1, 200);
+    await readBlocks(seen, 256, back);
+    assert.ok(back.every((byte) => byte === 0));
+    await writeBlocks(seen, 512, filled(9, 1));
+    // It was away, is as small as it was, and missed a write in what is new.
+    await cluster.restart(nodes[1]!);
+    await attachment.settled();
+    await served.close();
+    await attachment.detach();
+    const wanted = Buffer.concat([filled(1), filled(0, 508), filled(9, 1)]);
+    for (const data of await cluster.contents(513)) assert.is(Buffer.compare(data, wanted), 0);
+  }),
+);
+
+test(
+  'what a volume is to grow by while nobody has it is there for the next writer',
+  onCluster(2, async (cluster) => {
+    const { directory, nodes } = cluster;
+    await directory.createVolume({ name: 'db', bytes: MiB, mirrors: 1 });
+    await (await cluster.attach('a')).detach();
+    await directory.growVolume('db', 2 * MiB);
+    const after = await cluster.attach('b');
+    await after.settled();
+    assert.is(after.device.blockCount, 512);
+    await after.detach();
+    await directory.growVolume('db', 100 * 1024 * MiB);
+    const { id, node } = await directory.addMember('db');
+    const { agent, pool } = nodes.find(({ name }) => name === node)!;
+    await until('it is made', () => agent.memberCount === 1);
+    // It has regions as those that are there: 1,638,400 of 64 KiB, 32,736 to a block of the map.
+    assert.is(pool.volume(`member-${id}-meta`).blockCount, 2 + 51);
   }),
 );
 
