@@ -6,20 +6,26 @@ const absent = -1;
 const none = Number.POSITIVE_INFINITY;
 
 /**
- * Clients ordered by a number, least first: a heap with four children per node, whose members can
- * be found, moved and taken out. Keys lie in the order of the heap, so that the four children of a
- * node lie together, and are Infinity where there is nobody. Nothing is allocated after
- * construction.
+ * Clients ordered by a number of theirs, least first: a heap with four children per node, whose
+ * members can be found, moved and taken out. Keys lie in the order of the heap, so that the four
+ * children of a node lie together, and are Infinity where there is nobody.
+ *
+ * Nothing is allocated after construction, also not for a number with a fraction that goes from one
+ * function to another: keys are read from where their owner keeps them.
  */
 export class ClientHeap {
   count = 0;
+  /** The owner's, by client. */
+  private readonly source: Float64Array;
   private readonly keys: Float64Array;
   private readonly clients: Int32Array;
   /** Place of each client, -1 for one that is not in. */
   private readonly places: Int32Array;
 
-  /** @param clientCount  clients are 0..clientCount - 1 */
-  constructor(clientCount: number) {
+  /** @param source  key of each client, below Infinity; the same as long as the client is in */
+  constructor(source: Float64Array) {
+    const clientCount = source.length;
+    this.source = source;
     this.keys = new Float64Array(clientCount + fanOut).fill(none);
     this.clients = new Int32Array(clientCount);
     this.places = new Int32Array(clientCount).fill(absent);
@@ -39,10 +45,9 @@ export class ClientHeap {
     return this.places[client]! !== absent;
   }
 
-  /** @param key  below Infinity */
-  insert(client: number, key: number): void {
+  insert(client: number): void {
     assert(this.places[client] === absent, 'a client is in a heap once');
-    this.rise(this.count++, client, key);
+    this.rise(this.count++, client);
   }
 
   /** Take a client out, if it is in. */
@@ -50,30 +55,32 @@ export class ClientHeap {
     const place = this.places[client]!;
     if (place === absent) return;
     this.places[client] = absent;
+    const { keys } = this;
     const end = --this.count;
-    const key = this.keys[end]!;
-    this.keys[end] = none;
+    const key = keys[end]!;
+    keys[end] = none;
     if (place === end) return;
     const last = this.clients[end]!;
-    if (place > 0 && key < this.keys[(place - 1) >> fanOutShift]!) this.rise(place, last, key);
-    else this.sink(place, last, key);
+    if (place > 0 && key < keys[(place - 1) >> fanOutShift]!) this.rise(place, last);
+    else this.sink(place, last);
   }
 
   /** A member's key has grown, or stayed. */
-  grow(client: number, key: number): void {
-    this.sink(this.places[client]!, client, key);
+  grow(client: number): void {
+    this.sink(this.places[client]!, client);
   }
 
   /** A member's key is another. */
-  move(client: number, key: number): void {
+  move(client: number): void {
     const place = this.places[client]!;
-    if (key < this.keys[place]!) this.rise(place, client, key);
-    else this.sink(place, client, key);
+    if (this.source[client]! < this.keys[place]!) this.rise(place, client);
+    else this.sink(place, client);
   }
 
   /** From a place up: parents that come later move down, the client takes the hole. */
-  private rise(from: number, client: number, key: number): void {
+  private rise(from: number, client: number): void {
     const { keys, clients, places } = this;
+    const key = this.source[client]!;
     let hole = from;
     while (hole > 0) {
       const parent = (hole - 1) >> fanOutShift;
@@ -94,8 +101,9 @@ export class ClientHeap {
    * From a place down: the least child moves up as long as it comes earlier. Which one that is is
    * computed and not branched on: a processor would guess such branches wrong as often as not.
    */
-  private sink(from: number, client: number, key: number): void {
+  private sink(from: number, client: number): void {
     const { keys, clients, places, count } = this;
+    const key = this.source[client]!;
     let hole = from;
     for (let child = (hole << fanOutShift) + 1; child < count; child = (hole << fanOutShift) + 1) {
       const left = child + Number(keys[child + 1]! < keys[child]!);

@@ -24,6 +24,7 @@ export class CostModel {
   readonly weights: CostWeights;
   private readonly perUnit: Float64Array;
   private readonly perRequest: Float64Array;
+  private readonly result = new Float64Array(1);
 
   /** @throws RangeError for a weight outside 0.01..10,000 */
   constructor(weights: CostWeights = evenWeights) {
@@ -44,8 +45,14 @@ export class CostModel {
 
   /** @returns units, above 0 */
   of(request: BlockRequest, blockBytes: number): number {
+    this.put(request, blockBytes, this.result, 0);
+    return this.result[0]!;
+  }
+
+  /** The same into a table: on a data path a fraction that is returned may become an object. */
+  put(request: BlockRequest, blockBytes: number, costs: Float64Array, at: number): void {
     const { op } = request;
     const size = (request.blockCount * blockBytes) / unitBytes;
-    return this.perRequest[op]! + this.perUnit[op]! * Math.max(1, size);
+    costs[at] = this.perRequest[op]! + this.perUnit[op]! * Math.max(1, size);
   }
 }

@@ -51,9 +51,9 @@ export interface GateCounts {
 /**
  * Quality of service in front of a block device that has none: each user gets a block device of its
  * own with a share, all of them over the same device. Requests within their share pass at once;
- * when the device is busy, the scheduler says who is next. One look at the clock serves what is
- * submitted between two polls, 16 units at most: by so much can a client that submits without
- * polling pass its limit, and no more.
+ * when the device is busy, the scheduler says who is next. One look at the clock serves a poll, and
+ * what is submitted between two polls, 16 units at most: by so much can a client that submits
+ * without polling pass its limit, and no more.
  *
  * When the device slows, best effort gives way first. When that is not enough, each reservation is
  * kept to the same part, which `keptPart` and `onShortfall` tell.
@@ -71,8 +71,7 @@ export class QosGate {
   private inFlightUnits = 0;
   /** Of these, what went by reservation. */
   private reservedUnits = 0;
-  private nowNs = 0;
-  /** Units since `nowNs` was looked up; Infinity when it does not hold. */
+  /** Units since the clock was looked at; Infinity when that does not hold any more. */
   private unitsSinceLook = stale;
   private wakesNs = Number.POSITIVE_INFINITY;
   /** Something has come, ended or changed since the scheduler was asked last. */
@@ -80,8 +79,6 @@ export class QosGate {
   private readonly clients: (GateClient | null)[];
   private readonly requests: (BlockRequest | null)[] = [];
   private readonly owners: (GateClient | null)[] = [];
-  /** Of each request, or of each of its pieces. */
-  private readonly costs: Float64Array;
   /** Of each request, how much of it is in flight by reservation: itself, or pieces. */
   private readonly reservedCounts: Uint32Array;
   private readonly pieces: Pieces | null;
@@ -111,7 +108,6 @@ export class QosGate {
     this.watch = new ShortfallWatch(this.scheduler, clientCount);
     this.onShortfall = options.onShortfall ?? (() => {});
     this.clients = new Array<GateClient | null>(clientCount).fill(null);
-    this.costs = new Float64Array(requestCount);
     this.reservedCounts = new Uint32Array(requestCount);
     this.free = new Int32Array(requestCount);
     for (let slot = requestCount - 1; slot >= 0; slot--) this.free[this.freeCount++] = slot;
@@ -180,38 +176,41 @@ export class QosGate {
   /** @internal */
   submit(client: GateClient, request: BlockRequest): void {
     const { device } = client;
+    const { scheduler } = this;
     checkRequest(request, device);
     if (this.freeCount === 0) throw full(this.requests.length);
     const slot = this.free[--this.freeCount]!;
-    const cost = this.cost.of(request, device.blockBytes);
+    this.cost.put(request, device.blockBytes, scheduler.cost, slot);
+    const cost = scheduler.cost[slot]!;
     this.owners[slot] = client;
     this.unitsSinceLook += cost;
     if (this.unitsSinceLook > unitsPerLook) this.look();
     const pieces = device === this.device ? this.pieces : null;
     if (pieces !== null && pieces.countOf(request) > 1) {
-      this.submitInPieces(pieces, slot, request, cost);
+      this.submitInPieces(pieces, slot, request);
       return;
     }
-    this.costs[slot] = cost;
     this.dones[slot] = request.done;
     request.done = this.endings[slot]!;
     const hasRoom = this.inFlightUnits < this.depthUnits && this.device.canSubmit();
-    if (hasRoom && this.scheduler.passes(client.id, cost, this.nowNs)) {
+    scheduler.units = cost;
+    if (hasRoom && scheduler.pass(client.id)) {
       this.charge(slot, client);
       device.submit(request);
       return;
     }
     this.requests[slot] = request;
-    this.scheduler.push(client.id, slot, cost, this.nowNs);
+    scheduler.enqueue(client.id, slot, 1);
     this.isDue = true;
   }
 
-  private submitInPieces(pieces: Pieces, slot: number, request: BlockRequest, cost: number): void {
+  private submitInPieces(pieces: Pieces, slot: number, request: BlockRequest): void {
+    const { scheduler } = this;
     const count = pieces.countOf(request);
-    this.costs[slot] = cost / count;
+    scheduler.cost[slot]! /= count;
     this.requests[slot] = request;
     pieces.begin(slot, request);
-    this.scheduler.push(this.owners[slot]!.id, slot, cost / count, this.nowNs, count);
+    scheduler.enqueue(this.owners[slot]!.id, slot, count);
     this.isDue = true;
   }
 
@@ -232,19 +231,20 @@ export class QosGate {
 
   /** Hand over to the device while it has room and somebody may go. */
   private pump(): void {
-    this.look();
-    if (this.nowNs >= this.watch.dueNs && this.watch.judge(this.nowNs)) this.keep();
-    if (!this.isDue && this.nowNs < this.wakesNs) return;
+    const { scheduler, pieces, depthUnits, watch } = this;
+    // Whoever submitted again in this poll had the clock looked at.
+    if (this.unitsSinceLook === stale) this.look();
+    if (scheduler.nowNs >= watch.dueNs && watch.judge(scheduler.nowNs)) this.keep();
+    if (!this.isDue && scheduler.nowNs < this.wakesNs) return;
     this.isDue = false;
     // What it has no room for waits for something to end.
     this.wakesNs = Number.POSITIVE_INFINITY;
-    const { scheduler, pieces, depthUnits } = this;
     let count = 0;
     while (this.device.canSubmit()) {
       if (pieces !== null && !pieces.hasRoom) break;
       const isFull = this.inFlightUnits >= depthUnits;
       if (isFull && this.reservedUnits >= depthUnits) break;
-      if (!scheduler.pull(this.nowNs, isFull)) {
+      if (!scheduler.choose(isFull)) {
         this.wakesNs = scheduler.wakeNs;
         break;
       }
@@ -260,7 +260,7 @@ export class QosGate {
     this.isDue = true;
     for (const client of this.clients) {
       if (client === null || client.share.reservation === 0) continue;
-      this.scheduler.change(client.id, this.kept(client.id, client.share), this.nowNs);
+      this.scheduler.change(client.id, this.kept(client.id, client.share), this.scheduler.nowNs);
     }
     this.onShortfall(this.watch.keptPart);
   }
@@ -285,7 +285,7 @@ export class QosGate {
   }
 
   private charge(slot: number, client: GateClient): void {
-    const cost = this.costs[slot]!;
+    const cost = this.scheduler.cost[slot]!;
     this.inFlightUnits += cost;
     client.servedUnits += cost;
     if (!this.scheduler.isReserved) return;
@@ -295,7 +295,7 @@ export class QosGate {
   }
 
   private discharge(slot: number): void {
-    const cost = this.costs[slot]!;
+    const cost = this.scheduler.cost[slot]!;
     this.inFlightUnits -= cost;
     if (this.reservedCounts[slot] === 0) return;
     this.reservedCounts[slot]!--;
@@ -329,7 +329,7 @@ export class QosGate {
   }
 
   private look(): void {
-    this.nowNs = this.clock.nowNs();
+    this.scheduler.nowNs = this.clock.nowNs();
     this.unitsSinceLook = 0;
   }
 }

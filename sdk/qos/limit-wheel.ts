@@ -13,10 +13,20 @@ const nobody = -1;
 /**
  * Clients that wait for a time each: a wheel of 4,096 slots of 4 µs. To put one in or take one out
  * costs the same however many wait. A time beyond the wheel's turn (16.8 ms) waits in the last slot
- * of the turn and is looked at again there. Nothing is allocated after construction.
+ * of the turn and is looked at again there.
+ *
+ * Nothing is allocated after construction. Times are too large for a small integer and would be put
+ * into objects on their way from function to function: they lie in fields and tables instead.
  */
 export class LimitWheel {
   count = 0;
+  /** What time it is, for `take`. */
+  nowNs = 0;
+  /**
+   * When to call `take` again, after `findFirst`: the first time that somebody waits for, or, when
+   * that is beyond the wheel's turn, earlier. Infinity for nobody.
+   */
+  firstNs = Number.POSITIVE_INFINITY;
   /** The first slot, counted from time 0, that may hold somebody. */
   private cursor = 0;
   /** Nobody is to be looked at before. */
@@ -30,19 +40,19 @@ export class LimitWheel {
   private readonly slot: Int32Array;
   private readonly due: Float64Array;
 
-  /** @param clientCount  clients are 0..clientCount - 1 */
-  constructor(clientCount: number) {
+  /** @param due  the owner's: when each client has waited enough, the same while it waits */
+  constructor(due: Float64Array) {
+    const clientCount = due.length;
+    this.due = due;
     this.next = new Int32Array(clientCount).fill(nobody);
     this.previous = new Int32Array(clientCount).fill(nobody);
     this.slot = new Int32Array(clientCount).fill(nobody);
-    this.due = new Float64Array(clientCount);
   }
 
-  /** @param dueNs  when the client has waited enough, at or after the last `take` */
-  insert(client: number, dueNs: number): void {
+  /** A client waits for its time, which is at or after that of the last `take`. */
+  insert(client: number): void {
     assert(this.slot[client] === nobody, 'a client waits once');
     this.count++;
-    this.due[client] = dueNs;
     this.link(client);
   }
 
@@ -53,50 +63,53 @@ export class LimitWheel {
     this.unlink(client);
   }
 
-  /** Take out one whose time has come. @returns the client, -1 when there is none */
-  take(nowNs: number): number {
+  /** Take out one whose time has come by `nowNs`. @returns the client, -1 when there is none */
+  take(): number {
+    const { nowNs } = this;
     const last = Math.floor(nowNs / slotNs);
     if (nowNs >= this.quietNs) {
-      let at = this.nextFilled();
-      while (at <= last) {
+      for (let ahead = this.ahead(); ahead !== nobody; ahead = this.ahead()) {
+        const at = this.cursor + ahead;
+        this.quietNs = at * slotNs;
+        if (at > last) break;
         this.cursor = at;
-        const found = this.findDue(at, nowNs);
+        const found = this.findDue();
         if (found !== nobody) {
           this.remove(found);
           return found;
         }
         if (at === last) return nobody;
         this.cursor = at + 1;
-        at = this.nextFilled();
       }
-      this.quietNs = at * slotNs;
+      if (this.count === 0) this.quietNs = Number.POSITIVE_INFINITY;
     }
     // Whoever comes waits for a time from now on: a turn of the wheel starts here.
     this.cursor = last;
     return nobody;
   }
 
-  /**
-   * When to call `take` again: the first time that somebody waits for, or, when that is beyond the
-   * wheel's turn, earlier. Infinity for nobody.
-   */
-  get firstNs(): number {
-    if (this.count === 0) return Number.POSITIVE_INFINITY;
-    const slot = this.nextFilled();
+  /** Tell `firstNs`. */
+  findFirst(): void {
+    this.firstNs = Number.POSITIVE_INFINITY;
+    const ahead = this.count === 0 ? nobody : this.ahead();
+    if (ahead === nobody) return;
+    const slot = this.cursor + ahead;
     let least = (slot + 1) * slotNs;
     for (let at = this.first[slot & slotMask]!; at !== nobody; at = this.next[at]!) {
       least = Math.min(least, this.due[at]!);
     }
-    return least;
+    this.firstNs = least;
   }
 
-  /** Somebody of this slot who is due; those who are due in a later turn move on. */
-  private findDue(slot: number, nowNs: number): number {
-    let at = this.first[slot & slotMask]!;
+  /** Somebody of the slot at the cursor who is due; those who are due in a later turn move on. */
+  private findDue(): number {
+    const { nowNs, due, next } = this;
+    const slot = this.cursor & slotMask;
+    let at = this.first[slot]!;
     while (at !== nobody) {
-      if (this.due[at]! <= nowNs) return at;
-      const following = this.next[at]!;
-      if (this.slotFor(this.due[at]!) !== slot) {
+      if (due[at]! <= nowNs) return at;
+      const following = next[at]!;
+      if (this.slotOf(at) !== slot) {
         this.unlink(at);
         this.link(at);
       }
@@ -105,17 +118,18 @@ export class LimitWheel {
     return nobody;
   }
 
-  /** Counted from time 0, within this turn of the wheel. */
-  private slotFor(dueNs: number): number {
-    const wanted = Math.floor(dueNs / slotNs);
-    return Math.max(this.cursor, Math.min(wanted, this.cursor + slotMask));
+  /** The slot for a client within the turn that starts at the cursor. */
+  private slotOf(client: number): number {
+    const { cursor } = this;
+    const wanted = Math.floor(this.due[client]! / slotNs);
+    return Math.max(cursor, Math.min(wanted, cursor + slotMask)) & slotMask;
   }
 
   private link(client: number): void {
-    const at = this.slotFor(this.due[client]!);
-    const slot = at & slotMask;
+    const slot = this.slotOf(client);
     const first = this.first[slot]!;
-    const startNs = at * slotNs;
+    const { cursor } = this;
+    const startNs = (cursor + ((slot - cursor) & slotMask)) * slotNs;
     if (startNs < this.quietNs) this.quietNs = startNs;
     this.slot[client] = slot;
     this.next[client] = first;
@@ -138,8 +152,8 @@ export class LimitWheel {
     }
   }
 
-  /** The first slot from `cursor` on that holds somebody, counted from time 0. */
-  private nextFilled(): number {
+  /** How far ahead of the cursor the first slot is that holds somebody, -1 for none. */
+  private ahead(): number {
     const from = this.cursor & slotMask;
     const inWord = from & (wordBits - 1);
     let word = from >> wordShift;
@@ -148,11 +162,11 @@ export class LimitWheel {
     for (let i = 0; i <= wordCount; i++) {
       if (bits !== 0) {
         const slot = (word << wordShift) + 31 - Math.clz32(bits & -bits);
-        return this.cursor + ((slot - from) & slotMask);
+        return (slot - from) & slotMask;
       }
       word = (word + 1) & wordMask;
       bits = this.bits[word]!;
     }
-    return Number.POSITIVE_INFINITY;
+    return nobody;
   }
 }

@@ -53,8 +53,13 @@ export interface SchedulerOptions {
  *   reserved client runs ahead of it by 50 ms of its reservation at most;
  * - a client may be behind its reservation by some credit, and catches up at once.
  *
- * A client is over its limit as long as its limit clock is ahead of the time. Nothing is allocated
- * after construction, and a request costs O(log clients).
+ * A client is over its limit as long as its limit clock is ahead of the time. A request costs
+ * O(log clients).
+ *
+ * Nothing is allocated after construction. A number with a fraction, or a large one, may become an
+ * object when it goes from one function to another, so that times and costs lie in fields and
+ * tables. A data path puts them there itself and calls `enqueue`, `choose` and `pass`; `push`,
+ * `pull` and `passes` are the same for everybody else.
  */
 export class Scheduler {
   /** What `pull` took: the request, its client, and whether it is served by reservation. */
@@ -71,6 +76,12 @@ export class Scheduler {
   readonly servedUnits: Float64Array;
   /** When to pull again after `pull` returned false; Infinity for not before the next `push`. */
   wakeNs = Number.POSITIVE_INFINITY;
+
+  /** What time it is, and what the request costs that is served. */
+  nowNs = 0;
+  units = 0;
+  /** Units of each request, or of each of its pieces. */
+  readonly cost: Float64Array;
 
   private virtual = 0;
   private readonly clientCount: number;
@@ -102,7 +113,6 @@ export class Scheduler {
   private readonly head: Int32Array;
   private readonly tail: Int32Array;
   private readonly next: Int32Array;
-  private readonly cost: Float64Array;
   /** Pieces of each request that wait. */
   private readonly pieces: Uint32Array;
 
@@ -110,12 +120,12 @@ export class Scheduler {
     const { clientCount, requestCount } = options;
     this.clientCount = clientCount;
     this.requestCount = requestCount;
-    this.byStart = new ClientHeap(clientCount);
-    this.byReservation = new ClientHeap(clientCount);
-    this.forbidden = new LimitWheel(clientCount);
     this.reservationClock = new Float64Array(clientCount);
     this.limitClock = new Float64Array(clientCount);
     this.start = new Float64Array(clientCount);
+    this.byStart = new ClientHeap(this.start);
+    this.byReservation = new ClientHeap(this.reservationClock);
+    this.forbidden = new LimitWheel(this.limitClock);
     this.reservationStep = new Float64Array(clientCount);
     this.limitStep = new Float64Array(clientCount);
     this.weightStep = new Float64Array(clientCount);
@@ -207,11 +217,17 @@ export class Scheduler {
    * @param pieces   what is pulled one by one, others in between as is their turn
    */
   push(client: number, request: number, cost: number, nowNs: number, pieces = 1): void {
+    this.nowNs = nowNs;
+    this.cost[request] = cost;
+    this.enqueue(client, request, pieces);
+  }
+
+  /** The same as `push`, at `nowNs` and with the cost in its place. */
+  enqueue(client: number, request: number, pieces: number): void {
     assert(this.isMember[client] === 1, 'a request of a client that is not there');
     assert(request >= 0 && request < this.requestCount, 'a request beyond the table');
-    assert(cost > 0, 'a request costs something');
+    assert(this.cost[request]! > 0, 'a request costs something');
     assert(pieces >= 1, 'a request has a piece');
-    this.cost[request] = cost;
     this.pieces[request] = pieces;
     this.next[request] = nothing;
     this.waitingCount++;
@@ -221,11 +237,12 @@ export class Scheduler {
       this.next[last] = request;
       return;
     }
+    const { nowNs, reservationClock } = this;
     this.head[client] = request;
     this.waitsSinceNs[client] = nowNs;
     if (this.reservationStep[client]! > 0) {
       const earliest = nowNs - this.reservationCredit[client]!;
-      if (this.reservationClock[client]! < earliest) this.reservationClock[client] = earliest;
+      if (reservationClock[client]! < earliest) reservationClock[client] = earliest;
     }
     this.enter(client);
   }
@@ -237,14 +254,22 @@ export class Scheduler {
    * @returns false when nothing waits, or nothing that waits may go until `wakeNs`
    */
   pull(nowNs: number, onlyReserved = false): boolean {
-    const { byStart, byReservation, forbidden, limitClock } = this;
-    for (let at = forbidden.take(nowNs); at !== nothing; at = forbidden.take(nowNs)) this.enter(at);
+    this.nowNs = nowNs;
+    return this.choose(onlyReserved);
+  }
+
+  /** The same as `pull`, at `nowNs`. */
+  choose(onlyReserved: boolean): boolean {
+    const { byStart, byReservation, forbidden, limitClock, nowNs } = this;
+    forbidden.nowNs = nowNs;
+    for (let at = forbidden.take(); at !== nothing; at = forbidden.take()) this.enter(at);
     let client = byStart.first;
     while (client !== nothing && limitClock[client]! > nowNs) {
       this.forbid(client);
       client = byStart.first;
     }
     if (client === nothing) {
+      forbidden.findFirst();
       this.wakeNs = forbidden.firstNs;
       return false;
     }
@@ -261,12 +286,13 @@ export class Scheduler {
       if (byStart.has(reserved)) this.forbid(reserved);
     }
     if (onlyReserved && !isReserved) {
+      forbidden.findFirst();
       this.wakeNs = Math.min(byReservation.firstKey, forbidden.firstNs);
       return false;
     }
     this.client = client;
     this.isReserved = isReserved;
-    this.serve(client, nowNs);
+    this.serve(client);
     return true;
   }
 
@@ -277,6 +303,14 @@ export class Scheduler {
    * @returns false when that is not so; nothing has changed then
    */
   passes(client: number, cost: number, nowNs: number): boolean {
+    this.nowNs = nowNs;
+    this.units = cost;
+    return this.pass(client);
+  }
+
+  /** The same as `passes`, at `nowNs` and for `units`. */
+  pass(client: number): boolean {
+    const { nowNs } = this;
     if (this.waitingCount > 0 || this.limitClock[client]! > nowNs) return false;
     const from = this.start[client]!;
     if (from > this.virtual) this.virtual = from;
@@ -285,7 +319,7 @@ export class Scheduler {
     const clock = Math.max(this.reservationClock[client]!, credited);
     this.reservationClock[client] = clock;
     this.isReserved = this.reservationStep[client]! > 0 && clock <= nowNs;
-    this.advance(client, cost, nowNs);
+    this.advance(client);
     return true;
   }
 
@@ -333,31 +367,32 @@ export class Scheduler {
     return lost + Math.max(0, earliest - this.reservationClock[client]!) / step;
   }
 
-  /** A request of a client is served: its clocks advance by what it costs. */
-  private advance(client: number, cost: number, nowNs: number): void {
-    const { start, limitClock, reservationClock } = this;
-    this.servedUnits[client]! += cost;
-    const weighted = cost * this.weightStep[client]!;
+  /** `units` of a client are served: its clocks advance by them. */
+  private advance(client: number): void {
+    const { start, limitClock, reservationClock, nowNs, units } = this;
+    this.servedUnits[client]! += units;
+    const weighted = units * this.weightStep[client]!;
     const from = Math.max(start[client]!, this.virtual) + weighted;
     start[client] = Math.min(from, this.virtual + weighted + this.lead[client]!);
     const limitStep = this.limitStep[client]!;
     if (limitStep > 0) {
       const earliest = nowNs - this.limitCredit[client]!;
-      limitClock[client] = Math.max(limitClock[client]!, earliest) + cost * limitStep;
+      limitClock[client] = Math.max(limitClock[client]!, earliest) + units * limitStep;
     }
     if (!this.isReserved) return;
     const step = this.reservationStep[client]!;
     const clock = reservationClock[client]!;
     const earliest = nowNs - this.reservationCredit[client]!;
     if (clock < earliest) this.lost[client]! += (earliest - clock) / step;
-    reservationClock[client] = Math.max(clock, earliest) + cost * step;
+    reservationClock[client] = Math.max(clock, earliest) + units * step;
   }
 
   /** Take the head of a client, or a piece of it. */
-  private serve(client: number, nowNs: number): void {
+  private serve(client: number): void {
     const request = this.head[client]!;
     this.request = request;
-    this.advance(client, this.cost[request]!, nowNs);
+    this.units = this.cost[request]!;
+    this.advance(client);
     let next = request;
     this.isLast = --this.pieces[request]! === 0;
     if (this.isLast) {
@@ -371,17 +406,17 @@ export class Scheduler {
       this.byReservation.remove(client);
       return;
     }
-    if (this.limitClock[client]! > nowNs) this.forbid(client);
-    else this.byStart.move(client, this.start[client]!);
-    if (this.isReserved) this.byReservation.grow(client, this.reservationClock[client]!);
+    if (this.limitClock[client]! > this.nowNs) this.forbid(client);
+    else this.byStart.move(client);
+    if (this.isReserved) this.byReservation.grow(client);
   }
 
   /** A client has something to be served: it takes part. */
   private enter(client: number): void {
     if (this.start[client]! < this.virtual) this.start[client] = this.virtual;
-    this.byStart.insert(client, this.start[client]!);
+    this.byStart.insert(client);
     if (this.reservationStep[client]! > 0 && !this.byReservation.has(client)) {
-      this.byReservation.insert(client, this.reservationClock[client]!);
+      this.byReservation.insert(client);
     }
   }
 
@@ -397,7 +432,7 @@ export class Scheduler {
    */
   private forbid(client: number): void {
     this.byStart.remove(client);
-    this.forbidden.insert(client, this.limitClock[client]!);
+    this.forbidden.insert(client);
   }
 
   private setSteps(client: number, share: Share): void {

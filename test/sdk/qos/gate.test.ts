@@ -102,6 +102,34 @@ test('a limit holds in time, and the gate says when it opens again', () => {
   assert.ok(Math.abs(atNs.at(-1)! - 8e6) <= 1e6, `${atNs}`);
 });
 
+test('one look at the clock serves all that a poll ends, submits again and hands over', () => {
+  let looks = 0;
+  const clock = { nowNs: () => looks++ * 1000, idle() {}, turn: async () => {} };
+  const device = new MemoryDevice({ blockBytes: page, blockCount: 1024, clock });
+  const gate = new QosGate(device, { depthUnits: 4 });
+  const share = gate.open({ ...plain, reservation: 1_000, limit: 1e9 });
+  let [endedCount, begunCount] = [0, 0];
+  const submit = device.submit.bind(device);
+  device.submit = (request) => {
+    begunCount++;
+    submit(request);
+  };
+  for (let i = 0; i < 12; i++) {
+    const request = requestOn(share, BlockOp.read, i, []);
+    request.done = (one) => {
+      endedCount++;
+      if (endedCount <= 4) share.submit(one);
+    };
+    share.submit(request);
+  }
+  looks = 0;
+  begunCount = 0;
+  share.poll();
+  assert.ok(endedCount >= 4 && begunCount >= 4);
+  // The device looks once for each request that it takes, and for each that it ends.
+  assert.is(looks - begunCount - endedCount, 1);
+});
+
 test('what cannot be is refused before anything changed, and the share goes on', () => {
   const { gate } = makeGate();
   const share = gate.open(plain);
