@@ -3,8 +3,12 @@ import type { Finding } from './findings.js';
 import { NodeKind, nodeWords } from './nodes.js';
 import { pointerOf } from './tree-finder.js';
 
+/** Nodes that are counted in a row before others have their turn: less than a millisecond. */
+const nodesAtATime = 256;
+
 /** What the pool works with at one instant, and the maps as they were then, pinned. */
 export interface MapCounts {
+  /** Those that led to maps then: of volumes, snapshots, and of maps that somebody else walks. */
   readonly roots: readonly number[];
   /** Pointers to each node, and names of each unit. */
   readonly pointers: Uint32Array;
@@ -19,8 +23,8 @@ export interface MapCounts {
  * Whoever calls it calls `checkMaps` with it, which lets the maps go.
  */
 export function countsOf(core: PoolCore): MapCounts {
-  const { nodes, units } = core;
-  const roots: number[] = [];
+  const { nodes, units, pins } = core;
+  const roots = pins.roots();
   for (const { root } of core.catalog.objects.values()) if (root !== 0) roots.push(root);
   const counts = {
     roots,
@@ -30,19 +34,27 @@ export function countsOf(core: PoolCore): MapCounts {
     freeCount: units.freeCount,
     system: systemUnits(core),
   };
-  for (const root of roots) nodes.share(root);
+  for (const root of roots) pins.hold(root);
   return counts;
 }
 
 /**
  * Count again, from the roots down, what every node and unit is named by, and compare with the
- * counts that the pool worked with at that instant. Volumes may be written meanwhile: what is
- * pinned is copied before it changes.
+ * counts that the pool worked with at that instant. The pool may change in any way meanwhile: what
+ * is pinned is copied before it changes.
  *
  * @returns what is not as it must be; nothing for a sound pool
  */
 export async function checkMaps(core: PoolCore, counts = countsOf(core)): Promise<Finding[]> {
-  const { nodes, reaper } = core;
+  try {
+    return await countAgain(core, counts);
+  } finally {
+    for (const root of counts.roots) core.pins.drop(root);
+  }
+}
+
+async function countAgain(core: PoolCore, counts: MapCounts): Promise<Finding[]> {
+  const { nodes } = core;
   const pointers = new Uint32Array(counts.pointers.length);
   const names = new Uint32Array(counts.names.length);
   const findings: Finding[] = [];
@@ -51,7 +63,12 @@ export async function checkMaps(core: PoolCore, counts = countsOf(core)): Promis
     if (pointers[id]!++ === 0) stack.push(id);
   };
   for (const root of counts.roots) enter(root);
+  let untilOthers = nodesAtATime;
   for (let id = stack.pop(); id !== undefined; id = stack.pop()) {
+    if (--untilOthers === 0) {
+      untilOthers = nodesAtATime;
+      await core.pump.letOthersRun();
+    }
     const kind = nodes.kinds[id]!;
     if (kind === NodeKind.sums) continue;
     // It may leave again before this goes on.
@@ -71,7 +88,6 @@ export async function checkMaps(core: PoolCore, counts = countsOf(core)): Promis
       else enter(pointerOf(value));
     }
   }
-  for (const root of counts.roots) reaper.drop(root);
   for (let id = 1; id < pointers.length; id++) {
     if (pointers[id] === counts.pointers[id]) continue;
     const text = `${pointers[id]} pointers lead to it, ${counts.pointers[id]} were counted`;

@@ -1,5 +1,6 @@
 import { checkWords } from '../crc32c.js';
 import { UltimaError } from '../errors.js';
+import { checkMaps, countsOf } from './check-maps.js';
 import type { PoolCore } from './core.js';
 import { writeLabels } from './create.js';
 import type { Finding } from './findings.js';
@@ -7,14 +8,47 @@ import { cellBytes, cellsPerUnit, placeOf } from './format.js';
 import { hexOf, newestSuperblock, readLabel } from './labels.js';
 import { readImageCopies } from './load.js';
 import { nodeBytes } from './nodes.js';
+import type { PoolChanges } from './pool-changes.js';
 import { runCheckpoint } from './session.js';
+import type { Volume } from './volume.js';
+
+/** Looks at the image beside checkpoints, of which one may take away what is being read. */
+const mostLooks = 3;
 
 /**
- * Whether the superblocks and both copies of the image are as they were written. No checkpoint may
- * start meanwhile that changes something; one that runs is waited for.
+ * Read all metadata again: the maps as they are at one instant, the image, labels and nodes as they
+ * are on the devices. Only for that instant, and for the labels, others wait.
  */
-export async function checkImages(core: PoolCore): Promise<Finding[]> {
-  await core.pump.until(() => !core.checkpointer.isRunning);
+export async function checkPool(
+  core: PoolCore,
+  work: PoolChanges,
+  volumes: ReadonlyMap<number, Volume>,
+): Promise<Finding[]> {
+  const counts = await work.atRest(volumes, async () => countsOf(core));
+  const inMaps = await checkMaps(core, counts);
+  const inImages =
+    (await checkImagesBeside(core)) ?? (await work.atRest(volumes, () => checkImages(core)));
+  const inLabels = await work.inTurn(() => checkLabels(core));
+  return [...inImages, ...inMaps, ...inLabels, ...(await checkNodes(core))];
+}
+
+/** @returns null when checkpoints came in between each time */
+async function checkImagesBeside(core: PoolCore): Promise<Finding[] | null> {
+  const { checkpointer } = core;
+  for (let i = 0; i < mostLooks; i++) {
+    await core.pump.until(() => !checkpointer.isRunning);
+    const { count } = checkpointer;
+    const findings = await checkImages(core);
+    if (findings.length === 0) return findings;
+    // One that has begun since may have written what was read, or freed it.
+    await core.pump.until(() => !checkpointer.isRunning);
+    if (checkpointer.count === count) return findings;
+  }
+  return null;
+}
+
+/** Whether the superblocks and both copies of the image are as they were written. */
+async function checkImages(core: PoolCore): Promise<Finding[]> {
   const findings: Finding[] = [];
   const [first] = placeOf.superblocks;
   const bytes = placeOf.superblocks.length * cellBytes;
@@ -28,18 +62,21 @@ export async function checkImages(core: PoolCore): Promise<Finding[]> {
   return findings;
 }
 
-/** Whether labels and nodes are on the devices as they were written. Beside writes, too. */
-export async function checkDevices(core: PoolCore): Promise<Finding[]> {
+/** Whether labels are as they were written. No device may come meanwhile. */
+async function checkLabels(core: PoolCore): Promise<Finding[]> {
   const findings: Finding[] = [];
   for (const { device, hasLabel } of core.ports) {
     if (!hasLabel || (await readLabel(device, findings)) !== null) continue;
     findings.push({ kind: 'lost', what: 'label', text: 'neither copy is readable', costs: [] });
   }
-  for (const id of await badNodes(core)) {
-    const text = 'its slot does not hold what was written';
-    findings.push({ kind: 'copy', what: `node ${id}`, text, costs: [] });
-  }
   return findings;
+}
+
+/** Whether nodes are on the devices as they were written. */
+async function checkNodes(core: PoolCore): Promise<Finding[]> {
+  const text = 'its slot does not hold what was written';
+  const bad = await badNodes(core);
+  return bad.map((id) => ({ kind: 'copy', what: `node ${id}`, text, costs: [] }));
 }
 
 /** Nodes, unchanged since the last checkpoint, that the device does not hold as they are here. */
@@ -59,8 +96,9 @@ async function isBadNode(core: PoolCore, id: number): Promise<boolean> {
     }
     const slot = nodes.slots[id]!;
     if (slot === 0 || nodes.isDirty(id)) return false;
-    if (await isInSlot(core, slot, nodes.checks[id]!)) return core.badNodes.has(id);
-    if (nodes.slots[id] === slot) return true;
+    const check = nodes.checks[id]!;
+    if (await isInSlot(core, slot, check)) return core.badNodes.has(id);
+    if (nodes.slots[id] === slot && nodes.checks[id] === check) return true;
   }
 }
 

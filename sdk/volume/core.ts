@@ -6,6 +6,7 @@ import { cellsPerUnit, unitBytes } from './format.js';
 import { Journal } from './journal.js';
 import { NodeArena } from './nodes.js';
 import { Pager } from './pager.js';
+import { Pins } from './pins.js';
 import { ControlIo, type Port, Pump } from './port.js';
 import { Reaper } from './reaper.js';
 import { SlotSpace } from './slot-space.js';
@@ -46,6 +47,7 @@ export class PoolCore {
   readonly deferred = new DeferredReleases();
   readonly trees: Trees;
   readonly reaper: Reaper;
+  readonly pins: Pins;
   readonly catalog: Catalog;
   readonly committer: Committer;
   readonly checkpointer: Checkpointer;
@@ -83,6 +85,7 @@ export class PoolCore {
     const { nodes, units } = this;
     this.trees = new Trees({ nodes, units, releases: this.deferred });
     this.reaper = new Reaper({ nodes, units });
+    this.pins = new Pins(this);
     this.catalog = new Catalog(nodes);
     this.releaseUnit = (unit) => units.release(unit);
     this.dropNode = (id) => this.reaper.drop(id);

@@ -19,10 +19,13 @@ export interface ChangedRange {
 }
 
 /** One side of a comparison: the root of a map, and its size. */
-export interface Side {
+interface Side {
   readonly root: number;
   readonly bytes: number;
 }
+
+/** What is compared; asked when the comparison begins, because until then it may change, or go. */
+export type Sides = () => { readonly from: Side; readonly to: Side };
 
 /**
  * What must be written to a copy of `from` to make it `to`: ranges in ascending order, discarded
@@ -35,22 +38,24 @@ export interface Side {
  */
 function* walkChanges(
   core: PoolCore,
-  from: Side,
-  to: Side,
+  sides: Sides,
   startByte: number,
 ): Generator<ChangedRange | number> {
-  const { nodes, reaper } = core;
-  const roots = [from.root, to.root].filter((root) => root !== 0);
-  for (const root of roots) nodes.share(root);
+  const { pins } = core;
+  const { from, to } = sides();
+  // As they are now: a side may be a volume, which is written, restored or deleted on the way.
+  const start = { from: from.root, to: to.root };
+  const roots = [start.from, start.to].filter((root) => root !== 0);
+  for (const root of roots) pins.hold(root);
   try {
     const pending = new RangeList(startByte, to.bytes);
-    for (const group of changedGroups(core, from.root, to.root, startByte)) {
+    for (const group of changedGroups(core, start.from, start.to, startByte)) {
       if (group >= absentBase) {
         yield group - absentBase;
         continue;
       }
       for (let absent = 0; ; ) {
-        absent = compareGroup(core, { from: from.root, to: to.root }, group, pending);
+        absent = compareGroup(core, start, group, pending);
         if (absent === 0) break;
         yield absent;
       }
@@ -58,18 +63,17 @@ function* walkChanges(
     }
     yield* pending.take(true);
   } finally {
-    for (const root of roots) reaper.drop(root);
+    for (const root of roots) pins.drop(root);
   }
 }
 
 /** `walkChanges` for a pool whose maps are all in memory. */
 export function* changedRanges(
   core: PoolCore,
-  from: Side,
-  to: Side,
-  startByte = 0,
+  sides: Sides,
+  startByte: number,
 ): Generator<ChangedRange> {
-  for (const one of walkChanges(core, from, to, startByte)) {
+  for (const one of walkChanges(core, sides, startByte)) {
     if (typeof one !== 'number') yield one;
     else {
       const message = 'a part of the map is not in memory';
@@ -81,11 +85,10 @@ export function* changedRanges(
 /** `walkChanges` for any pool. @throws UltimaError POOL_DAMAGED when a node is lost */
 export async function* streamedRanges(
   core: PoolCore,
-  from: Side,
-  to: Side,
-  startByte = 0,
+  sides: Sides,
+  startByte: number,
 ): AsyncGenerator<ChangedRange> {
-  for (const one of walkChanges(core, from, to, startByte)) {
+  for (const one of walkChanges(core, sides, startByte)) {
     if (typeof one !== 'number') yield one;
     else await core.pager.hold(one);
   }

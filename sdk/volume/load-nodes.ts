@@ -225,7 +225,8 @@ async function lostNodesOf(
     if (bad.has(id)) lost.add(id);
     const kind = nodes.kinds[id]!;
     if (kind === NodeKind.leaf || kind >= NodeKind.cells) continue;
-    if (!nodes.isHere(id) && !(await core.pager.bring(id))) {
+    while (!nodes.isHere(id) && (await core.pager.bring(id)));
+    if (!nodes.isHere(id)) {
       lost.add(id);
       continue;
     }

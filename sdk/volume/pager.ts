@@ -108,12 +108,17 @@ export class Pager {
     return true;
   }
 
-  /** For the control path. @returns whether it is there; false when it is lost */
+  /**
+   * For the control path: bring a node to memory. Where others work, too, it may have left again
+   * when the caller goes on, and is asked for again then.
+   *
+   * @returns false when it is lost
+   */
   async bring(id: number): Promise<boolean> {
     const { nodes, pump } = this.owner;
     this.remember(id);
     await pump.until(() => nodes.isHere(id) || !this.want(id));
-    return nodes.isHere(id);
+    return !nodes.isLost(id);
   }
 
   /** @throws UltimaError POOL_DAMAGED when the node is lost */

@@ -7,7 +7,9 @@ import type { Volume } from './volume.js';
 /** How the catalog changes: one change at a time, at one instant, and durable when it returns. */
 export class PoolChanges {
   /** Changes follow each other. */
-  last: Promise<unknown> = Promise.resolve();
+  private last: Promise<unknown> = Promise.resolve();
+  /** Work that goes on beside them. */
+  private readonly beside = new Set<Promise<unknown>>();
   private readonly core: PoolCore;
 
   constructor(core: PoolCore) {
@@ -87,11 +89,26 @@ export class PoolChanges {
    *
    * @param look  begins at that instant; what it waits for, the writes wait for, too
    */
-  async atRest(volumes: ReadonlyMap<number, Volume>, look: () => Promise<void>): Promise<void> {
+  async atRest<T>(volumes: ReadonlyMap<number, Volume>, look: () => Promise<T>): Promise<T> {
     const { core } = this;
-    // Large maps that were given up take their time, for which writes need not wait.
-    await core.pump.until(() => core.reaper.isIdle || core.isFailed);
-    let looking: Promise<void> | null = null;
+    const isReaped = (): boolean => core.reaper.isIdle || core.isFailed;
+    for (;;) {
+      // Large maps that were given up take their time, for which nobody need wait.
+      await core.pump.until(isReaped);
+      const found = await this.inTurn(async () => {
+        // What was before this one may have given up another.
+        return isReaped() ? { value: await this.lookAtRest(volumes, look) } : null;
+      });
+      if (found !== null) return found.value;
+    }
+  }
+
+  private async lookAtRest<T>(
+    volumes: ReadonlyMap<number, Volume>,
+    look: () => Promise<T>,
+  ): Promise<T> {
+    const { core } = this;
+    let looking: Promise<T> | null = null;
     core.atInstant(() => {
       if (!core.isFailed && !this.isAtRest(volumes)) return false;
       looking = look();
@@ -99,7 +116,7 @@ export class PoolChanges {
     });
     await core.pump.until(() => looking !== null);
     try {
-      await looking;
+      return await looking!;
     } finally {
       for (const volume of volumes.values()) core.io.openGate(volume);
     }
@@ -133,6 +150,24 @@ export class PoolChanges {
     const result = this.last.then(work);
     this.last = result.catch(() => {});
     return result;
+  }
+
+  /** Long work that changes nothing: it takes its turn for the pieces that need one. */
+  aside<T>(work: () => Promise<T>): Promise<T> {
+    const result = work();
+    const ended = result.then(
+      () => {},
+      () => {},
+    );
+    this.beside.add(ended);
+    ended.then(() => this.beside.delete(ended));
+    return result;
+  }
+
+  /** Nothing is under way any more. */
+  async settled(): Promise<void> {
+    await Promise.all(this.beside);
+    await this.last;
   }
 
   private async makeRoom(change: CatalogChange): Promise<void> {

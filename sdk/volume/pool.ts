@@ -2,11 +2,10 @@ import type { BlockDevice } from '../block/device.js';
 import { ErrorCode, UltimaError } from '../errors.js';
 import { msNs } from '../units.js';
 import type { CatalogChange, CatalogObject } from './catalog.js';
-import { checkDevices, checkImages, repairPool } from './check.js';
-import { checkMaps, countsOf, type MapCounts } from './check-maps.js';
+import { checkPool, repairPool } from './check.js';
 import type { KeyFinder, PoolCore } from './core.js';
 import { createPool, type PoolOptions } from './create.js';
-import { type ChangedRange, changedRanges, type Side, streamedRanges } from './diff.js';
+import { type ChangedRange, changedRanges, type Sides, streamedRanges } from './diff.js';
 import type { Finding } from './findings.js';
 import { unitBytes } from './format.js';
 import { addDevice, destroyPool, type GrowOptions, growDevices } from './grow.js';
@@ -176,7 +175,7 @@ export class Pool {
     const { core } = this;
     if (this.isClosed) return;
     this.isClosed = true;
-    await this.work.last;
+    await this.work.settled();
     await core.pump.until(() => core.io.isIdle);
     if (!core.isFailed) {
       await this.commit();
@@ -355,21 +354,20 @@ export class Pool {
 
   /**
    * What has changed from one volume or snapshot to another of its family: ascending ranges that do
-   * not overlap, in time that follows from the change. Without `from`, all that is allocated.
+   * not overlap, in time that follows from the change. Without `from`, all that is allocated. They
+   * tell of the instant at which the first one is asked for, whatever happens afterwards.
    *
    * @param startByte  where to go on; 0 when left out
    * @throws UltimaError NOT_FOUND; POOL_INVALID for two that have no common past; on the way
    *   POOL_DAMAGED when a part of a map is lost
    */
   changes(from: ObjectName | null, to: ObjectName, startByte = 0): AsyncGenerator<ChangedRange> {
-    const { source, target } = this.sidesOf(from, to);
-    return streamedRanges(this.core, source, target, startByte);
+    return streamedRanges(this.core, this.sidesOf(from, to), startByte);
   }
 
   /** The same at once, for a pool whose maps are all in memory. @throws POOL_INVALID for another */
   changesNow(from: ObjectName | null, to: ObjectName, startByte = 0): Generator<ChangedRange> {
-    const { source, target } = this.sidesOf(from, to);
-    return changedRanges(this.core, source, target, startByte);
+    return changedRanges(this.core, this.sidesOf(from, to), startByte);
   }
 
   /** What the pool has and what is free, in bytes. */
@@ -428,22 +426,14 @@ export class Pool {
 
   /**
    * Read all metadata again and compare it. What was found when the pool was opened is in
-   * `findings`; this is what is wrong now. Volumes may be in use: writes are held back for one
-   * instant only. Whatever else changes the pool waits until the check is over.
+   * `findings`; this is what is wrong now. The pool may be in use and change in any way: writes are
+   * held back for one instant only, and other operations wait for no more than one piece of it.
+   * What is deleted, or overwritten where it lay, meanwhile becomes free after the check.
    *
    * @returns nothing for a sound pool
    */
   check(): Promise<Finding[]> {
-    const { core, work } = this;
-    return work.inTurn(async () => {
-      const findings: Finding[] = [];
-      let counts: MapCounts | null = null;
-      await work.atRest(this.open, async () => {
-        counts = countsOf(core);
-        findings.push(...(await checkImages(core)));
-      });
-      return [...findings, ...(await checkMaps(core, counts!)), ...(await checkDevices(core))];
-    });
+    return this.work.aside(() => checkPool(this.core, this.work, this.open));
   }
 
   /**
@@ -466,15 +456,20 @@ export class Pool {
     if (core.isFailed) throw this.work.readOnly();
   }
 
-  private sidesOf(from: ObjectName | null, to: ObjectName): { source: Side; target: Side } {
-    const target = this.names.object(to);
-    if (from === null) return { source: { root: 0, bytes: 0 }, target };
-    const source = this.names.object(from);
-    if (source.familyId !== target.familyId) {
-      const message = `${nameOf(from)} and ${nameOf(to)} have no common past to compare`;
-      throw new UltimaError(ErrorCode.poolInvalid, message, {});
-    }
-    return { source, target };
+  private sidesOf(from: ObjectName | null, to: ObjectName): Sides {
+    const sides: Sides = () => {
+      const target = this.names.object(to);
+      if (from === null) return { from: { root: 0, bytes: 0 }, to: target };
+      const source = this.names.object(from);
+      if (source.familyId !== target.familyId) {
+        const message = `${nameOf(from)} and ${nameOf(to)} have no common past to compare`;
+        throw new UltimaError(ErrorCode.poolInvalid, message, {});
+      }
+      return { from: source, to: target };
+    };
+    // What cannot be compared is refused now, not when somebody begins to read.
+    sides();
+    return sides;
   }
 
   private deviceOf(object: CatalogObject): Volume {

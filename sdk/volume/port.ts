@@ -118,6 +118,12 @@ export class Pump {
     }
   }
 
+  /** In the middle of long work. */
+  async letOthersRun(): Promise<void> {
+    const { clock } = this.ports[0]!.device;
+    await clock.turn(clock.nowNs());
+  }
+
   private progress(): number {
     let sum = 0;
     for (const port of this.ports) sum += port.ended;

@@ -64,14 +64,14 @@ const noSpace: ObjectSpace = { mappedBytes: 0, usedBytes: 0, exclusiveBytes: 0, 
  */
 function* walkSpace(core: PoolCore, root: number): Generator<number, ObjectSpace> {
   const sum = { cells: 0, units: 0, exclusive: 0 };
-  const { nodes, reaper } = core;
+  const { nodes, pins } = core;
   if (root !== 0) {
-    const isPrivate = nodes.refs[root] === 1;
-    nodes.share(root);
+    const isPrivate = nodes.refs[root]! - pins.of(root) === 1;
+    pins.hold(root);
     try {
       yield* addNodes(core, { id: root, isPrivate }, sum);
     } finally {
-      reaper.drop(root);
+      pins.drop(root);
     }
   }
   return {

@@ -6,7 +6,7 @@ import type { Volume } from '../../../sdk/volume/volume.js';
 import { Prng } from '../../../sim/prng.js';
 import { suite } from '../../support/suite.js';
 import { runPlain, writeSectors } from '../../support/volume-rig.js';
-import { device, MiB, poolOn } from './rig.js';
+import { codeOf, device, MiB, poolOn } from './rig.js';
 
 const test = suite('snapshot oracles');
 
@@ -60,6 +60,45 @@ test('a restore in between does not mislead a difference', async () => {
   const back = [...pool.changesNow({ volume: 'a', snapshot: 'mid' }, { volume: 'a' })];
   assert.equal(back, [{ byteOffset: 0, byteLength: 4096, isData: true }]);
   assert.equal([...pool.changesNow({ volume: 'a', snapshot: 'old' }, { volume: 'a' })], []);
+});
+
+test('a difference tells of one instant, whatever is written, restored and deleted on the way', async () => {
+  const pool = await poolOn(device(64 * MiB));
+  const bytes = 40 * 32 * MiB;
+  const volume = await pool.createVolume({ name: 'a', bytes, blockBytes: 512 });
+  const places = Array.from({ length: 40 }, (_, i) => i * 32 * MiB);
+  for (const place of places) await writeSectors(volume, place / 512, 8, 1);
+  await pool.takeSnapshot([{ volume: 'a', name: 's' }]);
+  await pool.takeSnapshot([{ volume: 'a', name: 't' }]);
+  const disturbances: readonly (readonly [string, () => Promise<unknown>])[] = [
+    ['written', () => writeSectors(volume, 16, 8, 2)],
+    ['discarded', () => runPlain(volume, BlockOp.discard, places[39]! / 512, 8)],
+    ['restored', () => pool.restore('a', 's', 'kept')],
+    ['deleted', () => pool.deleteVolume('a', { withSnapshots: true })],
+  ];
+  const walks = [{ volume: 'a' }, { volume: 'a', snapshot: 't' }].map((to) => {
+    const found: number[] = [];
+    return { found, ranges: pool.changes(null, to) };
+  });
+  const late = pool.changes(null, { volume: 'a', snapshot: 's' });
+  for (const [words, disturb] of disturbances) {
+    for (const { found, ranges } of walks) {
+      for (let i = 0; i < 5; i++) found.push((await ranges.next()).value.byteOffset);
+    }
+    await disturb();
+    assert.equal(
+      walks.map(({ found }) => found),
+      walks.map(({ found }) => places.slice(0, found.length)),
+      words,
+    );
+  }
+  for (const { found, ranges } of walks) {
+    for await (const { byteOffset } of ranges) found.push(byteOffset);
+    assert.equal(found, places);
+  }
+  assert.is(await codeOf(late.next()), 'NOT_FOUND', 'what is gone before the first is no nothing');
+  await pool.settleSpace();
+  assert.is(pool.space().dataBytes, 0);
 });
 
 test('a group is one instant: what was written second is never there without the first', async () => {
