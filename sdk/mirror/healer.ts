@@ -1,7 +1,9 @@
 import { BlockOp, BlockStatus } from '../block/request.js';
 import type { Clock, DmaRegion } from '../device.js';
-import { KiB, msNs, secondNs } from '../units.js';
-import { isLoss, type MirrorEvents, memberTransferBytes, mostMembers } from './io-parts.js';
+import { msNs, secondNs } from '../units.js';
+import { always, type Chunk, Chunks } from './chunks.js';
+import { isLoss, type MirrorEvents, mostMembers } from './io-parts.js';
+import { Mender } from './mender.js';
 import type { MirrorIo } from './mirror-io.js';
 import type { Timers } from './timers.js';
 
@@ -37,7 +39,9 @@ export class Healer {
   private readonly events: MirrorEvents;
   private readonly nsPerByte: number;
   private paceNs = 0;
-  private readonly chunkBlocks: number;
+  /** What members cannot read. */
+  readonly mender: Mender;
+  private readonly chunks: Chunks;
   private urgent: number[] = [];
 
   constructor({ io, clock, timers, events, resyncBytesPerSecond }: HealerOptions) {
@@ -46,8 +50,8 @@ export class Healer {
     this.timers = timers;
     this.events = events;
     this.nsPerByte = secondNs / resyncBytesPerSecond;
-    const most = Math.max(1, Math.floor(memberTransferBytes / io.blockBytes));
-    this.chunkBlocks = Math.min(io.regions.regionBlocks, most);
+    this.chunks = new Chunks(io, events);
+    this.mender = new Mender(io, this.chunks);
   }
 
   hurry(region: number): void {
@@ -79,9 +83,9 @@ export class Healer {
   /** @returns whether all members that are left are equal there */
   async equalize(region: number, isUrgent: boolean): Promise<boolean> {
     const { io } = this;
-    const buffers = this.buffers(2);
+    const buffers = this.chunks.buffers(2);
     try {
-      for (const [lba, count] of this.chunksOf(region)) {
+      for (const [lba, count] of this.chunks.of(...this.rangeOf(region))) {
         // A member that fails in between leaves the others to be compared.
         while (!(await this.equalizeChunk({ lba, count, isUrgent: () => isUrgent }, buffers))) {
           if (io.isStopped || io.live === 0) return false;
@@ -89,7 +93,7 @@ export class Healer {
       }
       return !io.isStopped;
     } finally {
-      this.giveBack(buffers);
+      this.chunks.giveBack(buffers);
     }
   }
 
@@ -100,45 +104,22 @@ export class Healer {
     const { io } = this;
     const members = io.live;
     if ((members & (members - 1)) === 0) return members !== 0;
-    const reader = await this.readFrom(members, chunk, source!);
-    // Unreadable everywhere: equal in that, and nothing can be made of it.
-    if (reader < 0) return io.live === members;
+    const reader = await this.chunks.readFrom(members, chunk, source!);
+    if (reader < 0) {
+      if (io.live !== members) return false;
+      // Unreadable everywhere: equal in that, and nothing can be made of it.
+      if (chunk.count === 1) return true;
+      return this.chunks.everyPart(chunk, (one) => this.equalizeChunk(one, [source!, other!]));
+    }
     for (let member = 0; member < mostMembers; member++) {
       if (member === reader || (io.live & (1 << member)) === 0) continue;
-      const status = await this.transfer(member, BlockOp.read, chunk, other!);
+      const status = await this.chunks.transfer(member, BlockOp.read, chunk, other!);
       const isEqual =
         status === BlockStatus.ok && isSame(source!, other!, chunk.count * io.blockBytes);
       if (isEqual) continue;
-      await this.write(member, chunk, source!);
+      await this.chunks.write(member, chunk, source!);
     }
     return io.live === members;
-  }
-
-  /** Read from the first of some members that can. @returns which one, -1 for none */
-  private async readFrom(members: number, chunk: Chunk, into: DmaRegion): Promise<number> {
-    for (let member = 0; member < mostMembers; member++) {
-      if ((members & this.io.live & (1 << member)) === 0) continue;
-      const status = await this.transfer(member, BlockOp.read, chunk, into);
-      if (status === BlockStatus.ok) return member;
-      if (isLoss(status)) this.events.failed(member, 'it was lost');
-    }
-    return -1;
-  }
-
-  private async write(member: number, chunk: Chunk, from: DmaRegion): Promise<void> {
-    const status = await this.transfer(member, BlockOp.write, chunk, from);
-    if (status !== BlockStatus.ok) this.events.failed(member, 'it cannot be written');
-  }
-
-  private transfer(
-    member: number,
-    op: BlockOp,
-    { lba, count, isUrgent }: Chunk,
-    region: DmaRegion,
-  ): Promise<BlockStatus> {
-    const path = this.io.paths[member];
-    if (path == null) return Promise.resolve(BlockStatus.notExecuted);
-    return path.transfer({ op, lba, blockCount: count, region, offset: 0, isUrgent: isUrgent() });
   }
 
   /**
@@ -163,7 +144,7 @@ export class Healer {
   private async copyWindows(target: number): Promise<void> {
     const { io } = this;
     const bit = 1 << target;
-    const buffers = this.buffers(1);
+    const buffers = this.chunks.buffers(1);
     try {
       for (;;) {
         const region = this.takeWindow();
@@ -175,7 +156,7 @@ export class Healer {
         if (!isCopied) await this.timers.sleepUntil(this.clock.nowNs() + 1e6);
       }
     } finally {
-      this.giveBack(buffers);
+      this.chunks.giveBack(buffers);
     }
   }
 
@@ -203,19 +184,30 @@ export class Healer {
     if (lock === null) return false;
     try {
       if (io.target !== bit || io.regions.unreconciled[region] !== 0) return false;
-      for (const [lba, count] of this.chunksOf(region)) {
+      for (const [lba, count] of this.chunks.of(...this.rangeOf(region))) {
         const chunk = { lba, count, isUrgent: () => io.isAwaited(lock) };
-        const reader = await this.readFrom(io.live, chunk, buffer);
-        if (reader < 0 || io.target !== bit) return false;
-        await this.write(target, chunk, buffer);
-        if (io.target !== bit) return false;
-        this.copiedBytes += count * io.blockBytes;
+        if (!(await this.copyChunk(chunk, target, buffer))) return false;
       }
       io.regions.found(region);
       return true;
     } finally {
       io.unlock(lock);
     }
+  }
+
+  private async copyChunk(chunk: Chunk, target: number, buffer: DmaRegion): Promise<boolean> {
+    const { io } = this;
+    const bit = 1 << target;
+    const reader = await this.chunks.readFrom(io.live, chunk, buffer);
+    if (io.target !== bit) return false;
+    if (reader < 0) {
+      if (chunk.count === 1) return false;
+      return this.chunks.everyPart(chunk, (one) => this.copyChunk(one, target, buffer));
+    }
+    await this.chunks.write(target, chunk, buffer);
+    if (io.target !== bit) return false;
+    this.copiedBytes += chunk.count * io.blockBytes;
+    return true;
   }
 
   private async pace(region: number): Promise<void> {
@@ -225,41 +217,18 @@ export class Healer {
     if (this.paceNs > nowNs) await this.timers.sleepUntil(this.paceNs);
   }
 
-  /** Write over what members could not read, from one that can. */
-  async mend(members: number, lba: number, blockCount: number): Promise<void> {
-    const { io } = this;
-    const lock = await io.lock(lba, blockCount);
-    if (lock === null) return;
-    const buffers = this.buffers(1);
-    try {
-      for (let at = 0; at < blockCount; at += this.chunkBlocks) {
-        const count = Math.min(this.chunkBlocks, blockCount - at);
-        const chunk = { lba: lba + at, count, isUrgent: always };
-        const reader = await this.readFrom(io.live & ~members, chunk, buffers[0]!);
-        if (reader < 0) return;
-        for (let member = 0; member < mostMembers; member++) {
-          if ((members & io.live & (1 << member)) === 0) continue;
-          await this.write(member, chunk, buffers[0]!);
-        }
-      }
-    } finally {
-      this.giveBack(buffers);
-      io.unlock(lock);
-    }
-  }
-
   /** Compare all members that are in sync; a majority mends the odd one. */
   async verify(): Promise<Difference[]> {
     const { io } = this;
     const found: Difference[] = [];
-    const buffers = this.buffers(mostMembers);
+    const buffers = this.chunks.buffers(mostMembers);
     try {
       for (let region = 0; region < io.regions.count && !io.isStopped; region++) {
         const lock = await io.lock(...this.rangeOf(region));
         if (lock === null) break;
         try {
           if (io.regions.unreconciled[region] !== 0) continue;
-          for (const [lba, count] of this.chunksOf(region)) {
+          for (const [lba, count] of this.chunks.of(...this.rangeOf(region))) {
             const chunk = { lba, count, isUrgent: () => io.isAwaited(lock) };
             found.push(...(await this.verifyChunk(chunk, buffers)));
           }
@@ -268,22 +237,51 @@ export class Healer {
         }
       }
     } finally {
-      this.giveBack(buffers);
+      this.chunks.giveBack(buffers);
     }
     return found;
   }
 
   private async verifyChunk(chunk: Chunk, buffers: readonly DmaRegion[]): Promise<Difference[]> {
-    const { io } = this;
-    const { lba, count } = chunk;
+    const { members, unreadable } = await this.readAll(chunk, buffers);
+    if (unreadable < 0) return this.outvoteAll(chunk, members, buffers);
+    await this.mender.mendChunk(chunk, buffers[unreadable]!);
+    const again = await this.readAll(chunk, buffers);
+    if (again.unreadable < 0 || chunk.count === 1) {
+      return this.outvoteAll(chunk, again.members, buffers);
+    }
+    // Some of it cannot be mended: the rest is compared.
+    const found: Difference[] = [];
+    await this.chunks.everyPart(chunk, async (part) => {
+      found.push(...(await this.verifyChunk(part, buffers)));
+      return true;
+    });
+    return found;
+  }
+
+  /** Read from everyone. @returns who could, and somebody who could not, -1 for none */
+  private async readAll(
+    chunk: Chunk,
+    buffers: readonly DmaRegion[],
+  ): Promise<{ readonly members: number[]; readonly unreadable: number }> {
     const members: number[] = [];
+    let unreadable = -1;
     for (let member = 0; member < mostMembers; member++) {
-      if ((io.live & (1 << member)) === 0) continue;
-      const status = await this.transfer(member, BlockOp.read, chunk, buffers[member]!);
+      if ((this.io.live & (1 << member)) === 0) continue;
+      const status = await this.chunks.transfer(member, BlockOp.read, chunk, buffers[member]!);
       if (status === BlockStatus.ok) members.push(member);
       else if (isLoss(status)) this.events.failed(member, 'it was lost');
-      else this.events.unreadable(1 << member, lba, count);
+      else unreadable = member;
     }
+    return { members, unreadable };
+  }
+
+  private async outvoteAll(
+    { lba, count }: Chunk,
+    members: readonly number[],
+    buffers: readonly DmaRegion[],
+  ): Promise<Difference[]> {
+    const { io } = this;
     const found: Difference[] = [];
     const { blockBytes } = io;
     for (let block = 0; block < count; block++) {
@@ -308,7 +306,7 @@ export class Healer {
       const buffer = buffers[member]!;
       const kept = viewOf(buffer, 0, copy.length).slice();
       buffer.bytes.set(copy);
-      await this.write(member, { lba, count: 1, isUrgent: always }, buffer);
+      await this.chunks.write(member, { lba, count: 1, isUrgent: always }, buffer);
       buffer.bytes.set(kept);
     }
   }
@@ -318,32 +316,6 @@ export class Healer {
     const lba = region * regionBlocks;
     return [lba, Math.min(regionBlocks, this.io.blockCount - lba)];
   }
-
-  private chunksOf(region: number): [lba: number, blockCount: number][] {
-    const [lba, blockCount] = this.rangeOf(region);
-    const chunks: [number, number][] = [];
-    for (let at = 0; at < blockCount; at += this.chunkBlocks) {
-      chunks.push([lba + at, Math.min(this.chunkBlocks, blockCount - at)]);
-    }
-    return chunks;
-  }
-
-  private buffers(count: number): DmaRegion[] {
-    const bytes = Math.max(4 * KiB, this.chunkBlocks * this.io.blockBytes);
-    return Array.from({ length: count }, () => this.io.memory.allocate(bytes));
-  }
-
-  private giveBack(buffers: readonly DmaRegion[]): void {
-    for (const buffer of buffers) this.io.memory.free(buffer);
-  }
-}
-
-/** Blocks that are read or written at once. */
-interface Chunk {
-  readonly lba: number;
-  readonly count: number;
-  /** Whether somebody waits for them by now. */
-  readonly isUrgent: () => boolean;
 }
 
 interface Votes {
@@ -362,9 +334,5 @@ function isSame(a: DmaRegion, b: DmaRegion, length: number): boolean {
 
 function isEqual(a: Uint8Array, b: Uint8Array): boolean {
   for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
-  return true;
-}
-
-function always(): boolean {
   return true;
 }

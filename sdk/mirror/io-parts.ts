@@ -3,6 +3,7 @@ import type { Clock, DmaSpace } from '../device.js';
 import { ErrorCode, UltimaError } from '../errors.js';
 import { KiB } from '../units.js';
 import type { MirrorGeometry } from './member-header.js';
+import type { MirrorOp } from './mirror-op.js';
 
 /** What every member must take at once, so that any of them can be added at any time. */
 export const memberTransferBytes = 128 * KiB;
@@ -13,8 +14,10 @@ export const mostMembers = 3;
 export interface MirrorEvents {
   /** A member did not do what it was asked: it must go. */
   failed(index: number, why: string): void;
-  /** Another member gave what this one could not read. */
-  unreadable(members: number, lba: number, blockCount: number): void;
+  /** Members could not read it, and others gave it. */
+  unreadable(lba: number, blockCount: number): void;
+  /** No member could read it as a whole; ends with `gathered`. */
+  scattered(op: MirrorOp): void;
   /** Somebody wants regions that are not reconciled yet. */
   urgent(region: number): void;
   /** At the end of each poll. */

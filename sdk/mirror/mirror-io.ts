@@ -261,7 +261,7 @@ export class MirrorIo implements BlockDevice {
     const bit = 1 << member;
     if ((op.good & bit) !== 0) {
       const unread = op.bad & ~op.lost;
-      if (unread !== 0) this.events.unreadable(unread, request.lba, request.blockCount);
+      if (unread !== 0) this.events.unreadable(request.lba, request.blockCount);
       this.finish(op, ok);
       return;
     }
@@ -271,7 +271,23 @@ export class MirrorIo implements BlockDevice {
       this.sendLeg(op, this.readerOf(others), request);
       return;
     }
-    this.finish(op, op.bad === op.lost ? notExecuted : op.status);
+    if (op.bad === op.lost) this.finish(op, notExecuted);
+    else if (this.isStopped || request.blockCount === 1 || !this.hasSeveral)
+      this.finish(op, op.status);
+    else this.events.scattered(op);
+  }
+
+  private get hasSeveral(): boolean {
+    return (this.live & (this.live - 1)) !== 0;
+  }
+
+  /** Its blocks were read one by one. */
+  gathered(op: MirrorOp, isRead: boolean): void {
+    const { lba, blockCount } = op.request!;
+    if (isRead) this.events.unreadable(lba, blockCount);
+    // Meanwhile somebody else may have become the writer.
+    if (isRead && this.mayRead() && !this.isStopped) this.finish(op, ok);
+    else this.finish(op, isRead ? notExecuted : op.status);
   }
 
   /** Members whose answer a write or flush still lacks. */
@@ -312,7 +328,7 @@ export class MirrorIo implements BlockDevice {
   /** Members may differ in a region: nobody uses it before they are equal. */
   doubt(region: number): void {
     if (this.target !== 0) this.regions.lose(region);
-    if ((this.live & (this.live - 1)) === 0) {
+    if (!this.hasSeveral) {
       this.regions.mark(region);
       return;
     }

@@ -9,6 +9,7 @@ import { lost, RecordKeeper } from './keeper.js';
 import { checkIdentity } from './member-header.js';
 import { MemberVerbs } from './member-verbs.js';
 import { MirrorIo } from './mirror-io.js';
+import type { MirrorOp } from './mirror-op.js';
 import { type MirrorOptions, mirrorDefaults, ownDepth } from './options.js';
 import type { MemberPort } from './port.js';
 import type { MirrorRecord } from './record.js';
@@ -341,8 +342,12 @@ export class Mirror {
     return this.io.live === bit;
   }
 
-  unreadable(members: number, lba: number, blockCount: number): void {
-    void this.healer.mend(members, lba, blockCount);
+  unreadable(lba: number, blockCount: number): void {
+    this.healer.mender.want(lba, blockCount);
+  }
+
+  scattered(op: MirrorOp): void {
+    void this.healer.mender.gather(op);
   }
 
   urgent(region: number): void {

@@ -84,7 +84,7 @@ export const plants: readonly Plant[] = [
   },
   {
     name: 'windows are copied, and bits cleared, in regions that are not held',
-    seed: 1,
+    seed: 2,
     make: () => {
       const undoLock = replaced(io, 'lock', async () => new MirrorOp(() => {}));
       const undoUnlock = replaced(io, 'unlock', () => {});
@@ -127,7 +127,7 @@ export const plants: readonly Plant[] = [
   },
   {
     name: 'a writer reads although it was not confirmed for long',
-    seed: 1,
+    seed: 2,
     make: () => replaced(io, 'mayRead', () => true),
   },
   {
@@ -137,7 +137,7 @@ export const plants: readonly Plant[] = [
   },
   {
     name: 'reconciling is said to be done and was not',
-    seed: 1,
+    seed: 3,
     make: () => replaced(Healer.prototype, 'equalize', async () => true),
   },
   {
