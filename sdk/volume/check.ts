@@ -4,8 +4,8 @@ import { checkMaps, countsOf } from './check-maps.js';
 import type { PoolCore } from './core.js';
 import { writeLabels } from './create.js';
 import type { Finding } from './findings.js';
-import { cellBytes, cellsPerUnit, placeOf } from './format.js';
-import { hexOf, newestSuperblock, readLabel } from './labels.js';
+import { cellsPerUnit } from './format.js';
+import { hexOf, newestSuperblock, readLabel, readSuperblocks } from './labels.js';
 import { readImageCopies } from './load.js';
 import { nodeBytes } from './nodes.js';
 import type { PoolChanges } from './pool-changes.js';
@@ -50,10 +50,8 @@ async function checkImagesBeside(core: PoolCore): Promise<Finding[] | null> {
 /** Whether the superblocks and both copies of the image are as they were written. */
 async function checkImages(core: PoolCore): Promise<Finding[]> {
   const findings: Finding[] = [];
-  const [first] = placeOf.superblocks;
-  const bytes = placeOf.superblocks.length * cellBytes;
-  const words = await core.control.read(core.ports[0]!, first * cellBytes, bytes);
-  const superblock = newestSuperblock(words, hexOf(core.identity.poolId), findings);
+  const copies = await readSuperblocks(core.control, core.ports[0]!);
+  const superblock = newestSuperblock(copies, hexOf(core.identity.poolId), findings);
   if (superblock === null) {
     findings.push({ kind: 'lost', what: 'superblock', text: 'no copy is readable', costs: [] });
   } else {

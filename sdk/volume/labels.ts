@@ -14,7 +14,7 @@ import {
   Superblock,
   superblockMagic,
 } from './format.js';
-import { ControlIo, checkDevice, Port, Pump } from './port.js';
+import { type CellsRead, ControlIo, checkDevice, Port, Pump } from './port.js';
 
 const cellWords = cellBytes / 4;
 
@@ -71,7 +71,7 @@ export async function readLabel(
   findings: Finding[],
 ): Promise<FoundLabel | null> {
   const { port, control } = lonePort(device);
-  const words = await control.read(port, 0, 2 * cellBytes);
+  const { words } = await control.readCells(port, 0, 2 * cellBytes);
   let found: FoundLabel | null = null;
   let newer = 0;
   for (const copy of [placeOf.label, placeOf.labelCopy]) {
@@ -152,9 +152,15 @@ export interface FoundSuperblock {
   readonly copies: readonly [readonly number[], readonly number[]];
 }
 
+/** Read all four copies of the superblocks. @throws UltimaError when none can be read */
+export function readSuperblocks(control: ControlIo, port: Port): Promise<CellsRead> {
+  const [first] = placeOf.superblocks;
+  return control.readCells(port, first * cellBytes, placeOf.superblocks.length * cellBytes);
+}
+
 /** The newest superblock of which a copy is good; null when there is none. */
 export function newestSuperblock(
-  words: Uint32Array,
+  { words, missing }: CellsRead,
   poolId: string,
   findings: Finding[],
 ): FoundSuperblock | null {
@@ -177,7 +183,8 @@ export function newestSuperblock(
   const first = newest.generation % 2 === 1 ? 0 : 2;
   const pair: number[] = [placeOf.superblocks[first]!, placeOf.superblocks[first + 1]!];
   for (const place of bad) {
-    if (pair.includes(place)) findings.push(ofCopy('superblock', `copy ${place}`, 'bad'));
+    const isNamed = pair.includes(place) || missing.has(place - placeOf.superblocks[0]);
+    if (isNamed) findings.push(ofCopy('superblock', `copy ${place}`, 'bad'));
   }
   // The copies are written one after the other: a power cut cannot tear both.
   const isDoubtful = bad.filter((place) => !pair.includes(place)).length === 2;

@@ -4,6 +4,7 @@ import type { CatalogObject } from './catalog.js';
 import type { PoolCore } from './core.js';
 import { cellsPerUnit, directoryRow } from './format.js';
 import { NodeKind, nodeBytes, nodeWords } from './nodes.js';
+import type { CellsRead } from './port.js';
 import { groupsPerSplit, isSplit, pointerOf } from './tree-finder.js';
 
 /** Where each node lies. @returns those that cannot be where the directory says */
@@ -61,12 +62,13 @@ export async function countNames(
   }
 }
 
-async function readSlots(core: PoolCore, slot: number, count: number): Promise<Uint32Array | null> {
+/** @returns the slots that could be read; null for none */
+async function readSlots(core: PoolCore, slot: number, count: number): Promise<CellsRead | null> {
   const unit = Math.floor(slot / cellsPerUnit);
   const port = core.portOf(unit);
   const byteOffset = port.byteOf(unit) + (slot % cellsPerUnit) * nodeBytes;
   try {
-    return await core.control.read(port, byteOffset, count * nodeBytes);
+    return await core.control.readCells(port, byteOffset, count * nodeBytes);
   } catch (error) {
     if (error instanceof UltimaError) return null;
     throw error;
@@ -138,9 +140,10 @@ class Walk {
       let end = i;
       while (end < rows.length && Math.floor(rows[end]!.slot / cellsPerUnit) === unit) end++;
       const first = rows[i]!.slot;
-      const words = await readSlots(core, first, rows[end - 1]!.slot + 1 - first);
+      const read = await readSlots(core, first, rows[end - 1]!.slot + 1 - first);
       for (const { id, slot } of rows.slice(i, end)) {
-        if (words === null || !place(core, id, words, (slot - first) * nodeWords)) bad.add(id);
+        const isRead = read !== null && !read.missing.has(slot - first);
+        if (!isRead || !place(core, id, read.words, (slot - first) * nodeWords)) bad.add(id);
         this.visit(id);
         // What differs from the device must stay.
         if (bad.has(id)) nodes.keep(id);

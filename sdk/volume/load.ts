@@ -4,17 +4,25 @@ import { ErrorCode, UltimaError } from '../errors.js';
 import { parseObject } from './catalog.js';
 import { PoolCore } from './core.js';
 import type { Finding } from './findings.js';
-import { cellBytes, cellsPerUnit, Image, imageMagic, placeOf, unitBytes } from './format.js';
+import { cellBytes, cellsPerUnit, Image, imageMagic, unitBytes } from './format.js';
 import {
   type FoundLabel,
   type FoundSuperblock,
   hexOf,
   newestSuperblock,
   readLabel,
+  readSuperblocks,
 } from './labels.js';
 import { countNames, readDirectory } from './load-nodes.js';
 import { ControlIo, Port, Pump, unitsOf } from './port.js';
-import { batchAt, laterBatch, type ReplayTarget, type RingView, replayBatch } from './replay.js';
+import {
+  batchAt,
+  hiddenBlock,
+  laterBatch,
+  type ReplayTarget,
+  type RingView,
+  replayBatch,
+} from './replay.js';
 
 /** A pool as it was read, before anything is written. */
 export interface LoadedPool {
@@ -113,10 +121,8 @@ async function readSuperblock(
   const pump = new Pump([port], () => {
     port.poll();
   });
-  const [first] = placeOf.superblocks;
-  const bytes = placeOf.superblocks.length * cellBytes;
-  const words = await new ControlIo(pump).read(port, first * cellBytes, bytes);
-  const superblock = newestSuperblock(words, poolId, findings);
+  const copies = await readSuperblocks(new ControlIo(pump), port);
+  const superblock = newestSuperblock(copies, poolId, findings);
   if (superblock !== null) return superblock;
   throw new UltimaError(
     ErrorCode.poolDamaged,
@@ -268,7 +274,7 @@ async function replayJournal(
 ): Promise<Omit<LoadedPool, 'core'>> {
   const bytes = superblock.journalUnits * unitBytes;
   const ring: RingView = {
-    words: await core.control.read(core.ports[0]!, unitBytes, bytes),
+    ...(await core.control.readCells(core.ports[0]!, unitBytes, bytes)),
     blocks: superblock.journalUnits * cellsPerUnit,
     poolId: core.identity.poolId,
     session: superblock.session,
@@ -299,9 +305,17 @@ async function replayJournal(
   if (blocked === '' && later !== null) {
     blocked = `batch ${seq} of the journal is not readable, but batch ${later} is there`;
   }
+  const hidden = hiddenBlock(ring, block, seq);
+  if (blocked === '' && hidden !== null) {
+    blocked = `block ${hidden} of the journal cannot be read, where batch ${seq} may lie`;
+  }
   if (blocked !== '') {
     const text = `${blocked}; the pool is as it was before that`;
     core.findings.push({ kind: 'lost', what: 'journal', text, costs: ['the pool'] });
+  }
+  for (const unread of blocked === '' ? ring.missing : []) {
+    const text = `block ${unread} cannot be read; no batch that is needed lies there`;
+    core.findings.push({ kind: 'copy', what: 'journal', text, costs: [] });
   }
   return { nextSeq: Math.max(seq, later ?? 0) + 1, nextBlock: block, blocked };
 }

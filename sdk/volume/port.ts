@@ -131,6 +131,13 @@ export class Pump {
   }
 }
 
+/** What a device could read of a range. */
+export interface CellsRead {
+  readonly words: Uint32Array;
+  /** Numbers of the 4 KiB, from the first one of the range, that it could not. */
+  readonly missing: ReadonlySet<number>;
+}
+
 /** Reads, writes and flushes of the control path: one promise each. */
 export class ControlIo {
   private readonly pump: Pump;
@@ -149,6 +156,34 @@ export class ControlIo {
     } finally {
       memory.free(region);
     }
+  }
+
+  /**
+   * As `read`, where what cannot be read does not cost the rest: then each 4 KiB is read alone, and
+   * ones stand for what is missing, which no structure of a pool consists of.
+   *
+   * @throws UltimaError COMMAND_FAILED when nothing at all can be read
+   */
+  async readCells(port: Port, byteOffset: number, byteLength: number): Promise<CellsRead> {
+    const missing = new Set<number>();
+    try {
+      return { words: await this.read(port, byteOffset, byteLength), missing };
+    } catch (error) {
+      if (!(error instanceof UltimaError) || byteLength === cellBytes) throw error;
+    }
+    const words = new Uint32Array(byteLength / 4).fill(0xffff_ffff);
+    let last: unknown = null;
+    for (let at = 0; at < byteLength; at += cellBytes) {
+      try {
+        words.set(await this.read(port, byteOffset + at, cellBytes), at / 4);
+      } catch (error) {
+        if (!(error instanceof UltimaError)) throw error;
+        missing.add(at / cellBytes);
+        last = error;
+      }
+    }
+    if (missing.size === byteLength / cellBytes) throw last;
+    return { words, missing };
   }
 
   /** Durable when it returns, if it is with FUA. */

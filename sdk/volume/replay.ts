@@ -22,6 +22,8 @@ const recordWords = recordBytes / 4;
 /** The ring as it was read, and what its next batch must say. */
 export interface RingView {
   readonly words: Uint32Array;
+  /** Blocks that could not be read; ones stand for them in `words`. */
+  readonly missing: ReadonlySet<number>;
   readonly blocks: number;
   readonly poolId: Uint8Array;
   readonly session: number;
@@ -108,6 +110,25 @@ function bitsOf(value: number): number {
   let count = 0;
   for (let rest = value; rest !== 0; rest &= rest - 1) count++;
   return count;
+}
+
+/**
+ * A block that cannot be read, and in which the batch of this number may lie, or a part of it. A
+ * torn batch can be read, and is nothing; what cannot be read may have been acknowledged.
+ *
+ * @param block  where the batch begins, unless it starts at block 0 because it did not fit
+ */
+export function hiddenBlock(ring: RingView, block: number, seq: number): number | null {
+  const mostBlocks = blocksOf(bufferBytesOf(ring.blocks));
+  const starts = block + mostBlocks > ring.blocks ? [block, 0] : [block];
+  for (const start of starts) {
+    if (ring.missing.has(start)) return start;
+    const from = start * blockWords;
+    if (headerDistance(ring, from, seq) > 1) continue;
+    const blocks = Math.min(mostBlocks, blocksOf(Batch.length.get(ring.words, from)));
+    for (let i = start + 1; i < start + blocks; i++) if (ring.missing.has(i)) return i;
+  }
+  return null;
 }
 
 /** A good batch of this session, with a higher number, or of a later one: there is damage. */

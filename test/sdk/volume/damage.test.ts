@@ -1,9 +1,19 @@
 import * as assert from 'uvu/assert';
+import { BlockOp } from '../../../sdk/block/request.js';
 import { Pool } from '../../../sdk/volume/pool.js';
 import { campaignOfFlips } from '../../fuzz/volume-flips.js';
-import { pagesOf, usersOf } from '../../support/pool-pages.js';
+import { CrashDevice } from '../../support/crash-device.js';
+import { guarded } from '../../support/guarded-blocks.js';
+import { batchesOf, type MetadataPage, pagesOf, usersOf } from '../../support/pool-pages.js';
 import { suite } from '../../support/suite.js';
-import { namedDevices, readVersions, writeSectors } from '../../support/volume-rig.js';
+import { VolumeModel } from '../../support/volume-model.js';
+import {
+  compareWithModel,
+  namedDevices,
+  readVersions,
+  runPlain,
+  writeSectors,
+} from '../../support/volume-rig.js';
 import { device, MiB, poolOn } from './rig.js';
 
 const test = suite('damaged metadata of a pool');
@@ -55,6 +65,105 @@ test('single wrong bits and groups of them cost what is named, and nothing else'
     const { violation } = await campaignOfFlips.explore(seed, 0);
     assert.is(violation, null);
   }
+});
+
+/** A pool with something in its journal, and where its metadata lies. */
+async function withJournal(): Promise<{
+  readonly disk: CrashDevice;
+  readonly pages: readonly MetadataPage[];
+  readonly users: ReadonlyMap<number, readonly string[]>;
+  readonly model: VolumeModel;
+}> {
+  const disk = device(2 * MiB);
+  const pool = await poolOn(disk);
+  const model = new VolumeModel();
+  const write = async (name: string, first: number, count: number): Promise<void> => {
+    await writeSectors(pool.volume(name), first, count, first + 1);
+    model.set(name, first, count, first + 1);
+  };
+  for (const name of ['a', 'b']) {
+    await pool.createVolume({ name, bytes: 256 * 1024 });
+    model.create(name, 256 * 1024);
+    await write(name, 0, 64);
+    await pool.takeSnapshot([{ volume: name, name: 's' }]);
+    model.duplicate(name, `${name}@s`);
+    await write(name, 8, 16);
+  }
+  await pool.checkpoint();
+  const pages = pagesOf(pool.core, [disk]);
+  const users = usersOf(pool.core);
+  for (const name of ['a', 'b']) {
+    await write(name, 128, 8);
+    await runPlain(pool.volume(name), BlockOp.flush, 0, 0);
+  }
+  pages.push(...batchesOf(pool.core, disk, 2));
+  return { disk, pages, users, model };
+}
+
+test('a block of metadata that cannot be read costs what one wrong page costs, everywhere', async () => {
+  const { disk, pages, users, model } = await withJournal();
+  const hasProtection = true;
+  const image = guarded(disk.image, 512, 0);
+  const options = { blockBytes: 512, bytes: disk.image.length, hasProtection };
+  const guardedDisk = new CrashDevice(options, image);
+  for (const page of pages) {
+    for (let at = page.at; at < page.at + page.bytes; at += 512) {
+      image[(at / 512) * 520 + 512]! ^= 1;
+      const pool = await Pool.open([guardedDisk], { isReadOnly: true });
+      image[(at / 512) * 520 + 512]! ^= 1;
+      const where = `${page.kind} at ${at}`;
+      const found = pool.findings.map(({ kind, what }) => `${kind} ${what}`);
+      const kind = page.node !== 0 || page.kind === 'batch' ? 'lost' : 'copy';
+      assert.equal(found, [`${kind} ${page.what}`], where);
+      if (page.kind === 'batch') continue;
+      const costs = users.get(page.node) ?? [];
+      assert.equal(pool.findings[0]?.costs.toSorted(), costs.toSorted(), where);
+      for (const [name, volume] of namedDevices(pool)) {
+        assert.is(volume.object.damage !== '', costs.includes(name), `${where}: ${name}`);
+        if (costs.includes(name) || at > page.at) continue;
+        assert.equal([...(await readVersions(volume))], [...model.objects.get(name)!.sectors]);
+      }
+    }
+  }
+  assert.equal((await Pool.open([guardedDisk], { isReadOnly: true })).findings, []);
+});
+
+test('what may have been acknowledged in a block of the journal that is lost is not passed over', async () => {
+  const { disk, pages, model } = await withJournal();
+  const [first, last] = pages.filter(({ kind }) => kind === 'batch');
+  for (const [page, kept] of [
+    [first!, 0],
+    [last!, 1],
+  ] as const) {
+    const image = guarded(disk.image, 512, 0);
+    image[(page.at / 512) * 520 + 512]! ^= 1;
+    const options = { blockBytes: 512, bytes: disk.image.length, hasProtection: true };
+    const copy = new CrashDevice(options, image);
+    const pool = await Pool.open([copy]);
+    assert.match(pool.failure, 'journal');
+    const expected = model.copy();
+    // The names of volumes with what the journal says of them, in its order.
+    for (const name of ['a', 'b'].slice(kept)) expected.set(name, 128, 8, 0);
+    assert.is(await compareWithModel(pool, expected), null);
+    await pool.repair();
+    assert.equal(await pool.check(), []);
+    assert.is(pool.failure, '');
+    await writeSectors(pool.volume('a'), 200, 8, 77);
+  }
+});
+
+test('a check tells of a superblock that can no longer be read', async () => {
+  const { disk } = await withJournal();
+  const image = guarded(disk.image, 512, 0);
+  const options = { blockBytes: 512, bytes: disk.image.length, hasProtection: true };
+  const pool = await Pool.open([new CrashDevice(options, image)]);
+  image[(2 * 4096 * 520) / 512 + 512]! ^= 1;
+  assert.equal(
+    (await pool.check()).map(({ kind, what, text }) => [kind, what, text]),
+    [['copy', 'superblock', 'superblock, copy 2, is not readable']],
+  );
+  await pool.repair();
+  assert.equal(await pool.check(), []);
 });
 
 test.run();
