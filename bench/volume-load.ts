@@ -22,12 +22,15 @@ export class Loop {
   private readonly places: Uint32Array | null;
   private ended = 0;
 
-  /** @param places  blocks to choose from, a power of two; all of the span when left out */
-  constructor(device: BlockDevice, op: BlockOp, places: Uint32Array | null = null) {
+  /**
+   * @param places  blocks to choose from, or bytes from the first one on, a power of two; all of
+   *   the span when left out
+   */
+  constructor(device: BlockDevice, op: BlockOp, places: Uint32Array | number = span) {
     this.device = device;
     this.op = op;
-    this.places = places;
-    this.blocks = places === null ? span / device.blockBytes : places.length;
+    this.places = typeof places === 'number' ? null : places;
+    this.blocks = typeof places === 'number' ? places / device.blockBytes : places.length;
     for (let i = 0; i < depth; i++) {
       const request = new BlockRequest((done) => {
         if (done.status !== BlockStatus.ok) throw new Error(`status ${done.status}`);

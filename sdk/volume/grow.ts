@@ -25,7 +25,8 @@ export async function addDevice(
   checkDevice(device);
   const { ports, units, identity } = core;
   if (ports.length === maxDevices) throw new RangeError(`a pool has at most ${maxDevices} devices`);
-  if (ports.some((port) => port.device === device)) throw new RangeError('it is in the pool');
+  const known = ports.findIndex((port) => port.device === device);
+  if (known >= 0) throw new RangeError(`the device is in the pool already, as number ${known}`);
   const names = core.reliantNames();
   if (names.length > 0 && device.limits.hasProtection !== true) {
     throw new UltimaError(
@@ -114,8 +115,10 @@ function largerParts({ ports }: PoolCore): LargerPart[] {
     const unitCount = unitsOf(device) - baseUnit;
     if (unitCount < 0) {
       const index = ports.findIndex((port) => port.device === device);
-      const message = `device ${index} has shrunk to ${unitsOf(device) * unitBytes} bytes`;
-      throw new UltimaError(ErrorCode.poolInvalid, message, { index });
+      const bytes = unitsOf(device) * unitBytes;
+      const expected = baseUnit * unitBytes;
+      const message = `device ${index} has shrunk: ${bytes} bytes of ${expected}`;
+      throw new UltimaError(ErrorCode.poolInvalid, message, { index, bytes, expected });
     }
     if (unitCount > 0) parts.push({ device, baseUnit, unitCount });
   }

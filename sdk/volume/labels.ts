@@ -73,12 +73,12 @@ export async function readLabel(
   const { port, control } = lonePort(device);
   const { words } = await control.readCells(port, 0, 2 * cellBytes);
   let found: FoundLabel | null = null;
-  let newer = 0;
+  let other: number | null = null;
   for (const copy of [placeOf.label, placeOf.labelCopy]) {
     const at = copy * cellWords;
     const state = checkBlock(words, at, Label, labelMagic);
     const version = Label.version.get(words, at);
-    if (state === 'good' && version !== formatVersion) newer = version;
+    if (state === 'good' && version !== formatVersion) other = version;
     if (state !== 'bad' && version === formatVersion) {
       found ??= {
         index: Label.deviceIndex.get(words, at),
@@ -91,7 +91,7 @@ export async function readLabel(
     if (state !== 'good') findings.push(ofCopy('label', `copy ${copy}`, state));
   }
   if (found !== null) return found;
-  if (newer !== 0) throw versionError(newer);
+  if (other !== null) throw versionError(other);
   return null;
 }
 
