@@ -13,6 +13,8 @@ export interface Bench {
   readonly claim: string;
   /** @throws for a run that is not valid, for instance with a wrong byte in it */
   run(): Promise<Figures>;
+  /** The same over VFIO on the emulated cards of the guest, which must run here. */
+  runInGuest?(): Promise<Figures>;
   /** Plots of it as an HTML file. @throws UltimaError FILE_UNWRITABLE */
   report?(path: string): Promise<void>;
 }

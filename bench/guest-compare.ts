@@ -1,6 +1,5 @@
-import { runMachine } from '../test/guest/machine.js';
-import { guestDirectory, whyNotGuest } from '../test/guest/prepare.js';
 import { type Bench, type Figures, machine } from './figures.js';
+import { guestFigures } from './guest.js';
 
 /** Our driver over VFIO and the kernel's under fio, on the same emulated disk, in turn. */
 export const bench: Bench = {
@@ -9,20 +8,7 @@ export const bench: Bench = {
 };
 
 async function run(): Promise<Figures> {
-  const obstacle = whyNotGuest(guestDirectory);
-  if (obstacle !== null) throw new Error(`no guest: ${obstacle}`);
-  let figures: Record<string, number> | null = null;
-  const said: string[] = [];
-  await runMachine({
-    directory: guestDirectory,
-    what: ['compare'],
-    limitMs: 300_000,
-    onLine: (line) => {
-      said.push(line);
-      if (line.startsWith('FIGURES ')) figures = JSON.parse(line.slice('FIGURES '.length));
-    },
-  });
-  if (figures === null) throw new Error(`the guest gave no figures:\n${said.join('\n')}`);
+  const figures = await guestFigures('compare');
   return {
     conditions: {
       device: "QEMU's NVMe controller under TCG: an emulator's time, only ratios mean something",

@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util';
 import type { Bench, Figures } from './figures.js';
 
-/** `npm run bench -- NAME [--json]`. Each benchmark is loaded when it is asked for. */
+/** `npm run bench -- NAME [--json] [--guest]`. Each benchmark is loaded when it is asked for. */
 const benches: Readonly<Record<string, () => Promise<{ readonly bench: Bench }>>> = {
   checkpoint: () => import('./checkpoint.js'),
   'driver-overhead': () => import('./driver-overhead.js'),
@@ -27,7 +27,11 @@ process.exitCode = await main();
 
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
-    options: { json: { type: 'boolean', default: false }, report: { type: 'string' } },
+    options: {
+      json: { type: 'boolean', default: false },
+      guest: { type: 'boolean', default: false },
+      report: { type: 'string' },
+    },
     allowPositionals: true,
   });
   const [name, ...more] = positionals;
@@ -35,7 +39,7 @@ async function main(): Promise<number> {
   if (name === undefined || load === undefined || more.length > 0) {
     const known = Object.keys(benches).join(', ');
     console.error(
-      `usage: npm run bench -- NAME [--json | --report FILE], with NAME one of: ${known}`,
+      `usage: npm run bench -- NAME [--json] [--guest] [--report FILE], with NAME one of: ${known}`,
     );
     return 2;
   }
@@ -49,7 +53,11 @@ async function main(): Promise<number> {
     console.log(values.report);
     return 0;
   }
-  const result = await bench.run();
+  if (values.guest && bench.runInGuest === undefined) {
+    console.error(`${name} does not run in the guest; run it without --guest`);
+    return 2;
+  }
+  const result = await (values.guest ? bench.runInGuest!() : bench.run());
   if (values.json) console.log(JSON.stringify({ name, ...result }));
   else print(name, bench, result);
   return 0;

@@ -195,6 +195,7 @@ export {
   type CapacityPoint,
 } from './qos/admission.js';
 export {
+  admissionOf,
   type CalibrateOptions,
   type Calibration,
   calibrate,

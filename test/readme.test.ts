@@ -47,6 +47,7 @@ const printed = [
   /^2 (serving|degraded)\n$/,
   /^serving exclusive access, registrants only\n$/,
   /^true 0\n$/,
+  /^20000 0\n$/,
   /^namespace 1: 0 units served\n$/,
   /^10000 commands, 0 wrong reads, p99 \d+ ns\n$/,
 ];

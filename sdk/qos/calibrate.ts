@@ -2,6 +2,7 @@ import type { BlockDevice } from '../block/device.js';
 import { BlockOp, BlockRequest } from '../block/request.js';
 import { ErrorCode, UltimaError } from '../errors.js';
 import { GiB, KiB, msNs, usNs } from '../units.js';
+import type { AdmissionOptions } from './admission.js';
 import { unitBytes } from './cost.js';
 
 export interface CalibrateOptions {
@@ -84,6 +85,25 @@ export function calibrate(device: BlockDevice, options: CalibrateOptions): Calib
   const writeCost = writes ? Math.min(1000, Math.max(1, most('reads') / most('writes'))) : null;
   const points = goalsNs.flatMap((goalNs) => pointAt(goalNs, names, measured, writeCost ?? 1));
   return { points: points.filter(isNews), writeCost, headroom, measured };
+}
+
+/**
+ * What may be promised of a device that was measured, as a card with policies of its own counts it:
+ * of what was measured at a latency the least, whatever the mix and the size. Measure a device that
+ * will be gated through its gate: it does there what it does at the gate's depth.
+ *
+ * @throws RangeError for a device that kept no latency of those that a capacity is kept for
+ */
+export function admissionOf({ points, headroom }: Calibration): AdmissionOptions {
+  const slowestMs = goalsNs.at(-1)! / msNs;
+  if (points.length === 0) {
+    throw new RangeError(`no measurement kept its latencies within ${slowestMs} ms`);
+  }
+  const capacity = points.map(({ latencyNs, reads, mixed, writes, large }) => {
+    const measured = [reads, mixed, writes, large].filter((units) => units !== null);
+    return { latencyNs, unitsPerSecond: Math.min(...measured) };
+  });
+  return { capacity, headroom };
 }
 
 type Point = Calibration['points'][number];

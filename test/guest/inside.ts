@@ -10,6 +10,7 @@ import { kernelCases } from './cases/kernel.js';
 import { lossCases } from './cases/loss.js';
 import { memoryCases } from './cases/memory.js';
 import { processCases } from './cases/process.js';
+import { qosCases } from './cases/qos.js';
 import { pinCases, servedCases } from './cases/served.js';
 import { sessionCases } from './cases/session.js';
 import { toolCases } from './cases/tools.js';
@@ -35,6 +36,7 @@ const groups = {
   virtual: virtualCases,
   tools: toolCases,
   session: sessionCases,
+  qos: qosCases,
   cross: crossCases(seed),
   conformance: [
     ...conformanceCases('shared'),

@@ -1,7 +1,7 @@
 import type { Share } from '../../sdk/qos/scheduler.js';
 
 /** A bucket that runs out at a rate: it never holds more than a burst and one request. */
-class Bucket {
+export class Bucket {
   level = 0;
   private rate: number;
   private burst: number;

@@ -1,5 +1,7 @@
 import * as assert from 'uvu/assert';
-import { calibrate } from '../../../sdk/qos/calibrate.js';
+import { Admission } from '../../../sdk/qos/admission.js';
+import { admissionOf, calibrate } from '../../../sdk/qos/calibrate.js';
+import { QosGate } from '../../../sdk/qos/gate.js';
 import { openCard } from '../../sim/nvme/qos/load.js';
 import { suite } from '../../support/suite.js';
 
@@ -31,6 +33,23 @@ test('it finds what the media do, and what a write costs', async () => {
   const { reads, mixed, writes, large } = last;
   const least = Math.min(reads!, mixed!, writes!, large!);
   assert.ok(Math.abs(capacityUnits - 0.9 * least) <= 1, `${capacityUnits} of ${least}`);
+});
+
+test('a gate promises what was measured through it: what the device does at its depth', async () => {
+  const { controller } = await openCard(1);
+  const gate = new QosGate(await controller.namespace(1), { depthUnits: 2 });
+  const share = { reservation: 0, limit: Number.POSITIVE_INFINITY, weight: 1 };
+  const probe = gate.open(share);
+  const found = calibrate(probe, { writes: false, requests: 2_000 });
+  probe.close();
+  // Two at a time of eight, 80 us each; large ones, 16 units each, are no slower by the unit.
+  const admission = new Admission(admissionOf(found));
+  assert.ok(near(admission.available(), 0.9 * 25_000, 0.05), `${admission.available()}`);
+  assert.throws(
+    () => admission.admit('most', { share: { ...share, reservation: 24_000 } }),
+    /'most' asks for 24000 units per second; 0 of 2[12]\d{3} are promised to others/,
+  );
+  assert.throws(() => admissionOf({ ...found, points: [] }), /within 50 ms/);
 });
 
 test('without leave to write it reads only, and says so', async () => {
