@@ -229,13 +229,15 @@ export type { KeyFinder } from './volume/core.js';
 export type { PoolOptions } from './volume/create.js';
 export type { ChangedRange } from './volume/diff.js';
 export type { Finding } from './volume/findings.js';
-export {
-  Pool,
-  type PoolOpenOptions,
-  type SnapshotOptions,
-  type SnapshotResult,
-} from './volume/pool.js';
-export type { GroupMember, NewVolume, ObjectName } from './volume/pool-names.js';
+export { Pool, type PoolOpenOptions } from './volume/pool.js';
+export type {
+  CreatedOptions,
+  GroupMember,
+  NewVolume,
+  ObjectName,
+  SnapshotOptions,
+  SnapshotResult,
+} from './volume/pool-names.js';
 export type { BadRange, ScrubResult } from './volume/scrub.js';
 export type { ObjectSpace, PoolSpace } from './volume/space.js';
 export type { SpaceEvent, SpaceListener } from './volume/space-watch.js';

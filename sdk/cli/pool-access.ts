@@ -194,6 +194,11 @@ function formatOf(words: readonly string[]): 'normal' | 'json' {
   return text === null ? 'normal' : parseChoice('output-format', text, ['normal', 'json']);
 }
 
+/** When a volume or snapshot was made, where that is known. */
+export function createdText(createdMs: number): string {
+  return createdMs === 0 ? '-' : new Date(createdMs).toISOString();
+}
+
 /** Columns as wide as what is in them. */
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
   const all = [head, ...rows];

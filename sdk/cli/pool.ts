@@ -91,7 +91,7 @@ function described(pool: Pool, devices: readonly string[]): VerbResult {
     space,
     volumes: pool.volumes().length,
     snapshots: pool.volumes().reduce((sum, { name }) => sum + pool.snapshots(name).length, 0),
-    readOnly: pool.core.failure,
+    readOnly: pool.damage,
     findings: pool.findings,
   };
   const lines = [
@@ -100,6 +100,7 @@ function described(pool: Pool, devices: readonly string[]): VerbResult {
     `space      ${bytesText(space.totalBytes)}: ${bytesText(space.freeBytes)} free, ` +
       `${bytesText(space.dataBytes)} data, ${bytesText(space.metadataBytes)} metadata`,
     `holds      ${counted(json.volumes, 'volume')}, ${counted(json.snapshots, 'snapshot')}`,
+    ...(json.readOnly === '' ? [] : [`read-only  ${json.readOnly}`]),
     ...findingLines(pool.findings),
   ];
   return { json, lines };

@@ -9,7 +9,7 @@ import { Pool } from '../volume/pool.js';
 import { parseWords, usageError } from './arguments.js';
 import { openDevice } from './block-device.js';
 import { demandKey, keysOf } from './keys.js';
-import { openDevices, parseObjectName, poolOf } from './pool-access.js';
+import { bytesText, openDevices, parseObjectName, poolOf } from './pool-access.js';
 import {
   type FabricSettings,
   fabricSettings,
@@ -83,6 +83,7 @@ export async function serveVolumes(words: readonly string[], terminal: Terminal)
   try {
     pool = await Pool.open(opened.devices, { keys, ...memory });
     for (const object of objects) demandKey(pool, object, keys);
+    sayHowFull(pool, terminal);
     exports = exportsOfPool(pool, names, access);
   } catch (error) {
     await opened.close();
@@ -99,6 +100,17 @@ function accessOf(values: ServeWords): Required<VolumeExportOptions> {
   const isReadOnly = values['read-only'] === true;
   const canGrow = values['allow-resize'] === true;
   return { isReadOnly, isWriteThrough: values['write-through'] === true, canGrow };
+}
+
+/** Shares of a pool in use, in percent, that are worth a word. */
+const fullPercents = [80, 90, 95, 99] as const;
+
+function sayHowFull(pool: Pool, terminal: Terminal): void {
+  pool.watchSpace(fullPercents, ({ percent, freeBytes }) => {
+    const [least] = fullPercents;
+    const share = percent === 0 ? `less than ${least}` : `${percent} or more`;
+    terminal.say(`ultima: the pool is full to ${share} %: ${bytesText(freeBytes)} are free`);
+  });
 }
 
 interface Settings {

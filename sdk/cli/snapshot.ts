@@ -5,6 +5,7 @@ import { parseWords, usageError } from './arguments.js';
 import {
   bytesText,
   counted,
+  createdText,
   parseObjectName,
   parseSnapshotName,
   poolOf,
@@ -97,7 +98,7 @@ function list(words: readonly string[]): Promise<VerbResult> {
       bytesText(row.bytes),
       bytesText(row.usedBytes),
       bytesText(row.exclusiveBytes),
-      row.createdMs === 0 ? '-' : new Date(row.createdMs).toISOString(),
+      createdText(row.createdMs),
     ]);
     const head = ['snapshot', 'size', 'used', 'its own', 'created'];
     return { json: { snapshots }, lines: table(head, rows) };
@@ -114,6 +115,8 @@ function describe(words: readonly string[]): Promise<VerbResult> {
       `size       ${bytesText(row.bytes)}`,
       `space      ${bytesText(row.usedBytes)}: ${bytesText(row.exclusiveBytes)} its own, ` +
         `${bytesText(row.sharedBytes)} shared`,
+      `created    ${createdText(row.createdMs)}`,
+      ...(row.damage === '' ? [] : [`damage     ${row.damage}`]),
     ];
     return { json: row, lines };
   });
@@ -127,9 +130,9 @@ function restore(words: readonly string[]): Promise<VerbResult> {
     throw usageError('what the volume holds now stays as a snapshot; --keep gives it a name');
   }
   return withPool(devices, 'write', async (pool) => {
-    await pool.restore(volume, snapshot, keep);
+    const { pauseNs } = await pool.restore(volume, snapshot, keep, { createdMs: Date.now() });
     const lines = [`${volume} is as ${snapshot} has it; ${volume}@${keep} has what it was`];
-    return { json: { volume, restored: snapshot, kept: keep }, lines };
+    return { json: { volume, restored: snapshot, kept: keep, pauseNs }, lines };
   });
 }
 
@@ -137,7 +140,7 @@ function clone(words: readonly string[]): Promise<VerbResult> {
   const { names, devices } = parse(words, { least: 2, most: 2 });
   const source = parseSnapshotName(names[0]!);
   return withPool(devices, 'write', async (pool) => {
-    await pool.clone(source, names[1]!);
+    await pool.clone(source, names[1]!, { createdMs: Date.now() });
     const lines = [`volume ${names[1]} starts as ${names[0]}`];
     return { json: { volume: names[1], source: names[0] }, lines };
   });

@@ -4,6 +4,7 @@ import { parseChoice, parseInteger, parseSize, parseWords, usageError } from './
 import { demandKey, keysOf } from './keys.js';
 import {
   bytesText,
+  createdText,
   parseObjectName,
   poolOf,
   poolOptions,
@@ -28,6 +29,7 @@ Thin volumes of a pool.
   list                       all volumes with the space that they take
   describe NAME              one volume
   rename NAME --to NAME      under another name
+  set NAME                   another --qos-tier, or --attribute KEY=VALUE; KEY= takes one away
   grow NAME --bytes SIZE     make it larger
   clone SOURCE NAME          a writable copy of a volume, or of VOLUME@SNAPSHOT, at once
   scrub NAME                 read and compare all of it; also of VOLUME@SNAPSHOT
@@ -46,7 +48,7 @@ const options = {
   bytes: { type: 'string' },
   'block-bytes': { type: 'string', default: '4096' },
   checks: { type: 'boolean', default: false },
-  'qos-tier': { type: 'string', default: '' },
+  'qos-tier': { type: 'string' },
   'encrypt-with': { type: 'string' },
   key: { type: 'string', multiple: true },
   attribute: { type: 'string', multiple: true },
@@ -55,7 +57,7 @@ const options = {
 } as const;
 
 export function run(words: readonly string[], terminal: Terminal): Promise<number> {
-  const verbs = { create, list, describe, rename, grow, clone, scrub, delete: destroy };
+  const verbs = { create, list, describe, rename, set, grow, clone, scrub, delete: destroy };
   return runVerb('volume', verbs, words, terminal);
 }
 
@@ -86,6 +88,7 @@ async function described(pool: Pool, name: string): Promise<VerbResult> {
         .map((snapshot) => snapshot.name)
         .join(' ') || 'none'
     }`,
+    `created    ${createdText(row.createdMs)}`,
     ...(row.qosTier === '' ? [] : [`tier       ${row.qosTier}`]),
     ...(row.keyId === '' ? [] : [`encrypted  with the key '${row.keyId}'`]),
     ...Object.entries(row.attributes).map(([key, value]) => `attribute  ${key}=${value}`),
@@ -120,9 +123,7 @@ async function create(words: readonly string[]): Promise<VerbResult> {
   if (blockBytes !== 512 && blockBytes !== 4096) {
     throw usageError(`--block-bytes is ${blockBytes}; it must be 512 or 4096`);
   }
-  const tiers = builtInTiers.map(({ name }) => name);
-  const wantedTier = values['qos-tier'];
-  const qosTier = wantedTier === '' ? '' : parseChoice('qos-tier', wantedTier, tiers);
+  const qosTier = tierOf(values['qos-tier'] ?? '');
   const keys = keysOf(values.key);
   const keyId = values['encrypt-with'];
   const attributes = attributesOf(values.attribute ?? []);
@@ -135,6 +136,32 @@ async function create(words: readonly string[]): Promise<VerbResult> {
     return described(pool, name!);
   };
   return withPool(devices, 'write', make, keys);
+}
+
+/** '' is for none. */
+function tierOf(wanted: string): string {
+  const tiers = builtInTiers.map(({ name }) => name);
+  return wanted === '' ? '' : parseChoice('qos-tier', wanted, tiers);
+}
+
+function set(words: readonly string[]): Promise<VerbResult> {
+  const { values, names, devices } = parse(words, 1);
+  const [name] = names;
+  const wantedTier = values['qos-tier'];
+  const qosTier = wantedTier === undefined ? null : tierOf(wantedTier);
+  const attributes = attributesOf(values.attribute ?? []);
+  if (qosTier === null && values.attribute === undefined) {
+    throw usageError('what is to be another? --qos-tier TIER or --attribute KEY=VALUE');
+  }
+  return withPool(devices, 'write', async (pool) => {
+    if (qosTier !== null) await pool.setQosTier(name!, qosTier);
+    if (values.attribute !== undefined) {
+      const all = { ...pool.volume(name!).object.attributes, ...attributes };
+      const left = Object.entries(all).filter(([, value]) => value !== '');
+      await pool.setAttributes(name!, Object.fromEntries(left));
+    }
+    return described(pool, name!);
+  });
 }
 
 function attributesOf(pairs: readonly string[]): Record<string, string> {
@@ -192,7 +219,7 @@ function clone(words: readonly string[]): Promise<VerbResult> {
   const { names, devices } = parse(words, 2);
   const source = parseObjectName(names[0]!);
   return withPool(devices, 'write', async (pool) => {
-    await pool.clone(source, names[1]!);
+    await pool.clone(source, names[1]!, { createdMs: Date.now() });
     return described(pool, names[1]!);
   });
 }

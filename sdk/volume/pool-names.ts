@@ -24,6 +24,24 @@ export interface NewVolume {
   readonly hasChecks?: boolean;
 }
 
+export interface CreatedOptions {
+  /** Milliseconds since 1970, to be listed; nothing depends on it. */
+  readonly createdMs?: number;
+}
+
+export interface SnapshotOptions extends CreatedOptions {
+  /** Called at the instant that the snapshots show; for those who keep a model of their own. */
+  readonly atInstant?: () => void;
+  /** How long writes may be held back until those under way have ended; 20 ms when left out. */
+  readonly mostPauseNs?: number;
+}
+
+export interface SnapshotResult {
+  /** How long writes were held back. */
+  readonly pauseNs: number;
+  readonly snapshots: readonly CatalogObject[];
+}
+
 export interface GroupMember {
   readonly volume: string;
   /** Of the snapshot. */
@@ -140,7 +158,7 @@ export class PoolNames {
     };
   }
 
-  newClone(from: CatalogObject, name: string): CatalogObject {
+  newClone(from: CatalogObject, name: string, createdMs: number): CatalogObject {
     this.demandRoom(1, 0);
     return {
       ...from,
@@ -151,6 +169,7 @@ export class PoolNames {
       originId: from.id,
       groupId: 0,
       root: 0,
+      createdMs,
     };
   }
 

@@ -12,12 +12,15 @@ import { addDevice, destroyPool, type GrowOptions, growDevices } from './grow.js
 import { type LoadedPool, loadPool } from './load.js';
 import { PoolChanges } from './pool-changes.js';
 import {
+  type CreatedOptions,
   checkNewVolume,
   type GroupMember,
   type NewVolume,
   nameOf,
   type ObjectName,
   PoolNames,
+  type SnapshotOptions,
+  type SnapshotResult,
 } from './pool-names.js';
 import { type ScrubResult, scrubVolume, wayTo } from './scrub.js';
 import { beginSession, runCheckpoint } from './session.js';
@@ -32,21 +35,6 @@ export interface PoolOpenOptions {
   readonly keys?: KeyFinder;
   /** As in `PoolOptions`. */
   readonly mapCacheBytes?: number;
-}
-
-export interface SnapshotOptions {
-  /** Milliseconds since 1970, to be listed; nothing depends on it. */
-  readonly createdMs?: number;
-  /** Called at the instant that the snapshots show; for those who keep a model of their own. */
-  readonly atInstant?: () => void;
-  /** How long writes may be held back until those under way have ended; 20 ms when left out. */
-  readonly mostPauseNs?: number;
-}
-
-export interface SnapshotResult {
-  /** How long writes were held back. */
-  readonly pauseNs: number;
-  readonly snapshots: readonly CatalogObject[];
 }
 
 const defaultPauseNs = 20 * msNs;
@@ -160,6 +148,11 @@ export class Pool {
   /** Why nothing can be written any more; '' while all is well. */
   get failure(): string {
     return this.core.failure;
+  }
+
+  /** Why it takes no writes until it is repaired, as opening has found; '' when it does. */
+  get damage(): string {
+    return this.core.isFailed ? (this.loaded?.blocked ?? '') : '';
   }
 
   /** What was found wrong on the devices. */
@@ -320,11 +313,16 @@ export class Pool {
    *
    * @throws UltimaError NOT_FOUND, NAME_TAKEN
    */
-  async restore(volume: string, snapshot: string, kept: string): Promise<SnapshotResult> {
+  async restore(
+    volume: string,
+    snapshot: string,
+    kept: string,
+    { createdMs = 0 }: CreatedOptions = {},
+  ): Promise<SnapshotResult> {
     return this.work.inTurn(async () => {
       const from = this.names.snapshot(volume, snapshot).id;
       const object = this.names.volume(volume);
-      const [made] = this.names.newSnapshots([{ volume, name: kept }], 0);
+      const [made] = this.names.newSnapshots([{ volume, name: kept }], createdMs);
       const device = this.deviceOf(object);
       const change: CatalogChange = { op: 'restore', id: object.id, from, kept: made!.object };
       const pauseNs = await this.work.changeGated(
@@ -340,11 +338,15 @@ export class Pool {
   }
 
   /** A writable volume that starts with the content of a volume or, if named, of its snapshot. */
-  async clone(source: ObjectName, name: string): Promise<Volume> {
+  async clone(
+    source: ObjectName,
+    name: string,
+    { createdMs = 0 }: CreatedOptions = {},
+  ): Promise<Volume> {
     return this.work.inTurn(async () => {
       const from = this.names.object(source);
       this.names.demandFree(name);
-      const object = this.names.newClone(from, name);
+      const object = this.names.newClone(from, name, createdMs);
       const gated = from.kind === 'volume' ? [this.deviceOf(from)] : [];
       const change: CatalogChange = { op: 'copy', from: from.id, object };
       await this.work.changeGated(change, gated, Number.POSITIVE_INFINITY);

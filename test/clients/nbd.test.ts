@@ -313,6 +313,31 @@ statement('a volume grows while it is served, and every client sees that', async
   assert.not.match(await succeed('qemu-nbd', '--list', '--socket', served.socket), /resize/);
 });
 
+statement('a full pool fails the write that needs space and nothing else', async (served) => {
+  const disk = served.file('disk.img');
+  await ultima('pool', 'create', disk, '--bytes', '16m');
+  await ultima('volume', 'create', 'db', '--bytes', '1t', '--pool', disk);
+  await served.start('volume', 'db', '--pool', disk);
+  const io = (...commands: readonly string[]) =>
+    run('qemu-io', '-f', 'raw', ...commands.flatMap((each) => ['-c', each]), served.uri);
+  const good = async (...commands: readonly string[]): Promise<void> => {
+    const { code, out } = await io(...commands);
+    assert.is(code, 0, out);
+    assert.not.match(out, /failed|No space/);
+  };
+  await good('write -P 1 0 8M', 'flush');
+  assert.not.match(served.said, /full to/);
+  const full = await io('write -P 2 1G 16M');
+  assert.match(full.out, /No space left on device/);
+  assert.match(served.said, /the pool is full to 80 or more %: [\d.]+ [kM]?B are free/);
+  await good('read -P 1 0 8M', 'write -P 3 1M 1M', 'read -P 3 1M 1M', 'flush');
+  await good('discard 0 4M', 'discard 1G 16M', 'flush');
+  await good('write -P 4 900G 4M', 'flush', 'read -P 4 900G 4M', 'read -P 0 0 4M');
+  assert.match(served.said, /full to less than 80 %/);
+  assert.is(await served.stop('SIGTERM'), 0);
+  await ultima('pool', 'check', disk);
+});
+
 statement('maps that do not fit in memory are shown like those that do', async (served) => {
   const disk = served.file('disk.img');
   await ultima('pool', 'create', disk, '--bytes', '64m');

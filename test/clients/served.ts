@@ -50,7 +50,8 @@ export class Served {
   readonly uri: string;
   readonly socket: string;
   private child: ChildProcess | null = null;
-  private said = '';
+  /** What it has said, of all times that it was started. */
+  said = '';
 
   constructor() {
     this.socket = join(this.folder, 's');

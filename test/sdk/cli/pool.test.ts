@@ -1,9 +1,10 @@
-import { mkdtempSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as assert from 'uvu/assert';
 import { commands } from '../../../sdk/cli/commands.js';
 import type { Terminal } from '../../../sdk/cli/terminal.js';
+import { cellBytes, placeOf } from '../../../sdk/volume/format.js';
 import { suite } from '../../support/suite.js';
 
 const test = suite('ultima pool, volume and snapshot');
@@ -84,6 +85,56 @@ test('a pool, a volume, a snapshot and a clone are made, and are there the next 
     ],
   );
   assert.match((await run(`snapshot list a -p ${disk}`)).text, /^snapshot .*\ns1 /);
+});
+
+test('a volume gets another tier and other attributes, and keeps the rest', async () => {
+  const pool = `-p ${disk}`;
+  await run(`volume set a --qos-tier high --attribute app=pg --attribute owner= ${pool}`);
+  const after = await json(`volume describe a ${pool}`);
+  assert.equal([after.qosTier, after.attributes], ['high', { app: 'pg' }]);
+  await run(`volume set a --attribute owner=db ${pool}`);
+  await run(`volume set a --qos-tier= ${pool}`);
+  const last = await json(`volume describe a ${pool}`);
+  assert.equal([last.qosTier, last.attributes], ['', { app: 'pg', owner: 'db' }]);
+  assert.match(await fault(`volume set a ${pool}`), /--qos-tier TIER or --attribute/);
+  assert.match(await fault(`volume set a --qos-tier fast ${pool}`), /must be one of: high/);
+  assert.match(await fault(`volume set z --qos-tier high ${pool}`), /no volume z/);
+});
+
+test('clones, and what a restore keeps, are of the time at which they were made', async () => {
+  const timed = join(folder, 'timed.img');
+  await run(`pool create ${timed} --bytes 16m`);
+  await run(`volume create a --bytes 1g -p ${timed}`);
+  await run(`snapshot create a@s -p ${timed}`);
+  const bornMs = Number((await json(`snapshot describe a@s -p ${timed}`)).createdMs);
+  while (Date.now() === bornMs) await null;
+  const startMs = Date.now();
+  await run(`snapshot clone a@s b -p ${timed}`);
+  await run(`volume clone a@s c -p ${timed}`);
+  const { pauseNs } = await json(`snapshot restore a@s --keep before -p ${timed}`);
+  assert.ok(Number(pauseNs) >= 0);
+  for (const each of ['volume describe b', 'volume describe c', 'snapshot describe a@before']) {
+    const madeMs = Number((await json(`${each} -p ${timed}`)).createdMs);
+    assert.ok(madeMs >= startMs && madeMs <= Date.now(), `${each}: ${madeMs}, not ${startMs}`);
+  }
+  const text = new Date(bornMs).toISOString();
+  assert.match((await run(`snapshot describe a@s -p ${timed}`)).text, `created    ${text}`);
+});
+
+test('a pool is called read-only for a reason of its own, and not because it is looked at', async () => {
+  const sound = join(folder, 'sound.img');
+  await run(`pool create ${sound} --bytes 16m`);
+  assert.is((await json(`pool describe ${sound}`)).readOnly, '');
+  const bytes = readFileSync(sound);
+  for (const place of placeOf.superblocks.slice(2)) {
+    bytes.fill(0xa5, place * cellBytes, (place + 1) * cellBytes);
+  }
+  writeFileSync(sound, bytes);
+  const reason = 'both copies of a superblock are unreadable, and it may have been the newest';
+  assert.is((await json(`pool describe ${sound}`)).readOnly, reason);
+  assert.match((await run(`pool describe ${sound}`)).text, `read-only  ${reason}\n`);
+  assert.is((await run(`pool check ${sound} --repair`)).code, 0);
+  assert.is((await json(`pool describe ${sound}`)).readOnly, '');
 });
 
 test('a pool grows by a file, which it then needs', async () => {
