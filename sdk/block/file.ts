@@ -10,6 +10,7 @@ import {
 import type { Clock } from '../device.js';
 import { ErrorCode, UltimaError } from '../errors.js';
 import type { BlockDevice, BlockLimits } from './device.js';
+import { FileLock } from './file-lock.js';
 import { MemorySpace } from './memory.js';
 import { BlockOp, type BlockRequest, BlockStatus, blockFlagFua } from './request.js';
 
@@ -37,9 +38,31 @@ export class FileDevice implements BlockDevice {
   readonly clock: Clock;
   readonly memory = new MemorySpace();
   private readonly fd: number;
+  private lock: FileLock | null = null;
   private waiting: BlockRequest[] = [];
 
-  /** @throws UltimaError FILE_INVALID, FILE_UNWRITABLE */
+  /**
+   * Open a file that no other process writes to, and keep others from it.
+   *
+   * @param options.isReadOnly  others may open it, too, until one writes; false when left out
+   * @throws UltimaError DEVICE_BUSY while another process writes to it; as the constructor
+   */
+  static async open(
+    options: FileDeviceOptions & { readonly isReadOnly?: boolean },
+  ): Promise<FileDevice> {
+    const { path, isReadOnly } = options;
+    if (isReadOnly === true) await FileLock.demandFree(path);
+    const device = new FileDevice(options);
+    try {
+      if (isReadOnly !== true) device.lock = await FileLock.take(path);
+      return device;
+    } catch (error) {
+      device.close();
+      throw error;
+    }
+  }
+
+  /** Without a lock. @throws UltimaError FILE_INVALID, FILE_UNWRITABLE */
   constructor(options: FileDeviceOptions) {
     const { path, createBytes } = options;
     this.blockBytes = options.blockBytes ?? 512;
@@ -89,6 +112,7 @@ export class FileDevice implements BlockDevice {
 
   close(): void {
     closeSync(this.fd);
+    this.lock?.release();
   }
 
   private holds(lba: number, blockCount: number): boolean {

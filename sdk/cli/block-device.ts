@@ -26,7 +26,7 @@ export async function openDevice(address: string, namespaceId = '1'): Promise<Op
   if (address.startsWith('memory:')) return openMemory(address);
   if (address.startsWith(remotePrefix)) return openRemote(address);
   if (!/^[a-z-]+:/.test(address)) {
-    const file = new FileDevice({ path: address, clock: new MonotonicClock() });
+    const file = await FileDevice.open({ path: address, clock: new MonotonicClock() });
     return { device: file, close: async () => file.close() };
   }
   const nsid = parseInteger('namespace-id', namespaceId, { low: 1, high: 0xffff_fffe });

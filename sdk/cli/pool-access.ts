@@ -29,14 +29,21 @@ export interface OpenedDevices {
   close(): Promise<void>;
 }
 
+interface Opening {
+  /** Make files that are not there, of this size. */
+  readonly createBytes?: number | undefined;
+  /** Nothing is going to be written; false when left out. */
+  readonly isReadOnly?: boolean;
+}
+
 /**
  * Open the devices of a pool: files by their paths, cards by their addresses (namespace 1).
  *
- * @param createBytes  make files that are not there, of this size
+ * @throws UltimaError DEVICE_BUSY for a file to which another process writes
  */
 export async function openDevices(
   names: readonly string[],
-  createBytes?: number,
+  { createBytes, isReadOnly = false }: Opening = {},
 ): Promise<OpenedDevices> {
   if (names.length === 0) {
     throw usageError('on which devices? give paths of files or addresses of cards');
@@ -60,7 +67,8 @@ export async function openDevices(
         const isNew = createBytes !== undefined && !existsSync(name);
         if (isNew) mkdirSync(dirname(name), { recursive: true });
         const clock = new MonotonicClock();
-        const file = new FileDevice({ path: name, clock, ...(isNew ? { createBytes } : {}) });
+        const size = isNew ? { createBytes } : {};
+        const file = await FileDevice.open({ path: name, clock, isReadOnly, ...size });
         closers.push(async () => file.close());
         devices.push(file);
       }
@@ -92,9 +100,9 @@ export async function withPool<T>(
   use: (pool: Pool) => Promise<T>,
   keys: KeyFinder = noKeys,
 ): Promise<T> {
-  const opened = await openDevices(names);
+  const isReadOnly = access === 'read';
+  const opened = await openDevices(names, { isReadOnly });
   try {
-    const isReadOnly = access === 'read';
     const pool = await naming(names, Pool.open(opened.devices, { isReadOnly, keys, ...memory }));
     const result = await use(pool);
     await pool.close();

@@ -68,7 +68,7 @@ async function create(words: readonly string[]): Promise<VerbResult> {
   const { values, devices } = parse(words);
   const bytes = values.bytes === undefined ? undefined : parseSize('bytes', values.bytes);
   const journal = values.journal === undefined ? undefined : parseSize('journal', values.journal);
-  const opened = await openDevices(devices, bytes);
+  const opened = await openDevices(devices, { createBytes: bytes });
   try {
     const making = Pool.create(opened.devices, {
       random,
@@ -163,7 +163,7 @@ async function grow(words: readonly string[]): Promise<VerbResult> {
   if (add === undefined) return growInPlace(place);
   const bytes = values.bytes === undefined ? undefined : parseSize('bytes', values.bytes);
   return withPool(place, 'write', async (pool) => {
-    const added = await openDevices([add], bytes);
+    const added = await openDevices([add], { createBytes: bytes });
     try {
       const adding = pool.addDevice(added.devices[0]!, { random, overwrites: values.overwrite });
       await naming([add], adding);

@@ -6,7 +6,7 @@ import { Prng } from '../../sim/prng.js';
 import { Peer } from '../support/nbd-peer.js';
 import { skip, suite } from '../support/suite.js';
 import * as certificates from '../support/test-certificates.js';
-import { run, Served, succeed, ultima } from './served.js';
+import { main, run, Served, succeed, ultima } from './served.js';
 
 const test = suite('NBD clients');
 const MiB = 1024 * 1024;
@@ -307,6 +307,12 @@ statement('a volume grows while it is served, and every client sees that', async
   const words = ['-f', 'raw', '-c', 'read -P 7 20M 4k', '-c', 'write -P 8 23M 1M', '-c', 'flush'];
   assert.not.match((await run('qemu-io', ...words, served.uri)).out, /failed/);
   assert.is(await asking.resize(16 * MiB), 22, 'it cannot shrink');
+  // Two processes would each go on from what they have read.
+  for (const words of [['grow', 'db', '--bytes', '32m'], ['list']]) {
+    const { code, out } = await run(process.execPath, main, 'volume', ...words, '--pool', disk);
+    assert.is(code, 1);
+    assert.match(out, /disk.img is in use: another process/);
+  }
   assert.is(await served.stop('SIGKILL'), 'SIGKILL');
   await served.start('volume', 'db', '--pool', disk);
   assert.is((await succeed('nbdinfo', '--size', served.uri)).trim(), `${24 * MiB}`);

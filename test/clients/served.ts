@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
-const main = fileURLToPath(new URL('../../sdk/cli/main.js', import.meta.url));
+/** The command `ultima`. */
+export const main = fileURLToPath(new URL('../../sdk/cli/main.js', import.meta.url));
 
 export interface Ended {
   readonly code: number | null;

@@ -44,6 +44,7 @@ export const importRules: readonly Rule[] = [
   { area: 'sdk/block', may: [...ground, 'sdk/device'] },
   { area: 'sdk/nvme', may: [...ground, 'sdk/spec', 'sdk/device', 'sdk/block'] },
   { area: 'sdk/block/file', may: [...ground, 'sdk/device', 'sdk/block'], node: ['fs'] },
+  { area: 'sdk/block/file-lock', may: ground, node: ['fs', 'net'] },
   { area: 'sdk/qos', may: [...ground, 'sdk/device', 'sdk/block'] },
   { area: 'sdk/volume', may: [...ground, 'sdk/spec', 'sdk/device', 'sdk/block'] },
   {

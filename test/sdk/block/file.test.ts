@@ -1,9 +1,10 @@
-import { mkdtempSync, readFileSync, rmSync, truncateSync } from 'node:fs';
+import { linkSync, mkdtempSync, readFileSync, rmSync, truncateSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as assert from 'uvu/assert';
 import { FileDevice } from '../../../sdk/block/file.js';
 import { BlockOp, BlockRequest, BlockStatus, blockFlagFua } from '../../../sdk/block/request.js';
+import { ErrorCode, UltimaError } from '../../../sdk/errors.js';
 import { stillClock } from '../../support/crash-device.js';
 import { suite } from '../../support/suite.js';
 
@@ -59,5 +60,38 @@ test('requests beyond the end are refused; a file that has shrunk gives a status
   assert.is(run(device, BlockOp.read, 20, 0).status, BlockStatus.mediaError);
   device.close();
 });
+
+test('one writes to a file at a time, by whatever path, and nobody reads meanwhile', async () => {
+  const [shared, link] = [join(folder, 'shared.img'), join(folder, 'link.img')];
+  const writing = { path: shared, clock: stillClock };
+  const first = await FileDevice.open({ ...writing, createBytes: 8 * 512 });
+  linkSync(shared, link);
+  const isBusy = (error: Error): boolean => {
+    return error instanceof UltimaError && error.code === ErrorCode.deviceBusy;
+  };
+  for (const path of [shared, link]) {
+    for (const isReadOnly of [false, true]) {
+      await rejected(FileDevice.open({ ...writing, path, isReadOnly }), isBusy);
+    }
+  }
+  const other = await FileDevice.open({
+    ...writing,
+    path: join(folder, 'b.img'),
+    createBytes: 512,
+  });
+  first.close();
+  const reading = { ...writing, isReadOnly: true };
+  const readers = await Promise.all([FileDevice.open(reading), FileDevice.open(reading)]);
+  const second = await FileDevice.open(writing);
+  for (const device of [...readers, second, other]) device.close();
+});
+
+async function rejected(work: Promise<unknown>, isRight: (error: Error) => boolean): Promise<void> {
+  const error = await work.then(
+    () => null,
+    (reason: unknown) => reason,
+  );
+  assert.ok(error instanceof Error && isRight(error), String(error));
+}
 
 test.run();

@@ -2,9 +2,11 @@ import { mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as assert from 'uvu/assert';
+import { FileDevice } from '../../../sdk/block/file.js';
 import { commands } from '../../../sdk/cli/commands.js';
 import type { Terminal } from '../../../sdk/cli/terminal.js';
 import { cellBytes, placeOf } from '../../../sdk/volume/format.js';
+import { stillClock } from '../../support/crash-device.js';
 import { suite } from '../../support/suite.js';
 
 const test = suite('ultima pool, volume and snapshot');
@@ -186,6 +188,19 @@ test('maps that get little memory are read when they are needed', async () => {
     await fault(`pool check ${disk} --map-cache 8k`),
     /map-cache is 8192.*16384 or more/,
   );
+});
+
+test('a pool to which another process writes is left alone', async () => {
+  const pool = `-p ${disk},${more}`;
+  const path = more;
+  const other = await FileDevice.open({ path, clock: stillClock });
+  for (const line of [`volume list ${pool}`, `volume create z --bytes 1g ${pool}`]) {
+    assert.match(await fault(line), /more.img is in use: another process .*; stop it first/);
+  }
+  assert.match(await fault(`pool delete ${disk} ${more} --yes`), /more.img is in use/);
+  other.close();
+  const both = await Promise.all([run(`volume list ${pool}`), run(`volume list ${pool}`)]);
+  assert.is(both[0].text, both[1].text);
 });
 
 test('what makes no sense is said before anything is done', async () => {

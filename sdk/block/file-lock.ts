@@ -1,0 +1,81 @@
+import { type Stats, statSync } from 'node:fs';
+import { connect, createServer, type Server } from 'node:net';
+import { ErrorCode, UltimaError } from '../errors.js';
+
+/**
+ * One process writes to a file at a time: two would each go on from what it has read, and write
+ * over what the other one has. A name in the kernel's own space of sockets stands for the file; it
+ * belongs to one process and goes with it, however that ends, which a file beside would outlive.
+ *
+ * Processes in different network namespaces (containers) do not see each other's names. Systems
+ * without such names have no locks.
+ */
+export class FileLock {
+  private readonly server: Server;
+
+  private constructor(server: Server) {
+    this.server = server;
+  }
+
+  /**
+   * Keep others from writing to a file, or a block device, until `release`.
+   *
+   * @returns null where there are no locks
+   * @throws UltimaError DEVICE_BUSY when another process, or another part of this one, has it
+   */
+  static async take(path: string): Promise<FileLock | null> {
+    const name = nameOf(path);
+    if (name === null) return null;
+    const server = createServer((socket) => socket.destroy());
+    const isTaken = await new Promise<boolean>((resolve, reject) => {
+      server.once('error', (error) => {
+        if ('code' in error && error.code === 'EADDRINUSE') resolve(true);
+        else reject(error);
+      });
+      server.listen(name, () => resolve(false));
+    });
+    if (isTaken) throw busy(path, 'writes to it');
+    // What is locked keeps no process alive.
+    server.unref();
+    return new FileLock(server);
+  }
+
+  /** @throws UltimaError DEVICE_BUSY when somebody has taken it */
+  static async demandFree(path: string): Promise<void> {
+    const name = nameOf(path);
+    if (name === null) return;
+    const isTaken = await new Promise<boolean>((resolve) => {
+      const socket = connect(name);
+      socket.once('error', () => resolve(false));
+      socket.once('connect', () => {
+        socket.destroy();
+        resolve(true);
+      });
+    });
+    if (isTaken) throw busy(path, 'may be in the middle of changing it');
+  }
+
+  release(): void {
+    this.server.close();
+  }
+}
+
+function busy(path: string, why: string): UltimaError {
+  const message = `${path} is in use: another process ${why}; stop it first`;
+  return new UltimaError(ErrorCode.deviceBusy, message, { path });
+}
+
+/** By what the file is, not by one of its paths. Null for a file that is not there. */
+function nameOf(path: string): string | null {
+  if (process.platform !== 'linux') return null;
+  let stats: Stats | undefined;
+  try {
+    stats = statSync(path, { throwIfNoEntry: false });
+  } catch {
+    // What cannot be looked at cannot be opened either, and that says why.
+    return null;
+  }
+  if (stats === undefined) return null;
+  const identity = stats.isBlockDevice() ? `block-${stats.rdev}` : `${stats.dev}-${stats.ino}`;
+  return `\0ultima-file-${identity}`;
+}
