@@ -212,7 +212,7 @@ test('a restore takes the volume back, and can be undone with what it kept', asy
   assert.equal([...undone.slice(0, 16)], versionsOf([3, 1]));
 });
 
-test('a group snapshot holds back writes for a bounded time, or is not taken at all', async () => {
+test('the snapshots of a group have its number, and hold nobody back where nothing is under way', async () => {
   const pool = await poolOn(device());
   for (const name of ['a', 'b']) await pool.createVolume({ name, bytes: MiB });
   const members = ['a', 'b'].map((volume) => ({ volume, name: 'g' }));
