@@ -169,6 +169,7 @@ export {
 export type {
   CardCapacity,
   CardCapacityPoint,
+  CardQosCopies,
   CardQosHistory,
   CardQosInterval,
 } from './nvme/ultima-qos-pages.js';

@@ -1,5 +1,5 @@
 import type { CardQosCounters, CardTier } from '../nvme/ultima-qos.js';
-import type { CardQosHistory } from '../nvme/ultima-qos-pages.js';
+import type { CardQosCopies, CardQosHistory } from '../nvme/ultima-qos-pages.js';
 import type { MetricFamily } from '../observe/prometheus.js';
 import type { Calibration } from '../qos/calibrate.js';
 import { table, type VerbResult } from './pool-access.js';
@@ -59,6 +59,23 @@ export function historyView(history: readonly CardQosHistory[], tiers: Tiers): V
     ]),
   );
   return { json, lines: rows.length === 0 ? ['no interval yet'] : table(head, rows) };
+}
+
+export function copiesView(copies: readonly CardQosCopies[]): VerbResult {
+  const head = ['class', 'served', 'throttled', 'waiting', 'sure of now', 'last interval'];
+  const rows = copies.map((one) => {
+    const last = one.intervals.at(-1);
+    return [
+      one.kind,
+      one.servedUnits.toLocaleString('en-US'),
+      one.throttledPages.toLocaleString('en-US'),
+      String(one.waitingPages),
+      rateText(one.keptUnitsPerSecond),
+      last === undefined ? '-' : `${last.servedUnits} units, ${last.throttledCommands} throttled`,
+    ];
+  });
+  const none = ['its drives copy nothing by themselves'];
+  return { json: copies, lines: rows.length === 0 ? none : table(head, rows) };
 }
 
 function metText(interval: CardQosHistory['intervals'][number]): string {

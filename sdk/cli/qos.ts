@@ -7,6 +7,7 @@ import { parseDuration, parseInteger, parseSize, parseWords, usageError } from '
 import { cardOf, cardOptions, withController } from './card.js';
 import { runVerb, table, type VerbResult } from './pool-access.js';
 import {
+  copiesView,
   countersView,
   historyView,
   measuredLines,
@@ -40,6 +41,7 @@ the neighbours do, a maximum, a weight for what is left over. Rates count in uni
   counters CARD        what each namespace with a tier got, and whether its minimum was met
       --prometheus       in Prometheus's text format, ultima_qos_*
   history CARD         the last intervals of each: promised, served, throttled, met or not
+  copies CARD          what its drives copied by themselves, by class: garbage collection, upkeep
   calibrate CARD       measure what the card does and let it promise that, less a headroom
       -n, --namespace-id N  where; 1 when left out
       --region SIZE      of the namespace, from its start; 1g when left out
@@ -101,6 +103,7 @@ export async function run(words: readonly string[], terminal: Terminal): Promise
     assign,
     counters,
     history,
+    copies,
     calibrate,
   };
   return runVerb('qos', verbs, words, terminal);
@@ -239,6 +242,10 @@ function counters(words: readonly string[]): Promise<VerbResult> {
 
 function history(words: readonly string[]): Promise<VerbResult> {
   return withQos(words, async (qos) => historyView(await qos.history(), await qos.tiers()));
+}
+
+function copies(words: readonly string[]): Promise<VerbResult> {
+  return withQos(words, async (qos) => copiesView(await qos.copies()));
 }
 
 function calibrate(words: readonly string[]): Promise<VerbResult> {

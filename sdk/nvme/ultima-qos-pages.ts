@@ -1,6 +1,8 @@
 import {
   QosCapacityPoint,
   QosCapacityTable,
+  QosCopies,
+  QosCounters,
   QosHistory,
   QosSample,
   qosCapacityPoints,
@@ -42,6 +44,21 @@ export interface CardQosInterval {
   readonly isGuaranteed: boolean;
   /** It got its units, or was not waiting for them. */
   readonly isMet: boolean;
+}
+
+/** What the drives of a card copied by themselves in one class since power came. */
+export interface CardQosCopies {
+  /** Garbage collection; or wear levelling, refresh, and what is saved from failing blocks. */
+  readonly kind: 'collection' | 'upkeep';
+  /** Units that it paid for: each one that was copied is read and written. */
+  readonly servedUnits: number;
+  /** Pages that had to wait in the card, and that wait now. */
+  readonly throttledPages: number;
+  readonly waitingPages: number;
+  /** Units per second that it is sure of now: more with fewer free blocks. */
+  readonly keptUnitsPerSecond: number;
+  /** The last complete intervals, the latest last. */
+  readonly intervals: readonly CardQosInterval[];
 }
 
 export interface CardQosHistory {
@@ -103,6 +120,29 @@ export function wordsOfCapacity(capacity: CardCapacity): Uint32Array {
     }
   });
   return words;
+}
+
+/** @returns null for an entry of a namespace or a queue */
+export function copiesAt(words: Uint32Array, at: number): Omit<CardQosCopies, 'intervals'> | null {
+  const kind = copyKindOf(QosCounters.copies.get(words, at));
+  if (kind === null) return null;
+  return {
+    kind,
+    servedUnits: QosCounters.served.get(words, at),
+    throttledPages: QosCounters.throttled.get(words, at),
+    waitingPages: QosCounters.waiting.get(words, at),
+    keptUnitsPerSecond: QosCounters.kept.get(words, at),
+  };
+}
+
+/** The class of copies that an entry of the history is about; null for any other. */
+export function copiesOfHistory(words: Uint32Array, at: number): CardQosCopies['kind'] | null {
+  return copyKindOf(QosHistory.copies.get(words, at));
+}
+
+function copyKindOf(value: number): CardQosCopies['kind'] | null {
+  if (value === QosCopies.collection) return 'collection';
+  return value === QosCopies.upkeep ? 'upkeep' : null;
 }
 
 export function historyAt(words: Uint32Array, at: number): CardQosHistory {

@@ -22,8 +22,11 @@ import type { Admin } from './admin.js';
 import type { ControllerEvent } from './events.js';
 import {
   type CardCapacity,
+  type CardQosCopies,
   type CardQosHistory,
   capacityOf,
+  copiesAt,
+  copiesOfHistory,
   historyAt,
   wordsOfCapacity,
 } from './ultima-qos-pages.js';
@@ -258,6 +261,21 @@ export class UltimaQos {
   async history(): Promise<readonly CardQosHistory[]> {
     const entries = await this.entries(QosLogPage.history, QosHistory.layout.bytes, historyAt);
     return entries.filter(({ nsid, queueId }) => nsid !== 0 || queueId !== 0);
+  }
+
+  /** What the drives copied by themselves; nothing for a card whose drives never do. */
+  async copies(): Promise<readonly CardQosCopies[]> {
+    const counters = await this.entries(QosLogPage.counters, entryBytes, copiesAt);
+    const bytes = QosHistory.layout.bytes;
+    const history = await this.entries(QosLogPage.history, bytes, (words, at) => ({
+      kind: copiesOfHistory(words, at),
+      intervals: historyAt(words, at).intervals,
+    }));
+    return counters.flatMap((one) => {
+      if (one === null) return [];
+      const intervals = history.find(({ kind }) => kind === one.kind)?.intervals ?? [];
+      return [{ ...one, intervals }];
+    });
   }
 
   private async entries<T>(

@@ -323,6 +323,18 @@ export class Scheduler {
     return true;
   }
 
+  /** A client takes what nobody may keep from it: it pays by its weight, and within its limit. */
+  charge(client: number, cost: number, nowNs: number): void {
+    assert(this.isMember[client] === 1, 'a charge to a client that is not there');
+    const isWaiting = this.head[client] !== nothing;
+    if (isWaiting) this.leaveAll(client);
+    this.isReserved = false;
+    this.nowNs = nowNs;
+    this.units = cost;
+    this.advance(client);
+    if (isWaiting) this.enter(client);
+  }
+
   /**
    * A request that waits is not wanted any more. It costs nothing. Takes as long as there are
    * requests of the client before it.

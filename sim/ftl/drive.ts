@@ -1,4 +1,5 @@
 import type { AddTracks } from '../spans.js';
+import type { CopyingDrive } from './copy-gate.js';
 
 /**
  * The inside of a storage card below its firmware and buffers: what the card asks of its medium.
@@ -111,6 +112,8 @@ export interface Drive {
   /** During `driveDone`. */
   readonly breakdown: DriveBreakdown;
   readonly statistics: DriveStatistics;
+  /** Itself as somebody who copies data that nobody asked for; null when it never does. */
+  readonly copying: CopyingDrive | null;
 
   /**
    * @param count       at least 1

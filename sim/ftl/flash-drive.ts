@@ -1,12 +1,13 @@
 import { assert } from '../../sdk/assert.js';
 import { CellWear } from '../nand/cell-wear.js';
 import { FlashArray } from '../nand/flash-array.js';
-import { FlashKind, Lane } from '../nand/flash-ops.js';
+import { FlashKind } from '../nand/flash-ops.js';
 import type { FlashProfile } from '../nand/flash-profile.js';
 import { type AddTracks, numbered } from '../spans.js';
 import type { World } from '../world.js';
 import { audit } from './audit.js';
 import { BlockState, Blocks } from './blocks.js';
+import type { CopyGate, CopyingDrive } from './copy-gate.js';
 import { Breakdown, Counters } from './counters.js';
 import {
   type Drive,
@@ -23,23 +24,20 @@ import { HostReads } from './host-reads.js';
 import { HostWrites } from './host-writes.js';
 import { Layout } from './layout.js';
 import { MapCache } from './map-cache.js';
+import { MapPages } from './map-pages.js';
 import { Patrol, scanOwner } from './patrol.js';
-import { Reason, Relocator, relocationOwner } from './relocator.js';
+import { Reason } from './relocation-reason.js';
+import { Relocator, relocationOwner } from './relocator.js';
 import { Requests } from './requests.js';
-import { Right, RowWriter } from './row-writer.js';
-import { noRow } from './rows.js';
+import { RowWriter } from './row-writer.js';
 import { lostUnit, UnitMap, unmappedUnit } from './unit-map.js';
 import { Victims } from './victims.js';
-
-/** The owner of a flash read that brings a page of the map. */
-const mapOwner = -2;
-/** Entries that one unit of the journal of moved units holds. */
-const journalEntries = 512;
 
 /**
  * A drive of flash behind a page-mapping translation layer. See `Drive` for what the calls mean.
  */
-export class FlashDrive implements Drive {
+export class FlashDrive implements Drive, CopyingDrive {
+  readonly copying = this;
   readonly unitCount: number;
   readonly rowUnits: number;
   readonly streamCount: number;
@@ -64,6 +62,7 @@ export class FlashDrive implements Drive {
   private readonly patrol: Patrol;
   private readonly writes: HostWrites;
   private readonly cache: MapCache | null;
+  private readonly mapPages: MapPages;
   private readonly endEvent: number;
   /** Pools that have something to consider. */
   private readonly duePools: Int32Array;
@@ -72,7 +71,6 @@ export class FlashDrive implements Drive {
   private isRoomGained = false;
   /** Calls into the drive that are under way: hosts call from inside `driveDone`. */
   private depth = 0;
-  private journaled = 0;
   /** The program whose end is being told. */
   private programOp = -1;
   private readonly factoryBad: number;
@@ -107,6 +105,7 @@ export class FlashDrive implements Drive {
     this.patrol = new Patrol(second);
     this.writes = new HostWrites(second);
     this.reads = new HostReads(second);
+    this.mapPages = new MapPages({ ...second, reads: this.reads });
     this.eraser = new Eraser({ ...first, ended: () => this.erasedAll() });
     this.unitCount = layout.hostUnits;
     this.duePools = new Int32Array(layout.pools);
@@ -210,6 +209,21 @@ export class FlashDrive implements Drive {
       }
       if (blocks.isFailing[block] === 1) this.relocator.note(block, Reason.failed);
     }
+  }
+
+  get copyPools(): number {
+    return this.layout.pools;
+  }
+
+  setCopyGate(gate: CopyGate): void {
+    this.relocator.permits.gate = gate;
+  }
+
+  copyGranted(pool: number): void {
+    this.depth++;
+    this.relocator.copyGranted(pool);
+    this.depth--;
+    this.leave();
   }
 
   watch(addTracks: AddTracks, name: string): void {
@@ -323,26 +337,11 @@ export class FlashDrive implements Drive {
   }
 
   unitMoved(unit: number, pool: number, slot: number): void {
-    if (this.cache === null || unit >= this.unitCount || this.cache.change(unit)) return;
-    // The new places of units whose map page is not in RAM go to a journal.
-    if (++this.journaled < journalEntries) return;
-    const row = this.writer.rowFor(pool, slot, Right.relocation);
-    if (row === noRow) return;
-    this.journaled = 0;
-    this.statistics.mapWriteUnits++;
-    this.writer.putNothing(row);
+    this.mapPages.unitMoved(unit, pool, slot);
   }
 
   readMap(page: number, slot: number): boolean {
-    this.statistics.mapReads++;
-    const place = this.map.find(this.unitCount + page);
-    if (place <= 0) return false;
-    const physical = place - 1;
-    const block = this.map.blockOf(physical);
-    if (this.writer.isBuffered(physical, block)) return false;
-    const flashPage = Math.trunc(physical / this.layout.unitsPerPage);
-    this.reads.readPage(block, flashPage, 1, Lane.read, mapOwner, slot);
-    return true;
+    return this.mapPages.read(page, slot);
   }
 
   writeMap(page: number): boolean {
@@ -415,6 +414,7 @@ export class FlashDrive implements Drive {
     this.writer.placeFailed();
     const pool = this.writer.poolOfFailed;
     if (pool < 0) return;
+    this.relocator.hurry(pool);
     const isHopeful = !this.flash.isQuiet(this.layout.dieOf(pool));
     if (this.state !== DriveState.readOnly) {
       if (isHopeful || this.relocator.makeRoom(pool)) return;

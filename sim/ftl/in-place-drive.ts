@@ -22,6 +22,7 @@ import { UnitTable } from './unit-table.js';
  * stripe. When cells have borne what they can, the drive takes no more writes.
  */
 export class InPlaceDrive implements Drive {
+  readonly copying = null;
   readonly unitCount: number;
   readonly rowUnits = 1;
   readonly streamCount = 1;

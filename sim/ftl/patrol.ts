@@ -5,7 +5,8 @@ import { BlockState, type Blocks } from './blocks.js';
 import type { Counters } from './counters.js';
 import type { FtlProfile } from './ftl-profile.js';
 import type { Layout } from './layout.js';
-import { Reason, type Relocator } from './relocator.js';
+import { Reason } from './relocation-reason.js';
+import type { Relocator } from './relocator.js';
 
 /** Host requests between two looks at the age of a block. */
 const patrolRequests = 64;

@@ -3,18 +3,19 @@ import type { FlashArray } from '../nand/flash-array.js';
 import { Lane } from '../nand/flash-ops.js';
 import { BlockState, type Blocks } from './blocks.js';
 import { coldBlock } from './cold-block.js';
+import { CopyKind } from './copy-gate.js';
+import { CopyPermits } from './copy-permits.js';
 import type { Counters } from './counters.js';
 import { driveUnitBytes } from './drive.js';
 import type { FtlProfile } from './ftl-profile.js';
 import type { Layout } from './layout.js';
+import { Reason } from './relocation-reason.js';
 import { Right, type RowWriter } from './row-writer.js';
 import { noRow } from './rows.js';
 import { lostUnit, type UnitMap } from './unit-map.js';
 import type { Victims } from './victims.js';
 import { WaitingBlocks } from './waiting-blocks.js';
-
-/** Why the data of a block moves. */
-export const Reason = { none: 0, garbage: 1, wear: 2, refresh: 3, failed: 4 } as const;
+import { WantedBlocks } from './wanted-blocks.js';
 
 /** The owner of a flash read that moves data. */
 export const relocationOwner = -1;
@@ -57,9 +58,8 @@ export class Relocator {
   /** 1 when something of the block went into a row. */
   private readonly hasMoved: Uint8Array;
   private readonly waiting: WaitingBlocks;
-  /** Blocks whose data is to move: by reason `refresh` or `failed`; and how many, by pool. */
-  private readonly wanted: Uint8Array;
-  private readonly wantedCounts: Int32Array;
+  private readonly wanted: WantedBlocks;
+  readonly permits: CopyPermits;
   private readonly readAhead: number;
   private readonly pagesPerBlock: number;
   private isStopped = false;
@@ -94,8 +94,8 @@ export class Relocator {
     this.jobSlots = new Uint8Array(layout.pools);
     this.hasMoved = new Uint8Array(layout.pools);
     this.waiting = new WaitingBlocks(layout, parts.writer);
-    this.wanted = new Uint8Array(layout.blocks);
-    this.wantedCounts = new Int32Array(layout.pools);
+    this.wanted = new WantedBlocks(layout, parts.blocks);
+    this.permits = new CopyPermits(parts);
     this.pagesPerBlock = layout.unitsPerBlock / layout.unitsPerPage;
     // Two pages of every plane: the bus carries one while the next is read.
     this.readAhead = Math.min(2 * layout.planesPerPool, this.pagesPerBlock);
@@ -115,7 +115,7 @@ export class Relocator {
     const willBeFree = free + this.blocks.comingCounts[pool]!;
     if (this.writer.isShort(pool)) {
       if (!this.collect(pool, 1)) this.waiting.pad(pool);
-    } else if (this.wantedCounts[pool]! > 0 && free > this.ftl.gcFreeBlocks) {
+    } else if (this.wanted.counts[pool]! > 0 && free > this.ftl.gcFreeBlocks) {
       this.startWanted(pool);
     } else if (free >= this.ftl.gcFreeBlocks && willBeFree <= this.ftl.gcIdleFreeBlocks) {
       // Below that floor the data could find no room without padding, which makes new garbage:
@@ -130,11 +130,18 @@ export class Relocator {
    * themselves.
    */
   blocked(pool: number): void {
+    this.permits.hurry(pool);
     if (this.isStopped || this.reasons[pool] !== Reason.none || this.waiting.isEmpty(pool)) {
       this.consider(pool);
     } else if (this.waiting.needFill(pool) && !this.collect(pool, 1)) {
       this.waiting.pad(pool);
     }
+  }
+
+  /** Nobody keeps the pool from moving its block on. */
+  hurry(pool: number): void {
+    this.permits.hurry(pool);
+    this.advance(pool);
   }
 
   /** The data of a block is to move when its pool can afford it. */
@@ -144,12 +151,14 @@ export class Relocator {
 
   /** The same, but not now. @returns false when it is known or its data cannot move */
   note(block: number, reason: number): boolean {
-    if (this.wanted[block] !== Reason.none) return false;
-    if (this.blocks.states[block] !== BlockState.closed) return false;
-    this.wanted[block] = reason;
-    const pool = this.blocks.poolOf(block);
-    this.wantedCounts[pool] = this.wantedCounts[pool]! + 1;
-    return true;
+    return this.wanted.note(block, reason);
+  }
+
+  /** The gate lets a pool copy the page that it asked for. */
+  copyGranted(pool: number): void {
+    this.permits.granted(pool);
+    this.advance(pool);
+    this.permits.giveBackUnused(pool);
   }
 
   /** A read for this class is over. */
@@ -162,6 +171,7 @@ export class Relocator {
     this.movePage(pool, block, ops.extra[op]!, ops.failed[op] === 1);
     this.reads[pool] = this.reads[pool]! - 1;
     this.coming[pool] = this.coming[pool]! - units;
+    this.permits.giveBack(pool);
     this.advance(pool);
   }
 
@@ -231,13 +241,13 @@ export class Relocator {
     this.reads.fill(0);
     this.coming.fill(0);
     this.waiting.clear();
+    this.permits.clear();
     blocks.comingCounts.fill(0);
   }
 
   /** Everything is erased: nothing is wanted any more. */
   forget(): void {
-    this.wanted.fill(Reason.none);
-    this.wantedCounts.fill(0);
+    this.wanted.forget();
   }
 
   private collect(pool: number, gain: number): boolean {
@@ -249,13 +259,8 @@ export class Relocator {
   }
 
   private startWanted(pool: number): void {
-    const first = pool * this.layout.blocksPerPool;
-    for (let block = first; block < first + this.layout.blocksPerPool; block++) {
-      const reason = this.wanted[block]!;
-      if (reason === Reason.none || this.blocks.states[block] !== BlockState.closed) continue;
-      this.start(pool, block, reason);
-      return;
-    }
+    const block = this.wanted.firstOf(pool);
+    if (block >= 0) this.start(pool, block, this.wanted.reasonOf(block));
   }
 
   /** Erase counts have drifted apart: the data of the least worn block is cold, and moves. */
@@ -269,7 +274,7 @@ export class Relocator {
   }
 
   private start(pool: number, block: number, reason: number): void {
-    this.unwant(pool, block);
+    this.wanted.drop(pool, block);
     this.blocks.startMoving(block);
     this.reasons[pool] = reason;
     this.jobBlocks[pool] = block;
@@ -277,6 +282,10 @@ export class Relocator {
     this.hasMoved[pool] = 0;
     this.jobSlots[pool] = this.firstSlotOf(pool);
     this.advance(pool);
+  }
+
+  private kindOf(pool: number): number {
+    return this.reasons[pool] === Reason.garbage ? CopyKind.collection : CopyKind.upkeep;
   }
 
   /** Where the data of the block that moves goes. */
@@ -314,6 +323,7 @@ export class Relocator {
           if (this.reads[pool] === 0) this.findRoom(pool, units);
           return;
         }
+        if (!this.permits.take(pool, this.kindOf(pool), units)) return;
         this.readPage(pool, block, page, units);
       }
       this.pages[pool] = page + 1;
@@ -417,6 +427,7 @@ export class Relocator {
     const slot = this.slotOf(pool);
     this.reasons[pool] = Reason.none;
     this.jobBlocks[pool] = nothing;
+    this.permits.relax(pool);
     this.blocks.comingCounts[pool] = this.blocks.comingCounts[pool]! + 1;
     const mustWait = this.hasMoved[pool] === 1 && this.waiting.add(pool, block, slot);
     if (!mustWait) this.erase(pool, block);
@@ -435,7 +446,7 @@ export class Relocator {
     for (let block = first; block < first + this.layout.blocksPerPool; block++) {
       if (blocks.validUnits[block] !== 0 || blocks.isFailing[block] === 1) continue;
       if (blocks.states[block] !== BlockState.closed) continue;
-      this.unwant(pool, block);
+      this.wanted.drop(pool, block);
       blocks.comingCounts[pool] = blocks.comingCounts[pool]! + 1;
       return this.erase(pool, block);
     }
@@ -461,12 +472,6 @@ export class Relocator {
     this.blocks.states[block] = BlockState.erasing;
     this.flash.erase(layout.dieOf(pool), layout.planesPerPool, block, lane);
     return true;
-  }
-
-  private unwant(pool: number, block: number): void {
-    if (this.wanted[block] === Reason.none) return;
-    this.wanted[block] = Reason.none;
-    this.wantedCounts[pool] = this.wantedCounts[pool]! - 1;
   }
 
   private giveUp(block: number): void {

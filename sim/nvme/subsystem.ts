@@ -411,7 +411,7 @@ export class Subsystem implements SanitizeTarget {
   }
 }
 
-function makeQos({ world, profile }: SubsystemOptions): CardQos | null {
+function makeQos({ world, profile, inside }: SubsystemOptions): CardQos | null {
   if (profile.qos === null) return null;
   return new CardQos({
     world,
@@ -420,6 +420,7 @@ function makeQos({ world, profile }: SubsystemOptions): CardQos | null {
     queueLimit: profile.controller.queuePairs,
     controllerCount: 1 + profile.controller.virtualFunctions,
     slots: commandSlots,
+    drives: inside.drives,
   });
 }
 

@@ -166,6 +166,12 @@ export interface QosProfile {
   /** What a write costs in reads of its size, and what any other command costs in units. */
   readonly writeCostPermille: number;
   readonly discardCostPermille: number;
+  /**
+   * Weight of each class of internal copies, and units per second that it reserves when no pool of
+   * the drives has a free block left: less of them with more.
+   */
+  readonly copyWeightPermille: number;
+  readonly copyUnits: number;
 }
 
 export interface CacheProfile {

@@ -54,6 +54,8 @@ const qosRules = {
   scheduleNs: timeNs,
   writeCostPermille: integer(10, 1_000_000),
   discardCostPermille: integer(10, 1_000_000),
+  copyWeightPermille: integer(1, 1_000_000),
+  copyUnits: integer(1, 100_000_000),
 } satisfies RuleOf<QosProfile>;
 
 const profileRules = {

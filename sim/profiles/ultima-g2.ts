@@ -123,6 +123,8 @@ export const ultimaG2: Profile = checkProfile({
     scheduleNs: 200, // guess
     writeCostPermille: 1_000, // guess: writes end in the protected buffer
     discardCostPermille: 1_000, // guess
+    copyWeightPermille: 8_000, // guess: as eight best-effort volumes
+    copyUnits: 900_000, // guess: all that the card promises, when the drives are full
   },
   cache: {
     isVolatile: false, // the card's specification: power-loss protection

@@ -28,7 +28,10 @@ export const QosFeature = {
 export const QosLogPage = {
   /** What the card can do, `QosCapabilities`. */
   capabilities: 0xc0,
-  /** What it did, `QosCountersLog`: a header and one entry per namespace that has a policy. */
+  /**
+   * What it did: a header, `QosCountersHeader`, and one entry, `QosCounters`, per client that has a
+   * policy, then one for each class of copies that its drives make by themselves.
+   */
   counters: 0xc1,
   /** The last intervals of each, `QosHistory`, behind the same header. */
   history: 0xc2,
@@ -49,6 +52,15 @@ export const QosEvent = {
   shortfall: 0x00,
   /** All reservations are kept again. */
   allKept: 0x01,
+} as const;
+
+/** What drives copy by themselves is a client of the scheduler, too. */
+export const QosCopies = {
+  none: 0,
+  /** Garbage collection. */
+  collection: 1,
+  /** Wear levelling, refresh, and what is saved from blocks that fail. */
+  upkeep: 2,
 } as const;
 
 export const qosTierMaximum = 8;
@@ -158,8 +170,9 @@ export const QosCounters = struct(
     lastServed: u64(40, 'Units in the last complete interval'),
     waiting: u32(48, 'Commands that wait now'),
     queue: u32(52, 'Submission Queue Identifier, 0 for a namespace; then the NSID is 0'),
-    isBestEffort: u32(56, '1 when its reservation did not fit and is not kept'),
-    kept: u32(60, 'Units per second of its reservation that the media keep now'),
+    isBestEffort: bits(56, 0, 0, '1 when its reservation did not fit and is not kept'),
+    copies: bits(56, 9, 8, 'Class of copies, 0 for a namespace or a queue'),
+    kept: u32(60, 'Units per second that it is sure of now'),
   },
 );
 
@@ -192,6 +205,7 @@ export const QosHistory = struct(
     queue: u32(4, 'Submission Queue Identifier, 0 for a namespace'),
     tier: u32(8, 'Index of its tier'),
     count: u32(12, 'Intervals that follow, the latest last'),
+    copies: u32(16, 'Class of copies, 0 for a namespace or a queue'),
     samples: repeat(64, qosHistoryIntervals, QosSample, 'Complete intervals'),
   },
 );

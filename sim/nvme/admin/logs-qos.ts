@@ -1,6 +1,7 @@
 import { unitBytes } from '../../../sdk/qos/cost.js';
 import {
   QosCapabilities,
+  QosCopies,
   QosCounters,
   QosCountersHeader,
   QosHistory,
@@ -9,6 +10,7 @@ import {
   qosThousand,
   qosTierMaximum,
 } from '../../../sdk/spec/ultima/qos.js';
+import { CopyKind } from '../../ftl/copy-gate.js';
 import type { CardQos } from '../qos/card-qos.js';
 import { intervalMs } from '../qos/counters.js';
 import type { AdminContext } from './context.js';
@@ -37,7 +39,7 @@ function capabilities({ subsystem }: AdminContext): Uint8Array {
 
 const headerWords = QosCountersHeader.layout.bytes / 4;
 
-/** A header, and an entry for each client that has a policy. */
+/** A header, and an entry for each client that has a policy, and each class of copies. */
 function page(
   { subsystem, world }: AdminContext,
   entryBytes: number,
@@ -45,7 +47,7 @@ function page(
 ): Uint8Array {
   const { qos } = subsystem;
   if (qos === null) return new Uint8Array(QosCountersHeader.layout.bytes);
-  const clients = qos.clientsWithPolicy();
+  const clients = [...qos.clientsWithPolicy(), ...qos.clientsOfCopies()];
   const words = new Uint32Array(headerWords + (clients.length * entryBytes) / 4);
   QosCountersHeader.count.set(words, 0, clients.length);
   QosCountersHeader.interval.set(words, 0, qos.counters.intervalsAt(world.nowNs));
@@ -58,11 +60,14 @@ function page(
 
 function putCounters(qos: CardQos, client: number, words: Uint32Array, at: number): void {
   const { counters, policies } = qos;
-  const { nsid, queue } = nameOf(qos, client);
+  const { nsid, queue, copies } = nameOf(qos, client);
   QosCounters.nsid.set(words, at, nsid);
   QosCounters.queue.set(words, at, queue);
-  QosCounters.tier.set(words, at, policies.tier(client));
-  QosCounters.isBestEffort.set(words, at, policies.lacksReservation(client) ? 1 : 0);
+  QosCounters.copies.set(words, at, copies);
+  if (copies === QosCopies.none) {
+    QosCounters.tier.set(words, at, policies.tier(client));
+    QosCounters.isBestEffort.set(words, at, policies.lacksReservation(client) ? 1 : 0);
+  }
   QosCounters.served.set(words, at, Math.floor(counters.served[client]!));
   QosCounters.reserved.set(words, at, Math.floor(counters.reserved[client]!));
   QosCounters.throttled.set(words, at, counters.throttled[client]!);
@@ -70,14 +75,15 @@ function putCounters(qos: CardQos, client: number, words: Uint32Array, at: numbe
   QosCounters.met.set(words, at, counters.met[client]!);
   QosCounters.lastServed.set(words, at, Math.floor(counters.lastServed[client]!));
   QosCounters.waiting.set(words, at, counters.waiting[client]!);
-  QosCounters.kept.set(words, at, Math.floor(policies.share(client).reservation * qos.keptPart));
+  QosCounters.kept.set(words, at, Math.floor(qos.keptOf(client)));
 }
 
 function putHistory(qos: CardQos, client: number, words: Uint32Array, at: number): void {
-  const { nsid, queue } = nameOf(qos, client);
+  const { nsid, queue, copies } = nameOf(qos, client);
   QosHistory.nsid.set(words, at, nsid);
   QosHistory.queue.set(words, at, queue);
-  QosHistory.tier.set(words, at, qos.policies.tier(client));
+  QosHistory.copies.set(words, at, copies);
+  if (copies === QosCopies.none) QosHistory.tier.set(words, at, qos.policies.tier(client));
   let index = 0;
   const whole = (value: number): number => Math.min(Math.floor(value), QosSample.served.max);
   const count = qos.counters.eachInterval(client, (intervals, from) => {
@@ -92,9 +98,20 @@ function putHistory(qos: CardQos, client: number, words: Uint32Array, at: number
   QosHistory.count.set(words, at, count);
 }
 
-function nameOf(qos: CardQos, client: number): { readonly nsid: number; readonly queue: number } {
+interface ClientName {
+  readonly nsid: number;
+  readonly queue: number;
+  readonly copies: number;
+}
+
+function nameOf(qos: CardQos, client: number): ClientName {
+  const { none, collection, upkeep } = QosCopies;
+  const kind = qos.copyKindOf(client);
+  if (kind >= 0) {
+    return { nsid: 0, queue: 0, copies: kind === CopyKind.collection ? collection : upkeep };
+  }
   const queue = client - qos.clientOfQueue(0);
-  return queue > 0 ? { nsid: 0, queue } : { nsid: client, queue: 0 };
+  return queue > 0 ? { nsid: 0, queue, copies: none } : { nsid: client, queue: 0, copies: none };
 }
 
 export const qosCapabilitiesLog: LogSource = { build: capabilities, isThere: hasQos };

@@ -1,15 +1,18 @@
 import { unitBytes } from '../../../sdk/qos/cost.js';
-import { Scheduler } from '../../../sdk/qos/scheduler.js';
+import { Scheduler, type Share } from '../../../sdk/qos/scheduler.js';
 import { judgedNs, ShortfallWatch } from '../../../sdk/qos/shortfall.js';
 import { bestEffort, shareOf } from '../../../sdk/qos/tiers.js';
 import { Read } from '../../../sdk/spec/nvme/nvm-command.js';
 import { NvmOpcode } from '../../../sdk/spec/nvme/opcodes.js';
+import { copyKinds } from '../../ftl/copy-gate.js';
+import type { Drive } from '../../ftl/drive.js';
 import type { QosProfile } from '../../profiles/profile.js';
 import type { World } from '../../world.js';
 import { type Command, FuseRole } from '../command.js';
 import type { Namespace } from '../namespace.js';
 import { CardCapacity } from './capacity.js';
 import { QosCounters } from './counters.js';
+import { type Copy, type CopyScheduler, InternalCopies } from './internal-copies.js';
 import { Policies } from './policies.js';
 
 const never = Number.POSITIVE_INFINITY;
@@ -28,6 +31,8 @@ export interface CardQosOptions {
   readonly controllerCount: number;
   /** Command slots of one controller. */
   readonly slots: number;
+  /** Behind all controllers. */
+  readonly drives: readonly Drive[];
 }
 
 /** The I/O set of a controller, as the scheduler sees it. */
@@ -44,15 +49,16 @@ export interface QosUser {
  * waits like any other command: it is for what had ended before it came. Of two fused commands the
  * second waits, for both.
  *
- * Clients are namespaces, queues that have a tier of their own, and one without a policy (0) for a
- * Flush of all namespaces.
+ * Clients are namespaces, queues that have a tier of their own, one without a policy (0) for a
+ * Flush of all namespaces, and the classes of what the drives copy by themselves
+ * (`InternalCopies`).
  *
  * Without a policy nothing waits and nothing is counted.
  *
  * When the media slow down, best effort gives way first. When that is not enough, each reservation
  * is kept to the same part, and hosts are told.
  */
-export class CardQos {
+export class CardQos implements CopyScheduler {
   readonly policies: Policies;
   readonly counters: QosCounters;
   readonly profile: QosProfile;
@@ -71,8 +77,16 @@ export class CardQos {
   /** While commands wait the media are judged now and then. */
   private isJudging = false;
   private readonly slots: number;
+  /** Of namespaces and queues; the classes of copies come behind. */
+  private readonly hostClients: number;
+  private readonly internal: InternalCopies;
+  /** Requests from here on are copies. */
+  private readonly firstCopy: number;
   private readonly users: (QosUser | null)[] = [];
-  /** By request, which is a slot of a controller: where it is, whose it is, what it costs. */
+  /**
+   * By request, which is a slot of a controller or a pool that copies: where it is, whose it is,
+   * and the units that it counts for in the media.
+   */
   private readonly places: Uint8Array;
   private readonly clients: Int32Array;
   private readonly costs: Float64Array;
@@ -87,21 +101,28 @@ export class CardQos {
 
   constructor(options: CardQosOptions) {
     const { world, profile, namespaceLimit, queueLimit, controllerCount, slots } = options;
-    const clientCount = namespaceLimit + 1 + queueLimit;
-    const requestCount = controllerCount * slots;
+    const hostClients = namespaceLimit + 1 + queueLimit;
+    const clientCount = hostClients + copyKinds;
+    this.hostClients = hostClients;
+    this.firstCopy = controllerCount * slots;
+    this.internal = new InternalCopies(this, profile, options.drives);
+    const requestCount = this.firstCopy + this.internal.count;
     this.world = world;
     this.profile = profile;
     this.namespaceLimit = namespaceLimit;
     this.queueLimit = queueLimit;
     this.slots = slots;
-    this.policies = new Policies(clientCount, new CardCapacity(profile));
+    this.policies = new Policies(hostClients, new CardCapacity(profile));
     this.counters = new QosCounters(clientCount);
     this.scheduler = new Scheduler({ clientCount, requestCount });
-    this.watch = new ShortfallWatch(this.scheduler, clientCount);
+    this.watch = new ShortfallWatch(this.scheduler, hostClients);
     this.places = new Uint8Array(requestCount);
     this.clients = new Int32Array(requestCount);
     this.costs = new Float64Array(requestCount);
     this.isMember = new Uint8Array(clientCount);
+    for (let kind = 0; kind < copyKinds; kind++) {
+      this.scheduler.add(this.clientOfCopies(kind), this.internal.shareOf(kind), world.nowNs);
+    }
     this.onTimer = world.register(() => this.timer());
     this.onSoon = world.register(() => {
       this.isSoon = false;
@@ -133,10 +154,81 @@ export class CardQos {
     return this.namespaceLimit + queueId;
   }
 
+  /** The classes of copies that there are behind this card, as clients. */
+  clientsOfCopies(): number[] {
+    if (this.internal.count === 0) return [];
+    return Array.from({ length: copyKinds }, (_, kind) => this.clientOfCopies(kind));
+  }
+
+  /** The `CopyKind` of a client; -1 for a namespace or a queue. */
+  copyKindOf(client: number): number {
+    return Math.max(-1, client - this.hostClients);
+  }
+
+  /** Units per second that a client is sure of now. */
+  keptOf(client: number): number {
+    const kind = this.copyKindOf(client);
+    if (kind >= 0) return this.internal.shareOf(kind).reservation;
+    return this.policies.share(client).reservation * this.keptPart;
+  }
+
+  /** The client that a class of copies is: a `CopyKind`. */
+  clientOfCopies(kind: number): number {
+    return this.hostClients + kind;
+  }
+
+  get copyCost(): number {
+    return 1 + this.policies.capacity.writeCostPermille / 1000;
+  }
+
+  setCopyShare(kind: number, share: Share): void {
+    this.scheduler.change(this.clientOfCopies(kind), share, this.world.nowNs);
+  }
+
+  /**
+   * A page is to be copied. What an urgent one takes is paid for, but it does not wait. In the
+   * media a copy counts what is read, and against best effort alone.
+   */
+  copies({ index, kind, units, isUrgent }: Copy): boolean {
+    const { counters, scheduler } = this;
+    const { nowNs } = this.world;
+    const client = this.clientOfCopies(kind);
+    const request = this.firstCopy + index;
+    const cost = units * this.copyCost;
+    const isWaiting = this.places[request] === Place.waiting;
+    if (isWaiting && !isUrgent) return false;
+    if (isWaiting) {
+      scheduler.cancel(client, request);
+      counters.waitEnds(client, nowNs);
+    } else {
+      counters.came(client, nowNs);
+    }
+    this.clients[request] = client;
+    this.costs[request] = units;
+    if (isUrgent) {
+      scheduler.charge(client, cost, nowNs);
+    } else if (
+      this.inMediaUnits >= this.profile.depthUnits ||
+      !scheduler.passes(client, cost, nowNs)
+    ) {
+      this.places[request] = Place.waiting;
+      scheduler.push(client, request, cost, nowNs);
+      counters.waits(client);
+      this.soon();
+      return false;
+    }
+    this.handOver(request, cost, false);
+    return true;
+  }
+
+  copyEnded(index: number): void {
+    this.left(this.firstCopy + index);
+  }
+
   /** Every client that has a policy, ascending. */
   clientsWithPolicy(): number[] {
     const clients: number[] = [];
-    for (let client = 1; client < this.isMember.length; client++) {
+    for (let client = 1; client < this.hostClients; client++) {
       if (this.policies.tier(client) !== 0) clients.push(client);
     }
     return clients;
@@ -146,7 +238,7 @@ export class CardQos {
   private changed(only: number): void {
     this.isActive = this.policies.hasAny;
     const { nowNs } = this.world;
-    for (let client = 1; client < this.isMember.length; client++) {
+    for (let client = 1; client < this.hostClients; client++) {
       if (only !== 0 && client !== only) continue;
       if (this.policies.tier(client) !== 0) this.join(client);
       if (this.isMember[client] === 0) continue;
@@ -172,7 +264,7 @@ export class CardQos {
   private judge(): void {
     this.isJudging = false;
     if (this.watch.judge(this.world.nowNs)) {
-      for (let client = 1; client < this.isMember.length; client++) {
+      for (let client = 1; client < this.hostClients; client++) {
         if (this.policies.share(client).reservation > 0) this.share(client);
       }
       this.soon();
@@ -231,7 +323,7 @@ export class CardQos {
     const hasRoom = this.inMediaUnits < this.profile.depthUnits;
     if (hasRoom && scheduler.passes(client, cost, nowNs)) {
       command.isReserved = scheduler.isReserved;
-      this.handOver(request, scheduler.isReserved);
+      this.handOver(request, cost, scheduler.isReserved);
       command.preparedNs = Math.max(command.preparedNs, this.scheduled());
       return false;
     }
@@ -298,17 +390,22 @@ export class CardQos {
       }
       const { request, client, isReserved } = scheduler;
       counters.waitEnds(client, world.nowNs);
-      this.handOver(request, isReserved);
+      if (request >= this.firstCopy) {
+        this.handOver(request, this.costs[request]! * this.copyCost, false);
+        this.internal.release(request - this.firstCopy);
+        continue;
+      }
+      this.handOver(request, this.costs[request]!, isReserved);
       const user = Math.floor(request / this.slots);
       this.users[user]!.release(request - user * this.slots, isReserved);
     }
   }
 
-  private handOver(request: number, isReserved: boolean): void {
-    const cost = this.costs[request]!;
+  private handOver(request: number, cost: number, isReserved: boolean): void {
+    const units = this.costs[request]!;
     this.places[request] = isReserved ? Place.inMediaReserved : Place.inMedia;
-    this.inMediaUnits += cost;
-    if (isReserved) this.reservedUnits += cost;
+    this.inMediaUnits += units;
+    if (isReserved) this.reservedUnits += units;
     this.counters.serve(this.clients[request]!, cost, isReserved);
   }
 

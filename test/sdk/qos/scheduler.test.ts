@@ -343,4 +343,24 @@ test('shares and clients that cannot be are refused with the value and the limit
   assert.throws(() => scheduler.remove(0), /requests that wait/);
 });
 
+test('what a client takes at once it pays for, by its weight and within its limit', () => {
+  const scheduler = new Scheduler({ clientCount: 2, requestCount: 100 });
+  scheduler.add(0, plain, 0);
+  scheduler.add(1, plain, 0);
+  for (let request = 0; request < 80; request++) scheduler.push(request % 2, request, 1, 0);
+  scheduler.charge(0, 30, 0);
+  assert.is(scheduler.servedUnits[0], 30);
+  const order = Array.from({ length: 40 }, () => (scheduler.pull(0) ? scheduler.client : -1));
+  // The other one has 30 as well before they take turns again.
+  assert.is(order.slice(0, 30).filter((client) => client === 1).length, 30);
+  assert.is(order.slice(30).filter((client) => client === 1).length, 5);
+  const limited = new Scheduler({ clientCount: 1, requestCount: 1 });
+  limited.add(0, { reservation: 0, limit: 1_000, weight: 1, limitBurst: 1 }, 0);
+  limited.charge(0, 100, 0);
+  limited.push(0, 0, 1, 0);
+  assert.not(limited.pull(98_000_000));
+  // 100 units of a millisecond each, one of them its burst.
+  assert.ok(limited.pull(99_000_000));
+});
+
 test.run();

@@ -11,6 +11,7 @@ import type { World } from '../../../sim/world.js';
 
 /** A drive of fixed times and without limits, and a log of what it was asked. */
 export class PlainDrive implements Drive {
+  readonly copying = null;
   readonly unitCount: number;
   readonly rowUnits: number;
   readonly streamCount = 4;

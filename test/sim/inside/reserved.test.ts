@@ -21,6 +21,8 @@ const qos = {
   fetchBurst: 2,
   scheduleNs: 0,
   writeCostPermille: 1_000,
+  copyWeightPermille: 1_000,
+  copyUnits: 100_000,
   discardCostPermille: 1_000,
 };
 

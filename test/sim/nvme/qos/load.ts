@@ -23,6 +23,8 @@ const profile = defineProfile(simple, {
     scheduleNs: 100,
     writeCostPermille: 2_000,
     discardCostPermille: 1_000,
+    copyWeightPermille: 1_000,
+    copyUnits: 45_000,
   },
   media: { parallelUnits: 8, readNs: 80_000, writeNs: 160_000, jitterPermille: 300 },
 });

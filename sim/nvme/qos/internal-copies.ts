@@ -1,0 +1,140 @@
+import type { Share } from '../../../sdk/qos/scheduler.js';
+import { type CopyGate, type CopyingDrive, copyKinds } from '../../ftl/copy-gate.js';
+import type { Drive } from '../../ftl/drive.js';
+import type { QosProfile } from '../../profiles/profile.js';
+
+/** The budget of a class follows what its pools need in so many steps. */
+const needSteps = 16;
+
+/** The card's scheduler, as copies see it. */
+export interface CopyScheduler {
+  readonly isActive: boolean;
+  /** What one unit costs that is copied: read and written. */
+  readonly copyCost: number;
+  /** @returns whether it goes now; otherwise `InternalCopies.release` is called, never from here */
+  copies(copy: Copy): boolean;
+  copyEnded(index: number): void;
+  /** The budget of a class is another. */
+  setCopyShare(kind: number, share: Share): void;
+}
+
+/** A page that is to be copied. */
+export interface Copy {
+  /** Of the pool among all of all drives. */
+  index: number;
+  /** A `CopyKind`: the class that pays. */
+  kind: number;
+  units: number;
+  isUrgent: boolean;
+}
+
+/**
+ * Copies of the drives behind a card: garbage collection, and upkeep, which is wear levelling,
+ * refresh and what is saved from failing blocks. Each is a class of the card's scheduler with a
+ * weight like any other, and pays for what it reads and writes.
+ *
+ * A class reserves as much more as its pools run out of free blocks: `copyUnits` when none of them
+ * has any left. A pool for which the host has to wait goes at once, and its class pays afterwards,
+ * so a drive is never out of blocks because others are served.
+ */
+export class InternalCopies {
+  private readonly scheduler: CopyScheduler;
+  private readonly profile: QosProfile;
+  private readonly pools: number;
+  /** By pool: its drive, its number there, how much it needs and for which class. */
+  private readonly drives: CopyingDrive[] = [];
+  private readonly poolsOf: number[] = [];
+  private readonly needs: Float64Array;
+  private readonly kinds: Uint8Array;
+  /** By class: the sum of the needs, and the step that its budget is at. */
+  private readonly sums = new Float64Array(copyKinds);
+  private readonly steps = new Int32Array(copyKinds);
+  private readonly copy: Copy = { index: 0, kind: 0, units: 0, isUrgent: false };
+
+  constructor(scheduler: CopyScheduler, profile: QosProfile, drives: readonly Drive[]) {
+    this.scheduler = scheduler;
+    this.profile = profile;
+    for (const { copying } of drives) {
+      if (copying === null) continue;
+      copying.setCopyGate(new DriveGate(this, scheduler, this.drives.length));
+      for (let pool = 0; pool < copying.copyPools; pool++) {
+        this.drives.push(copying);
+        this.poolsOf.push(pool);
+      }
+    }
+    this.pools = this.drives.length;
+    this.needs = new Float64Array(this.pools);
+    this.kinds = new Uint8Array(this.pools);
+  }
+
+  /** Pools of all drives. */
+  get count(): number {
+    return this.pools;
+  }
+
+  /** What a class may have now. */
+  shareOf(kind: number): Share {
+    const { copyUnits, copyWeightPermille } = this.profile;
+    const reservation = Math.floor((copyUnits * this.steps[kind]!) / needSteps);
+    return { reservation, limit: Number.POSITIVE_INFINITY, weight: copyWeightPermille / 1000 };
+  }
+
+  asks(index: number, kind: number, units: number, need: number, isUrgent: boolean): boolean {
+    const { copy } = this;
+    this.need(index, kind, isUrgent ? 1 : need);
+    copy.index = index;
+    copy.kind = kind;
+    copy.units = units;
+    copy.isUrgent = isUrgent;
+    return this.scheduler.copies(copy);
+  }
+
+  ended(index: number): void {
+    const kind = this.kinds[index]!;
+    this.sums[kind] = this.sums[kind]! - this.needs[index]!;
+    this.needs[index] = 0;
+    this.scheduler.copyEnded(index);
+  }
+
+  /** A pool that waited goes on. */
+  release(index: number): void {
+    this.drives[index]!.copyGranted(this.poolsOf[index]!);
+  }
+
+  private need(index: number, kind: number, need: number): void {
+    const before = this.kinds[index]!;
+    this.sums[before] = this.sums[before]! - this.needs[index]!;
+    this.sums[kind] = this.sums[kind]! + need;
+    this.needs[index] = need;
+    this.kinds[index] = kind;
+    const step = Math.ceil((needSteps * Math.min(this.sums[kind]!, this.pools)) / this.pools);
+    if (step === this.steps[kind]) return;
+    this.steps[kind] = step;
+    this.scheduler.setCopyShare(kind, this.shareOf(kind));
+  }
+}
+
+/** The pools of one drive among those of all. */
+class DriveGate implements CopyGate {
+  private readonly copies: InternalCopies;
+  private readonly scheduler: CopyScheduler;
+  private readonly first: number;
+
+  constructor(copies: InternalCopies, scheduler: CopyScheduler, first: number) {
+    this.copies = copies;
+    this.scheduler = scheduler;
+    this.first = first;
+  }
+
+  get isOpen(): boolean {
+    return !this.scheduler.isActive;
+  }
+
+  asks(pool: number, kind: number, units: number, need: number, isUrgent: boolean): boolean {
+    return this.copies.asks(this.first + pool, kind, units, need, isUrgent);
+  }
+
+  ended(pool: number): void {
+    this.copies.ended(this.first + pool);
+  }
+}
