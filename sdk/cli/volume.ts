@@ -1,6 +1,7 @@
 import { builtInTiers } from '../qos/tiers.js';
 import type { Pool } from '../volume/pool.js';
 import { parseChoice, parseInteger, parseSize, parseWords, usageError } from './arguments.js';
+import { growServed } from './grow-served.js';
 import { demandKey, keysOf } from './keys.js';
 import {
   bytesText,
@@ -31,6 +32,7 @@ Thin volumes of a pool.
   rename NAME --to NAME      under another name
   set NAME                   another --qos-tier, or --attribute KEY=VALUE; KEY= takes one away
   grow NAME --bytes SIZE     make it larger
+      --nbd PLACE              while it is served there with --allow-resize, instead of --pool
   clone SOURCE NAME          a writable copy of a volume, or of VOLUME@SNAPSHOT, at once
   scrub NAME                 read and compare all of it; also of VOLUME@SNAPSHOT
   delete NAME                its space becomes free in the background
@@ -53,6 +55,7 @@ const options = {
   key: { type: 'string', multiple: true },
   attribute: { type: 'string', multiple: true },
   to: { type: 'string' },
+  nbd: { type: 'string' },
   'with-snapshots': { type: 'boolean', default: false },
 } as const;
 
@@ -207,12 +210,29 @@ function rename(words: readonly string[]): Promise<VerbResult> {
 }
 
 function grow(words: readonly string[]): Promise<VerbResult> {
+  const wanted = parseWords(words, options);
+  if (wanted.values.nbd !== undefined) return growWhileServed(wanted);
   const { values, names, devices } = parse(words, 1);
   const bytes = sizeOf(values.bytes);
   return withPool(devices, 'write', async (pool) => {
     await pool.growVolume(names[0]!, bytes);
     return described(pool, names[0]!);
   });
+}
+
+interface GrowWords {
+  readonly values: { readonly nbd?: string; readonly bytes?: string; readonly pool?: string[] };
+  readonly positionals: readonly string[];
+}
+
+async function growWhileServed({ values, positionals }: GrowWords): Promise<VerbResult> {
+  const [name] = positionals;
+  if (name === undefined || positionals.length > 1 || values.pool !== undefined) {
+    throw usageError("one name, and no pool: 'ultima volume grow NAME --bytes SIZE --nbd PLACE'");
+  }
+  const bytes = sizeOf(values.bytes);
+  await growServed(values.nbd ?? '', name, bytes);
+  return { json: { name, bytes }, lines: [`volume ${name} has ${bytesText(bytes)}`] };
 }
 
 function clone(words: readonly string[]): Promise<VerbResult> {
