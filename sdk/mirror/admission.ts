@@ -5,7 +5,7 @@ import { bytesOf, regionCountOf } from './member-header.js';
 import { MemberPath } from './member-path.js';
 import type { MemberAssociation, MemberPort } from './port.js';
 import type { MirrorRecord } from './record.js';
-import { type Adopted, decodeAnswer, encode, type Verb } from './verbs.js';
+import { type Adopted, type Done, decodeAnswer, encode, type Verb } from './verbs.js';
 
 /** A member that has adopted our epoch. */
 export interface Admitted {
@@ -37,7 +37,7 @@ export async function admit(port: MemberPort, needs: AdmissionNeeds): Promise<Ad
   try {
     const { clusterId, volumeId, epoch, token } = record;
     const known = record.members.find(({ id }) => id === port.id);
-    const adopted = await ask(association, {
+    const { adopted } = await ask(association, {
       ...{ verb: 'adopt', clusterId, volumeId, memberId: port.id, epoch, token, session },
       knownEpoch: known?.epoch ?? 0,
       knownIncarnation: known?.incarnation ?? 0,
@@ -56,9 +56,9 @@ export async function admit(port: MemberPort, needs: AdmissionNeeds): Promise<Ad
 }
 
 /** @throws UltimaError MEMBER_REFUSED, MIRROR_FENCED, MEMBER_LOST */
-export async function ask(association: MemberAssociation, verb: Verb): Promise<Adopted | null> {
+export async function ask(association: MemberAssociation, verb: Verb): Promise<Done> {
   const answer = decodeAnswer(await association.control(encode(verb)));
-  if (answer.ok) return answer.adopted;
+  if (answer.ok) return answer;
   const { reason, text, epoch } = answer;
   const code = reason === 'epoch' ? ErrorCode.mirrorFenced : ErrorCode.memberRefused;
   throw new UltimaError(code, `a member refuses to ${verb.verb}: ${text}`, { reason, epoch });

@@ -91,7 +91,7 @@ export class MirrorGrowth {
   private async growMembers(blockCount: number): Promise<Marks> {
     const { io, verbs } = this.parts;
     const marks: (Uint8Array | null)[] = [];
-    const told: Told = (adopted) => void marks.push(marksOf(adopted, blockCount));
+    const told: Told = ({ adopted }) => void marks.push(marksOf(adopted, blockCount));
     const verb = { verb: 'grow', blockCount } as const;
     const { target } = io;
     await verbs.expect(verb, told);

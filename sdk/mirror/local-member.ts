@@ -5,6 +5,7 @@ import { BlockOp, type BlockRequest, BlockStatus } from '../block/request.js';
 import type { Clock, DmaSpace } from '../device.js';
 import { ErrorCode, UltimaError } from '../errors.js';
 import { type Adoption, comesAfter, isOutdated, strangeness } from './claims.js';
+import { answerCopy, isCopyVerb } from './copy-verbs.js';
 import { IntentMap } from './intent-map.js';
 import {
   checkIdentity,
@@ -241,6 +242,8 @@ export class LocalMember {
     if (verb === null) return Promise.resolve(encode(this.refusal('garbage', 'no verb')));
     const foreign = verb.verb === 'adopt' ? this.claim(verb) : null;
     if (foreign !== null) return Promise.resolve(encode(foreign));
+    // Nobody waits while somebody else copies.
+    if (isCopyVerb(verb)) return this.carryOut(association, verb).then(encode);
     const answer = this.turn.then(() => this.carryOut(association, verb));
     this.turn = answer;
     return answer.then(encode);
@@ -275,6 +278,7 @@ export class LocalMember {
       if (verb.verb === 'note') return await this.note(verb.generation);
       if (verb.verb === 'grow') return await this.grow(verb.blockCount);
       if (this.volume === null) return this.refusal('unsupported', 'no snapshots on this member');
+      if (isCopyVerb(verb)) return await answerCopy(this.volume, verb);
       await this.volume[verb.verb](verb.name);
       return { ok: true, adopted: null };
     } catch (error) {
@@ -296,7 +300,9 @@ export class LocalMember {
 
   private described(epoch: number): Answer {
     const { blockBytes, blockCount, regionBlocks, incarnation, generation } = this.header;
-    const bits = hexOf(this.map.bits());
+    // The map may have grown, and the header not.
+    const mapBytes = Math.ceil(regionCountOf(this.header) / 8);
+    const bits = hexOf(this.map.bits().subarray(0, mapBytes));
     const isVolatile = this.data.limits.hasVolatileCache;
     const geometry = { blockBytes, blockCount, regionBlocks };
     const facts = { epoch, generation, incarnation, isVolatile, bits };

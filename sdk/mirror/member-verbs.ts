@@ -4,7 +4,7 @@ import { ask } from './admission.js';
 import { type MirrorEvents, mostMembers } from './io-parts.js';
 import type { MirrorIo } from './mirror-io.js';
 import type { Timers } from './timers.js';
-import type { Adopted, Verb } from './verbs.js';
+import type { Done, Verb } from './verbs.js';
 
 export interface MemberVerbsOptions {
   readonly io: MirrorIo;
@@ -17,7 +17,7 @@ export interface MemberVerbsOptions {
 const members: readonly number[] = Array.from({ length: mostMembers }, (_, i) => i);
 
 /** Hears what a member answers. */
-export type Told = (adopted: Adopted | null) => void;
+export type Told = (said: Done) => void;
 
 type Outcome = 'done' | 'refused' | 'unknown';
 
@@ -90,12 +90,13 @@ export class MemberVerbs {
     return isDone;
   }
 
-  private async tell(member: number, verb: Verb, told?: Told): Promise<Outcome> {
+  /** Without consequences for the member. */
+  async tell(member: number, verb: Verb, told?: Told): Promise<Outcome> {
     const path = this.io.paths[member];
     if (path == null) return 'unknown';
     const lateNs = this.clock.nowNs() + this.answerNs;
-    const asked = ask(path.association, verb).then((adopted): Outcome => {
-      told?.(adopted);
+    const asked = ask(path.association, verb).then((said): Outcome => {
+      told?.(said);
       return 'done';
     }, outcomeOf);
     const late = this.timers.sleepUntil(lateNs).then((): Outcome => 'unknown');

@@ -11,14 +11,16 @@ import { MemberVerbs } from './member-verbs.js';
 import { MirrorIo } from './mirror-io.js';
 import type { MirrorOp } from './mirror-op.js';
 import { type MirrorOptions, mirrorDefaults, ownDepth } from './options.js';
+import { Pace } from './pace.js';
 import type { MemberPort } from './port.js';
-import type { MirrorRecord } from './record.js';
+import { isSameList, type MirrorRecord } from './record.js';
 import { Returns } from './returns.js';
 import { type MemberRow, type MirrorStatus, rowsOf, statusOf, wantedMembers } from './rows.js';
+import { SnapshotCopier } from './snapshot-copier.js';
+import { MirrorSnapshots } from './snapshots.js';
 import { takeOver } from './take-over.js';
 import { Timers } from './timers.js';
 import { Turns } from './turns.js';
-import type { Verb } from './verbs.js';
 
 /*
  * A volume with one to three members on different nodes.
@@ -45,8 +47,9 @@ import type { Verb } from './verbs.js';
  *   - The writer dies: whoever takes over fences it, waits until it cannot serve reads any more if
  *     a member is out of reach, makes the members equal where they are marked, and serves. Nobody
  *     uses such a region before, nor before the store has taken out who was left behind.
- *   - A member returns, or is new: it gets the regions that are marked on the others or on itself,
- *     window by window, while everybody works; writes beside the window go to it too.
+ *   - A member returns, or is new: it gets the snapshots that it lacks, then the regions that are
+ *     marked on the others or on itself, window by window, while everybody works; writes beside the
+ *     window go to it too. Only snapshots that nobody can read are missing on it in the end.
  *   - A member restarts: completed writes may be gone from its cache. It is out, and another one
  *     that has been up is the one to go on with.
  *   - The volume grows, and anybody goes at any moment of it: it has the old size or the new one
@@ -76,7 +79,8 @@ export class Mirror {
   private readonly returns: Returns;
   private readonly turns = new Turns();
   private writer: string | null;
-  private snapshots: readonly string[];
+  private readonly snapshots: MirrorSnapshots;
+  private readonly copier: SnapshotCopier;
   private stopReason: UltimaError | null = null;
   private tellStopped: (reason: UltimaError | null) => void = () => {};
   private wakeHealer: () => void = () => {};
@@ -103,7 +107,6 @@ export class Mirror {
     const { record, revision, admitted } = taken;
     this.options = options;
     this.writer = options.writer;
-    this.snapshots = record.snapshots;
     this.mayHaveLost = taken.mayHaveLost;
     const { requestCount, answerNs: ioTimeoutNs } = options;
     const given = { geometry: record, memory, clock, requestCount, ioTimeoutNs };
@@ -121,8 +124,13 @@ export class Mirror {
     const { rows, keeper, healer, verbs } = this;
     const { answerNs } = options;
     this.growth = new MirrorGrowth({ io, verbs, keeper, timers, clock, answerNs, events: this });
-    const parts = { io, rows, keeper, healer, verbs, timers, growth: this.growth };
-    this.returns = new Returns({ ...parts, options, events: this });
+    const { turns } = this;
+    const common = { io, verbs, keeper, timers, turns, clock, events: this };
+    this.snapshots = new MirrorSnapshots({ ...common, reason: () => this.reason() });
+    const pace = new Pace(clock, timers, options.resyncBytesPerSecond);
+    this.copier = new SnapshotCopier({ ...common, snapshots: this.snapshots, pace });
+    const parts = { ...common, rows, healer, growth: this.growth, copier: this.copier };
+    this.returns = new Returns({ ...parts, options });
     this.stopped = new Promise((resolve) => {
       this.tellStopped = resolve;
     });
@@ -147,6 +155,7 @@ export class Mirror {
     this.note(this.keeper.record.generation);
     this.keeper.kick();
     void this.keeper.renew();
+    void this.snapshots.tidy();
     void this.heal();
     void this.returns.follow();
     void this.clean();
@@ -169,7 +178,7 @@ export class Mirror {
 
   /** Bytes given to returning members so far. */
   get copiedBytes(): number {
-    return this.healer.copiedBytes;
+    return this.healer.copiedBytes + this.copier.copiedBytes;
   }
 
   /** When a poll does something although no request ends in between. */
@@ -229,58 +238,27 @@ export class Mirror {
     return this.healer.verify();
   }
 
-  /** Keep the volume as it is now, at one point of its write order on all members. */
-  async snapshot(name: string): Promise<void> {
-    if (this.snapshots.includes(name)) throw new RangeError(`snapshot ${name} is there already`);
-    await this.onAll({ verb: 'seal', name }, () => {
-      this.snapshots = [...this.snapshots, name];
-    });
+  /**
+   * Keep the volume as it is now, at one point of its write order on all members.
+   *
+   * @throws RangeError for a name that is taken
+   */
+  snapshot(name: string): Promise<void> {
+    return this.snapshots.take(name);
   }
 
-  async removeSnapshot(name: string): Promise<void> {
-    this.checkSnapshot(name);
-    this.snapshots = this.snapshots.filter((each) => each !== name);
-    await this.keeper.settled();
-    await this.verbs.everywhere({ verb: 'remove', name });
+  /** @throws RangeError for a name that no snapshot has */
+  removeSnapshot(name: string): Promise<void> {
+    return this.snapshots.remove(name);
   }
 
-  /** Go back to a snapshot. A member that cannot is out, and gets everything when it returns. */
-  async restore(name: string): Promise<void> {
-    this.checkSnapshot(name);
-    const { io } = this;
-    await this.onAll({ verb: 'restore', name }, () => {
-      if (io.target !== 0) this.failed(31 - Math.clz32(io.target), 'it has no such snapshot');
-    });
-  }
-
-  private checkSnapshot(name: string): void {
-    if (!this.snapshots.includes(name)) throw new RangeError(`no snapshot ${name}`);
-  }
-
-  /** A verb on all members between two writes; whoever fails is out before it is done. */
-  private onAll(verb: Verb, done: () => void): Promise<void> {
-    return this.turns.take(() => this.carryOut(verb, done));
-  }
-
-  private async carryOut(verb: Verb, done: () => void): Promise<void> {
-    const { io } = this;
-    const lock = await io.lock(0, io.blockCount);
-    if (lock === null) throw this.reason();
-    try {
-      await this.reconcileAll();
-      if (verb.verb === 'restore') {
-        // Until all have gone back, any block may differ.
-        io.regions.touch(0, io.regions.count - 1);
-        await this.verbs.expect({ verb: 'mark all' });
-      }
-      await this.verbs.expect(verb);
-      if (io.isStopped) throw this.reason();
-      done();
-      await this.keeper.settled();
-      if (io.isStopped) throw this.reason();
-    } finally {
-      io.unlock(lock);
-    }
+  /**
+   * Go back to a snapshot. A member that cannot is out, and gets everything when it returns.
+   *
+   * @throws RangeError for a name that no snapshot has
+   */
+  restore(name: string): Promise<void> {
+    return this.snapshots.restore(name);
   }
 
   /** One more member: it gets everything, and is listed when it has it. */
@@ -377,10 +355,11 @@ export class Mirror {
 
   wanted(record: MirrorRecord): MirrorRecord {
     const members = wantedMembers(this.rows, record);
-    const { writer, snapshots } = this;
+    const { writer } = this;
+    const snapshots = this.snapshots.listed;
     const blockCount = this.growth.wantedBlocks;
     const isSame = members === record.members && writer === record.writer && !record.hasLoss;
-    const isAlike = snapshots.join('\n') === record.snapshots.join('\n');
+    const isAlike = isSameList(snapshots, record.snapshots);
     if (isSame && isAlike && blockCount === record.blockCount) return record;
     return { ...record, members, writer, snapshots, blockCount, hasLoss: false };
   }
@@ -471,6 +450,7 @@ export class Mirror {
 
   private isComplete(): boolean {
     const { live, target } = this.io;
+    if (this.copier.isFinding) return false;
     return this.rows.every((row, i) => row === null || ((live | target) & (1 << i)) !== 0);
   }
 }

@@ -1,4 +1,5 @@
 import type { BlockDevice } from '../block/device.js';
+import type { ChangedBytes } from './verbs.js';
 
 /**
  * One connection to a member of a mirror: in this process, over a simulated link, over NVMe/TCP.
@@ -50,4 +51,14 @@ export interface MemberVolume {
    * Durable, idempotent. The size stays when it is left out.
    */
   grow?(to: { readonly dataBytes: number; readonly metaBytes: number }): Promise<void>;
+  /** What it has sealed, to be copied to other members; nobody gets it when it is left out. */
+  readonly copies?: MemberCopies;
+}
+
+export interface MemberCopies {
+  /** Names of all that is sealed. */
+  list(): readonly string[];
+  /** What must be written over one to have another one, ascending from a byte on. */
+  changes(from: string | null, to: string, startByte: number): AsyncIterable<ChangedBytes>;
+  read(name: string, byteOffset: number, into: Uint8Array): Promise<void>;
 }

@@ -16,9 +16,20 @@ export interface MirrorRecord extends MirrorGeometry {
   readonly writer: string | null;
   /** 1 to 3. */
   readonly members: readonly RecordMember[];
-  readonly snapshots: readonly string[];
+  /** In the order in which they were taken. */
+  readonly snapshots: readonly RecordSnapshot[];
   /** What was not flushed may be lost, and no writer has been told yet. */
   readonly hasLoss: boolean;
+}
+
+export interface RecordSnapshot {
+  readonly name: string;
+  /** Under which members have it: never given twice. */
+  readonly id: string;
+}
+
+export function isSameList(a: readonly RecordSnapshot[], b: readonly RecordSnapshot[]): boolean {
+  return a === b || (a.length === b.length && a.every(({ id }, i) => id === b[i]!.id));
 }
 
 export interface RecordMember {
@@ -69,12 +80,25 @@ function parse(bytes: Uint8Array): MirrorRecord | null {
   if (!isCount(epoch) || !isCount(generation) || !isCount(blockBytes)) return null;
   if (!isCount(blockCount) || !isCount(regionBlocks)) return null;
   const members = membersOf(said.members);
-  const { snapshots } = said;
+  const snapshots = snapshotsOf(said.snapshots);
   if (typeof said.hasLoss !== 'boolean') return null;
-  if (members === null || !Array.isArray(snapshots) || !snapshots.every(isText)) return null;
+  if (members === null || snapshots === null) return null;
   const geometry = { blockBytes, blockCount, regionBlocks };
   const who = { clusterId, volumeId, epoch, token, generation, writer };
   return { ...geometry, ...who, members, snapshots, hasLoss: said.hasLoss };
+}
+
+function snapshotsOf(said: unknown): RecordSnapshot[] | null {
+  if (!Array.isArray(said)) return null;
+  const snapshots: RecordSnapshot[] = [];
+  for (const each of said) {
+    // Of a time when members had it under its name.
+    const { name, id } = isObject(each) ? each : { name: each, id: each };
+    if (!isText(name) || !isText(id)) return null;
+    if (snapshots.some((other) => other.name === name || other.id === id)) return null;
+    snapshots.push({ name, id });
+  }
+  return snapshots;
 }
 
 function membersOf(said: unknown): RecordMember[] | null {

@@ -25,12 +25,17 @@ export class Regions {
     this.missing = new Uint8Array(count);
   }
 
-  /** More regions, which are equal everywhere. */
+  /** More regions, which are equal everywhere; a target that is sent nothing yet misses them. */
   grow(count: number): void {
+    const before = this.count;
+    const isSentNothing = this.missingCount === before;
     this.count = count;
     this.touched = longer(this.touched, count);
     this.unreconciled = longer(this.unreconciled, count);
     this.missing = longer(this.missing, count);
+    if (!isSentNothing) return;
+    this.missing.fill(1, before);
+    this.missingCount = count;
   }
 
   of(lba: number): number {
@@ -76,11 +81,18 @@ export class Regions {
 
   /** What a returning member lacks: what is marked on the others, or on itself. */
   miss(own: Uint8Array): void {
+    this.missOnly((region) => this.touched[region] !== 0 || this.isMarked(own, region));
+  }
+
+  missAll(): void {
+    this.missOnly(() => true);
+  }
+
+  missOnly(isMissing: (region: number) => boolean): void {
     this.missingCount = 0;
     for (let region = 0; region < this.count; region++) {
-      const isMissing = this.touched[region] !== 0 || this.isMarked(own, region);
-      this.missing[region] = isMissing ? 1 : 0;
-      if (isMissing) this.missingCount++;
+      this.missing[region] = isMissing(region) ? 1 : 0;
+      this.missingCount += this.missing[region]!;
     }
   }
 

@@ -10,7 +10,9 @@ import type { MirrorIo } from './mirror-io.js';
 import { type MirrorOptions, ownDepth } from './options.js';
 import type { MemberPort } from './port.js';
 import type { MemberRow } from './rows.js';
+import type { SnapshotCopier } from './snapshot-copier.js';
 import type { Timers } from './timers.js';
+import type { Turns } from './turns.js';
 
 export interface ReturnsParts {
   readonly options: Required<MirrorOptions>;
@@ -22,7 +24,12 @@ export interface ReturnsParts {
   readonly timers: Timers;
   readonly events: MirrorEvents;
   readonly growth: MirrorGrowth;
+  readonly copier: SnapshotCopier;
+  readonly turns: Turns;
 }
+
+/** Times that a member's snapshots are tried before it gets everything but them. */
+const mostTries = 3;
 
 /** Members that are out, or new, are tried again and again, and brought up one after the other. */
 export class Returns {
@@ -59,7 +66,7 @@ export class Returns {
   private async bringBack(place: number, row: MemberRow): Promise<void> {
     const admitted = await this.readmit(row);
     if (admitted === null) return;
-    const { io, keeper, healer, verbs, events, growth } = this.parts;
+    const { io, healer, verbs, events, growth, turns } = this.parts;
     const isTooSmall = admitted.path.blockCount < io.blockCount || growth.isUnderWay;
     if (io.isStopped || row.state !== 'out' || row.isRemoved === true || isTooSmall) {
       admitted.path.close();
@@ -77,14 +84,50 @@ export class Returns {
       io.regions.miss(new Uint8Array(admitted.bits.length).fill(0xff));
       if (!(await verbs.askMember(place, { verb: 'mark all' }))) return;
     }
-    if (!(await healer.bringUp(place))) {
-      events.failed(place, 'it was not brought up');
-      return;
+    for (let isJoined = false; !isJoined; ) {
+      const mayLack = !(await this.giveSnapshots(place));
+      if (!(await healer.bringUp(place))) {
+        events.failed(place, 'it was not brought up');
+        return;
+      }
+      const incarnation = admitted.adopted.incarnation;
+      isJoined = await turns.take(() => this.join(place, { row, incarnation, mayLack }));
     }
-    row.incarnation = admitted.adopted.incarnation;
+  }
+
+  /**
+   * Give the target the snapshots that it lacks. It then lacks only regions that are missing.
+   *
+   * @returns false when nobody could: a copy without them is better than none
+   */
+  private async giveSnapshots(place: number): Promise<boolean> {
+    const { copier, io } = this.parts;
+    const { regions } = io;
+    for (let tries = 0; tries < mostTries && io.target === 1 << place; tries++) {
+      const lacking = await copier.lacking(place);
+      const isAll = regions.missingCount === regions.count;
+      if (lacking === null || (lacking.length === 0 && !isAll)) return true;
+      if ((await copier.catchUp(place, lacking)) !== false) return true;
+      regions.missAll();
+    }
+    return false;
+  }
+
+  /** No snapshot is taken meanwhile. @returns false when it lacks something by now */
+  private async join(
+    place: number,
+    { row, incarnation, mayLack }: { row: MemberRow; incarnation: number; mayLack: boolean },
+  ): Promise<boolean> {
+    const { io, keeper, copier } = this.parts;
+    const lacking = mayLack ? null : await copier.lacking(place);
+    const isOver = io.target !== 1 << place || io.isStopped;
+    if (isOver) return true;
+    if ((lacking !== null && lacking.length > 0) || io.regions.missingCount > 0) return false;
+    row.incarnation = incarnation;
     row.epoch = keeper.record.epoch;
     row.state = 'joining';
     await keeper.settled();
+    return true;
   }
 
   private async readmit(row: MemberRow): Promise<Admitted | null> {

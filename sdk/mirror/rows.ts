@@ -47,8 +47,8 @@ export interface MirrorStatus {
   readonly generation: number;
   readonly members: readonly MemberStatus[];
   /**
-   * What a restore can go back to. A member that was new, or got everything anew, after one of them
-   * was taken does not have it: the restore takes it out, and it is brought up to date again.
+   * What a restore can go back to. A member that returns or joins gets those that it lacks. One
+   * that can keep none is out after a restore, and brought up to date again.
    */
   readonly snapshots: readonly string[];
   /** Regions that may differ, or be volatile, somewhere. */
@@ -125,7 +125,7 @@ export function statusOf(
     epoch: record.epoch,
     generation: record.generation,
     members,
-    snapshots: record.snapshots,
+    snapshots: record.snapshots.map(({ name }) => name),
     markedRegions: io.regions.touchedCount,
     unreconciledRegions: io.regions.unreconciledCount,
     reason,

@@ -27,7 +27,45 @@ export type Verb =
   | { readonly verb: 'grow'; readonly blockCount: number }
   /** The generation of the membership, to be remembered. */
   | { readonly verb: 'note'; readonly generation: number }
-  | { readonly verb: 'seal' | 'restore' | 'remove'; readonly name: string };
+  | { readonly verb: 'seal' | 'restore' | 'remove'; readonly name: string }
+  | CopyVerb;
+
+/** Of whoever copies what a member has sealed. */
+export type CopyVerb =
+  /** The names of all that was sealed. */
+  | { readonly verb: 'snapshots' }
+  /** What differs between two of them, in ascending order; all that is there from null on. */
+  | {
+      readonly verb: 'changes';
+      readonly from: string | null;
+      readonly to: string;
+      readonly startByte: number;
+    }
+  /** Data of one of them: `mostReadBytes` at most. */
+  | {
+      readonly verb: 'read';
+      readonly name: string;
+      readonly byteOffset: number;
+      readonly byteLength: number;
+    };
+
+/** What must be written over one snapshot to have another one. Without data it is zeroes. */
+export interface ChangedBytes {
+  readonly byteOffset: number;
+  readonly byteLength: number;
+  readonly isData: boolean;
+}
+
+export interface Changes {
+  readonly ranges: readonly ChangedBytes[];
+  /** Where to go on; null at the end. */
+  readonly nextByte: number | null;
+}
+
+/** Ranges of one answer. */
+export const mostChanges = 4096;
+/** Data of one answer. */
+export const mostReadBytes = 128 * 1024;
 
 /** What a member answers to 'adopt' and 'grow'. */
 export interface Adopted {
@@ -47,8 +85,17 @@ export interface Adopted {
 const refusals = ['epoch', 'foreign', 'past', 'unsupported', 'failed', 'garbage'] as const;
 export type Refusal = (typeof refusals)[number];
 
+/** What a member answers that has done what it was asked. */
+export interface Done {
+  readonly ok: true;
+  readonly adopted: Adopted | null;
+  readonly snapshots?: readonly string[];
+  readonly changes?: Changes;
+  readonly data?: Uint8Array;
+}
+
 export type Answer =
-  | { readonly ok: true; readonly adopted: Adopted | null }
+  | Done
   | { readonly ok: false; readonly reason: Refusal; readonly text: string; readonly epoch: number };
 
 const encoder = new TextEncoder();
@@ -56,7 +103,9 @@ const decoder = new TextDecoder('utf-8', { fatal: true });
 const longestBytes = 64 * 1024 * 1024;
 
 export function encode(what: Verb | Answer): Uint8Array {
-  return encoder.encode(JSON.stringify(what));
+  const isData = 'ok' in what && what.ok && what.data !== undefined;
+  const data = isData ? { data: Buffer.from(what.data).toString('base64') } : {};
+  return encoder.encode(JSON.stringify({ ...what, ...data }));
 }
 
 /** @returns null for bytes that are no verb */
@@ -64,7 +113,8 @@ export function decodeVerb(bytes: Uint8Array): Verb | null {
   const said = objectOf(bytes);
   if (said === null) return null;
   const { verb } = said;
-  if (verb === 'mark all') return { verb };
+  if (verb === 'mark all' || verb === 'snapshots') return { verb };
+  if (verb === 'changes' || verb === 'read') return copyVerbOf(said);
   if (verb === 'adopt') {
     return adoptionOf(said);
   }
@@ -78,6 +128,17 @@ export function decodeVerb(bytes: Uint8Array): Verb | null {
     return isCount(said.generation) ? { verb, generation: said.generation } : null;
   if (verb !== 'seal' && verb !== 'restore' && verb !== 'remove') return null;
   return isText(said.name) ? { verb, name: said.name } : null;
+}
+
+function copyVerbOf(said: Record<string, unknown>): Verb | null {
+  const { verb, from, to, startByte, name, byteOffset, byteLength } = said;
+  if (verb === 'changes') {
+    const isSound = (from === null || isText(from)) && isText(to) && isCount(startByte);
+    return isSound ? { verb, from, to, startByte } : null;
+  }
+  if (verb !== 'read' || !isText(name) || !isCount(byteOffset) || !isCount(byteLength)) return null;
+  const isSound = byteLength >= 1 && byteLength <= mostReadBytes;
+  return isSound ? { verb, name, byteOffset, byteLength } : null;
 }
 
 function adoptionOf(said: Record<string, unknown>): Verb | null {
@@ -99,15 +160,49 @@ export function decodeAnswer(bytes: Uint8Array): Answer {
     if (reason !== undefined) return { ok: false, reason, text: said.text, epoch: said.epoch };
   }
   if (said?.ok === true) {
-    if (said.adopted === null) return { ok: true, adopted: null };
-    const adopted = adoptedOf(said.adopted);
-    if (adopted !== null) return { ok: true, adopted };
+    const done = doneOf(said);
+    if (done !== null) return done;
   }
   throw new UltimaError(
     ErrorCode.memberRefused,
     `a member answered ${bytes.length} bytes that are no answer; it is not used`,
     { reason: 'garbage' },
   );
+}
+
+function doneOf(said: Record<string, unknown>): Done | null {
+  const adopted = said.adopted === null ? null : adoptedOf(said.adopted);
+  if (said.adopted !== null && adopted === null) return null;
+  const { snapshots, data } = said;
+  const changes = said.changes === undefined ? undefined : changesOf(said.changes);
+  if (changes === null) return null;
+  if (snapshots !== undefined && !(Array.isArray(snapshots) && snapshots.every(isText)))
+    return null;
+  if (data !== undefined && !isText(data)) return null;
+  return {
+    ok: true,
+    adopted,
+    ...(snapshots === undefined ? {} : { snapshots }),
+    ...(changes === undefined ? {} : { changes }),
+    ...(data === undefined ? {} : { data: new Uint8Array(Buffer.from(data, 'base64')) }),
+  };
+}
+
+function changesOf(said: unknown): Changes | null {
+  if (!isObject(said) || !Array.isArray(said.ranges)) return null;
+  const { nextByte } = said;
+  if (nextByte !== null && !isCount(nextByte)) return null;
+  const ranges: ChangedBytes[] = [];
+  let end = 0;
+  for (const each of said.ranges) {
+    if (!isObject(each)) return null;
+    const { byteOffset, byteLength, isData } = each;
+    if (!isCount(byteOffset) || !isCount(byteLength) || typeof isData !== 'boolean') return null;
+    if (byteOffset < end || byteLength < 1) return null;
+    end = byteOffset + byteLength;
+    ranges.push({ byteOffset, byteLength, isData });
+  }
+  return { ranges, nextByte };
 }
 
 function adoptedOf(said: unknown): Adopted | null {

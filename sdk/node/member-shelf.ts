@@ -1,6 +1,7 @@
 import type { BlockDevice } from '../block/device.js';
+import { readBlocks } from '../block/promised.js';
 import { LocalMember } from '../mirror/local-member.js';
-import type { MemberVolume } from '../mirror/port.js';
+import type { MemberCopies, MemberVolume } from '../mirror/port.js';
 import { cellBytes } from '../volume/format.js';
 import type { Pool } from '../volume/pool.js';
 
@@ -135,6 +136,19 @@ class PoolMemberVolume implements MemberVolume {
   async remove(name: string): Promise<void> {
     if (this.has(name)) await this.pool.deleteSnapshot(this.volume, name);
   }
+
+  readonly copies: MemberCopies = {
+    list: () => this.pool.snapshots(this.volume).map(({ name }) => name),
+    changes: (from, to, startByte) => {
+      const { volume } = this;
+      const base = from === null ? null : { volume, snapshot: from };
+      return this.pool.changes(base, { volume, snapshot: to }, startByte);
+    },
+    read: async (name, byteOffset, into) => {
+      const snapshot = this.pool.snapshot(this.volume, name);
+      await readBlocks(snapshot, byteOffset / snapshot.blockBytes, into);
+    },
+  };
 
   async grow(to: { readonly dataBytes: number; readonly metaBytes: number }): Promise<void> {
     await this.growOne(metaName(this.memberId), to.metaBytes);

@@ -21,6 +21,8 @@ export interface Values {
 export class StormApp {
   readonly mirror: Mirror;
   isHeld = false;
+  /** A snapshot is being taken. */
+  isSealing = false;
   inFlight = 0;
   private readonly node: StormNode;
   private readonly checker: RegisterChecker;
@@ -170,6 +172,17 @@ export class StormApp {
       const wrong = this.checker.read(block, value, startNs, world.nowNs);
       if (wrong !== null) world.violate(`node ${this.node.index} read: ${wrong}`);
     }
+  }
+
+  /** Resolves when nothing of it is under way. */
+  quiet(): Promise<void> {
+    return new Promise((resolve) => {
+      const look = (): void => {
+        if (this.inFlight === 0) resolve();
+        else this.node.world.after(50_000, look);
+      };
+      look();
+    });
   }
 
   /** Read every block once; stops where reads do not end, or end as they must not. */

@@ -5,7 +5,12 @@ import type { Clock, DmaRegion, DmaSpace } from '../../sdk/device.js';
 import { ErrorCode, UltimaError } from '../../sdk/errors.js';
 import { LocalMember, type MemberDevices } from '../../sdk/mirror/local-member.js';
 import type { Mirror } from '../../sdk/mirror/mirror.js';
-import type { MemberAssociation, MemberPort, MemberVolume } from '../../sdk/mirror/port.js';
+import type {
+  MemberAssociation,
+  MemberCopies,
+  MemberPort,
+  MemberVolume,
+} from '../../sdk/mirror/port.js';
 import { decodeVerb } from '../../sdk/mirror/verbs.js';
 import { QosGate } from '../../sdk/qos/gate.js';
 import { StormDisk } from './mirror-disk.js';
@@ -30,6 +35,7 @@ export class StormNode {
   readonly data: StormDisk;
   readonly store: StormStoreClient;
   readonly memberId: string;
+  /** By the identity under which the member has them. */
   readonly snapshots = new Map<string, Uint8Array>();
   member: LocalMember | null = null;
   mirror: Mirror | null = null;
@@ -147,6 +153,7 @@ export class StormNode {
       remove: async (name) => {
         this.snapshots.delete(name);
       },
+      copies: copiesOf(this.snapshots),
       grow: async ({ dataBytes }) => {
         const blocks = dataBytes / geometry.blockBytes;
         this.data.blockCount = Math.max(this.data.blockCount, blocks);
@@ -182,6 +189,33 @@ export class StormNode {
       connect: async () => new RemoteAssociation(this, target),
     };
   }
+}
+
+/** Changes are told block by block, and only some at a time. */
+function copiesOf(snapshots: ReadonlyMap<string, Uint8Array>): MemberCopies {
+  const find = (name: string): Uint8Array => {
+    const content = snapshots.get(name);
+    if (content === undefined) throw new UltimaError(ErrorCode.notFound, `no snapshot ${name}`);
+    return content;
+  };
+  return {
+    list: () => [...snapshots.keys()],
+    changes: async function* (from, to, startByte) {
+      const after = find(to);
+      const before = from === null ? new Uint8Array(after.length) : find(from);
+      const { blockBytes: byteLength } = geometry;
+      for (let byteOffset = startByte; byteOffset < after.length; byteOffset += byteLength) {
+        const block = after.subarray(byteOffset, byteOffset + byteLength);
+        if (Buffer.compare(block, before.subarray(byteOffset, byteOffset + byteLength)) === 0)
+          continue;
+        const isData = block.some((byte) => byte > 0);
+        yield { byteOffset, byteLength, isData };
+      }
+    },
+    read: async (name, byteOffset, into) => {
+      into.set(find(name).subarray(byteOffset, byteOffset + into.length));
+    },
+  };
 }
 
 function lost(): UltimaError {

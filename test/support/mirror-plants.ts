@@ -7,6 +7,8 @@ import { Mirror } from '../../sdk/mirror/mirror.js';
 import { MirrorIo } from '../../sdk/mirror/mirror-io.js';
 import { MirrorOp } from '../../sdk/mirror/mirror-op.js';
 import { Regions } from '../../sdk/mirror/regions.js';
+import { SnapshotCopier } from '../../sdk/mirror/snapshot-copier.js';
+import { MirrorSnapshots } from '../../sdk/mirror/snapshots.js';
 import { decodeAnswer, encode } from '../../sdk/mirror/verbs.js';
 
 /** A mistake that somebody could have made in the mirror, made on purpose. */
@@ -52,7 +54,7 @@ export const plants: readonly Plant[] = [
   },
   {
     name: 'a member obeys lower epochs',
-    seed: 13,
+    seed: 6,
     make: () => {
       const undoOlder = replaced(LocalMember.prototype, 'isOlder', () => false);
       const undoCurrent = replaced(LocalMember.prototype, 'isCurrent', () => true);
@@ -64,7 +66,7 @@ export const plants: readonly Plant[] = [
   },
   {
     name: 'a member adopts while writes of another writer are under way',
-    seed: 33,
+    seed: 3,
     make: () => replaced(LocalMember.prototype, 'drain', async () => {}),
   },
   {
@@ -84,7 +86,7 @@ export const plants: readonly Plant[] = [
   },
   {
     name: 'windows are copied, and bits cleared, in regions that are not held',
-    seed: 2,
+    seed: 1,
     make: () => {
       const undoLock = replaced(io, 'lock', async () => new MirrorOp(() => {}));
       const undoUnlock = replaced(io, 'unlock', () => {});
@@ -109,7 +111,7 @@ export const plants: readonly Plant[] = [
   },
   {
     name: 'the last member that is in sync is taken out',
-    seed: 2,
+    seed: 1,
     make: () => {
       const undoLast = replaced(Mirror.prototype, 'isLast', () => false);
       const { wanted } = Mirror.prototype;
@@ -132,7 +134,7 @@ export const plants: readonly Plant[] = [
   },
   {
     name: 'regions of a lost writer are served before they are reconciled',
-    seed: 1,
+    seed: 3,
     make: () => replaced(Regions.prototype, 'firstUnreconciled', () => -1),
   },
   {
@@ -149,6 +151,16 @@ export const plants: readonly Plant[] = [
         void tellStore.call(this, to);
       });
     },
+  },
+  {
+    name: 'members know a snapshot by its name',
+    seed: 3,
+    make: () => replaced(MirrorSnapshots.prototype, 'newId', (name) => name),
+  },
+  {
+    name: 'a member joins without the snapshots that others have',
+    seed: 1,
+    make: () => replaced(SnapshotCopier.prototype, 'lacking', async () => []),
   },
   {
     name: 'a member that has restarted passes for one that was up',

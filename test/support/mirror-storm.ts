@@ -13,6 +13,7 @@ import { StormNet } from './mirror-net.js';
 import { geometry, mostBlocks, StormNode } from './mirror-node.js';
 import type { MirrorStep } from './mirror-plan.js';
 import { RegisterChecker } from './mirror-register.js';
+import { StormSnapshots } from './mirror-snapshots.js';
 import { StormStore } from './mirror-store.js';
 import { StormWorld } from './mirror-world.js';
 
@@ -38,8 +39,8 @@ export class MirrorStorm {
   private readonly values = { next: 1 };
   private readonly tally: Tally;
   private eraNs = 0;
-  private doubtfulRestore: string | null = null;
-  private snapshotCount = 0;
+  private doubtfulRestore: Uint8Array | null = null;
+  private readonly snapshots = new StormSnapshots(this.nodes);
   /** Blocks that a writer was told the volume has. */
   private grownTo: number = geometry.blockCount;
 
@@ -156,7 +157,7 @@ export class MirrorStorm {
     corrupt: ({ node }) => this.corrupt(node, this.world.chance.below(geometry.blockCount)),
     verify: () => this.onMirror((app) => this.verify(app)),
     grow: ({ choice }) => this.onMirror((app) => this.grow(app, choice)),
-    snapshot: () => this.onMirror((app) => this.snapshot(app)),
+    snapshot: ({ choice }) => this.onMirror((app) => this.snapshot(app, choice)),
     restore: ({ choice }) => this.onMirror((app) => this.restore(app, choice)),
     add: ({ node }) => this.onMirror((app) => this.add(app, node)),
     remove: ({ node }) => this.onMirror((app) => app.mirror.removeMember(node.memberId)),
@@ -271,9 +272,8 @@ export class MirrorStorm {
     const { blockCount } = mirror.device;
     if (blockCount < this.grownTo) this.world.violate(`${blockCount} blocks of ${this.grownTo}`);
     if (mirror.mayHaveLost || this.doubtfulRestore !== null) {
-      const name = this.doubtfulRestore;
-      const sealed = name === null ? undefined : this.sealed(name);
-      const extra = sealed === undefined ? null : (block: number) => valueIn(sealed, block);
+      const sealed = this.doubtfulRestore;
+      const extra = sealed === null ? null : (block: number) => valueIn(sealed, block);
       this.doubtfulRestore = null;
       this.eraNs = this.world.nowNs;
       this.checker.newEra(this.eraNs, extra);
@@ -319,27 +319,38 @@ export class MirrorStorm {
     return this.nodes.find((node) => this.apps.get(node) === app) ?? null;
   }
 
-  private async snapshot(app: StormApp): Promise<void> {
-    // The same name again where it did not come about: nothing of that attempt may be left.
-    const name = `s${this.snapshotCount}`;
-    await app.mirror.snapshot(name);
-    this.snapshotCount++;
-    this.count('snapshots taken');
-    // A member that has joined since does not have it.
-    const copies = this.inSync().flatMap((node) => node.snapshots.get(name) ?? []);
-    if (copies.length === 0) this.world.violate(`${name} is nowhere`);
-    if (copies.some((copy) => !isEqual(copy, copies[0]!))) {
-      this.world.violate(`${name} differs between members`);
+  private async snapshot(app: StormApp, choice: number): Promise<void> {
+    const { mirror } = app;
+    // Which one a name stands for would be open.
+    if (app.isHeld || app.isSealing) return;
+    app.isSealing = true;
+    try {
+      // Names are used again: a member that was out meanwhile has another one under it.
+      const name = `s${choice % 4}`;
+      if (mirror.status.snapshots.includes(name)) await mirror.removeSnapshot(name);
+      await mirror.snapshot(name);
+      this.count('snapshots taken');
+      const wrong = this.snapshots.note(name, this.record(), this.inSync());
+      if (wrong !== null) this.world.violate(wrong);
+    } finally {
+      app.isSealing = false;
     }
   }
 
   private async restore(app: StormApp, choice: number): Promise<void> {
     const names = app.mirror.status.snapshots;
     const name = names[choice % Math.max(1, names.length)];
-    if (name === undefined || app.isHeld) return;
+    if (name === undefined || app.isHeld || app.isSealing) return;
     app.isHeld = true;
-    await this.quiet(app);
-    this.doubtfulRestore = name;
+    await app.quiet();
+    const sealed = this.snapshots.contentOf(name, this.record());
+    this.doubtfulRestore = sealed ?? null;
+    // At times nobody hears what became of it.
+    const writer = choice % 3 === 0 ? this.nodeOf(app) : null;
+    this.later(100_000 * this.world.chance.unit(), () => {
+      if (writer !== null)
+        for (const { index } of this.nodes) this.net.cut(index, writer.index, 10e6);
+    });
     try {
       await app.mirror.restore(name);
     } catch (error) {
@@ -350,31 +361,12 @@ export class MirrorStorm {
       }
       throw error;
     }
-    const sealed = this.sealed(name);
     this.doubtfulRestore = null;
     this.eraNs = this.world.nowNs;
     if (sealed === undefined) this.world.violate(`${name} was restored and is nowhere`);
     else this.checker.restart(this.eraNs, (block) => valueIn(sealed, block));
     this.count('restored');
     app.isHeld = false;
-  }
-
-  private quiet(app: StormApp): Promise<void> {
-    return new Promise((resolve) => {
-      const look = (): void => {
-        if (app.inFlight === 0) resolve();
-        else this.world.after(50_000, look);
-      };
-      look();
-    });
-  }
-
-  private sealed(name: string): Uint8Array | undefined {
-    for (const node of this.nodes) {
-      const copy = node.snapshots.get(name);
-      if (copy !== undefined) return copy;
-    }
-    return undefined;
   }
 
   private decoded: { readonly bytes: Uint8Array; readonly record: MirrorRecord } | null = null;
@@ -427,7 +419,10 @@ export class MirrorStorm {
     const members = this.inSync();
     if (members.length === 0) return;
     const first = members[0]!.data.content;
-    const { blockCount = 0, epoch } = this.record() ?? {};
+    const record = this.record();
+    const wrong = record === null ? null : this.snapshots.check(record);
+    if (wrong !== null) this.world.violate(wrong);
+    const { blockCount = 0, epoch } = record ?? {};
     for (const { mirror } of this.apps.values()) {
       const served = mirror.device.blockCount;
       if (mirror.status.epoch !== epoch || served <= blockCount) continue;
@@ -462,7 +457,7 @@ export class MirrorStorm {
     await world.run(35e6);
     if (!(await world.runUntil(() => this.isWhole(), 300e6))) {
       const states = [...this.apps.values()].map(({ mirror }) => JSON.stringify(mirror.status));
-      world.violate(`the mirror does not heal: ${states.join(' ')} ${this.lastRefusal}`);
+      world.violate(`the mirror does not heal: ${states.join(' ')}`);
       return;
     }
     const [app] = [...this.apps.values()].filter(({ mirror }) => mirror.status.state === 'serving');
@@ -473,9 +468,10 @@ export class MirrorStorm {
     if (contents.some((each) => !isEqual(each, contents[0]!))) {
       world.violate('members differ although everything is in sync and at rest');
     }
+    const lacking = this.snapshots.lacking(this.record()!, this.inSync());
+    if (lacking !== null) world.violate(lacking);
   }
 
-  private lastRefusal = '';
   private nextTryNs = 0;
 
   private isWhole(): boolean {

@@ -201,7 +201,9 @@ test('a member whose metadata stops being written while it grows has the old siz
     assert.ok(blockCount === grownBlocks || (blockCount === 256 && step < 4), `${step} writes`);
     // Asked again, it grows.
     const again = member.associate();
-    assert.ok((await adopt(again, 2)).ok);
+    const adopted = await adopt(again, 2);
+    assert.ok(adopted.ok, `${step} writes`);
+    if (adopted.ok) assert.is(adopted.adopted?.bits.length, isGrown ? 2 * 1250 : 2 * 32);
     const verb = encode({ verb: 'grow', blockCount: grownBlocks });
     assert.ok(decodeAnswer(await again.control(verb)).ok, `${step} writes`);
     await writeBlocks(again.device, 9_999, block);
