@@ -33,13 +33,7 @@ export class Cleaner {
     if (!isComplete()) return 0;
     const regions = io.regions.idle(mostAtOnce);
     if (regions.length === 0 || !(await this.flush())) return 0;
-    const { regionBlocks } = io.regions;
-    const locks = await Promise.all(
-      regions.map((region) => {
-        const lba = region * regionBlocks;
-        return io.lock(lba, Math.min(regionBlocks, io.blockCount - lba));
-      }),
-    );
+    const locks = await Promise.all(regions.map((region) => io.lockRegion(region)));
     try {
       return await this.clear(regions);
     } finally {

@@ -136,8 +136,7 @@ export class MirrorGrowth {
     const { io, timers, clock } = this.parts;
     const { regions } = io;
     const last = regions.count - 1;
-    const firstBlock = last * this.regionBlocks;
-    const lock = await io.lock(firstBlock, io.blockCount - firstBlock);
+    const lock = await io.lockRegion(last);
     if (lock === null) return;
     while (regions.unreconciled[last] !== 0 && !io.isStopped) {
       await timers.sleepUntil(clock.nowNs() + msNs);

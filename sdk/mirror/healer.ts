@@ -180,7 +180,7 @@ export class Healer {
     const { io } = this;
     const bit = 1 << target;
     await this.pace(region);
-    const lock = await io.lock(...this.rangeOf(region));
+    const lock = await io.lockRegion(region);
     if (lock === null) return false;
     try {
       if (io.target !== bit || io.regions.unreconciled[region] !== 0) return false;
@@ -224,7 +224,7 @@ export class Healer {
     const buffers = this.chunks.buffers(mostMembers);
     try {
       for (let region = 0; region < io.regions.count && !io.isStopped; region++) {
-        const lock = await io.lock(...this.rangeOf(region));
+        const lock = await io.lockRegion(region);
         if (lock === null) break;
         try {
           if (io.regions.unreconciled[region] !== 0) continue;

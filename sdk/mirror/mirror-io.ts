@@ -135,6 +135,12 @@ export class MirrorIo implements BlockDevice {
     });
   }
 
+  /** Hold all blocks of a region, also those that the last one may get while this waits. */
+  lockRegion(region: number): Promise<MirrorOp | null> {
+    const { regionBlocks } = this.regions;
+    return this.lock(region * regionBlocks, regionBlocks);
+  }
+
   unlock(op: MirrorOp): void {
     this.release(op);
   }

@@ -121,4 +121,25 @@ test('a member that fails writes is told of once for each, and they end when the
   assert.equal([...new Set(failures)], [1]);
 });
 
+test('who holds the last region holds also what it gets by growth', async () => {
+  const made = threeMembers();
+  const { io, memory } = made;
+  const { regionBlocks, blockCount } = geometry;
+  // Half of the last region is there.
+  io.blockCount = blockCount - regionBlocks / 2;
+  const lock = await io.lockRegion(blockCount / regionBlocks - 1);
+  io.grow(blockCount, blockCount / regionBlocks);
+  let ended = 0;
+  const request = new BlockRequest(() => ended++);
+  Object.assign(request, { op: BlockOp.write, lba: blockCount - 1, blockCount: 1 });
+  request.setData(memory.allocate(512), 0, 512);
+  io.submit(request);
+  io.poll();
+  assert.is(ended, 0, 'it waits');
+  io.unlock(lock!);
+  io.poll();
+  io.poll();
+  assert.is(ended, 1);
+});
+
 test.run();
