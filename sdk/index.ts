@@ -68,7 +68,7 @@ export {
 } from './fabric/initiator.js';
 export { RemoteNamespace } from './fabric/remote-namespace.js';
 export { makeSecret, parseSecret } from './fabric/secret.js';
-export type { FabricNamespace } from './fabric/served-namespace.js';
+export type { FabricNamespace, ReservationStore } from './fabric/served-namespace.js';
 export {
   type FabricHost,
   FabricSubsystem,

@@ -1,5 +1,6 @@
 import { assert } from '../assert.js';
-import { EventType, NoticeInfo } from '../spec/fabrics/events.js';
+import { ReservationLog } from '../reservations/notice-log.js';
+import { EventType, NoticeInfo, reservationInfo } from '../spec/fabrics/events.js';
 import { Sqe } from '../spec/nvme/command.js';
 import { AsyncEventResult } from '../spec/nvme/completion.js';
 import { EventFeature } from '../spec/nvme/features.js';
@@ -7,6 +8,7 @@ import { LogPage } from '../spec/nvme/logs.js';
 import { noParameter } from '../spec/nvme/logs-health.js';
 import { Csts } from '../spec/nvme/registers.js';
 import { Status } from '../spec/nvme/status.js';
+import type { ServedNamespace } from './served-namespace.js';
 import type { FabricSubsystem } from './subsystem.js';
 import type { TargetQueue } from './target-queue.js';
 import type { TargetSlot } from './target-slot.js';
@@ -26,6 +28,7 @@ export const errorLogEntries = 32;
 
 /** Something that a host wants to hear of: told once, and again when it has read the log. */
 interface Notice {
+  readonly type: number;
   readonly info: number;
   readonly logPage: number;
   isPending: boolean;
@@ -69,6 +72,9 @@ export class Association {
   errorCount = 0;
   readonly errors: ErrorRecord[] = [];
   readonly changedNamespaces = new Set<number>();
+  readonly reservationLog = new ReservationLog();
+  /** By namespace: notifications that the host does not want, a bit for each type. */
+  readonly reservationMasks = new Map<number, number>();
   /** Closed, with commands inside devices. */
   private readonly closing = new Set<TargetQueue>();
   private readonly eventSlots: TargetSlot[] = [];
@@ -76,6 +82,7 @@ export class Association {
     namespaces: notice(NoticeInfo.namespaceChanged, LogPage.changedNamespaces),
     ana: notice(NoticeInfo.anaChanged, LogPage.ana),
     discovery: notice(NoticeInfo.discoveryChanged, LogPage.discovery),
+    reservation: notice(reservationInfo, LogPage.reservation, EventType.ioCommandSet),
   };
   private readonly idleWaiters: (() => void)[] = [];
   private timer: NodeJS.Timeout | null = null;
@@ -159,6 +166,20 @@ export class Association {
     return false;
   }
 
+  /** Whether a command of this host is inside the device of a namespace. */
+  isInside(namespace: ServedNamespace): boolean {
+    for (const queue of this.queues.values()) if (queue.hasInside(namespace)) return true;
+    for (const queue of this.closing) if (queue.hasInside(namespace)) return true;
+    return false;
+  }
+
+  /** A reservation of another host concerns this one. */
+  reservationNotice(nsid: number, type: number): void {
+    if (((this.reservationMasks.get(nsid) ?? 0) & (1 << type)) !== 0) return;
+    if (this.reservationLog.add(nsid, type)) this.notices.reservation.isPending = true;
+    this.tellEvents();
+  }
+
   /** Queues for I/O go; the admin queue stays. For a controller reset. */
   endIo(why: string): void {
     for (const [qid, queue] of [...this.queues]) {
@@ -212,6 +233,10 @@ export class Association {
       if (each.logPage === page) each.isMasked = false;
     }
     if (page === LogPage.changedNamespaces) this.changedNamespaces.clear();
+    if (page === LogPage.reservation) {
+      this.reservationLog.takeFirst();
+      this.notices.reservation.isPending = this.reservationLog.first !== undefined;
+    }
     this.tellEvents();
   }
 
@@ -230,7 +255,8 @@ export class Association {
   }
 
   private tellEvents(): void {
-    const { namespaces, ana, discovery } = this.notices;
+    const { namespaces, ana, discovery, reservation } = this.notices;
+    this.tell(reservation);
     if (EventFeature.namespace.of(this.eventMask) === 1) this.tell(namespaces);
     if (EventFeature.ana.of(this.eventMask) === 1) this.tell(ana);
     if (EventFeature.discovery.of(this.eventMask) === 1) this.tell(discovery);
@@ -242,7 +268,7 @@ export class Association {
     if (slot === undefined) return;
     what.isPending = false;
     what.isMasked = true;
-    let result = AsyncEventResult.type.put(0, EventType.notice);
+    let result = AsyncEventResult.type.put(0, what.type);
     result = AsyncEventResult.info.put(result, what.info);
     slot.result = AsyncEventResult.logPage.put(result, what.logPage);
     this.complete(slot, 0);
@@ -254,6 +280,6 @@ export class Association {
   }
 }
 
-function notice(info: number, logPage: number): Notice {
-  return { info, logPage, isPending: false, isMasked: false };
+function notice(info: number, logPage: number, type: number = EventType.notice): Notice {
+  return { type, info, logPage, isPending: false, isMasked: false };
 }

@@ -1,3 +1,4 @@
+import { encodeReservations } from '../reservations/saved.js';
 import {
   AuthenticationReceive,
   AuthenticationSend,
@@ -21,6 +22,7 @@ import {
   Feature,
   KeepAliveFeature,
   QueueCountFeature,
+  ReservationPersistFeature,
   WriteCacheFeature,
 } from '../spec/nvme/features.js';
 import { identifyBytes } from '../spec/nvme/identify.js';
@@ -31,6 +33,7 @@ import { MiB } from '../units.js';
 import type { Association } from './association.js';
 import { identify, mostIoQueues } from './identify-pages.js';
 import { type DiscoveryFacts, logPage } from './log-pages.js';
+import type { ServedNamespace } from './served-namespace.js';
 import { Direction, type TargetSlot } from './target-slot.js';
 
 const firstVendorOpcode = 0xc0;
@@ -131,7 +134,7 @@ function getLog(association: Association, slot: TargetSlot, discovery: Discovery
   return 0;
 }
 
-function setFeatures(association: Association, slot: TargetSlot): number {
+function setFeatures(association: Association, slot: TargetSlot): number | Promise<number> {
   const { words } = slot;
   const value = SetFeatures.value.get(words, 0);
   const isDiscovery = association.subsystem.nqn === discoveryNqn;
@@ -153,6 +156,9 @@ function setFeatures(association: Association, slot: TargetSlot): number {
       // It is the device's: it can be flushed, not switched off.
       if (WriteCacheFeature.wce.of(value) === 1) return 0;
       return doNotRetry(Status.featureNotChangeable);
+    case Feature.reservationNotification:
+    case Feature.reservationPersistence:
+      return setReservationFeature(association, slot);
     default:
       return doNotRetry(Status.invalidField);
   }
@@ -176,9 +182,47 @@ function getFeatures(association: Association, slot: TargetSlot): number {
     case Feature.volatileWriteCache:
       slot.result = WriteCacheFeature.wce.put(0, 1);
       return 0;
+    case Feature.reservationNotification:
+    case Feature.reservationPersistence:
+      return getReservationFeature(association, slot);
     default:
       return doNotRetry(Status.invalidField);
   }
+}
+
+/** The namespace that a feature of reservations is about; null when it has none. */
+function reservable(association: Association, slot: TargetSlot): ServedNamespace | null {
+  const namespace = association.subsystem.namespaces.get(Sqe.nsid.get(slot.words, 0));
+  return namespace?.keeper == null ? null : namespace;
+}
+
+function setReservationFeature(
+  association: Association,
+  slot: TargetSlot,
+): number | Promise<number> {
+  const { words } = slot;
+  const namespace = reservable(association, slot);
+  if (namespace === null) return doNotRetry(Status.invalidField);
+  const value = SetFeatures.value.get(words, 0);
+  if (SetFeatures.fid.get(words, 0) === Feature.reservationNotification) {
+    association.reservationMasks.set(namespace.nsid, value);
+    return 0;
+  }
+  const persists = ReservationPersistFeature.ptpl.of(value) === 1;
+  if (persists && !namespace.keeper!.canPersist) return doNotRetry(Status.invalidField);
+  namespace.reservations.persistsThroughPowerLoss = persists;
+  return namespace.keeper!.save(encodeReservations(namespace.reservations)).then(() => 0);
+}
+
+function getReservationFeature(association: Association, slot: TargetSlot): number {
+  const namespace = reservable(association, slot);
+  if (namespace === null) return doNotRetry(Status.invalidField);
+  const { persistsThroughPowerLoss } = namespace.reservations;
+  const isMask = GetFeatures.fid.get(slot.words, 0) === Feature.reservationNotification;
+  slot.result = isMask
+    ? (association.reservationMasks.get(namespace.nsid) ?? 0)
+    : ReservationPersistFeature.ptpl.put(0, persistsThroughPowerLoss ? 1 : 0);
+  return 0;
 }
 
 function abort(association: Association, slot: TargetSlot): number {

@@ -3,6 +3,7 @@ import { ErrorCode, UltimaError } from '../errors.js';
 import type { ChunkPool } from '../sockets/outbox.js';
 import type { Place, Sockets } from '../sockets/stream.js';
 import { ConnectResult, discoveryNqn } from '../spec/fabrics/command.js';
+import { EventType } from '../spec/fabrics/events.js';
 import { SetFeatures } from '../spec/nvme/admin-command.js';
 import { commandBytes, commandSizeExponent, Sqe } from '../spec/nvme/command.js';
 import { AsyncEventResult, completionSizeExponent } from '../spec/nvme/completion.js';
@@ -247,7 +248,8 @@ export class HostSession {
           fill: (words) => Sqe.opc.set(words, 0, AdminOpcode.asynchronousEventRequest),
         });
         if (status !== 0) return;
-        this.parts.notice(this, AsyncEventResult.info.of(result));
+        const isNotice = AsyncEventResult.type.of(result) === EventType.notice;
+        if (isNotice) this.parts.notice(this, AsyncEventResult.info.of(result));
       } catch (error) {
         // The connection is gone: `lost` says so.
         if (error instanceof UltimaError) return;

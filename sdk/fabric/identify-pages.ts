@@ -16,6 +16,7 @@ import {
 import { Cap, Vs } from '../spec/nvme/registers.js';
 import { doNotRetry, Status } from '../spec/nvme/status.js';
 import { type Association, errorLogEntries, mostEventRequests } from './association.js';
+import { hasReservations } from './log-pages.js';
 import {
   largestTransfer,
   mostAnaGroups,
@@ -89,6 +90,8 @@ function fillController(association: Association, words: Uint32Array): void {
   const { subsystem, identity } = association;
   const isDiscovery = subsystem.nqn === discoveryNqn;
   const table = IdentifyController;
+  // [NVMe-2.0 §? CTRATT] Hosts over fabrics have identifiers of 128 bits.
+  table.ctrattHostId128.set(words, 0, isDiscovery ? 0 : 1);
   table.sn.setText(words, 0, subsystem.serial);
   table.mn.setText(words, 0, model);
   table.fr.setText(words, 0, '1');
@@ -134,6 +137,7 @@ function fillIoAttributes({ subsystem }: Association, words: Uint32Array): void 
   table.oncsCompare.set(words, 0, 1);
   table.oncsWriteZeroes.set(words, 0, 1);
   table.oncsDatasetManagement.set(words, 0, 1);
+  table.oncsReservations.set(words, 0, hasReservations(subsystem) ? 1 : 0);
   // A namespace may appear later whose device has a cache: hosts look at this once.
   table.vwcPresent.set(words, 0, 1);
   table.vwcFlush.set(words, 0, FlushBroadcast.supported);
@@ -177,9 +181,26 @@ function fillNamespace(
   table.nawun.set(words, 0, Math.min(atomicWriteBlocks, 0x1_0000));
   table.nawupf.set(words, 0, Math.min(atomicWriteBlocks, 0x1_0000));
   table.nacwu.set(words, 0, 1);
+  if (namespace.keeper !== null) fillReservations(words, namespace.keeper.canPersist);
   const lbads = table.lbaf.item.lbads;
   lbads.set(words, table.lbaf.at(0, 0), blockShift);
   return 0;
+}
+
+function fillReservations(words: Uint32Array, canPersist: boolean): void {
+  const table = IdentifyNamespace;
+  table.rescapPersist.set(words, 0, canPersist ? 1 : 0);
+  for (const field of [
+    table.rescapWriteExclusive,
+    table.rescapExclusiveAccess,
+    table.rescapWriteExclusiveRegistrants,
+    table.rescapExclusiveAccessRegistrants,
+    table.rescapWriteExclusiveAll,
+    table.rescapExclusiveAccessAll,
+    table.rescapIekey13,
+  ]) {
+    field.set(words, 0, 1);
+  }
 }
 
 function fillList({ subsystem }: Association, after: number, words: Uint32Array): number {

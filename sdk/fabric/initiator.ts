@@ -395,6 +395,7 @@ function factsOf(
     blockCount,
     nguid: Buffer.from(table.nguid.bytes(page, 0)).toString('hex'),
     anaGroup: table.anagrpid.get(page, 0),
+    page,
     limits: limitsOf({
       mostTransferBytes,
       blockBytes,

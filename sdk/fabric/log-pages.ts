@@ -1,4 +1,5 @@
 import { isIPv6 } from 'node:net';
+import { reservationPage } from '../reservations/notice-log.js';
 import type { Place } from '../sockets/stream.js';
 import { discoveryNqn } from '../spec/fabrics/command.js';
 import {
@@ -50,11 +51,19 @@ export function logPage(
       return firmwarePage();
     case LogPage.changedNamespaces:
       return changedPage(association);
+    case LogPage.reservation:
+      if (!hasReservations(association.subsystem)) return null;
+      return reservationPage(association.reservationLog);
     case LogPage.ana:
       return anaPage(association.subsystem, (parts.lsp & anaGroupsOnly) !== 0);
     default:
       return null;
   }
+}
+
+/** Whether any namespace can be reserved. */
+export function hasReservations({ namespaces }: FabricSubsystem): boolean {
+  return [...namespaces.values()].some(({ keeper }) => keeper !== null);
 }
 
 function wordsOf(bytes: Uint8Array): Uint32Array {

@@ -1,3 +1,4 @@
+import { ReservationType } from '../reservations/reservations.js';
 import {
   Disconnect,
   FabricsCommand,
@@ -25,9 +26,16 @@ import {
   statusOf,
 } from './target-io.js';
 import type { QueueOwner, TargetQueue } from './target-queue.js';
+import {
+  carryOut as carryOutReservation,
+  isAllowed,
+  isReservation,
+  prepareReservation,
+} from './target-reservations.js';
 import type { TargetSlot } from './target-slot.js';
 
 const Entry = Sqe;
+const unreserved = ReservationType.none;
 
 /** What commands of control have in common: memory of their own, and a promise where they wait. */
 abstract class ControlOwner implements QueueOwner {
@@ -156,7 +164,8 @@ export class IoOwner extends AdminOwner {
     if (isFlushOfAll && subsystem.namespaces.size > 1) {
       return this.failed(slot, doNotRetry(Status.invalidNamespaceOrFormat));
     }
-    const status = prepare(slot, namespace);
+    const isControl = isReservation(Entry.opc.get(slot.words, 0));
+    const status = isControl ? prepareReservation(slot, namespace) : prepare(slot, namespace);
     return status === 0 ? 0 : this.failed(slot, status);
   }
 
@@ -203,12 +212,31 @@ export class IoOwner extends AdminOwner {
   private advance(slot: TargetSlot): void {
     if (slot.queue.isClosed) slot.queue.forget(slot);
     else if (this.association.gate !== 0) this.conclude(slot, this.association.gate);
-    else if (nextPart(slot)) slot.namespace!.submit(slot);
+    else if (nextPart(slot)) this.submit(slot);
     else {
       const status = conclude(slot);
       if (status === 0) slot.queue.finish(slot, 0);
       else this.conclude(slot, status);
     }
+  }
+
+  private submit(slot: TargetSlot): void {
+    const namespace = slot.namespace!;
+    const { reservations } = namespace;
+    const { hostId } = this.association.identity;
+    if (reservations.type === unreserved || isAllowed(slot, reservations, hostId)) {
+      namespace.submit(slot);
+    } else {
+      this.conclude(slot, doNotRetry(Status.reservationConflict));
+    }
+  }
+
+  protected override carryOut(slot: TargetSlot): number | Promise<number> {
+    const { words } = slot;
+    if (Entry.opc.get(words, 0) === fabricsOpcode) return super.carryOut(slot);
+    const namespace = this.association.subsystem.namespaces.get(Entry.nsid.get(words, 0));
+    if (namespace === undefined) return doNotRetry(Status.invalidNamespaceOrFormat);
+    return carryOutReservation(this.association, slot, namespace);
   }
 
   private failed(slot: TargetSlot, status: number): number {

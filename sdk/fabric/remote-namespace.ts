@@ -1,6 +1,7 @@
 import { checkRequest } from '../block/check.js';
-import type { BlockDevice, BlockLimits } from '../block/device.js';
+import type { BlockLimits } from '../block/device.js';
 import { BlockOp, type BlockRequest, BlockStatus, blockFlagFua } from '../block/request.js';
+import type { DeviceReservations, SharedBlockDevice } from '../block/reservations.js';
 import type { Clock, DmaSpace } from '../device.js';
 import { ErrorCode, UltimaError } from '../errors.js';
 import { Sqe } from '../spec/nvme/command.js';
@@ -17,6 +18,8 @@ import { Status, statusKind } from '../spec/nvme/status.js';
 import { dwordSpan } from '../units.js';
 import { type HostCommand, HostData } from './host-command.js';
 import { type HostQueue, mostCommandBytes } from './host-queue.js';
+import { RemoteReservations } from './remote-reservations.js';
+import { blockStatusOf } from './remote-status.js';
 
 // Looked up once: the tables lie behind imports.
 const Entry = Sqe;
@@ -49,6 +52,8 @@ export interface NamespaceFacts {
   readonly nguid: string;
   readonly anaGroup: number;
   readonly limits: BlockLimits;
+  /** Identify as the controller gave it. */
+  readonly page: Uint32Array;
 }
 
 /**
@@ -57,7 +62,7 @@ export interface NamespaceFacts {
  * there is no connection, or the path is inaccessible, that is what every request ends with;
  * `detail` is then the status that says why.
  */
-export class RemoteNamespace implements BlockDevice {
+export class RemoteNamespace implements SharedBlockDevice {
   readonly nsid: number;
   readonly blockBytes: number;
   readonly nguid: string;
@@ -66,6 +71,7 @@ export class RemoteNamespace implements BlockDevice {
   readonly memory: DmaSpace;
   blockCount: number;
   anaGroup: number;
+  readonly reservations: DeviceReservations;
   /** How the controller stands to it (`AnaState`). */
   anaState: number = AnaState.optimized;
   /** The controller does not have it any more. */
@@ -87,6 +93,7 @@ export class RemoteNamespace implements BlockDevice {
     this.limits = facts.limits;
     this.clock = port.clock;
     this.memory = port.memory;
+    this.reservations = new RemoteReservations(facts.nsid, facts.page, () => port.queue());
     this.ended = new Array<BlockRequest | null>(facts.limits.maxInFlight).fill(null);
   }
 
@@ -142,7 +149,7 @@ export class RemoteNamespace implements BlockDevice {
       return;
     }
     queue.recycle(command);
-    this.end(request, blockStatus(statusKind(status)), statusKind(status));
+    this.end(request, blockStatusOf(statusKind(status)), statusKind(status));
   }
 
   /** The connection of a command of ours is over. */
@@ -228,45 +235,6 @@ export class RemoteNamespace implements BlockDevice {
     command.memory = new Uint8Array(list.buffer);
     command.direction = HostData.toController;
     command.transfer = ranges * rangeBytes;
-  }
-}
-
-/** What a controller's status means for the layers above. */
-function blockStatus(kind: number): BlockStatus {
-  switch (kind) {
-    case 0:
-      return BlockStatus.ok;
-    case Status.writeFault:
-    case Status.unrecoveredReadError:
-      return BlockStatus.mediaError;
-    case Status.guardCheckError:
-    case Status.applicationTagCheckError:
-    case Status.referenceTagCheckError:
-      return BlockStatus.integrityError;
-    case Status.invalidField:
-    case Status.lbaOutOfRange:
-    case Status.invalidOpcode:
-      return BlockStatus.invalidRequest;
-    case Status.accessDenied:
-    case Status.namespaceWriteProtected:
-    case Status.reservationConflict:
-      return BlockStatus.accessDenied;
-    case Status.capacityExceeded:
-      return BlockStatus.outOfSpace;
-    // What the controller did not begin.
-    case Status.namespaceNotReady:
-    case Status.asymmetricAccessInaccessible:
-    case Status.asymmetricAccessPersistentLoss:
-    case Status.asymmetricAccessTransition:
-    case Status.invalidNamespaceOrFormat:
-    case Status.abortedSqDeletion:
-      return BlockStatus.notExecuted;
-    case Status.internalPathError:
-    case Status.hostPathingError:
-    case Status.transientTransportError:
-      return BlockStatus.unknown;
-    default:
-      return BlockStatus.deviceError;
   }
 }
 

@@ -1,6 +1,8 @@
 import type { BlockDevice } from '../block/device.js';
 import type { DmaRegion } from '../device.js';
 import { ErrorCode, UltimaError } from '../errors.js';
+import { Reservations } from '../reservations/reservations.js';
+import { decodeReservations } from '../reservations/saved.js';
 import { KiB, MiB } from '../units.js';
 import type { TargetQueue } from './target-queue.js';
 import { type TargetSlot, TargetSlotList } from './target-slot.js';
@@ -22,6 +24,19 @@ export interface FabricNamespace {
    * target was killed, and go on as if nothing had been lost; false when left out.
    */
   readonly isWriteThrough?: boolean;
+  /**
+   * Hosts may reserve it. Only where nobody else serves the data: reservations are of this target.
+   * Without it the namespace has none.
+   */
+  readonly reservations?: ReservationStore;
+}
+
+/** Where reservations lie that are to outlive the target. */
+export interface ReservationStore {
+  /** What was saved last; null when there is nothing. Without `save` none outlive the target. */
+  readonly saved?: Uint8Array | null;
+  /** Resolves when it is durable; null is to be kept, too. Commands are answered after it. */
+  save?(bytes: Uint8Array | null): Promise<void>;
 }
 
 export const mostNamespaceId = 1024;
@@ -47,6 +62,9 @@ export class ServedNamespace {
   readonly anaGroup: number;
   readonly isReadOnly: boolean;
   readonly isWriteThrough: boolean;
+  readonly reservations = new Reservations();
+  /** Null where there are no reservations. */
+  readonly keeper: ReservationKeeper | null;
   readonly blockBytes: number;
   readonly blockShift: number;
   /** Blocks that the device takes at once. */
@@ -76,6 +94,9 @@ export class ServedNamespace {
     this.anaGroup = anaGroup;
     this.isReadOnly = options.isReadOnly === true;
     this.isWriteThrough = options.isWriteThrough === true;
+    const store = options.reservations;
+    this.keeper = store === undefined ? null : new ReservationKeeper(store);
+    if (store?.saved != null) this.reservations.restore(decodeReservations(store.saved));
     this.blockBytes = checkBlocks(device);
     this.blockShift = Math.log2(this.blockBytes);
     const partBytes = Math.min(largestTransfer, device.limits.maxTransferBytes);
@@ -169,6 +190,25 @@ export class ServedNamespace {
     this.heldBytes -= region.length;
     if (this.isClosed) this.device.memory.free(region);
     else this.free[classes.indexOf(region.length)]!.push(region);
+  }
+}
+
+/** Saves reservations one after the other: the last one counts. */
+export class ReservationKeeper {
+  readonly canPersist: boolean;
+  private readonly store: ReservationStore;
+  private turn: Promise<void> = Promise.resolve();
+
+  constructor(store: ReservationStore) {
+    this.store = store;
+    this.canPersist = store.save !== undefined;
+  }
+
+  save(bytes: Uint8Array | null): Promise<void> {
+    const saved = this.turn.then(() => this.store.save?.(bytes));
+    // Whoever waits hears of a failure; the next one tries anew.
+    this.turn = saved.catch(() => {});
+    return saved;
   }
 }
 

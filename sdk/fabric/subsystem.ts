@@ -117,6 +117,7 @@ export class FabricSubsystem {
       throw new UltimaError(ErrorCode.notFound, `no namespace ${nsid} is served`, { nsid });
     }
     this.namespaces.delete(nsid);
+    namespace.reservations.listen(null);
     this.tellChanged(nsid);
     while (namespace.inFlight > 0) await new Promise((resolve) => setImmediate(resolve));
     this.changed();
@@ -207,7 +208,13 @@ export class FabricSubsystem {
     if (this.namespaces.has(nsid)) {
       throw new UltimaError(ErrorCode.nameTaken, `namespace ${nsid} is served already`, { nsid });
     }
-    this.namespaces.set(nsid, new ServedNamespace(options));
+    const namespace = new ServedNamespace(options);
+    this.namespaces.set(nsid, namespace);
+    namespace.reservations.listen((host, type) => {
+      for (const each of this.associations) {
+        if (each.identity.hostId === host) each.reservationNotice(nsid, type);
+      }
+    });
   }
 
   private tellChanged(nsid: number): void {

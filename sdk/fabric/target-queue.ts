@@ -25,6 +25,7 @@ import { KiB } from '../units.js';
 import type { Association } from './association.js';
 import { PduReader, type PduUser, typeSet } from './pdu-reader.js';
 import { PduWriter } from './pdu-writer.js';
+import type { ServedNamespace } from './served-namespace.js';
 import { Direction, TargetSlot, TargetSlotList } from './target-slot.js';
 
 // Looked up once: the tables lie behind imports.
@@ -262,6 +263,11 @@ export class TargetQueue implements StreamUser, PduUser {
 
   forget(slot: TargetSlot): void {
     if (slot.isUsed) this.recycle(slot);
+  }
+
+  /** Whether a command of it is inside the device of a namespace, or in front of it. */
+  hasInside(namespace: ServedNamespace): boolean {
+    return this.slots.some((slot) => slot.isBusy && slot.namespace === namespace);
   }
 
   /** The slot may be used again. */

@@ -1,3 +1,4 @@
+import { Reservations } from '../../sdk/reservations/reservations.js';
 import { FilledContents, FilledPlaces, FillOrder } from '../ftl/fill-order.js';
 import { WriteCache } from '../nvme/cache.js';
 import { Command, SegmentList } from '../nvme/command.js';
@@ -6,7 +7,6 @@ import { Parameters } from '../nvme/io/parameters.js';
 import { Medium } from '../nvme/medium.js';
 import { Namespace } from '../nvme/namespace.js';
 import { QueueMemory } from '../nvme/queue-memory.js';
-import { Reservations } from '../nvme/reservations.js';
 import { SubmissionQueue } from '../nvme/submission-queue.js';
 import { SimDmaRegion, SimDmaSpace } from '../pcie/dma-space.js';
 import { HostMemory, Segment } from '../pcie/host-memory.js';

@@ -1,6 +1,6 @@
 import { assert } from '../../sdk/assert.js';
+import { Reservations } from '../../sdk/reservations/reservations.js';
 import type { Medium } from './medium.js';
-import { Reservations } from './reservations.js';
 
 /** One entry of the LBA format list of Identify Namespace. */
 export interface LbaFormat {

@@ -17,6 +17,7 @@ const sdkBelowCli: readonly string[] = [
   'sdk/device',
   'sdk/faults',
   'sdk/block',
+  'sdk/reservations',
   'sdk/nvme',
   'sdk/qos',
   'sdk/volume',
@@ -42,7 +43,13 @@ export const importRules: readonly Rule[] = [
   { area: 'sdk/spec', may: ['sdk/assert', 'sdk/units'] },
   { area: 'sdk/faults', may: [...ground, 'sdk/spec'] },
   { area: 'sdk/block', may: [...ground, 'sdk/device'] },
-  { area: 'sdk/nvme', may: [...ground, 'sdk/spec', 'sdk/device', 'sdk/block'] },
+  // The device's side, of simulated cards and of namespaces that are served, and the host's.
+  { area: 'sdk/reservations', may: [...ground, 'sdk/spec'] },
+  { area: 'sdk/reservations/host', may: [...ground, 'sdk/spec', 'sdk/block'] },
+  {
+    area: 'sdk/nvme',
+    may: [...ground, 'sdk/spec', 'sdk/device', 'sdk/block', 'sdk/reservations'],
+  },
   { area: 'sdk/block/file', may: [...ground, 'sdk/device', 'sdk/block'], node: ['fs'] },
   { area: 'sdk/block/file-lock', may: ground, node: ['fs', 'net'] },
   { area: 'sdk/qos', may: [...ground, 'sdk/device', 'sdk/block'] },
@@ -99,7 +106,7 @@ export const importRules: readonly Rule[] = [
   },
   {
     area: 'sdk/fabric',
-    may: [...ground, 'sdk/spec', 'sdk/device', 'sdk/block', 'sdk/sockets'],
+    may: [...ground, 'sdk/spec', 'sdk/device', 'sdk/block', 'sdk/reservations', 'sdk/sockets'],
     node: ['crypto', 'net'],
   },
   { area: 'sdk/observe', may: ground, node: ['fs', 'path'] },
@@ -119,8 +126,11 @@ export const importRules: readonly Rule[] = [
   // 'native' for what sets real hardware up; cards are opened through sdk/open.
   { area: 'sdk/cli', may: [...sdkBelowCli, 'sdk/testing', 'sdk/serve', 'native'], node: anyOfNode },
   { area: 'sdk/index', may: sdkBelowCli },
-  // The card runs the same scheduler as the gate.
-  { area: 'sim', may: [...ground, 'sdk/spec', 'sdk/device', 'sdk/faults', 'sdk/qos'] },
+  // The card runs the same scheduler as the gate, and the same reservations as the target.
+  {
+    area: 'sim',
+    may: [...ground, 'sdk/spec', 'sdk/device', 'sdk/faults', 'sdk/qos', 'sdk/reservations'],
+  },
   // Between simulated nodes there are block devices.
   { area: 'sim/net', may: [...ground, 'sdk/device', 'sdk/block', 'sim'] },
   // A user's own profile is a file.

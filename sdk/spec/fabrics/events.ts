@@ -1,5 +1,8 @@
 /** Kinds of asynchronous events, and what a notice is about [NVMe-2.0 §5.2 AER]. */
-export const EventType = { error: 0, health: 1, notice: 2 } as const;
+export const EventType = { error: 0, health: 1, notice: 2, ioCommandSet: 6 } as const;
+
+/** Of events about I/O commands: the reservation log has something [NVMe-2.0 §5.2 AER]. */
+export const reservationInfo = 0x00;
 
 export const NoticeInfo = {
   namespaceChanged: 0x00,

@@ -1,3 +1,4 @@
+import { ReservationLog } from '../../../sdk/reservations/notice-log.js';
 import type { Bits, U64 } from '../../../sdk/spec/layout.js';
 import { noParameter } from '../../../sdk/spec/nvme/logs.js';
 import { doNotRetry, Status, statusKind, withMore } from '../../../sdk/spec/nvme/status.js';
@@ -15,7 +16,6 @@ import type { FirmwareDownload } from './firmware-download.js';
 import type { HealthWatch } from './health-watch.js';
 import type { KeepAliveTimer } from './keep-alive-timer.js';
 import type { PowerManager } from './power-manager.js';
-import { ReservationLog } from './reservation-log.js';
 import type { SelfTestOperation } from './self-test-operation.js';
 import type { TelemetryData } from './telemetry-data.js';
 import type { Timestamp } from './timestamp.js';

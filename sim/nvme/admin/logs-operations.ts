@@ -1,3 +1,4 @@
+import { reservationPage } from '../../../sdk/reservations/notice-log.js';
 import { GetLogPage } from '../../../sdk/spec/nvme/admin-command.js';
 import { Nsid } from '../../../sdk/spec/nvme/identify.js';
 import {
@@ -7,8 +8,6 @@ import {
   FirmwareSlotLog,
   LogPage,
   noEstimate,
-  ReservationEvent,
-  ReservationLog,
   SanitizeLog,
   TelemetryLog,
   telemetryBlockBytes,
@@ -123,17 +122,7 @@ export function anaLog(context: AdminContext, command: Command): Uint8Array {
 /** 80h: one notification for each read. */
 export const reservationLog: LogSource = {
   isThere: ({ profile }) => profile.subsystem.hasReservations,
-  build: ({ reservationLog: log }) => {
-    const words = new Uint32Array(ReservationLog.layout.bytes / 4);
-    const first = log.first;
-    ReservationLog.type.set(words, 0, first?.type ?? ReservationEvent.empty);
-    if (first !== undefined) {
-      ReservationLog.count.set(words, 0, first.count);
-      ReservationLog.available.set(words, 0, log.furtherCount);
-      ReservationLog.nsid.set(words, 0, first.nsid);
-    }
-    return new Uint8Array(words.buffer);
-  },
+  build: ({ reservationLog: log }) => reservationPage(log),
   wasRead: ({ reservationLog: log }) => log.takeFirst(),
 };
 

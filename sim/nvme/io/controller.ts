@@ -1,3 +1,4 @@
+import type { HostController } from '../../../sdk/reservations/report.js';
 import type { Command } from '../command.js';
 import type { Namespace } from '../namespace.js';
 
@@ -9,13 +10,6 @@ export interface IoHealth {
   /** An I/O command begins, ends. */
   enter(nowNs: number): void;
   leave(nowNs: number): void;
-}
-
-/** A controller that belongs to a host, as Reservation Report lists it. */
-export interface HostController {
-  readonly controllerId: number;
-  /** 8 bytes, or 16 when the host gave an extended identifier. */
-  readonly hostIdentifier: Uint8Array;
 }
 
 /** What the I/O set needs of its controller and of the subsystem around it. */

@@ -1,3 +1,4 @@
+import { ReservationType } from '../../../sdk/reservations/reservations.js';
 import { broadcastNsid } from '../../../sdk/spec/nvme/command.js';
 import { NvmOpcode } from '../../../sdk/spec/nvme/opcodes.js';
 import { Status } from '../../../sdk/spec/nvme/status.js';
@@ -6,7 +7,6 @@ import { type Command, FuseRole } from '../command.js';
 import type { Executor } from '../executor.js';
 import type { Namespace } from '../namespace.js';
 import type { QosUser } from '../qos/card-qos.js';
-import { ReservationType } from '../reservations.js';
 import { BlockTransfer } from './block-transfer.js';
 import { CompareOperation } from './compare.js';
 import { CopyOperation } from './copy.js';
@@ -15,11 +15,7 @@ import { FlushOperation } from './flush.js';
 import { FusedCompareAndWrite } from './fused.js';
 import { Protection } from './protection.js';
 import { ReadOperation } from './read.js';
-import {
-  ReservationAcquireOperation,
-  ReservationRegisterOperation,
-  ReservationReleaseOperation,
-} from './reservation-commands.js';
+import { ReservationOperation } from './reservation-commands.js';
 import { ReservationReportOperation } from './reservation-report.js';
 import { Access, type Operation, Work, type WorkParts } from './work.js';
 import { WriteOperation } from './write.js';
@@ -59,9 +55,13 @@ export class IoSet implements Executor, QosUser {
     this.operations[opcodes.writeUncorrectable] = new WriteUncorrectableOperation(shared);
     this.operations[opcodes.datasetManagement] = new DatasetManagementOperation(shared);
     this.operations[opcodes.copy] = new CopyOperation(shared);
-    this.operations[opcodes.reservationRegister] = new ReservationRegisterOperation(work);
-    this.operations[opcodes.reservationAcquire] = new ReservationAcquireOperation(work);
-    this.operations[opcodes.reservationRelease] = new ReservationReleaseOperation(work);
+    for (const opcode of [
+      opcodes.reservationRegister,
+      opcodes.reservationAcquire,
+      opcodes.reservationRelease,
+    ]) {
+      this.operations[opcode] = new ReservationOperation(work, opcode);
+    }
     this.operations[opcodes.reservationReport] = new ReservationReportOperation(work);
   }
 

@@ -1,3 +1,4 @@
+import type { HostController } from '../../../sdk/reservations/report.js';
 import { DirectiveType } from '../../../sdk/spec/nvme/admin-command.js';
 import { AnaState } from '../../../sdk/spec/nvme/logs.js';
 import { Status } from '../../../sdk/spec/nvme/status.js';
@@ -6,7 +7,7 @@ import type { ControllerRecord } from '../controller-record.js';
 import type { CommandServices } from '../executor.js';
 import type { Namespace } from '../namespace.js';
 import type { Subsystem } from '../subsystem.js';
-import type { HostController, IoController, IoHealth } from './controller.js';
+import type { IoController, IoHealth } from './controller.js';
 import { IoSet } from './io-set.js';
 
 /** The I/O set of one controller of a subsystem. */

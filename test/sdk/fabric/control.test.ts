@@ -13,7 +13,14 @@ import { ChunkPool } from '../../../sdk/sockets/outbox.js';
 import { Sqe } from '../../../sdk/spec/nvme/command.js';
 import { Cns } from '../../../sdk/spec/nvme/identify.js';
 import { Status, statusKind } from '../../../sdk/spec/nvme/status.js';
-import { type FabricRig, fabricRig, rigNqn, until } from '../../support/fabric-rig.js';
+import {
+  type FabricRig,
+  fabricRig,
+  HeldDevice,
+  nguidOf,
+  rigNqn,
+  until,
+} from '../../support/fabric-rig.js';
 import { suite } from '../../support/suite.js';
 
 const test = suite('sdk/fabric control');
@@ -27,13 +34,15 @@ async function adminQueue(rig: FabricRig, nqn: string, keepAliveMs = 0): Promise
 interface Wanted {
   readonly nqn: string;
   readonly keepAliveMs?: number;
+  /** In each byte of its identifier; 0 when left out. */
+  readonly host?: number;
   /** Of the controller that an I/O queue belongs to. */
   readonly cntlid?: number;
 }
 
 async function connected(
   rig: FabricRig,
-  { nqn, keepAliveMs = 0, cntlid }: Wanted,
+  { nqn, keepAliveMs = 0, cntlid, host = 0 }: Wanted,
 ): Promise<{ readonly queue: HostQueue; readonly result: number }> {
   const port = rig.target.places[0]!.port;
   const queue = new HostQueue({
@@ -50,7 +59,7 @@ async function connected(
     qid: cntlid === undefined ? 0 : 1,
     entries: 8,
     cntlid: cntlid ?? 0xffff,
-    hostId: new Uint8Array(16),
+    hostId: new Uint8Array(16).fill(host),
     hostNqn: 'nqn.2026-11.io.ultima:someone',
     subsystemNqn: nqn,
     keepAliveMs,
@@ -127,6 +136,88 @@ test('before a controller is enabled it does nothing but say what it can', async
     const errors = Buffer.from((await logPageOf(queue, 1, 64)).buffer);
     assert.is(statusKind(errors.readUInt16LE(12) >>> 1), Status.invalidOpcode);
     queue.close('done');
+  } finally {
+    await rig.close();
+  }
+});
+
+/** Reservation Register, Acquire or Release with its keys. @returns the status */
+async function reserve(
+  queue: HostQueue,
+  { opcode, dword10 = 0, keys }: { opcode: number; dword10?: number; keys: readonly bigint[] },
+): Promise<number> {
+  const { status } = await tryControl(queue, {
+    what: 'a reservation command',
+    send: new Uint8Array(BigUint64Array.from(keys).buffer),
+    fill: (words) => {
+      Sqe.opc.set(words, 0, opcode);
+      Sqe.nsid.set(words, 0, 1);
+      words[10] = dword10;
+    },
+  });
+  return statusKind(status);
+}
+
+/** Set or Get Features for namespace 1. @returns status and dword 0 */
+async function feature(
+  queue: HostQueue,
+  { opcode, fid, value = 0 }: { opcode: number; fid: number; value?: number },
+): Promise<readonly [status: number, result: number]> {
+  const { status, result } = await tryControl(queue, {
+    what: 'a feature',
+    fill: (words) => {
+      Sqe.opc.set(words, 0, opcode);
+      Sqe.nsid.set(words, 0, 1);
+      words[10] = fid;
+      words[11] = value;
+    },
+  });
+  return [statusKind(status), result];
+}
+
+test('a preempted host is told once by an event, and by the log; what it masks it is not told', async () => {
+  const rig = await fabricRig({
+    namespaces: [{ nsid: 1, device: new HeldDevice(), nguid: nguidOf(1), reservations: {} }],
+  });
+  try {
+    const open = async (host: number) => {
+      const { queue: admin, result: cntlid } = await connected(rig, { nqn: rigNqn, host });
+      await setProperty(admin, 0x14, 0x0046_0001);
+      const { queue } = await connected(rig, { nqn: rigNqn, host, cntlid });
+      return { admin, queue };
+    };
+    const [a, b, nobody] = [await open(1), await open(2), await open(0)];
+    const controller = Buffer.from((await identifyPage(a.admin, Cns.controller)).buffer);
+    assert.is(controller.readUInt16LE(520) & (1 << 5), 1 << 5, 'ONCS: reservations');
+    const namespace = Buffer.from((await identifyPage(a.admin, Cns.namespace, 1)).buffer);
+    assert.is(namespace[31], 0xfe, 'RESCAP: all types, IEKEY of revision 1.3, no persistence');
+    assert.is(await reserve(nobody.queue, { opcode: 0x0d, keys: [0n, 9n] }), Status.invalidField);
+    const event = tryControl(a.admin, {
+      what: 'an event',
+      fill: (words) => Sqe.opc.set(words, 0, 0x0c),
+    });
+    for (const round of [1, 2]) {
+      assert.is(await reserve(a.queue, { opcode: 0x0d, keys: [0n, 1n] }), 0);
+      assert.is(await reserve(b.queue, { opcode: 0x0d, keys: [0n, 2n] }), 0);
+      const preempt = { opcode: 0x11, dword10: 1 | (1 << 8), keys: [2n, 1n] };
+      assert.is(await reserve(b.queue, preempt), 0, `round ${round}`);
+      // The mask of registrations that were preempted.
+      if (round === 1) {
+        assert.equal(await feature(a.admin, { opcode: 9, fid: 0x82, value: 2 }), [0, 0]);
+      }
+    }
+    assert.equal(await feature(a.admin, { opcode: 10, fid: 0x82 }), [0, 2]);
+    // Type 6, I/O commands; information 0, the reservation log.
+    assert.is((await event).result, 0x80_00_06);
+    const log = Buffer.from((await logPageOf(a.admin, 0x80, 64)).buffer);
+    assert.equal([log.readUInt32LE(0), log[8], log[9], log.readUInt32LE(12)], [1, 1, 0, 1]);
+    assert.is((await logPageOf(a.admin, 0x80, 64))[2], 0, 'empty');
+    // Persistence is not to be had here.
+    const persist = { opcode: 9, fid: 0x83, value: 1 };
+    assert.equal((await feature(a.admin, persist))[0], Status.invalidField);
+    assert.equal(await feature(a.admin, { opcode: 10, fid: 0x83 }), [0, 0]);
+    for (const { queue, admin } of [a, b, nobody])
+      for (const each of [queue, admin]) each.close('');
   } finally {
     await rig.close();
   }

@@ -9,12 +9,12 @@ import type {
 import { ErrorCode, UltimaError } from '../../../sdk/errors.js';
 import type { Adoption } from '../../../sdk/mirror/claims.js';
 import { Fence } from '../../../sdk/mirror/fence.js';
-import { ReservationType } from '../../../sdk/spec/nvme/nvm-command.js';
 import {
   type ReservationKey,
   ReservationOutcome,
   Reservations,
-} from '../../../sim/nvme/reservations.js';
+} from '../../../sdk/reservations/reservations.js';
+import { ReservationType } from '../../../sdk/spec/nvme/nvm-command.js';
 import { Prng } from '../../../sim/prng.js';
 import { suite } from '../../support/suite.js';
 import { clusterId, idOf, volumeId } from './rig.js';

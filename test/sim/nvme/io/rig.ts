@@ -1,8 +1,9 @@
+import type { HostController } from '../../../../sdk/reservations/report.js';
 import { Sqe } from '../../../../sdk/spec/nvme/command.js';
 import { Status, statusKind } from '../../../../sdk/spec/nvme/status.js';
 import { Command, FuseRole } from '../../../../sim/nvme/command.js';
 import type { CommandServices } from '../../../../sim/nvme/executor.js';
-import type { HostController, IoController, IoHealth } from '../../../../sim/nvme/io/controller.js';
+import type { IoController, IoHealth } from '../../../../sim/nvme/io/controller.js';
 import { IoSet } from '../../../../sim/nvme/io/io-set.js';
 import { MediaTiming } from '../../../../sim/nvme/io/media-timing.js';
 import { Medium } from '../../../../sim/nvme/medium.js';

@@ -1,12 +1,11 @@
 /**
  * Who may use a namespace [NVMe-2.0 §8.19]. A host registers a key, a registrant acquires one of
- * six
- * types of reservation, and from then on each command of another host is checked against the type.
+ * six types of reservation, and from then on each command of another host is checked against the
+ * type.
  *
  * What always holds: a reservation has at least one holder and a holder is a registrant; with no
  * registrant there is no reservation. Nothing here knows of controllers: a host is a string, and
- * the
- * subsystem says which controllers belong to it.
+ * the subsystem says which controllers belong to it.
  */
 
 /** RTYPE. */
@@ -206,6 +205,22 @@ export class Reservations {
     this.generation = 0;
   }
 
+  /** All that outlives the power. */
+  image(): ReservationsImage {
+    const { generation, type, holderHost, registrants } = this;
+    return { generation, type, holderHost, registrants: registrants.map((each) => ({ ...each })) };
+  }
+
+  /** As it was when the image was made, and to be kept as long. */
+  restore({ generation, type, holderHost, registrants }: ReservationsImage): void {
+    this.generation = generation;
+    this.type = type;
+    this.holderHost = holderHost;
+    this.registrants.length = 0;
+    for (const each of registrants) this.registrants.push({ ...each });
+    this.persistsThroughPowerLoss = true;
+  }
+
   private find(host: string): Registrant | undefined {
     for (const registrant of this.registrants) if (registrant.host === host) return registrant;
     return undefined;
@@ -263,6 +278,13 @@ export class Reservations {
   private bumpGeneration(): void {
     this.generation = (this.generation + 1) >>> 0;
   }
+}
+
+export interface ReservationsImage {
+  readonly generation: number;
+  readonly type: number;
+  readonly holderHost: string | null;
+  readonly registrants: readonly Registrant[];
 }
 
 export interface Preemption {

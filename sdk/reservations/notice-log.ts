@@ -1,3 +1,5 @@
+import { ReservationLog as Page, ReservationEvent } from '../spec/nvme/logs-events.js';
+
 interface ReservationNotice {
   readonly count: number;
   readonly nsid: number;
@@ -35,4 +37,17 @@ export class ReservationLog {
   clear(): void {
     this.pages.length = 0;
   }
+}
+
+/** Log page 80h as it reads now. */
+export function reservationPage(log: ReservationLog): Uint8Array {
+  const words = new Uint32Array(Page.layout.bytes / 4);
+  const { first } = log;
+  Page.type.set(words, 0, first?.type ?? ReservationEvent.empty);
+  if (first !== undefined) {
+    Page.count.set(words, 0, first.count);
+    Page.available.set(words, 0, log.furtherCount);
+    Page.nsid.set(words, 0, first.nsid);
+  }
+  return new Uint8Array(words.buffer);
 }
