@@ -127,6 +127,7 @@ export {
   type NodeView,
   type Versioned,
 } from './node/directory.js';
+export { defaultShares, type MemberCounts, type MemberShares } from './node/member-shares.js';
 export { type Candidate, type PlacementWish, placeMembers } from './node/placement.js';
 export type {
   AliveRecord,

@@ -5,6 +5,7 @@ import type { MutualTls } from '../sockets/node-sockets.js';
 import type { Pool } from '../volume/pool.js';
 import { ClusterDirectory } from './directory.js';
 import { MemberService, memberNqn } from './member-service.js';
+import { defaultShares, type MemberCounts, type MemberShares } from './member-shares.js';
 import { MemberShelf } from './member-shelf.js';
 import {
   decodeVolume,
@@ -27,6 +28,8 @@ export interface NodeAgentOptions {
   /** What others connect to, when it is not where we listen. */
   readonly address?: string;
   readonly tls?: MutualTls;
+  /** What each member may take of the pool's devices; `defaultShares` when left out. */
+  readonly shares?: MemberShares;
   /** A node that says nothing for so long is away: 10 s when left out. */
   readonly leaseMs?: number;
   /** Something that a person should know; the agent goes on. */
@@ -59,11 +62,11 @@ export class NodeAgent {
   /** @throws UltimaError STORE_UNREACHABLE, NAME_TAKEN, ADDRESS_INVALID, DEVICE_BUSY */
   static async start(options: NodeAgentOptions): Promise<NodeAgent> {
     const directory = new ClusterDirectory(options.store, options.random);
-    const { name, zone = name, pool } = options;
+    const { name, zone = name, pool, shares = defaultShares } = options;
     const poolId = Buffer.from(pool.id).toString('hex');
     const clusterId = await directory.clusterId();
     await directory.join({ name, zone, poolId });
-    const shelf = await MemberShelf.open(pool);
+    const shelf = await MemberShelf.open(pool, shares);
     const services = [...shelf.members].map(([id, member]) => new MemberService(member, id));
     const own = { nqn: `nqn.2026-11.io.ultima:node:${name}` };
     const target = await NvmeTcpTarget.start({
@@ -102,6 +105,11 @@ export class NodeAgent {
 
   get memberCount(): number {
     return this.shelf.members.size;
+  }
+
+  /** What the shares of a member did since the agent has started; null for one not of this node. */
+  counts(memberId: string): MemberCounts | null {
+    return this.shelf.counts(memberId);
   }
 
   /** Nothing is under way any more: for orderly ends, and tests. */

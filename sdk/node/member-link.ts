@@ -4,7 +4,7 @@ import { ErrorCode, UltimaError } from '../errors.js';
 import { NvmeTcp, type NvmeTcpOptions } from '../fabric/initiator.js';
 import type { MemberAssociation, MemberPort } from '../mirror/port.js';
 import { exchange } from './exchange.js';
-import { memberNqn } from './member-service.js';
+import { memberNamespaces, memberNqn } from './member-service.js';
 
 export interface MemberLinkOptions {
   readonly memberId: string;
@@ -51,6 +51,7 @@ export class MemberLink implements MemberPort {
 
 class LinkAssociation implements MemberAssociation {
   readonly device: BlockDevice;
+  readonly background: BlockDevice;
   private readonly memberId: string;
   private readonly initiator: NvmeTcp;
   /** Exchanges do not overlap. */
@@ -59,7 +60,10 @@ class LinkAssociation implements MemberAssociation {
   constructor(memberId: string, initiator: NvmeTcp) {
     this.memberId = memberId;
     this.initiator = initiator;
-    this.device = initiator.namespace(1);
+    const { users, background } = memberNamespaces;
+    this.device = initiator.namespace(users);
+    // A node of an older version has none.
+    this.background = initiator.namespaces.get(background) ?? this.device;
   }
 
   get isLost(): boolean {

@@ -18,8 +18,12 @@ interface Peer {
   readonly exchange: ExchangeServer;
 }
 
+/** The data, and the same data with the share of work that nobody waits for. */
+export const memberNamespaces = { users: 1, background: 2 } as const;
+
 /**
- * A member as a subsystem of an NVMe/TCP target, with the data as namespace 1.
+ * A member as a subsystem of an NVMe/TCP target, with the data as namespace 1, and as namespace 2
+ * for what is copied and compared.
  *
  * What always holds: a command for the data is carried out only for the association that adopted
  * last. Before it has, its commands are refused; and when another one adopts, its connections are
@@ -29,20 +33,28 @@ interface Peer {
 export class MemberService {
   readonly memberId: string;
   private readonly front: MemberFront;
+  private readonly background: MemberFront;
   private readonly peers = new Map<Association, Peer>();
   private readonly member: LocalMember;
 
   constructor(member: LocalMember, memberId: string) {
     this.member = member;
     this.memberId = memberId;
-    this.front = new MemberFront(member);
+    this.front = new MemberFront(member, ({ device }) => device);
+    this.background = new MemberFront(member, ({ device, background }) => background ?? device);
   }
 
   get subsystem(): SubsystemOptions {
     const nguid = new Uint8Array(Buffer.from(this.memberId, 'hex'));
+    // Two namespaces of a subsystem have two identities.
+    const other = nguid.map((byte, i) => (i === 0 ? byte ^ 0xff : byte));
+    const { users, background } = memberNamespaces;
     return {
       nqn: memberNqn(this.memberId),
-      namespaces: [{ nsid: 1, device: this.front, nguid }],
+      namespaces: [
+        { nsid: users, device: this.front, nguid },
+        { nsid: background, device: this.background, nguid: other },
+      ],
       isClosedAtFirst: true,
       onVendorCommand: (command) => this.take(command),
     };
@@ -84,7 +96,8 @@ export class MemberService {
     await Promise.all(others.map((other) => other.drained()));
     for (const other of others) this.forget(other);
     if (association.isEnded) return answer;
-    this.front.current = local;
+    this.front.use(local);
+    this.background.use(local);
     void association.refuse(0);
     return answer;
   }
@@ -96,17 +109,24 @@ class MemberFront implements BlockDevice {
   readonly limits: BlockLimits;
   readonly clock: Clock;
   readonly memory: DmaSpace;
-  current: MemberAssociation | null = null;
   private readonly member: LocalMember;
+  private readonly deviceOf: (association: MemberAssociation) => BlockDevice;
+  private device: BlockDevice | null = null;
   private refused: BlockRequest[] = [];
 
-  constructor(member: LocalMember) {
+  constructor(member: LocalMember, deviceOf: (association: MemberAssociation) => BlockDevice) {
     const { data, limits } = member;
     this.member = member;
+    this.deviceOf = deviceOf;
     this.blockBytes = data.blockBytes;
     this.limits = limits;
     this.clock = data.clock;
     this.memory = data.memory;
+  }
+
+  /** This association may use it from now on. */
+  use(association: MemberAssociation): void {
+    this.device = this.deviceOf(association);
   }
 
   get blockCount(): number {
@@ -114,12 +134,12 @@ class MemberFront implements BlockDevice {
   }
 
   canSubmit(): boolean {
-    return this.current === null || this.current.device.canSubmit();
+    return this.device === null || this.device.canSubmit();
   }
 
   submit(request: BlockRequest): void {
-    if (this.current !== null) {
-      this.current.device.submit(request);
+    if (this.device !== null) {
+      this.device.submit(request);
       return;
     }
     request.status = BlockStatus.accessDenied;
@@ -133,6 +153,6 @@ class MemberFront implements BlockDevice {
       this.refused = [];
       for (const request of refused) request.done(request);
     }
-    return refused.length + (this.current?.device ?? this.member).poll();
+    return refused.length + (this.device ?? this.member).poll();
   }
 }

@@ -1,9 +1,9 @@
-import type { BlockDevice } from '../block/device.js';
 import { readBlocks } from '../block/promised.js';
-import { LocalMember } from '../mirror/local-member.js';
+import { LocalMember, type MemberDevices } from '../mirror/local-member.js';
 import type { MemberCopies, MemberVolume } from '../mirror/port.js';
 import { cellBytes } from '../volume/format.js';
 import type { Pool } from '../volume/pool.js';
+import { type MemberCounts, type MemberShares, PoolShares } from './member-shares.js';
 
 /** What a member is made for. Identities are 32 hexadecimal digits. */
 export interface MemberSpec {
@@ -27,14 +27,21 @@ const wholeAttribute = 'mirror-member';
 export class MemberShelf {
   readonly members = new Map<string, LocalMember>();
   private readonly pool: Pool;
+  private readonly shares: PoolShares | null;
 
-  private constructor(pool: Pool) {
+  private constructor(pool: Pool, shares: MemberShares | null) {
     this.pool = pool;
+    this.shares = shares === null ? null : new PoolShares(pool, shares);
   }
 
-  /** @throws UltimaError MEMBER_REFUSED for a member whose own words are damaged */
-  static async open(pool: Pool): Promise<MemberShelf> {
-    const shelf = new MemberShelf(pool);
+  /**
+   * @param shares  what each member may take of the pool's devices; first come, first served when
+   *   left out
+   * @throws UltimaError MEMBER_REFUSED for a member whose own words are damaged; RangeError for
+   *   shares that cannot be
+   */
+  static async open(pool: Pool, shares: MemberShares | null = null): Promise<MemberShelf> {
+    const shelf = new MemberShelf(pool, shares);
     for (const { name, attributes } of [...pool.volumes()]) {
       const memberId = attributes[wholeAttribute];
       if (memberId !== undefined && name === dataName(memberId)) {
@@ -69,7 +76,13 @@ export class MemberShelf {
   async remove(memberId: string): Promise<void> {
     this.members.get(memberId)?.close();
     this.members.delete(memberId);
+    this.shares?.close(memberId);
     await this.clear(memberId);
+  }
+
+  /** What the shares of a member did; null for one that is not there, or without shares. */
+  counts(memberId: string): MemberCounts | null {
+    return this.shares?.counts(memberId) ?? null;
   }
 
   /** The one that says that the member is whole goes first. */
@@ -80,16 +93,15 @@ export class MemberShelf {
     }
   }
 
-  private devices(memberId: string): {
-    readonly meta: BlockDevice;
-    readonly data: BlockDevice;
-    readonly volume: MemberVolume;
-  } {
-    return {
+  private devices(memberId: string): MemberDevices {
+    const common = {
       meta: this.pool.volume(metaName(memberId)),
-      data: this.pool.volume(dataName(memberId)),
       volume: new PoolMemberVolume(this.pool, memberId),
     };
+    const data = this.pool.volume(dataName(memberId));
+    if (this.shares === null) return { ...common, data };
+    const { users, background } = this.shares.open(memberId, data);
+    return { ...common, data: users, background };
   }
 
   close(): void {

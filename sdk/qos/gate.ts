@@ -169,6 +169,11 @@ export class QosGate {
   }
 
   /** @internal */
+  isWaiting(id: number): boolean {
+    return this.scheduler.waitingOf(id) > 0;
+  }
+
+  /** @internal */
   hasRoom(): boolean {
     return this.freeCount > 0;
   }
@@ -337,6 +342,8 @@ export class QosGate {
 /** One user's part of a gated device. */
 export interface QosDevice extends BlockDevice {
   readonly counts: GateCounts;
+  /** Requests of it wait at the gate. */
+  readonly isWaiting: boolean;
   /** Another share from now on; what waits goes on waiting. @throws RangeError */
   change(share: Share): void;
   /** Give the share back. @throws RangeError while requests wait */
@@ -376,6 +383,10 @@ class GateClient implements QosDevice {
   get counts(): GateCounts {
     const { servedUnits, reservedUnits, endedCount } = this;
     return { servedUnits, reservedUnits, requests: endedCount };
+  }
+
+  get isWaiting(): boolean {
+    return this.gate.isWaiting(this.id);
   }
 
   canSubmit(): boolean {

@@ -84,6 +84,7 @@ export const importRules: readonly Rule[] = [
       'sdk/spec',
       'sdk/device',
       'sdk/block',
+      'sdk/qos',
       'sdk/volume',
       'sdk/cluster',
       'sdk/mirror',

@@ -7,11 +7,18 @@ import { ErrorCode, UltimaError } from '../../../sdk/errors.js';
 import { ask } from '../../../sdk/mirror/admission.js';
 import { NodeAgent } from '../../../sdk/node/agent.js';
 import { MemberLink } from '../../../sdk/node/member-link.js';
+import type { MemberCounts } from '../../../sdk/node/member-shares.js';
 import { MemberShelf } from '../../../sdk/node/member-shelf.js';
 import { Pool } from '../../../sdk/volume/pool.js';
 import { Prng } from '../../../sim/prng.js';
 import { until } from '../../support/fabric-rig.js';
-import { allInUse, type Cluster, filled, onCluster } from '../../support/node-cluster.js';
+import {
+  allInUse,
+  type Cluster,
+  type ClusterNode,
+  filled,
+  onCluster,
+} from '../../support/node-cluster.js';
 import { suite } from '../../support/suite.js';
 import { assertRejects } from '../cluster/contract.js';
 
@@ -66,6 +73,49 @@ statement(
     const [first, ...others] = await cluster.contents(300);
     assert.is(first![200 * 4096], 3);
     for (const data of others) assert.is(Buffer.compare(data, first!), 0);
+  },
+);
+
+statement(
+  'what a node that comes back is given goes by shares of its own, on both nodes',
+  2,
+  async (cluster) => {
+    const units = (4 * MiB) / 4096;
+    await cluster.directory.createVolume({ name: 'db', bytes: 4 * MiB, mirrors: 2 });
+    const attachment = await cluster.attach('a');
+    const [first, second] = cluster.nodes;
+    const { record } = await cluster.directory.volume('db');
+    const counts = (node: ClusterNode): MemberCounts => {
+      const { id } = record.members.find((member) => member.node === node.name)!;
+      return node.agent.counts(id)!;
+    };
+    // What new members hold is compared first.
+    await until('all is equal', () => {
+      const { unreconciledRegions } = attachment.mirror.status;
+      return allInUse(attachment, 2) && unreconciledRegions === 0;
+    });
+    const nodes = [first!, second!];
+    const atFirst = nodes.map(counts);
+    for (let lba = 0; lba < units; lba += 32) {
+      await writeBlocks(attachment.device, lba, filled(1, 32));
+    }
+    for (const [i, node] of nodes.entries()) {
+      const { users, background } = counts(node);
+      assert.is(background.servedUnits, atFirst[i]!.background.servedUnits);
+      assert.ok(users.servedUnits - atFirst[i]!.users.servedUnits >= units);
+    }
+    await cluster.stop(second!);
+    for (let lba = 0; lba < units; lba += 32) {
+      await writeBlocks(attachment.device, lba, filled(2, 32));
+    }
+    const before = counts(first!);
+    await cluster.restart(second!);
+    await until('the member is in sync again', () => allInUse(attachment, 2));
+    // Each region was read here and written there; flushes go by the share of users.
+    assert.ok(counts(first!).background.servedUnits - before.background.servedUnits >= units);
+    assert.ok(counts(second!).background.servedUnits >= units);
+    assert.ok(counts(first!).users.servedUnits - before.users.servedUnits < units / 16);
+    assert.ok(counts(second!).users.servedUnits < units / 16);
   },
 );
 
