@@ -190,6 +190,7 @@ export {
   openCard,
   openNodes,
 } from './open.js';
+export { enforce, type PolicyInForce, type PolicyOptions, type QosPolicy } from './policy.js';
 export {
   Admission,
   type AdmissionOptions,

@@ -30,6 +30,7 @@ const sdkBelowCli: readonly string[] = [
   'sdk/observe',
   'sdk/trace',
   'sdk/open',
+  'sdk/policy',
 ];
 const anyOfNode: readonly string[] = ['*'];
 
@@ -121,6 +122,8 @@ export const importRules: readonly Rule[] = [
     may: [...ground, 'sdk/device', 'sdk/faults', 'sdk/block', 'sim', 'native'],
     node: anyOfNode,
   },
+  // The one place that chooses between a card that schedules by itself and a gate.
+  { area: 'sdk/policy', may: [...ground, 'sdk/block', 'sdk/nvme', 'sdk/qos'] },
   // A simulated card and the sockets that it is served at.
   { area: 'sdk/serve', may: [...ground, 'sdk/faults', 'sim', 'native'], node: ['fs', 'path'] },
   { area: 'sdk/testing', may: sdkBelowCli, node: anyOfNode },
