@@ -28,11 +28,18 @@ export const defaultShares: MemberShares = {
 export interface MemberCounts {
   readonly users: GateCounts;
   readonly background: GateCounts;
+  /** Units of what it had sealed that were read for copies, as background work too. */
+  readonly copiedUnits: number;
 }
 
-interface Pair {
+interface SharedMember {
   readonly users: QosDevice;
   readonly background: QosDevice;
+  /** What is copied of what it has sealed, and the way to it. */
+  sealed: BlockDevice | null;
+  copies: QosDevice | null;
+  /** Of ways that were taken before. */
+  copiedUnits: number;
 }
 
 const mostMembers = 1024;
@@ -43,7 +50,7 @@ const depthUnits = 256;
 export class PoolShares {
   private readonly gate: QosGate;
   private readonly shares: MemberShares;
-  private readonly pairs = new Map<string, Pair>();
+  private readonly members = new Map<string, SharedMember>();
   /** Of members that are gone, with requests that still wait. */
   private leaving: QosDevice[] = [];
 
@@ -52,33 +59,59 @@ export class PoolShares {
     checkShare(shares.users);
     checkShare(shares.background);
     this.shares = shares;
-    this.gate = new QosGate(new PoolLoop(pool), { clientCount: 2 * mostMembers, depthUnits });
+    this.gate = new QosGate(new PoolLoop(pool), { clientCount: 4 * mostMembers, depthUnits });
   }
 
   /** @throws UltimaError QUEUE_FULL for more members than 1,024 */
-  open(memberId: string, data: BlockDevice): Pair {
+  open(memberId: string, data: BlockDevice): SharedMember {
     // An attempt to make it may have failed.
     this.close(memberId);
     const { users, background } = this.shares;
-    const pair = {
+    const devices = {
       users: this.gate.open(users, data),
       background: this.gate.open(background, data),
+      sealed: null,
+      copies: null,
+      copiedUnits: 0,
     };
-    this.pairs.set(memberId, pair);
-    return pair;
+    this.members.set(memberId, devices);
+    return devices;
+  }
+
+  /** The way to what a member has sealed, for a copy: one such share for each member. */
+  copyOf(memberId: string, sealed: BlockDevice): BlockDevice {
+    const member = this.members.get(memberId);
+    if (member === undefined) return sealed;
+    const { copies } = member;
+    if (copies !== null && member.sealed === sealed) return copies;
+    if (copies !== null) {
+      member.copiedUnits += copies.counts.servedUnits;
+      this.leaving.push(copies);
+    }
+    this.sweep();
+    const fresh = this.gate.open(this.shares.background, sealed);
+    member.sealed = sealed;
+    member.copies = fresh;
+    return fresh;
   }
 
   /** The member is gone. */
   close(memberId: string): void {
-    const pair = this.pairs.get(memberId);
-    this.pairs.delete(memberId);
-    if (pair !== undefined) this.leaving.push(pair.users, pair.background);
+    const member = this.members.get(memberId);
+    this.members.delete(memberId);
+    if (member !== undefined) {
+      const { users, background, copies } = member;
+      this.leaving.push(users, background, ...(copies === null ? [] : [copies]));
+    }
     this.sweep();
   }
 
   counts(memberId: string): MemberCounts | null {
-    const pair = this.pairs.get(memberId);
-    return pair ? { users: pair.users.counts, background: pair.background.counts } : null;
+    const member = this.members.get(memberId);
+    if (member === undefined) return null;
+    const { users, background, copies } = member;
+    const copiedUnits = member.copiedUnits + (copies?.counts.servedUnits ?? 0);
+    return { users: users.counts, background: background.counts, copiedUnits };
   }
 
   private sweep(): void {

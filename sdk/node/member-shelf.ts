@@ -96,7 +96,7 @@ export class MemberShelf {
   private devices(memberId: string): MemberDevices {
     const common = {
       meta: this.pool.volume(metaName(memberId)),
-      volume: new PoolMemberVolume(this.pool, memberId),
+      volume: new PoolMemberVolume(this.pool, memberId, this.shares),
     };
     const data = this.pool.volume(dataName(memberId));
     if (this.shares === null) return { ...common, data };
@@ -123,9 +123,11 @@ class PoolMemberVolume implements MemberVolume {
   private readonly pool: Pool;
   private readonly memberId: string;
   private readonly volume: string;
+  private readonly shares: PoolShares | null;
 
-  constructor(pool: Pool, memberId: string) {
+  constructor(pool: Pool, memberId: string, shares: PoolShares | null) {
     this.pool = pool;
+    this.shares = shares;
     this.memberId = memberId;
     this.volume = dataName(memberId);
   }
@@ -158,7 +160,8 @@ class PoolMemberVolume implements MemberVolume {
     },
     read: async (name, byteOffset, into) => {
       const snapshot = this.pool.snapshot(this.volume, name);
-      await readBlocks(snapshot, byteOffset / snapshot.blockBytes, into);
+      const way = this.shares?.copyOf(this.memberId, snapshot) ?? snapshot;
+      await readBlocks(way, byteOffset / snapshot.blockBytes, into);
     },
   };
 

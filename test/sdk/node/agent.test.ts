@@ -7,7 +7,7 @@ import { ErrorCode, UltimaError } from '../../../sdk/errors.js';
 import { ask } from '../../../sdk/mirror/admission.js';
 import { NodeAgent } from '../../../sdk/node/agent.js';
 import { MemberLink } from '../../../sdk/node/member-link.js';
-import type { MemberCounts } from '../../../sdk/node/member-shares.js';
+import { defaultShares, type MemberCounts } from '../../../sdk/node/member-shares.js';
 import { MemberShelf } from '../../../sdk/node/member-shelf.js';
 import { Pool } from '../../../sdk/volume/pool.js';
 import { Prng } from '../../../sim/prng.js';
@@ -284,6 +284,35 @@ test('a seal is of now, whatever an attempt before has left under its name', asy
   const sealed = filled(0);
   await readBlocks(pool.snapshot(`member-${ids.memberId}`, 's'), 0, sealed);
   assert.is(Buffer.compare(sealed, filled(2)), 0);
+  shelf.close();
+  await pool.close();
+});
+
+test('what is copied of seals goes by a share of its own, seal after seal', async () => {
+  const prng = new Prng(3, 'shelf');
+  const device = new MemoryDevice({ blockBytes: 4096, blockCount: 16 * 256, clock });
+  const pool = await Pool.create([device], { random: (bytes) => prng.fill(bytes) });
+  const ids = { clusterId: '1'.repeat(32), volumeId: '2'.repeat(32), memberId: '3'.repeat(32) };
+  const shelf = await MemberShelf.open(pool, defaultShares);
+  const member = await shelf.make({ ...ids, bytes: MiB, blockBytes: 4096, regionBytes: 65536 });
+  const association = member.associate();
+  const known = { knownEpoch: 0, knownIncarnation: 0 };
+  const claim = { epoch: 1, token: '4'.repeat(32), session: 1 };
+  await ask(association, { verb: 'adopt', ...ids, ...known, ...claim });
+  for (const name of ['s', 't']) {
+    await writeBlocks(association.device, 0, filled(name === 's' ? 1 : 2));
+    await ask(association, { verb: 'seal', name });
+  }
+  const { users, background } = shelf.counts(ids.memberId)!;
+  for (const [i, name] of ['s', 't', 's', 't', 't'].entries()) {
+    const bytes = { byteOffset: 0, byteLength: 4 * 4096 };
+    const { data } = await ask(association, { verb: 'read', name, ...bytes });
+    assert.is(Buffer.compare(data!, filled(name === 's' ? 1 : 2)), 0);
+    const counts = shelf.counts(ids.memberId);
+    assert.equal(counts, { users, background, copiedUnits: 4 * (i + 1) });
+  }
+  await shelf.remove(ids.memberId);
+  assert.is(shelf.counts(ids.memberId), null);
   shelf.close();
   await pool.close();
 });
