@@ -71,7 +71,8 @@ export class RecordKeeper {
   /** Resolves when the store has what is wanted, or the keeper has stopped. */
   async settled(): Promise<void> {
     this.kick();
-    while (!this.isStopped && this.isBehind()) {
+    // What a commit under way asks for may not be wanted any more, and comes about all the same.
+    while (!this.isStopped && (this.isBusy || this.isBehind())) {
       await new Promise<void>((resolve) => this.waiters.push(resolve));
     }
   }

@@ -54,7 +54,7 @@ export const plants: readonly Plant[] = [
   },
   {
     name: 'a member obeys lower epochs',
-    seed: 6,
+    seed: 3,
     make: () => {
       const undoOlder = replaced(LocalMember.prototype, 'isOlder', () => false);
       const undoCurrent = replaced(LocalMember.prototype, 'isCurrent', () => true);
@@ -66,7 +66,7 @@ export const plants: readonly Plant[] = [
   },
   {
     name: 'a member adopts while writes of another writer are under way',
-    seed: 3,
+    seed: 32,
     make: () => replaced(LocalMember.prototype, 'drain', async () => {}),
   },
   {
