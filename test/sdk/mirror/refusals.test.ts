@@ -2,9 +2,10 @@ import * as assert from 'uvu/assert';
 import { writeBlocks } from '../../../sdk/block/promised.js';
 import { MemoryStore } from '../../../sdk/cluster/memory-store.js';
 import { ErrorCode, UltimaError } from '../../../sdk/errors.js';
+import { recordKey } from '../../../sdk/mirror/record.js';
 import { decodeAnswer, decodeVerb } from '../../../sdk/mirror/verbs.js';
 import { suite } from '../../support/suite.js';
-import { block, codeOf, firstByte, idOf, Rig } from './rig.js';
+import { block, codeOf, firstByte, idOf, Rig, volumeId } from './rig.js';
 
 const test = suite('mirrors refuse');
 
@@ -64,6 +65,23 @@ test('a store that was wiped knows no mirror, and members keep their data', asyn
   await rig.create(0);
   assert.is(await codeOf(rig.attach({ random: (bytes) => bytes.fill(9) })), 'STORE_ROLLED_BACK');
   assert.is(await rig.contentOf(0, 3), 0x11);
+});
+
+test('a store that was set back under a writer stops it, and nothing is written any more', async () => {
+  const rig = new Rig();
+  for (const id of [0, 1]) await rig.add(id);
+  await rig.create(0, 1);
+  const key = recordKey(volumeId);
+  const { value } = (await rig.store.read(key))!;
+  const mirror = await rig.attachWhole();
+  await writeBlocks(mirror.device, 3, block(0x11));
+  // As a copy has it that was made before anybody attached the mirror.
+  await rig.store.commit([], [{ key, value }]);
+  await rig.until(mirror, () => mirror.status.state === 'stopped');
+  assert.is((await mirror.stopped)?.code, 'STORE_ROLLED_BACK');
+  assert.is(await codeOf(writeBlocks(mirror.device, 3, block(0x22))), 'COMMAND_FAILED');
+  assert.is(await codeOf(rig.attach({ random: (bytes) => bytes.fill(9) })), 'STORE_ROLLED_BACK');
+  for (const member of [0, 1]) assert.is(await rig.contentOf(member, 3), 0x11);
 });
 
 test('a second writer is refused, and by force it fences the first', async () => {
