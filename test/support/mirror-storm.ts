@@ -270,7 +270,11 @@ export class MirrorStorm {
   private attached(node: StormNode, mirror: Mirror): void {
     this.count('attached');
     const { blockCount } = mirror.device;
-    if (blockCount < this.grownTo) this.world.violate(`${blockCount} blocks of ${this.grownTo}`);
+    // Who was paused while it attached may hear of it when others have grown the volume since.
+    const isNewest = mirror.status.epoch === this.record()?.epoch;
+    if (isNewest && blockCount < this.grownTo) {
+      this.world.violate(`${blockCount} blocks of ${this.grownTo}`);
+    }
     if (mirror.mayHaveLost || this.doubtfulRestore !== null) {
       const sealed = this.doubtfulRestore;
       const extra = sealed === null ? null : (block: number) => valueIn(sealed, block);
