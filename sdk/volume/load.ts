@@ -14,7 +14,7 @@ import {
   readSuperblocks,
 } from './labels.js';
 import { countNames, readDirectory } from './load-nodes.js';
-import { ControlIo, Port, Pump, unitsOf } from './port.js';
+import { type CellsRead, ControlIo, Port, Pump, unitsOf } from './port.js';
 import {
   batchAt,
   hiddenBlock,
@@ -186,19 +186,25 @@ async function readImage(core: PoolCore, superblock: FoundSuperblock): Promise<U
   });
 }
 
-/** Read both copies. @returns the first one that is good or mended, null for none */
+/**
+ * Read both copies. @returns the first one that is good or mended, or what they are together where
+ * each has blocks that the other lacks; null for none
+ */
 export async function readImageCopies(
   core: PoolCore,
   superblock: FoundSuperblock,
   findings: Finding[],
 ): Promise<Uint32Array | null> {
   const wordCount = superblock.imageBytes / 4;
+  const range = { from: 0, to: wordCount };
+  const incomplete: CellsRead[] = [];
   let image: Uint32Array | null = null;
   for (const [copy, units] of superblock.copies.entries()) {
-    const words = await readUnits(core, units, wordCount);
-    const range = { from: 0, to: wordCount };
-    const state = words === null ? 'bad' : checkWords(words, range, superblock.imageCheck);
-    if (state !== 'bad') image ??= words;
+    const read = await readUnits(core, units, wordCount);
+    const isWhole = read !== null && read.missing.size === 0;
+    const state = isWhole ? checkWords(read.words, range, superblock.imageCheck) : 'bad';
+    if (isWhole && state !== 'bad') image ??= read.words;
+    if (read !== null && !isWhole) incomplete.push(read);
     if (state === 'good') continue;
     findings.push({
       kind: state === 'mended' ? 'mended' : 'copy',
@@ -207,29 +213,40 @@ export async function readImageCopies(
       costs: [],
     });
   }
-  return image;
+  const [one, other] = incomplete;
+  if (image !== null || one === undefined || other === undefined) return image;
+  for (const cell of one.missing) {
+    const from = (cell * cellBytes) / 4;
+    one.words.set(other.words.subarray(from, from + cellBytes / 4), from);
+  }
+  return checkWords(one.words, range, superblock.imageCheck) === 'bad' ? null : one.words;
 }
 
+/** @returns null when the superblock names units that cannot be */
 async function readUnits(
   core: PoolCore,
   units: readonly number[],
   wordCount: number,
-): Promise<Uint32Array | null> {
+): Promise<CellsRead | null> {
   if (!Number.isInteger(wordCount) || units.length * unitBytes < wordCount * 4) return null;
   const all = new Uint32Array((units.length * unitBytes) / 4);
+  const missing = new Set<number>();
   for (const [i, unit] of units.entries()) {
     if (unit >= core.units.unitCount) return null;
     const port = core.portOf(unit);
     const left = wordCount * 4 - i * unitBytes;
+    if (left <= 0) break;
     const bytes = Math.min(unitBytes, Math.ceil(left / cellBytes) * cellBytes);
     try {
-      all.set(await core.control.read(port, port.byteOf(unit), bytes), (i * unitBytes) / 4);
+      const read = await core.control.readCells(port, port.byteOf(unit), bytes);
+      all.set(read.words, (i * unitBytes) / 4);
+      for (const cell of read.missing) missing.add(i * cellsPerUnit + cell);
     } catch (error) {
-      if (error instanceof UltimaError) return null;
-      throw error;
+      if (!(error instanceof UltimaError)) throw error;
+      for (let cell = 0; cell < bytes / cellBytes; cell++) missing.add(i * cellsPerUnit + cell);
     }
   }
-  return all.subarray(0, wordCount);
+  return { words: all.subarray(0, wordCount), missing };
 }
 
 function readCatalog(core: PoolCore, image: Uint32Array): void {

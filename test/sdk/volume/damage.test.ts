@@ -14,7 +14,7 @@ import {
   runPlain,
   writeSectors,
 } from '../../support/volume-rig.js';
-import { device, MiB, poolOn } from './rig.js';
+import { codeOf, device, MiB, poolOn } from './rig.js';
 
 const test = suite('damaged metadata of a pool');
 
@@ -100,30 +100,29 @@ async function withJournal(): Promise<{
   return { disk, pages, users, model };
 }
 
-test('a block of metadata that cannot be read costs what one wrong page costs, everywhere', async () => {
+test('a block that cannot be read, in any page of metadata, costs what lies there', async () => {
   const { disk, pages, users, model } = await withJournal();
   const hasProtection = true;
   const image = guarded(disk.image, 512, 0);
   const options = { blockBytes: 512, bytes: disk.image.length, hasProtection };
   const guardedDisk = new CrashDevice(options, image);
-  for (const page of pages) {
-    for (let at = page.at; at < page.at + page.bytes; at += 512) {
-      image[(at / 512) * 520 + 512]! ^= 1;
-      const pool = await Pool.open([guardedDisk], { isReadOnly: true });
-      image[(at / 512) * 520 + 512]! ^= 1;
-      const where = `${page.kind} at ${at}`;
-      const found = pool.findings.map(({ kind, what }) => `${kind} ${what}`);
-      const kind = page.node !== 0 || page.kind === 'batch' ? 'lost' : 'copy';
-      assert.equal(found, [`${kind} ${page.what}`], where);
-      if (page.kind === 'batch') continue;
-      const costs = users.get(page.node) ?? [];
-      assert.equal(pool.findings[0]?.costs.toSorted(), costs.toSorted(), where);
-      for (const [name, volume] of namedDevices(pool)) {
-        assert.is(volume.object.damage !== '', costs.includes(name), `${where}: ${name}`);
-        if (costs.includes(name) || at > page.at) continue;
-        assert.equal([...(await readVersions(volume))], [...model.objects.get(name)!.sectors]);
-      }
+  for (const [i, page] of pages.entries()) {
+    // Another one of the blocks of each page.
+    const at = page.at + 512 * (i % 8);
+    image[(at / 512) * 520 + 512]! ^= 1;
+    const pool = await Pool.open([guardedDisk], { isReadOnly: true });
+    const where = `${page.kind} at ${at}`;
+    const found = pool.findings.map(({ kind, what }) => `${kind} ${what}`);
+    const kind = page.node !== 0 || page.kind === 'batch' ? 'lost' : 'copy';
+    assert.equal(found, [`${kind} ${page.what}`], where);
+    const costs = page.kind === 'batch' ? ['the pool'] : (users.get(page.node) ?? []);
+    assert.equal(pool.findings[0]?.costs.toSorted(), costs.toSorted(), where);
+    for (const [name, volume] of namedDevices(pool)) {
+      assert.is(volume.object.damage !== '', costs.includes(name), `${where}: ${name}`);
+      if (costs.includes(name) || page.kind === 'batch') continue;
+      assert.equal([...(await readVersions(volume))], [...model.objects.get(name)!.sectors]);
     }
+    image[(at / 512) * 520 + 512]! ^= 1;
   }
   assert.equal((await Pool.open([guardedDisk], { isReadOnly: true })).findings, []);
 });
@@ -150,6 +149,37 @@ test('what may have been acknowledged in a block of the journal that is lost is 
     assert.is(pool.failure, '');
     await writeSectors(pool.volume('a'), 200, 8, 77);
   }
+});
+
+test('copies of the image that each lack a block are one image together', async () => {
+  const disk = device(4 * MiB);
+  const made = await poolOn(disk);
+  const attributes = { text: 'x'.repeat(3000) };
+  const ones = [1, 1, 1, 1, 1, 1, 1, 1];
+  for (const name of ['a', 'b', 'c']) await made.createVolume({ name, bytes: MiB, attributes });
+  await writeSectors(made.volume('c'), 0, 8, 1);
+  await made.close();
+  const sound = await Pool.open([disk], { isReadOnly: true });
+  const images = pagesOf(sound.core, [disk]).filter(({ kind }) => kind === 'image');
+  assert.ok(images.length === 2 && images[0]!.bytes >= 8192);
+  const image = guarded(disk.image, 512, 0);
+  const options = { blockBytes: 512, bytes: disk.image.length, hasProtection: true };
+  const spoil = ({ at }: MetadataPage, cell: number): void => {
+    image[((at + cell * 4096) / 512) * 520 + 512]! ^= 1;
+  };
+  for (const each of images) spoil(each, 1);
+  const lost = Pool.open([new CrashDevice(options, image.slice())]);
+  assert.is(await codeOf(lost), 'POOL_DAMAGED');
+
+  spoil(images[0]!, 1);
+  spoil(images[0]!, 0);
+  const pool = await Pool.open([new CrashDevice(options, image)]);
+  assert.equal(
+    pool.findings.map(({ kind, text }) => `${kind}: ${text}`),
+    ['copy: copy 0 is not readable', 'copy: copy 1 is not readable'],
+  );
+  assert.equal([...(await readVersions(pool.volume('c'))).subarray(0, 9)], [...ones, 0]);
+  assert.equal(await pool.check(), []);
 });
 
 test('a check tells of a superblock that can no longer be read', async () => {
