@@ -1,7 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomFillSync } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { MonotonicClock } from '../../native/vfio/clock.js';
@@ -10,6 +9,7 @@ import { StoreServer } from '../cluster/store-server.js';
 import { ErrorCode, UltimaError } from '../errors.js';
 import { parseInteger, parseWords, usageError } from './arguments.js';
 import { defaultStore } from './cluster-store.js';
+import { makeFolder } from './folder.js';
 import { signalled } from './serving.js';
 import type { Terminal } from './terminal.js';
 
@@ -39,7 +39,7 @@ export async function up(words: readonly string[], terminal: Terminal): Promise<
   const count = parseInteger('nodes', values.nodes, { low: 1, high: 9 });
   const port = parseInteger('store-port', values['store-port'], { low: 0, high: 65_535 });
   if (!values.card.startsWith('sim:')) throw usageError(`--card ${values.card}: sim:PROFILE`);
-  mkdirSync(values.dir, { recursive: true });
+  makeFolder(values.dir);
   const embedded = values.store === undefined ? await embed(values.dir, port) : null;
   const endpoint = values.store ?? embedded!.server.endpoint;
   terminal.say(`ultima: cluster store at ${endpoint}${embedded ? `, in ${values.dir}/store` : ''}`);

@@ -1,5 +1,5 @@
 import { randomFillSync } from 'node:crypto';
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { MonotonicClock } from '../../native/vfio/clock.js';
 import type { BlockDevice } from '../block/device.js';
@@ -12,6 +12,7 @@ import { leastCacheBytes } from '../volume/pager.js';
 import { Pool } from '../volume/pool.js';
 import type { ObjectName } from '../volume/pool-names.js';
 import { nearest, parseChoice, parseSize, usageError } from './arguments.js';
+import { makeFolder } from './folder.js';
 import { openRemote, remotePrefix } from './remote-device.js';
 import { bytesText, counted } from './replay-text.js';
 import type { Terminal } from './terminal.js';
@@ -65,7 +66,7 @@ export async function openDevices(
         devices.push(await controller.namespace(1));
       } else {
         const isNew = createBytes !== undefined && !existsSync(name);
-        if (isNew) mkdirSync(dirname(name), { recursive: true });
+        if (isNew) makeFolder(dirname(name));
         const clock = new MonotonicClock();
         const size = isNew ? { createBytes } : {};
         const file = await FileDevice.open({ path: name, clock, isReadOnly, ...size });

@@ -85,4 +85,12 @@ test('copies are added, moved and removed, with the volume attached and without'
   }
 });
 
+test('a folder for a cluster that cannot be made is named, and nothing is started', async () => {
+  const screen = new Screen();
+  const up = () => run(['up', '--dir', '/dev/null/cluster', '--store-port', '0'], screen);
+  const error = await assertRejects(up, /\/dev\/null\/cluster cannot be made: ENOTDIR/);
+  assert.is(error?.code, 'FILE_UNWRITABLE');
+  assert.is(screen.said, '');
+});
+
 test.run();
