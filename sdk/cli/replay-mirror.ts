@@ -159,9 +159,9 @@ export class ReplayMirror implements ReplayTarget {
         const name = `s${index + 1}`;
         await this.device.hold();
         atInstant();
-        await this.mirror.snapshot(name);
+        const kept = await this.mirror.snapshot(name);
         this.device.release();
-        return this.nodes.content(1, name);
+        return this.nodes.content(1, kept);
       },
     };
   }

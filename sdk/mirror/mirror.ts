@@ -241,9 +241,10 @@ export class Mirror {
   /**
    * Keep the volume as it is now, at one point of its write order on all members.
    *
+   * @returns the name under which its members have it
    * @throws RangeError for a name that is taken
    */
-  snapshot(name: string): Promise<void> {
+  snapshot(name: string): Promise<string> {
     return this.snapshots.take(name);
   }
 

@@ -40,7 +40,8 @@ export class MirrorSnapshots {
     this.listed = parts.keeper.record.snapshots;
   }
 
-  take(name: string): Promise<void> {
+  /** @returns the identity */
+  take(name: string): Promise<string> {
     return this.parts.turns.take(async () => {
       if (this.listed.some((each) => each.name === name)) {
         throw new RangeError(`snapshot ${name} is there already`);
@@ -49,6 +50,7 @@ export class MirrorSnapshots {
       await this.onAll({ verb: 'seal', name: id }, () => {
         this.listed = [...this.listed, { name, id }];
       });
+      return id;
     });
   }
 
