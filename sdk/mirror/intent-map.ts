@@ -77,10 +77,11 @@ export class IntentMap {
     return (2 * headerBytes) / blockBytes + Math.ceil(regionCount / perBlock);
   }
 
-  /** A map in which everything is set: the member is not known to agree with any other. */
-  static async format(meta: BlockDevice, regionCount: number): Promise<void> {
+  /** @param isSet  everything: the member is not known to agree with any other; or nothing */
+  static async format(meta: BlockDevice, regionCount: number, isSet: boolean): Promise<void> {
     const map = new IntentMap(meta, regionCount);
-    await map.setAll();
+    if (isSet) await map.setAll();
+    else await map.writeFrom(0);
     map.close();
   }
 
@@ -147,9 +148,13 @@ export class IntentMap {
     this.stages = longer(this.stages, count);
     this.regionCount = regionCount;
     this.addBlocks();
-    // A block that was never written counts as set, all of it.
-    for (let block = before; block < count; block++) this.write(block);
-    await this.until(() => this.stages.subarray(before).every((stage) => stage === Stage.idle));
+    await this.writeFrom(before);
+  }
+
+  /** A block that was never written counts as set, all of it. */
+  private async writeFrom(first: number): Promise<void> {
+    for (let block = first; block < this.stages.length; block++) this.write(block);
+    await this.until(() => this.stages.subarray(first).every((stage) => stage === Stage.idle));
   }
 
   private async until(isSo: () => boolean): Promise<void> {

@@ -38,6 +38,13 @@ export interface MemberDevices {
   readonly volume?: MemberVolume;
 }
 
+export interface FormatOptions {
+  /** See `MemberHeader`; 0 when left out. */
+  readonly dataStart?: number;
+  /** Every block of the data is known to read as zeroes; false when left out. */
+  readonly isBlank?: boolean;
+}
+
 /**
  * A member on the node that has its data.
  *
@@ -83,21 +90,20 @@ export class LocalMember {
   }
 
   /**
-   * Make devices a new member, which agrees with no other one yet.
-   *
-   * @param dataStart  see `MemberHeader`
+   * Make devices a new member. It is not known to agree with any other one, unless the data is
+   * blank: then it agrees with all that were made so.
    */
   static async format(
     devices: MemberDevices,
     identity: MemberIdentity,
     regionBlocks: number,
-    dataStart = 0,
+    { dataStart = 0, isBlank = false }: FormatOptions = {},
   ): Promise<void> {
     const { blockBytes, blockCount } = devices.data;
     const geometry = { blockBytes, blockCount, regionBlocks };
     checkGeometry(geometry, devices.meta);
     for (const id of Object.values(identity)) checkIdentity(id);
-    await IntentMap.format(devices.meta, regionCountOf(geometry));
+    await IntentMap.format(devices.meta, regionCountOf(geometry), !isBlank);
     const zero = { sequence: 0, epoch: 0, generation: 0, incarnation: 0, token: noToken };
     await writeHeader(devices.meta, { ...geometry, ...identity, ...zero, dataStart });
   }

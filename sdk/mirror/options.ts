@@ -59,7 +59,10 @@ export const mirrorDefaults = {
   storeLimitNs: Number.POSITIVE_INFINITY,
 } as const;
 
-/** Make the record of a new mirror. Its members are compared, all of them, when it is attached. */
+/**
+ * Make the record of a new mirror. When it is attached first, its members are compared where one of
+ * them is not known to be blank.
+ */
 export async function createMirror(
   store: Pick<ClusterStore, 'commit'>,
   spec: MirrorSpec,

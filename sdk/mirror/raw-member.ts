@@ -76,7 +76,7 @@ export class RawMember implements MemberPort {
     }
     const geometry = { blockBytes, blockCount: blockCount - dataStart, regionBlocks };
     const devices = devicesOf(namespace, { dataStart, ...geometry });
-    await LocalMember.format(devices, identity, regionBlocks, dataStart);
+    await LocalMember.format(devices, identity, regionBlocks, { dataStart });
     return geometry;
   }
 

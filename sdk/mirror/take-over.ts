@@ -77,6 +77,7 @@ export async function takeOver(options: TakeOverOptions): Promise<TakenOver> {
       await pass(options.clock, claimedNs + options.leaseNs * (1 + mostDrift));
     }
     const complete = whoHasAll(options, before.record, admitted);
+    for (const member of complete) doubtUsed(member, admitted.get(member.id)!);
     const members = relist(before.record, admitted, complete);
     const generation = before.record.generation + 1;
     // Also what an earlier claimant found, who was never heard of again.
@@ -188,6 +189,14 @@ async function checkFence(
 
 async function pass(clock: Clock, untilNs: number): Promise<void> {
   while (clock.nowNs() < untilNs) await clock.turn(untilNs);
+}
+
+/**
+ * Of a mirror that nobody has written yet, the maps say how the members were made. That holds for
+ * those only that no mirror had before.
+ */
+function doubtUsed({ incarnation }: RecordMember, { adopted, bits }: Admitted): void {
+  if (incarnation === 0 && adopted.epoch > 0) bits.fill(0xff);
 }
 
 /** Whether a member has been up since it was listed, or forgets nothing when it goes down. */

@@ -64,7 +64,8 @@ export class MemberShelf {
     const metaBytes = LocalMember.metaBytes(cellBytes, geometry);
     await this.pool.createVolume({ name: metaName(memberId), bytes: metaBytes });
     const devices = this.devices(memberId);
-    await LocalMember.format(devices, { clusterId, volumeId, memberId }, regionBlocks);
+    const identity = { clusterId, volumeId, memberId };
+    await LocalMember.format(devices, identity, regionBlocks, { isBlank: true });
     await this.pool.setAttributes(dataName(memberId), { [wholeAttribute]: memberId });
     await this.pool.commit();
     const member = await LocalMember.open(devices);

@@ -35,6 +35,7 @@ export class RigDevice extends MemoryDevice {
 interface Added {
   readonly clusterId?: string;
   readonly regionBlocks?: number;
+  readonly isBlank?: boolean;
   readonly devices?: MemberDevices;
 }
 
@@ -53,7 +54,8 @@ export class Rig {
   async add(index: number, more: Added = {}): Promise<void> {
     const devices = more.devices ?? { meta: this.device(64), data: this.device() };
     const known = { clusterId: more.clusterId ?? clusterId, volumeId, memberId: idOf(index) };
-    await LocalMember.format(devices, known, more.regionBlocks ?? geometry.regionBlocks);
+    const { regionBlocks = geometry.regionBlocks, isBlank = false } = more;
+    await LocalMember.format(devices, known, regionBlocks, { isBlank });
     this.devices[index] = devices;
     this.members[index] = await LocalMember.open(devices);
   }
