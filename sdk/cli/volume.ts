@@ -1,3 +1,4 @@
+import { BlockStatus } from '../block/request.js';
 import { builtInTiers } from '../qos/tiers.js';
 import type { Pool } from '../volume/pool.js';
 import { parseChoice, parseInteger, parseSize, parseWords, usageError } from './arguments.js';
@@ -254,12 +255,19 @@ function scrub(words: readonly string[]): Promise<VerbResult> {
     const lines = [
       `${bytesText(result.readBytes)} read, ${result.bad.length} places bad`,
       ...result.bad.map(({ byteOffset, byteLength, status }) => {
-        return `  ${byteLength} bytes at ${byteOffset}: status ${status}`;
+        return `  ${byteLength} bytes at ${byteOffset}: ${reasonOf(status)}`;
       }),
     ];
     return { json: result, lines, code: result.bad.length === 0 ? 0 : 1 };
   };
   return withPool(devices, 'read', read, keys);
+}
+
+/** What the status of a read means to a person. */
+function reasonOf(status: BlockStatus): string {
+  if (status === BlockStatus.integrityError) return 'not what was written there';
+  if (status === BlockStatus.mediaError) return 'the device cannot read it';
+  return `status ${status}`;
 }
 
 function destroy(words: readonly string[]): Promise<VerbResult> {

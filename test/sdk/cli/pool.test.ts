@@ -3,9 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as assert from 'uvu/assert';
 import { FileDevice } from '../../../sdk/block/file.js';
+import { writeBlocks } from '../../../sdk/block/promised.js';
 import { commands } from '../../../sdk/cli/commands.js';
 import type { Terminal } from '../../../sdk/cli/terminal.js';
 import { cellBytes, placeOf } from '../../../sdk/volume/format.js';
+import { Pool } from '../../../sdk/volume/pool.js';
 import { stillClock } from '../../support/crash-device.js';
 import { suite } from '../../support/suite.js';
 
@@ -137,6 +139,27 @@ test('a pool is called read-only for a reason of its own, and not because it is 
   assert.match((await run(`pool describe ${sound}`)).text, `read-only  ${reason}\n`);
   assert.is((await run(`pool check ${sound} --repair`)).code, 0);
   assert.is((await json(`pool describe ${sound}`)).readOnly, '');
+});
+
+test('a scrub says where a volume is not what was written, and why', async () => {
+  const path = join(folder, 'scrubbed.img');
+  await run(`pool create ${path} --bytes 16m`);
+  await run(`volume create a --bytes 1m --checks -p ${path}`);
+  const file = await FileDevice.open({ path, clock: stillClock });
+  const pool = await Pool.open([file]);
+  await writeBlocks(pool.volume('a'), 0, new Uint8Array(65_536).fill(0x5a));
+  await pool.close();
+  file.close();
+  const good = await run(`volume scrub a -p ${path}`);
+  assert.equal([good.code, good.text], [0, '65.5 kB read, 0 places bad\n']);
+  const bytes = readFileSync(path);
+  const start = bytes.indexOf(Buffer.alloc(65_536, 0x5a));
+  assert.ok(start > 0);
+  bytes[start + 2 * 4096 + 17]! ^= 4;
+  writeFileSync(path, bytes);
+  const { code, text } = await run(`volume scrub a -p ${path}`);
+  assert.is(code, 1);
+  assert.match(text, /, 1 places bad\n {2}4096 bytes at 8192: not what was written there\n$/);
 });
 
 test('a pool grows by a file, which it then needs', async () => {
