@@ -1,5 +1,6 @@
 import type { SimCard } from '../sim/card.js';
 import type { BlockDevice, LinkedBlockDevice } from './block/device.js';
+import { FileLock } from './block/file-lock.js';
 import type { Clock, DmaSpace, PciFunction } from './device.js';
 import { ErrorCode, UltimaError } from './errors.js';
 import type { FaultKind } from './faults/kinds.js';
@@ -20,7 +21,8 @@ export interface OpenOptions {
  *
  * @param address  'sim:ultima-g2', 'sim:simple?bytes=1GiB&seed=7', 'vfio:0000:01:00.0',
  *   'vfio-user:/run/card/cntrl'
- * @throws UltimaError ADDRESS_INVALID, PROFILE_UNKNOWN, PROFILE_INVALID, BACKEND_UNAVAILABLE, and
+ * @throws UltimaError ADDRESS_INVALID, PROFILE_UNKNOWN, PROFILE_INVALID, BACKEND_UNAVAILABLE,
+ *         DEVICE_BUSY while another process has the file of a simulated card, and
  *         DEVICE_UNSUPPORTED for a fault plan on real hardware
  */
 export async function open(address: string, options: OpenOptions = {}): Promise<PciFunction> {
@@ -107,11 +109,30 @@ export interface OpenCard {
 /** The same as `open`, with a view into the card where there is one. */
 export async function openCard(address: string, options: OpenOptions = {}): Promise<OpenCard> {
   if (!address.startsWith('sim:')) return { fn: await open(address, options), inside: null };
-  const { openSimulated } = await import('../sim/open.js');
+  const { openSimulated, parseAddress } = await import('../sim/open.js');
   const insideOf = await makeInsideOf();
   const { faults } = options;
-  const card = openSimulated(address, faults === undefined ? {} : { faults });
-  return { fn: card.open(), inside: insideOf(card) };
+  const { file } = parseAddress(address);
+  let lock = file === null ? null : await FileLock.take(file);
+  try {
+    const card = openSimulated(address, faults === undefined ? {} : { faults });
+    // A file that was not there is now.
+    if (file !== null) lock ??= await FileLock.take(file);
+    return { fn: unlockingAtClose(card.open(), lock), inside: insideOf(card) };
+  } catch (error) {
+    lock?.release();
+    throw error;
+  }
+}
+
+function unlockingAtClose(fn: PciFunction, lock: FileLock | null): PciFunction {
+  if (lock === null) return fn;
+  const close = fn.close.bind(fn);
+  fn.close = async () => {
+    await close();
+    lock.release();
+  };
+  return fn;
 }
 
 /** How a simulated card is looked into. */

@@ -135,6 +135,21 @@ test('a file has everything once the function is closed, without flush or shutdo
   }
 });
 
+test('the file of a card is that of one card at a time', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'ultima-'));
+  try {
+    const address = `sim:simple?bytes=1MiB&file=${encodeURIComponent(join(folder, 'disk.img'))}`;
+    // The first one makes the file, the next one finds it.
+    for (let i = 0; i < 2; i++) {
+      const fn = await open(address);
+      assert.match(await refusal(address), /disk.img is in use: another process writes to it/);
+      await fn.close();
+    }
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
 test('two cards of one world live on one clock', async () => {
   const world = new World({ seed: 3 });
   const first = openSimulated('sim:simple?bytes=1MiB', { world });
