@@ -60,10 +60,11 @@ async function run(): Promise<Figures> {
       pieces: `of ${pieceUnits} units; _whole: the device works on requests as they are`,
       s11: 'push and pull; all with reservation, limit, weight; limit 2 times a fair share, or 0.8',
       inside:
-        'sim:ultima-g2 with its whole inside, two drives of few blocks, aged; 64 volumes reserve ' +
+        'sim:ultima-g2 with all its drives and dies and its own numbers for the scheduler, few ' +
+        'small blocks (the erase in proportion), full and overwritten once; 64 volumes reserve ' +
         '20,000 (18,000 Poisson), 5,000 (depth 32), 10,000 (9,000 steady), 10,000 (9,000 in ' +
-        'bursts of 32), 20,000 (depth 1), 24,000 (1,800 Poisson writes of 12 units), 58 nothing; ' +
-        '300 ms after 50 ms; mixed: 4 KiB reads and writes, 256 KiB reads, discards',
+        'bursts of 32), 20,000 (depth 1), 20,000 (18,000 Poisson writes), 58 nothing; 300 ms ' +
+        'after 50 ms; mixed: 4 KiB reads and writes, 256 KiB reads, discards',
       insideRatios:
         'p99 beside the neighbours to p99 of the same tenants without neighbours and without the ' +
         'one at depth 32, which asks for more than it reserves; the worst of the tenants. ' +

@@ -81,7 +81,7 @@ export class SimCard {
   /** Null without a fault plan. */
   readonly faults: FaultPlan | null;
   private readonly file: string | null;
-  private readonly carriesData: boolean;
+  readonly carriesData: boolean;
   private readonly injector: FaultInjector | null;
   private readonly onPowerCut: number;
   private readonly commandSets: MakeCommandSets;

@@ -1,4 +1,11 @@
-import { type InsideResult, insideShares, type Ruler, reserved, runInside } from './inside.js';
+import {
+  capacityUnits,
+  type InsideResult,
+  insideShares,
+  type Ruler,
+  reserved,
+  runInside,
+} from './inside.js';
 import { FifoPolicy, OurPolicy, TextbookPolicy, TokenBucketPolicy } from './policies.js';
 
 /** The reserved tenants on the card with its whole inside, beside neighbours of every kind. */
@@ -52,7 +59,7 @@ const greedy = reserved.filter(({ isGreedy }) => isGreedy === true).map(({ name 
 /** Others in the card's place. Policies stand on the host, before a card that has none. */
 function rulers(): Readonly<Record<string, Ruler>> {
   const isReserved = insideShares.map(({ reservation }) => reservation > 0);
-  const spare = 300_000 - insideShares.reduce((sum, { reservation }) => sum + reservation, 0);
+  const spare = capacityUnits - insideShares.reduce((sum, { reservation }) => sum + reservation, 0);
   const part = spare / isReserved.filter((is) => !is).length;
   const limits = isReserved.map((is) => (is ? Number.POSITIVE_INFINITY : part));
   return {

@@ -8,32 +8,26 @@ import { bestEffort, shareOf, type Tier } from '../../sdk/qos/tiers.js';
 import { ArbitrationFeature, Feature } from '../../sdk/spec/nvme/features.js';
 import { KiB, MiB } from '../../sdk/units.js';
 import { SimCard } from '../../sim/card.js';
-import { defineProfile, findProfile } from '../../sim/profiles/index.js';
+import { restoreCard, saveCard } from '../../sim/checkpoint/checkpoint.js';
+import { defineProfile } from '../../sim/profiles/index.js';
 import { IoLoad } from '../io-load.js';
+import { smallBlocks } from '../ultima-g2-small.js';
 import type { Policy } from './model.js';
 import { ByPolicy, type Pace, runTenants, Straight, Tenant, type Way } from './tenants.js';
 
-const base = findProfile('ultima-g2');
-const bytes = 1360 * MiB;
 export const volumeCount = 64;
-/** What a write costs beside garbage collection, in reads of its size; see `writeCost` below. */
-const writeCostPermille = 12_000;
-const depthUnits = 128;
+const small = smallBlocks();
+const volumeBytes = Math.floor(small.subsystem.capacityBytes / volumeCount / MiB) * MiB;
 
-/** The card with all of its inside, two drives of few blocks: soon full, and collected. */
-const profile = defineProfile(base, {
-  inside: {
-    drives: 2,
-    buffer: { writeBytes: 8 * MiB },
-    flash: { channels: 4, diesPerPackage: 2, blocksPerPlane: 100, pagesPerBlock: 32 },
-  },
-  qos: { ...base.qos!, capacityUnits: 300_000, depthUnits, writeCostPermille },
-  subsystem: { capacityBytes: bytes, allocationBytes: 64 * KiB },
+/** The card with all its drives, dies and their times, and its own numbers for the scheduler. */
+const profile = defineProfile(small, {
   namespaces: Array.from({ length: volumeCount }, () => ({
-    ...base.namespaces[0]!,
-    bytes: bytes / volumeCount,
+    ...small.namespaces[0]!,
+    bytes: volumeBytes,
   })),
 });
+const qos = profile.qos!;
+export const { capacityUnits } = qos;
 
 export interface ReservedTenant {
   readonly name: string;
@@ -41,8 +35,6 @@ export interface ReservedTenant {
   readonly units: number;
   readonly pace: Pace;
   readonly op: BlockOp;
-  /** Units that it may be behind and catch up at once; what the scheduler says, when left out. */
-  readonly burst?: number;
   /** It asks for more than it reserves: its latency is its own doing. */
   readonly isGreedy?: boolean;
 }
@@ -82,11 +74,9 @@ export const reserved: readonly ReservedTenant[] = [
   },
   {
     name: 'writes',
-    units: 24_000,
-    pace: { kind: 'poisson', rate: 1_800 },
+    units: 20_000,
+    pace: { kind: 'poisson', rate: 18_000 },
     op: BlockOp.write,
-    // As many writes as reads of the others: Poisson arrivals come in as long a row.
-    burst: (32 * writeCostPermille) / 1000,
   },
 ];
 
@@ -135,12 +125,15 @@ const perWindow = 10;
 const warmNs = 50_000_000;
 /** What is in the buffer is written in this time. */
 const settleNs = 200_000_000;
+const pairsAtOnce = 16;
 
 export interface InsideOptions {
   /** Of 100 ms. */
   readonly windows?: number;
   /** Reserved tenants that do nothing. */
   readonly without?: readonly string[];
+  /** Times that the capacity was overwritten before. */
+  readonly turns?: number;
 }
 
 /** The reserved tenants beside neighbours on the whole card. */
@@ -149,15 +142,13 @@ export async function runInside(
   ruler: Ruler,
   options: InsideOptions = {},
 ): Promise<InsideResult> {
-  const { windows = 3, without = [] } = options;
-  const card = new SimCard({ profile, seed: 1, carriesData: false });
-  card.fill();
+  const { windows = 3, without = [], turns = 1 } = options;
+  const card = await agedCard(turns);
   const isWeighted = ruler.kind === 'wrr';
   const controller = await NvmeController.open(card.open(), {
     arbitration: isWeighted ? 'weighted round robin' : 'round robin',
   });
   const devices = await openVolumes(controller, isWeighted);
-  age(devices);
   const before = card.inside.media.wear()!.mediaWrittenBytes;
   if (ruler.kind === 'card') await program(controller);
   const startNs = devices[0]!.clock.nowNs() + warmNs;
@@ -182,7 +173,7 @@ export async function runInside(
   const units = tenants.map((tenant) => tenant.units);
   const way: Way =
     ruler.kind === 'host'
-      ? new ByPolicy(devices, { policy: ruler.policy, depthUnits, units })
+      ? new ByPolicy(devices, { policy: ruler.policy, depthUnits: qos.depthUnits, units })
       : new Straight(devices);
   const { clock } = card.function;
   const parts = { tenants, way, polled: pollable(devices), clock };
@@ -201,13 +192,12 @@ export const insideShares = Array.from({ length: volumeCount }, (_, client) => {
 });
 
 function tierOf(own: ReservedTenant): Tier {
-  const burst = own.burst === undefined ? {} : { burst: own.burst };
-  return { ...bestEffort, name: own.name, minIops: own.units, weight: 4, ...burst };
+  return { ...bestEffort, name: own.name, minIops: own.units, weight: 4 };
 }
 
 export function unitsOf(op: BlockOp, size: number): number {
-  if (op === BlockOp.discard) return profile.qos!.discardCostPermille / 1000;
-  const weight = op === BlockOp.write ? writeCostPermille / 1000 : 1;
+  if (op === BlockOp.discard) return qos.discardCostPermille / 1000;
+  const weight = op === BlockOp.write ? qos.writeCostPermille / 1000 : 1;
   return (weight * size) / (4 * KiB);
 }
 
@@ -239,17 +229,31 @@ function pollable(devices: readonly Namespace[]): Namespace[] {
   return devices.slice(0, reserved.length + 16);
 }
 
-/** Written at random until garbage is collected all the time. */
-function age(devices: readonly Namespace[]): void {
-  const { clock } = devices[0]!;
-  const load = new IoLoad(devices.slice(reserved.length, reserved.length + 16), {
-    bytes: 64 * KiB,
-    depth: 64,
-    readPercent: 0,
-  });
-  load.run(4_000);
+/** Used cards by how often they were overwritten. */
+const aged = new Map<number, Uint8Array>();
+
+/** Full, then written at random: garbage is collected. Made once, restored for each run. */
+export async function agedCard(turns: number): Promise<SimCard> {
+  const known = aged.get(turns);
+  if (known !== undefined) return restoreCard(known);
+  const card = new SimCard({ profile, seed: 1, carriesData: false });
+  card.fill();
+  const controller = await NvmeController.open(card.open());
+  const devices = await openVolumes(controller, false);
+  // Volumes in turn: as many at a time as there are queue pairs.
+  for (let first = 0; first < volumeCount; first += pairsAtOnce) {
+    const some = devices.slice(first, first + pairsAtOnce);
+    const load = new IoLoad(some, { bytes: 64 * KiB, depth: 64, readPercent: 0, seed: first + 1 });
+    load.run(Math.floor((turns * some.length * volumeBytes) / (64 * KiB)));
+  }
+  const { clock } = card.function;
   const settledNs = clock.nowNs() + settleNs;
   while (clock.nowNs() < settledNs) clock.idle(settledNs);
+  await controller.close();
+  const bytes = saveCard(card);
+  aged.set(turns, bytes);
+  await card.close();
+  return restoreCard(bytes);
 }
 
 async function program(controller: NvmeController): Promise<void> {

@@ -46,6 +46,8 @@ interface CardHeader {
   readonly port: number;
   readonly functionOrdinals: readonly number[];
   readonly nsids: readonly number[];
+  /** It has times and maps, and no contents; absent: it has. */
+  readonly isWithoutData?: boolean;
 }
 
 interface Header {
@@ -227,6 +229,7 @@ function headerOf(world: World, cards: readonly SimCard[]): Header {
       port: card.rootPort === null ? -1 : ports.indexOf(card.rootPort),
       functionOrdinals: card.functions.map(({ ordinal }) => ordinal),
       nsids: card.subsystem.namespaces.map(({ nsid }) => nsid),
+      ...(card.carriesData ? {} : { isWithoutData: true }),
     })),
   };
 }
@@ -244,10 +247,17 @@ function construct(header: Header, host: ForeignHost | null): Restored {
     const port = ports[saved.port];
     if (index === 0) {
       const { faults } = saved;
+      const carriesData = saved.isWithoutData !== true;
       const profile = header.profiles[saved.profile];
       if (profile === undefined) throw unusable('header.cards', 'name a profile that is not there');
       const plan = faults === null ? {} : { faults: checkFaultPlan(JSON.parse(faults)) };
-      const made = { world, profile, ...plan, ...(port === undefined ? {} : { rootPort: port }) };
+      const made = {
+        world,
+        profile,
+        carriesData,
+        ...plan,
+        ...(port === undefined ? {} : { rootPort: port }),
+      };
       cards[card] = new SimCard({ ...made, ...(host === null ? {} : { foreignHost: host }) });
     }
     cards[card]?.grow({ functionCount: index + 1, nsids: saved.nsids });
@@ -305,7 +315,8 @@ function isHeader(value: unknown): value is Header {
 
 function isCard(value: unknown): value is CardHeader {
   if (!isRecord(value) || !isCount(value.profile)) return false;
-  const { faults, port, functionOrdinals, nsids } = value;
+  const { faults, port, functionOrdinals, nsids, isWithoutData } = value;
+  if (isWithoutData !== undefined && typeof isWithoutData !== 'boolean') return false;
   const hasPlan = faults === null || typeof faults === 'string';
   const isPlaced = typeof port === 'number' && Number.isInteger(port);
   return hasPlan && isPlaced && isCounts(functionOrdinals) && isCounts(nsids);

@@ -140,6 +140,17 @@ test('forks share nothing: what one writes the other does not read', async () =>
   assert.is(await valueAt(forkCard(fork), 0), 0x33);
 });
 
+test('a card without contents is restored as one, and goes on alike', async () => {
+  const profile = defineProfile(findProfile('simple'), { firmware: { bootNs: 1000 } });
+  const card = new SimCard({ profile, seed: 4, carriesData: false });
+  await written(card, 0, 0x11);
+  const fork = forkCard(card);
+  assert.not(fork.carriesData);
+  assert.is(await valueAt(card, 0), 0);
+  assert.is(await valueAt(fork, 0), 0);
+  assert.is(fork.world.eventHash, card.world.eventHash);
+});
+
 test('what restored cards write leaves the checkpoint as it was', async () => {
   const card = openSimulated(address);
   const first = await NvmeController.open(card.open());
