@@ -1,5 +1,4 @@
 import type { BlockDevice } from './block/device.js';
-import { ErrorCode, UltimaError } from './errors.js';
 import type { NvmeController } from './nvme/controller.js';
 import { type CardTier, UltimaQos } from './nvme/ultima-qos.js';
 import { Admission, type AdmissionOptions } from './qos/admission.js';
@@ -59,7 +58,7 @@ export async function enforce(
     tier: table.get(name),
   }));
   const qos = new UltimaQos(controller.admin);
-  if (await isThere(qos)) {
+  if (await qos.isThere()) {
     return onCard(controller, qos, { wanted, tiers: table.list(), options });
   }
   return atGate(controller, wanted, options);
@@ -68,16 +67,6 @@ export async function enforce(
 interface Wanted {
   readonly nsid: number;
   readonly tier: Tier;
-}
-
-async function isThere(qos: UltimaQos): Promise<boolean> {
-  try {
-    await qos.capabilities();
-    return true;
-  } catch (error) {
-    if (error instanceof UltimaError && error.code === ErrorCode.commandFailed) return false;
-    throw error;
-  }
 }
 
 async function onCard(

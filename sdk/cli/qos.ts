@@ -1,3 +1,4 @@
+import { ErrorCode, UltimaError } from '../errors.js';
 import type { NvmeController } from '../nvme/controller.js';
 import { type CardTier, UltimaQos } from '../nvme/ultima-qos.js';
 import { prometheusText } from '../observe/prometheus.js';
@@ -50,7 +51,7 @@ the neighbours do, a maximum, a weight for what is left over. Rates count in uni
       --writes --yes     measure writes and a mix, too; DESTROYS what the namespace holds.
                          Without it blocks are read as they are: where nothing was ever
                          written a card answers without its media, and promises too much
-      --dry-run          print it, keep nothing
+      --dry-run          print it, keep nothing; any card can be measured so
 
       --save FILE        keep a simulated card, with its policies, in a file
   -o, --output-format WORD normal, json
@@ -123,7 +124,11 @@ function withQos(
   const { values, address } = parse(words);
   return withController(
     address,
-    (controller) => use(new UltimaQos(controller.admin), values, controller),
+    async (controller) => {
+      const qos = new UltimaQos(controller.admin);
+      if (!values['dry-run'] && !(await qos.isThere())) throw keepsNone(address);
+      return use(qos, values, controller);
+    },
     {},
     { savePath: values.save },
   );
@@ -266,12 +271,12 @@ function calibrate(words: readonly string[]): Promise<VerbResult> {
         : { requests: parseInteger('requests', requests, { low: 100, high: 10_000_000 }) }),
       ...(headroom === undefined ? {} : { headroom: parsePart('headroom', headroom, 0.9) }),
     });
-    if (!values['dry-run']) await qos.setCapacity(found, { isSaved: true });
+    const lines = measuredLines(found);
+    if (values['dry-run']) return { json: found, lines: [...lines, 'nothing was kept'] };
+    await qos.setCapacity(found, { isSaved: true });
     const { capacityUnits } = await qos.capabilities();
-    const last = values['dry-run']
-      ? 'nothing was kept'
-      : `the card promises up to ${rateText(capacityUnits)} from now on`;
-    return { json: found, lines: [...measuredLines(found), last] };
+    const last = `the card promises up to ${rateText(capacityUnits)} from now on`;
+    return { json: found, lines: [...lines, last] };
   });
 }
 
@@ -288,6 +293,13 @@ function parsePart(name: string, text: string, most: number): number {
   const value = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
   if (value >= 0 && value <= most) return value;
   throw usageError(`--${name} is ${text}; it must be a number 0..${most}`);
+}
+
+function keepsNone(address: string): UltimaError {
+  const message =
+    `${address} keeps no policies by itself. A gate on the host does: for volumes that are ` +
+    "served ('ultima volume create --qos-tier'), or in a program ('enforce', 'QosGate')";
+  return new UltimaError(ErrorCode.deviceUnsupported, message, { address });
 }
 
 function noTier(name: string, list: readonly (CardTier | null)[]): Error {

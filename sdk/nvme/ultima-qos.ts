@@ -119,6 +119,17 @@ export class UltimaQos {
     this.admin = admin;
   }
 
+  /** Whether the controller has these commands. */
+  async isThere(): Promise<boolean> {
+    try {
+      await this.capabilities();
+      return true;
+    } catch (error) {
+      if (error instanceof UltimaError && error.code === ErrorCode.commandFailed) return false;
+      throw error;
+    }
+  }
+
   async capabilities(): Promise<CardQosCapabilities> {
     const bytes = QosCapabilities.layout.bytes;
     const words = await this.admin.logPage(QosLogPage.capabilities, bytes);

@@ -53,4 +53,13 @@ test('writes are measured only by who says yes to losing what is there', () => {
   assert.is(at(found, 'writeCost'), null);
 });
 
+test('a card without policies of its own says what has them, and can be measured', () => {
+  const plain = 'sim:simple';
+  const { code, err } = ultima('qos', 'tiers', plain);
+  assert.is(code, 1);
+  assert.match(err, /^ultima: sim:simple keeps no policies by itself\. A gate on the host does/);
+  const found = json('calibrate', plain, '--requests', '100', '--dry-run');
+  assert.is(at(found, 'headroom'), 0.1);
+});
+
 test.run();
