@@ -66,7 +66,11 @@ export class Healer {
     const isUrgent = region >= 0;
     if (!isUrgent) region = regions.unreconciled.indexOf(1);
     if (region < 0) return;
-    // Nobody uses a region that is not reconciled: it needs no lock.
+    // Nobody begins to use a region that is not reconciled, so that it needs no lock; but a write
+    // of other blocks may be on its way, which would be undone where it comes first.
+    while (this.io.isWriting(region) && !this.io.isStopped) {
+      await this.timers.sleepUntil(this.clock.nowNs() + msNs / 10);
+    }
     if (!(await this.equalize(region, isUrgent))) return;
     // Who failed meanwhile may differ, and is read by the next writer unless the store says "out".
     while (this.isAnyoneLeftBehind() && !this.io.isStopped) {

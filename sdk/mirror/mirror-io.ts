@@ -137,8 +137,7 @@ export class MirrorIo implements BlockDevice {
 
   /** Hold all blocks of a region, also those that the last one may get while this waits. */
   lockRegion(region: number): Promise<MirrorOp | null> {
-    const { regionBlocks } = this.regions;
-    return this.lock(region * regionBlocks, regionBlocks);
+    return this.lock(region * this.regions.regionBlocks, this.regions.regionBlocks);
   }
 
   unlock(op: MirrorOp): void {
@@ -340,6 +339,11 @@ export class MirrorIo implements BlockDevice {
     }
     this.regions.unreconcile(region);
     this.events.urgent(region);
+  }
+
+  /** Whether a write is on its way there: it comes to members at different times. */
+  isWriting(region: number): boolean {
+    return this.ops.some((op) => op.isWriting(region));
   }
 
   /** More blocks: every member that is written has them. */

@@ -1,5 +1,4 @@
-import type { BlockOp } from '../block/request.js';
-import { BlockRequest, BlockStatus } from '../block/request.js';
+import { BlockOp, BlockRequest, BlockStatus } from '../block/request.js';
 import { mostMembers } from './io-parts.js';
 import type { MemberPath } from './member-path.js';
 import { HeldRange } from './range-locks.js';
@@ -46,6 +45,12 @@ export class MirrorOp extends HeldRange {
       const leg: Leg = { request, member, path: null };
       return leg;
     });
+  }
+
+  /** Whether a part of it, as a write, is under way in a region. */
+  isWriting(region: number): boolean {
+    const isWrite = this.op !== BlockOp.read && this.op !== BlockOp.flush && this.op !== lockOp;
+    return isWrite && this.pending > 0 && this.firstRegion <= region && region <= this.lastRegion;
   }
 
   /** Begin with another request, or with a lock. */

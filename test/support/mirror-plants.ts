@@ -134,7 +134,7 @@ export const plants: readonly Plant[] = [
   },
   {
     name: 'regions of a lost writer are served before they are reconciled',
-    seed: 3,
+    seed: 1,
     make: () => replaced(Regions.prototype, 'firstUnreconciled', () => -1),
   },
   {
