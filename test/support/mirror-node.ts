@@ -66,7 +66,10 @@ export class StormNode {
     this.meta = new StormDisk({ ...common, blockBytes: metaBlockBytes, blockCount: metaBlocks });
     const { blockBytes, blockCount } = geometry;
     this.data = new StormDisk({ ...common, blockBytes, blockCount, mostBlocks });
-    this.store = new StormStoreClient(world, store, (action) => this.deliver(this.life, action));
+    this.store = new StormStoreClient(world, store, () => {
+      const { life } = this;
+      return (action) => this.deliver(life, action);
+    });
     this.tick();
   }
 

@@ -32,18 +32,20 @@ export class StormStore {
   }
 }
 
+type Deliver = (action: () => void) => void;
+
 /** One node's way to the store: with delays, and at times without answers. */
 export class StormStoreClient implements ClusterStore {
   isCut = false;
   private readonly world: StormWorld;
   private readonly store: StormStore;
-  /** How a node's answers come: not while it stands still, never after it died. */
-  private readonly deliver: (action: () => void) => void;
+  /** How answers come to the process that asks: not while it stands still, never after it died. */
+  private readonly asker: () => Deliver;
 
-  constructor(world: StormWorld, store: StormStore, deliver: (action: () => void) => void) {
+  constructor(world: StormWorld, store: StormStore, asker: () => Deliver) {
     this.world = world;
     this.store = store;
-    this.deliver = deliver;
+    this.asker = asker;
   }
 
   read(key: string): Promise<StoreEntry | null> {
@@ -74,10 +76,11 @@ export class StormStoreClient implements ClusterStore {
   private carry<T>(act: () => Promise<T>, isCommit: boolean): Promise<T> {
     const { world } = this;
     const { chance } = world;
+    const deliver = this.asker();
     return new Promise((resolve, reject) => {
       const fail = (code: 'STORE_UNREACHABLE' | 'STORE_UNKNOWN'): void => {
         world.after(patienceNs, () =>
-          this.deliver(() => reject(new UltimaError(code, 'the storm took it'))),
+          deliver(() => reject(new UltimaError(code, 'the storm took it'))),
         );
       };
       const isDown = this.isCut || this.store.isOut;
@@ -96,9 +99,9 @@ export class StormStoreClient implements ClusterStore {
         act().then(
           (value) => {
             if (isUnanswered) return;
-            world.after(wayNs * (0.5 + chance.unit()), () => this.deliver(() => resolve(value)));
+            world.after(wayNs * (0.5 + chance.unit()), () => deliver(() => resolve(value)));
           },
-          (error: unknown) => this.deliver(() => reject(error)),
+          (error: unknown) => deliver(() => reject(error)),
         );
       });
     });
