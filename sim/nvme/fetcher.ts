@@ -114,7 +114,7 @@ export class Fetcher {
     this.isBusy = true;
     let delayNs = this.firmware.fetch(this.world);
     if (!this.dma.hasBuffer || !this.dma.isLocal(queue.memory.at(queue.head), commandBytes)) {
-      delayNs += this.link.reserveRead(count * commandBytes);
+      delayNs += this.link.reserveRead(count * commandBytes, true);
     }
     this.lastFetchNs = delayNs;
     this.world.schedule(delayNs, this.onArrival, this.epoch);

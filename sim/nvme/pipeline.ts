@@ -381,7 +381,7 @@ export class Pipeline implements CommandServices, FetchListener {
   private chargeLink(command: Command): number {
     let ns = 0;
     if (command.pendingFromHostBytes > 0) {
-      ns = this.link.reserveRead(command.pendingFromHostBytes);
+      ns = this.link.reserveRead(command.pendingFromHostBytes, command.isReserved);
       command.pendingFromHostBytes = 0;
     }
     if (command.pendingToHostBytes > 0) {

@@ -41,6 +41,11 @@ export class Direction {
     return this.reserve(world, 0, wire) - aheadNs;
   }
 
+  /** @returns ns in which so much moves at the line rate */
+  nsOf(wire: number): number {
+    return (wire * this.nsPerUnit) / this.bytesPerUnit;
+  }
+
   /** Nothing moves before `startInNs`. @returns ns from now until all has moved */
   reserve(world: World, startInNs: number, wire: number): number {
     const startNs = world.nowNs + startInNs;

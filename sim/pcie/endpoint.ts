@@ -54,7 +54,8 @@ export interface HostLink {
   reserveWrite(bytes: number, isReserved?: boolean): number;
   /**
    * Reserve the link towards the device for the completions of a DMA read.
+   * @param isUrgent  it goes before reads that the device has not asked for yet
    * @returns ns from now until the last byte is in the device
    */
-  reserveRead(bytes: number): number;
+  reserveRead(bytes: number, isUrgent?: boolean): number;
 }

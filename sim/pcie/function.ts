@@ -282,8 +282,8 @@ export class SimFunction implements PciFunction, HostLink, BarTarget, ConfigTarg
     return this.link.reserveWrite(bytes, isReserved);
   }
 
-  reserveRead(bytes: number): number {
-    return this.link.reserveRead(bytes);
+  reserveRead(bytes: number, isUrgent = false): number {
+    return this.link.reserveRead(bytes, isUrgent);
   }
 
   fetchFailed(isPoisoned: boolean): void {

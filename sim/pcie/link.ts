@@ -30,6 +30,10 @@ export class LinkTiming {
   private readonly down: Direction;
   private readonly posted: Credits;
   private readonly tags: Credits;
+  private readonly reservedTags: Credits;
+  private readonly hasReservedTags: boolean;
+  /** What the others may have asked for comes down in this time. */
+  private readonly mostAheadNs: number;
   private readonly port: RootPort | null;
 
   /** @param port  of the root complex, when other cards are behind it too */
@@ -45,7 +49,11 @@ export class LinkTiming {
     this.up = new Direction(profile);
     this.down = new Direction(profile);
     this.posted = new Credits(profile.postedCreditBytes, profile.creditReturnNs);
-    this.tags = new Credits(profile.readTags, this.nonPostedNs);
+    const others = Math.max(1, profile.readTags - profile.reservedReadTags);
+    this.tags = new Credits(others, this.nonPostedNs);
+    this.reservedTags = new Credits(Math.max(1, profile.reservedReadTags), this.nonPostedNs);
+    this.hasReservedTags = profile.reservedReadTags > 0;
+    this.mostAheadNs = Math.ceil(this.down.nsOf(this.readWire(others * this.requestBytes)));
     this.port = port;
   }
 
@@ -77,24 +85,43 @@ export class LinkTiming {
 
   /**
    * Requests go up between the packets of writes that still wait in the device, completions come
-   * down. @returns ns until the last byte is there
+   * down.
+   *
+   * @param isUrgent  by tags that are kept for that: behind what others have asked for, no more
+   * @returns         ns until the last byte is there
    */
-  reserveRead(bytes: number): number {
+  reserveRead(bytes: number, isUrgent = false): number {
     const { world, down } = this;
     const requests = Math.ceil(bytes / this.requestBytes);
     const requestWire = requests * this.overheadBytes;
-    const packets = Math.ceil(bytes / this.completionBytes);
-    const wire = bytes + packets * (this.overheadBytes - completionHeaderSaving);
+    const wire = this.readWire(bytes);
     this.upBytes += requestWire;
     this.downBytes += wire;
     const wayNs = this.up.slipIn(world, requestWire);
     if (this.port !== null) this.port.up.slipIn(world, requestWire);
-    const requestedNs = this.tags.take(world, wayNs, requests);
+    const goesFirst = isUrgent && this.hasReservedTags;
+    const tags = goesFirst ? this.reservedTags : this.tags;
+    const requestedNs = tags.take(world, wayNs, requests);
+    this.acknowledge(this.up, Math.ceil(bytes / this.completionBytes));
+    if (goesFirst) return this.slipInRead(requestedNs, wire) + this.nonPostedNs;
     const waitNs = Math.max(requestedNs, down.busyNs(world));
     down.reserve(world, requestedNs, wire);
     if (this.port !== null) down.holdFor(world, this.port.down.reserve(world, waitNs, wire));
-    this.acknowledge(this.up, packets);
     return down.busyNs(world) + this.nonPostedNs;
+  }
+
+  /** Completions that come down behind those that were asked for before. @returns ns until then */
+  private slipInRead(requestedNs: number, wire: number): number {
+    const { world, down, port, mostAheadNs } = this;
+    const aheadNs = Math.min(down.busyNs(world), mostAheadNs);
+    let ownNs = down.slipIn(world, wire);
+    if (port !== null) ownNs = Math.max(ownNs, port.down.slipIn(world, wire));
+    return Math.max(requestedNs, aheadNs) + ownNs;
+  }
+
+  private readWire(bytes: number): number {
+    const packets = Math.ceil(bytes / this.completionBytes);
+    return bytes + packets * (this.overheadBytes - completionHeaderSaving);
   }
 
   watch(addTracks: AddTracks): void {
@@ -108,6 +135,7 @@ export class LinkTiming {
     this.down.reset();
     this.posted.reset();
     this.tags.reset();
+    this.reservedTags.reset();
   }
 
   /** Ack and UpdateFC packets of the link layer go the other way, between other packets. */

@@ -33,6 +33,7 @@ export const mqsimDefault: Profile = checkProfile({
     ackBytes: 0, // MQSim: none
     creditReturnNs: 0, // MQSim: no flow control
     readTags: 1024, // MQSim: no limit
+    reservedReadTags: 0, // MQSim has none
     propagationNs: 0, // MQSim
     completerNs: 0, // MQSim
   },

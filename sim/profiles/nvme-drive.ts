@@ -17,6 +17,7 @@ export const driveLink = {
   postedCreditBytes: 16 * KiB, // guess
   creditReturnNs: 700, // guess
   readTags: 64, // guess
+  reservedReadTags: 0, // no reserved commands
   propagationNs: 200, // guess
   completerNs: 100, // guess
 } as const;

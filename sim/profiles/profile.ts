@@ -59,6 +59,8 @@ export interface LinkProfile {
   readonly creditReturnNs: number;
   /** Read requests that may be under way. */
   readonly readTags: number;
+  /** Of them, those that are kept for fetches and for commands that a reservation pays for. */
+  readonly reservedReadTags: number;
   /** One way through root complex, switch and wire, no queueing. */
   readonly propagationNs: number;
   /** What the completer of a read (host memory, device register) needs. */

@@ -83,6 +83,7 @@ const profileRules = {
     postedCreditBytes: integer(64, 1 * MiB),
     creditReturnNs: integer(0, 100_000),
     readTags: integer(1, 1024),
+    reservedReadTags: integer(0, 1023),
     propagationNs: integer(0, 100_000),
     completerNs: integer(0, 100_000),
   },

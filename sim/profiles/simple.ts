@@ -31,6 +31,7 @@ export const simple: Profile = checkProfile({
     postedCreditBytes: 16 * KiB, // guess
     creditReturnNs: 0, // no limit here
     readTags: 32, // PCIe-4.0 §7.5.3.3: tags of a function without the extended field
+    reservedReadTags: 0, // no reserved commands
     propagationNs: 200, // guess: root complex and retimers, one way
     completerNs: 100, // guess
   },

@@ -42,6 +42,7 @@ export const ultimaG2: Profile = checkProfile({
     postedCreditBytes: 16 * KiB, // guess
     creditReturnNs: 700, // guess: there, into memory, and back
     readTags: 256, // PCIe-4.0 §7.5.3.4: extended tags
+    reservedReadTags: 240, // guess: 8 KiB in 600 ns are more than completions of 64 bytes carry
     propagationNs: 250, // guess
   },
   host: {

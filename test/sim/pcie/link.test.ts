@@ -119,6 +119,24 @@ test('reads flow at all tags per round trip', () => {
   assert.ok(Math.abs(rate / (1024 / 10_000) - 1) < 0.01, `${rate} bytes per ns`);
 });
 
+test('an urgent read waits for what others have asked for, and no more', () => {
+  // A byte takes 4 ns, completions of 256 bytes have headers of 24 - 4.
+  const urgentNs = (64 + 20) * 4;
+  const requestNs = 24 * 4;
+  const tags = { readTags: 4, reservedReadTags: 2, completionBytes: 256 };
+  const alone = makeLink(1, 1, tags).link.reserveRead(64, true);
+  assert.is(alone, requestNs + urgentNs);
+  const { link } = makeLink(1, 1, tags);
+  const before = link.reserveRead(1024 * 1024);
+  // The two tags of the others are for 512 bytes each.
+  assert.is(link.reserveRead(64, true), (1024 + 4 * 20) * 4 + urgentNs);
+  // The others' data has made room for it.
+  assert.is(link.reserveRead(64), before + 2 * urgentNs);
+  const fifo = makeLink(1, 1, { ...tags, reservedReadTags: 0 }).link;
+  fifo.reserveRead(1024 * 1024);
+  assert.is(fifo.reserveRead(64, true), before + urgentNs);
+});
+
 test('two cards on a root port as wide as one of them get half each', () => {
   const world = new World();
   const port = new RootPort({ generation: 3, lanes: 4 });
