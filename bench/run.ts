@@ -1,6 +1,8 @@
 import { parseArgs } from 'node:util';
 import type { Bench, Figures } from './figures.js';
 
+const usage = 'usage: npm run bench -- NAME [--json] [--guest] [--report FILE] [--help]';
+
 /** `npm run bench -- NAME [--json] [--guest]`. Each benchmark is loaded when it is asked for. */
 const benches: Readonly<Record<string, () => Promise<{ readonly bench: Bench }>>> = {
   checkpoint: () => import('./checkpoint.js'),
@@ -23,24 +25,24 @@ const benches: Readonly<Record<string, () => Promise<{ readonly bench: Bench }>>
   volume: () => import('./volume.js'),
 };
 
+const known = `benchmarks: ${Object.keys(benches).join(', ')}`;
+
 process.exitCode = await main();
 
 async function main(): Promise<number> {
-  const { values, positionals } = parseArgs({
-    options: {
-      json: { type: 'boolean', default: false },
-      guest: { type: 'boolean', default: false },
-      report: { type: 'string' },
-    },
-    allowPositionals: true,
-  });
-  const [name, ...more] = positionals;
-  const load = name === undefined ? undefined : benches[name];
-  if (name === undefined || load === undefined || more.length > 0) {
-    const known = Object.keys(benches).join(', ');
-    console.error(
-      `usage: npm run bench -- NAME [--json] [--guest] [--report FILE], with NAME one of: ${known}`,
-    );
+  const words = parse(process.argv.slice(2));
+  if (words === null) {
+    console.error(`${usage}\n${known}`);
+    return 2;
+  }
+  const { name, values } = words;
+  if (values.help === true) {
+    await help();
+    return 0;
+  }
+  const load = benches[name];
+  if (load === undefined) {
+    console.error(`${name === '' ? 'no benchmark named' : `no benchmark '${name}'`}\n${known}`);
     return 2;
   }
   const { bench } = await load();
@@ -61,6 +63,38 @@ async function main(): Promise<number> {
   if (values.json) console.log(JSON.stringify({ name, ...result }));
   else print(name, bench, result);
   return 0;
+}
+
+function parse(args: string[]) {
+  try {
+    const { values, positionals } = parseArgs({
+      args,
+      options: {
+        json: { type: 'boolean', default: false },
+        guest: { type: 'boolean', default: false },
+        help: { type: 'boolean', short: 'h' },
+        report: { type: 'string' },
+      },
+      allowPositionals: true,
+    });
+    const [name = '', ...more] = positionals;
+    return more.length > 0 ? null : { name, values };
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : String(error));
+    return null;
+  }
+}
+
+async function help(): Promise<void> {
+  const claims = Object.entries(benches).map(async ([name, load]) => {
+    return `${name}\n  ${(await load()).bench.claim}`;
+  });
+  const options = [
+    '  --json         figures and conditions as one line of JSON',
+    "  --guest        the same in the guest, on QEMU's controller (qos-wall)",
+    '  --report FILE  plots as a page of HTML (qos)',
+  ];
+  console.log([usage, '', ...options, '', ...(await Promise.all(claims))].join('\n'));
 }
 
 function print(name: string, bench: Bench, { conditions, figures }: Figures): void {
