@@ -181,8 +181,15 @@ class Storm {
   }
 
   private async openController(fn: PciFunction): Promise<void> {
-    this.controller = await NvmeController.open(fn);
-    this.namespace = await this.controller.namespace(1);
+    const controller = await NvmeController.open(fn);
+    try {
+      this.namespace = await controller.namespace(1);
+    } catch (error) {
+      // The one that is remembered belongs to a controller of the past.
+      await controller.close().catch(expected);
+      throw error;
+    }
+    this.controller = controller;
   }
 
   private async leave(): Promise<void> {
