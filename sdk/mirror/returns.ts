@@ -77,6 +77,7 @@ export class Returns {
     io.paths[place] = admitted.path;
     io.target = 1 << place;
     row.state = 'returning';
+    row.why = '';
     if (row.incarnation > 0) {
       io.regions.miss(admitted.bits);
     } else {

@@ -64,7 +64,11 @@ test('a member that has what nobody else was written gets back what all others h
   const random = (bytes: Uint8Array): void => void bytes.fill(9);
   const mirror = await rig.attach({ ...options, random });
   assert.is(await firstByte(mirror.device, 3), 0x11);
+  const second = () => mirror.status.members[1]!;
+  assert.is.not(second().why, '');
   next.isAway = false;
+  await rig.until(mirror, () => second().condition !== 'OutOfSync');
+  assert.is(second().why, '', 'what kept it away is over');
   await rig.whole(mirror);
   assert.equal([await rig.contentOf(0, 3), await rig.contentOf(1, 3)], [0x11, 0x11]);
   await rig.detach(mirror);
