@@ -7,6 +7,7 @@
 #include <cstdlib>
 
 #include "errno_value.h"
+#include "flag_argument.h"
 
 // The part of libuv's stable C interface that is used here. Node exports it, but the headers that
 // come with node-api-headers do not declare it. [libuv 1.x, uv.h]
@@ -60,6 +61,7 @@ class Watcher : public Napi::ObjectWrap<Watcher> {
   }
 
   explicit Watcher(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Watcher>(info) {
+    if (IsEmpty()) return;  // this worker is being terminated
     uv_loop_s* loop = nullptr;
     napi_get_uv_event_loop(info.Env(), &loop);
     handle_ = static_cast<uv_handle*>(calloc(1, uv_handle_size(uvPollType)));
@@ -73,7 +75,7 @@ class Watcher : public Napi::ObjectWrap<Watcher> {
     }
     handle_->data = this;
     callback_ = Napi::Persistent(info[1].As<Napi::Function>());
-    uv_poll_start(handle_, info[2].ToBoolean() ? uvWritable : uvReadable, onReady);
+    uv_poll_start(handle_, flagArgument(info[2]) ? uvWritable : uvReadable, onReady);
     uv_unref(handle_);
     Ref();  // alive until closed
   }
@@ -86,7 +88,21 @@ class Watcher : public Napi::ObjectWrap<Watcher> {
     if (self == nullptr) return;
     const Napi::Env env = self->Env();
     Napi::HandleScope scope(env);
-    self->callback_.MakeCallback(env.Global(), {});
+    const napi_status status = napi_make_callback(env, nullptr, env.Global(),
+                                                  self->callback_.Value(), 0, nullptr, nullptr);
+    if (status == napi_pending_exception) reportUncaught(env);
+  }
+
+  /// What the callback threw goes to 'uncaughtException', as it does from a callback of Node itself.
+  /// In a worker that is being terminated nothing can be called or thrown any more, and this does
+  /// nothing.
+  static void reportUncaught(napi_env env) {
+    bool isPending = false;
+    napi_value thrown = nullptr;
+    if (napi_is_exception_pending(env, &isPending) != napi_ok || !isPending) return;
+    if (napi_get_and_clear_last_exception(env, &thrown) == napi_ok) {
+      napi_fatal_exception(env, thrown);
+    }
   }
 
   void release() {
@@ -108,7 +124,7 @@ class Watcher : public Napi::ObjectWrap<Watcher> {
 
   Napi::Value hold(const Napi::CallbackInfo& info) {
     if (handle_ == nullptr) return info.Env().Undefined();
-    if (info[0].ToBoolean()) {
+    if (flagArgument(info[0])) {
       uv_ref(handle_);
     } else {
       uv_unref(handle_);

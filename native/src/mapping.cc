@@ -19,6 +19,7 @@
 #include "bus_guard.h"
 #include "bytes_argument.h"
 #include "errno_value.h"
+#include "flag_argument.h"
 
 #ifndef MFD_HUGETLB
 #define MFD_HUGETLB 0x0004U
@@ -96,7 +97,7 @@ enum class Guard { none, window, memory };
 Napi::Value mapFile(const Napi::CallbackInfo& info, Guard kind) {
   const Napi::Env env = info.Env();
   const size_t length = info[2].As<Napi::Number>().Int64Value();
-  const int protection = PROT_READ | (info[3].ToBoolean() ? PROT_WRITE : 0);
+  const int protection = PROT_READ | (flagArgument(info[3]) ? PROT_WRITE : 0);
   void* address = mmap(nullptr, length, protection, MAP_SHARED,
                        info[0].As<Napi::Number>().Int32Value(),
                        info[1].As<Napi::Number>().Int64Value());
@@ -117,7 +118,7 @@ Napi::Value mapFile(const Napi::CallbackInfo& info, Guard kind) {
 
 /// map(fd, offset, length, isWritable, isGuarded): ArrayBuffer, or a negative error number
 Napi::Value map(const Napi::CallbackInfo& info) {
-  return mapFile(info, info[4].ToBoolean() ? Guard::window : Guard::none);
+  return mapFile(info, flagArgument(info[4]) ? Guard::window : Guard::none);
 }
 
 /// mapMemory(fd, offset, length, isWritable): the same for memory that another process may cut
@@ -128,7 +129,7 @@ Napi::Value mapMemory(const Napi::CallbackInfo& info) { return mapFile(info, Gua
 Napi::Value arena(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const size_t length = info[0].As<Napi::Number>().Int64Value();
-  const int huge = info[1].ToBoolean() ? MAP_HUGETLB : 0;
+  const int huge = flagArgument(info[1]) ? MAP_HUGETLB : 0;
   void* address = mmap(nullptr, length, PROT_READ | PROT_WRITE,
                        MAP_SHARED | MAP_ANONYMOUS | huge, -1, 0);
   if (address == MAP_FAILED) return Napi::Number::New(env, -errno);

@@ -32,6 +32,7 @@ class NullController : public Napi::ObjectWrap<NullController> {
   /// The rings fill their arrays; doorbells[0] is the tail that the driver writes, doorbells[1] the
   /// head. All three must stay mapped until `stop`.
   explicit NullController(const Napi::CallbackInfo& info) : Napi::ObjectWrap<NullController>(info) {
+    if (IsEmpty()) return;  // this worker is being terminated
     const BytesArgument submission(info[0]);
     const BytesArgument completion(info[1]);
     const BytesArgument doorbells(info[2]);

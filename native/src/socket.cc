@@ -13,6 +13,7 @@
 
 #include "bytes_argument.h"
 #include "errno_value.h"
+#include "flag_argument.h"
 #include "owned_fd.h"
 
 namespace {
@@ -162,7 +163,7 @@ Napi::Value socketReceive(const Napi::CallbackInfo& info) {
 Napi::Value waitFor(const Napi::CallbackInfo& info) {
   pollfd entry = {};
   entry.fd = fdArgument(info[0]);
-  entry.events = info[1].ToBoolean() ? POLLOUT : POLLIN;
+  entry.events = flagArgument(info[1]) ? POLLOUT : POLLIN;
   const int result = ::poll(&entry, 1, info[2].As<Napi::Number>().Int32Value());
   if (result < 0 && errno == EINTR) return Napi::Number::New(info.Env(), 0);
   return Napi::Number::New(info.Env(), orErrno(result));

@@ -17,6 +17,7 @@
 
 #include "bytes_argument.h"
 #include "errno_value.h"
+#include "flag_argument.h"
 #include "owned_fd.h"
 
 namespace {
@@ -121,7 +122,7 @@ Napi::Value tcpName(const Napi::CallbackInfo& info) {
   socklen_t length = sizeof storage;
   auto* place = reinterpret_cast<sockaddr*>(&storage);
   const int fd = intArgument(info[0]);
-  const int result = info[1].ToBoolean() ? ::getpeername(fd, place, &length)
+  const int result = flagArgument(info[1]) ? ::getpeername(fd, place, &length)
                                          : ::getsockname(fd, place, &length);
   if (result != 0) return Napi::String::New(env, "");
   char text[INET6_ADDRSTRLEN] = {};
@@ -187,7 +188,8 @@ class TcpBatch : public Napi::ObjectWrap<TcpBatch> {
   }
 
   explicit TcpBatch(const Napi::CallbackInfo& info)
-      : Napi::ObjectWrap<TcpBatch>(info), epoll_(::epoll_create1(EPOLL_CLOEXEC)) {
+      : Napi::ObjectWrap<TcpBatch>(info), epoll_(IsEmpty() ? -1 : ::epoll_create1(EPOLL_CLOEXEC)) {
+    if (IsEmpty()) return;  // this worker is being terminated
     const BytesArgument memory(info[0]);
     const BytesArgument table(info[2]);
     places_ = static_cast<size_t>(intArgument(info[1]));

@@ -137,6 +137,7 @@ class WordsWatch : public Napi::ObjectWrap<WordsWatch> {
   }
 
   explicit WordsWatch(const Napi::CallbackInfo& info) : Napi::ObjectWrap<WordsWatch>(info) {
+    if (IsEmpty()) return;  // this worker is being terminated
     const BytesArgument words(info[0]);
     const BytesArgument seen(info[1]);
     words_ = Napi::Persistent(info[0].As<Napi::Object>());
