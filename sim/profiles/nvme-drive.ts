@@ -144,6 +144,8 @@ export const driveFlash = {
   eraseSuspendNs: 50_000, // guess
   suspendLimit: 8, // guess
   reservedSuspends: 0, // no reserved commands
+  readStops: 0, // no reserved commands
+  readStopNs: 5_000, // guess: data sheets have so much for a Reset (tRST) in a read
   codewordBytes: 2048, // guess
   correctableBits: 120, // guess: about 0.7 %
   retryLevels: 8, // guess
