@@ -1,4 +1,4 @@
-/** The times of a command; passed as such, because a large number that is passed is allocated. */
+/** The times of a command; passed as such, because a large number passed is allocated. */
 export interface AuditedCommand {
   readonly fetchedNs: number;
   readonly postedNs: number;
@@ -19,6 +19,8 @@ export class CommandAudit {
   /** Integral of the number in flight over time. */
   private areaNs = 0;
   private lastNs = 0;
+  /** What `settle` goes to. */
+  private atNs = 0;
 
   get inFlight(): number {
     return this.fetched - this.completed - this.dropped;
@@ -26,26 +28,30 @@ export class CommandAudit {
 
   /** Fetched now. */
   enter(command: AuditedCommand): void {
-    this.settle(command.fetchedNs);
+    this.atNs = command.fetchedNs;
+    this.settle();
     this.fetched++;
   }
 
   /** Its completion entry is posted now. */
   complete(command: AuditedCommand): void {
-    this.settle(command.postedNs);
+    this.atNs = command.postedNs;
+    this.settle();
     this.completed++;
     this.insideNs += command.postedNs - command.fetchedNs;
   }
 
   drop(command: AuditedCommand, now: { readonly nowNs: number }): void {
-    this.settle(now.nowNs);
+    this.atNs = now.nowNs;
+    this.settle();
     this.dropped++;
     this.insideNs += now.nowNs - command.fetchedNs;
   }
 
   /** Mean number in flight from the start of the run until now. */
   meanInFlight(nowNs: number): number {
-    this.settle(nowNs);
+    this.atNs = nowNs;
+    this.settle();
     return nowNs === 0 ? 0 : this.areaNs / nowNs;
   }
 
@@ -54,7 +60,8 @@ export class CommandAudit {
    * @returns what does not add up, in words; empty when all does
    */
   violations(nowNs: number, held: number): string[] {
-    this.settle(nowNs);
+    this.atNs = nowNs;
+    this.settle();
     const found: string[] = [];
     if (this.inFlight !== held) {
       found.push(
@@ -68,8 +75,8 @@ export class CommandAudit {
     return found;
   }
 
-  private settle(nowNs: number): void {
-    this.areaNs += (nowNs - this.lastNs) * (this.fetched - this.completed - this.dropped);
-    this.lastNs = nowNs;
+  private settle(): void {
+    this.areaNs += (this.atNs - this.lastNs) * (this.fetched - this.completed - this.dropped);
+    this.lastNs = this.atNs;
   }
 }

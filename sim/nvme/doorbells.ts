@@ -118,7 +118,7 @@ export class Doorbells {
       this.refuse('queueOverrun', DoorbellError.invalidValue, queue.queueId, tail);
       return false;
     }
-    queue.publish(tail, this.world.nowNs);
+    queue.publish(tail, this.world);
     this.arbiter.enter(queue);
     return true;
   }

@@ -124,9 +124,10 @@ export class Fetcher {
   private next(): SubmissionQueue | null {
     const slots = this.pool.available;
     this.isStarved = slots <= adminSlots;
-    const most = this.limit?.fetchBurst ?? Number.POSITIVE_INFINITY;
-    if (!this.isStarved) return this.arbiter.next(Math.min(slots - adminSlots, most));
-    return slots > 0 ? this.arbiter.nextAdmin(slots) : null;
+    if (this.isStarved) return slots > 0 ? this.arbiter.nextAdmin(slots) : null;
+    const room = slots - adminSlots;
+    const { limit } = this;
+    return this.arbiter.next(limit === null ? room : Math.min(room, limit.fetchBurst));
   }
 
   private arrived(epoch: number): void {

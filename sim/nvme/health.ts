@@ -73,14 +73,15 @@ export class Health {
     this.mediaErrors++;
   }
 
-  /** An I/O command begins. */
-  enter(nowNs: number): void {
-    if (this.busy === 0) this.busySinceNs = nowNs;
+  /** An I/O command begins. The time is looked at here: a large number passed is allocated. */
+  enter(): void {
+    if (this.busy === 0) this.busySinceNs = this.world.nowNs;
     this.busy++;
   }
 
   /** An I/O command has ended. */
-  leave(nowNs: number): void {
+  leave(): void {
+    const { nowNs } = this.world;
     this.busy--;
     this.lastActiveNs = nowNs;
     if (this.busy === 0) this.busyTotalNs += nowNs - this.busySinceNs;

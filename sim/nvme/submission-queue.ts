@@ -1,3 +1,4 @@
+import type { Moment } from '../event-queue.js';
 import type { Command } from './command.js';
 import type { CompletionQueue } from './completion-queue.js';
 import type { QueueMemory } from './queue-memory.js';
@@ -69,8 +70,9 @@ export class SubmissionQueue {
     return this.entries - 1 - this.available;
   }
 
-  /** The host has published everything before `tail`. */
-  publish(tail: number, nowNs: number): void {
+  /** The host has published everything before `tail` at a moment, such as the world's. */
+  publish(tail: number, moment: Moment): void {
+    const { nowNs } = moment;
     let i = this.tail;
     while (i !== tail) {
       this.publishedNs[i] = nowNs;

@@ -8,8 +8,8 @@ export interface IoHealth {
   countWrite(bytes: number): void;
   countMediaError(): void;
   /** An I/O command begins, ends. */
-  enter(nowNs: number): void;
-  leave(nowNs: number): void;
+  enter(): void;
+  leave(): void;
 }
 
 /** What the I/O set needs of its controller and of the subsystem around it. */

@@ -60,7 +60,7 @@ export class Work {
     this.namespaces[slot] = null;
     this.chains[slot] = blankPage;
     this.inFlight++;
-    this.controller.health.enter(this.services.nowNs);
+    this.controller.health.enter();
   }
 
   /** Whether the card's scheduler has others go first; it releases the command later. */
@@ -166,7 +166,7 @@ export class Work {
     this.commands[slot] = null;
     this.namespaces[slot] = null;
     this.inFlight--;
-    this.controller.health.leave(this.services.nowNs);
+    this.controller.health.leave();
     if (this.qos !== null) this.qos.left(this.qosBase + slot);
   }
 

@@ -15,6 +15,8 @@ import { QosCounters } from './counters.js';
 import { type Copy, type CopyScheduler, InternalCopies } from './internal-copies.js';
 import { Policies } from './policies.js';
 
+/** Entries; as a limit no limit, and unlike infinity a small integer, which is never allocated. */
+const largestQueue = 65_536;
 const never = Number.POSITIVE_INFINITY;
 const nlb = Read.nlb;
 const { read, write, compare, verify } = NvmOpcode;
@@ -141,7 +143,7 @@ export class CardQos implements CopyScheduler {
    * that another queue has.
    */
   get fetchBurst(): number {
-    return this.isActive ? this.profile.fetchBurst : Number.POSITIVE_INFINITY;
+    return this.isActive ? this.profile.fetchBurst : largestQueue;
   }
 
   /** @returns what its slots are counted from */
