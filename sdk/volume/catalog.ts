@@ -169,14 +169,20 @@ export class Catalog {
     this.names.set(keyOf(object), object);
   }
 
+  /** @returns null, or in words why it cannot be added */
+  faultOfNew(object: CatalogObject): string | null {
+    if (this.objects.has(object.id)) return `identity ${object.id} is taken`;
+    return this.names.has(keyOf(object)) ? `the name ${object.name} is taken` : null;
+  }
+
   private faultOf(change: CatalogChange): string | null {
     const { needed, made } = partsOf(change);
     for (const id of needed) {
       if (!this.objects.has(id)) return `there is no volume or snapshot ${id}`;
     }
     for (const object of made) {
-      if (this.objects.has(object.id)) return `identity ${object.id} is taken`;
-      if (this.names.has(keyOf(object))) return `the name ${object.name} is taken`;
+      const fault = this.faultOfNew(object);
+      if (fault !== null) return fault;
     }
     if (change.op !== 'change' || change.to.name === undefined) return null;
     const object = this.objects.get(change.id)!;
@@ -233,7 +239,7 @@ export function parseObject(value: unknown): CatalogObject | null {
   // Pools from before these were known do not have them.
   const isProtected = value.isProtected === true;
   const keyCheck = typeof value.keyCheck === 'string' ? value.keyCheck : '';
-  if (bytes === null || bytes % cellBytes !== 0 || id === null || id === 0) return null;
+  if (bytes === null || !isSize(bytes) || id === null || id === 0) return null;
   if (volumeId === null || originId === null || groupId === null || root === null) return null;
   if (createdMs === null || familyId === null || !isTexts(attributes)) return null;
   return {
@@ -298,7 +304,7 @@ function parseMade(value: unknown): SnapshotMade | null {
 function parseObjectChange(value: Record<string, unknown>): ObjectChange | null {
   const { name, attributes, qosTier } = value;
   const bytes = value.bytes === undefined ? undefined : integerOf(value.bytes, maxVolumeBytes);
-  if (bytes === null || (bytes !== undefined && bytes % cellBytes !== 0)) return null;
+  if (bytes === null || (bytes !== undefined && !isSize(bytes))) return null;
   if (name !== undefined && (typeof name !== 'string' || !isName(name))) return null;
   if (attributes !== undefined && !isTexts(attributes)) return null;
   if (qosTier !== undefined && typeof qosTier !== 'string') return null;
@@ -313,6 +319,10 @@ function parseObjectChange(value: Record<string, unknown>): ObjectChange | null 
 /** Letters, digits, '.', '_', '-', ':' and '/', at most 128; '@' separates a snapshot's name. */
 export function isName(name: string): boolean {
   return /^[\w.:/-]{1,128}$/.test(name);
+}
+
+function isSize(bytes: number): boolean {
+  return bytes > 0 && bytes % cellBytes === 0;
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

@@ -5,18 +5,23 @@ import type { Wide } from '../spec/layout.js';
 import type { Finding } from './findings.js';
 import {
   cellBytes,
+  cellsPerUnit,
   deviceRow,
   formatVersion,
   Label,
   labelMagic,
   maxDevices,
+  maxUnits,
   placeOf,
   Superblock,
   superblockMagic,
+  unitBytes,
 } from './format.js';
 import { type CellsRead, ControlIo, checkDevice, Port, Pump } from './port.js';
 
 const cellWords = cellBytes / 4;
+/** Generations and numbers of batches that leave room to count on. */
+const mostCounted = 2 ** 52;
 
 export interface FoundLabel {
   readonly index: number;
@@ -210,7 +215,7 @@ function parseSuperblock(words: Uint32Array, at: number, poolId: string): FoundS
     const copy = field.bytes(words, at).slice(0, imageUnits * 4);
     return [...new Uint32Array(copy.buffer)];
   };
-  return {
+  const found: FoundSuperblock = {
     isDoubtful: false,
     generation: Superblock.generation.get(words, at),
     session: Superblock.session.get(words, at),
@@ -223,4 +228,33 @@ function parseSuperblock(words: Uint32Array, at: number, poolId: string): FoundS
     unitCounts: indexes.map((i) => rowWords[i * deviceRow.words + deviceRow.unitCount]!),
     copies: [list(Superblock.firstCopy), list(Superblock.secondCopy)],
   };
+  return isPossible(found) ? found : null;
+}
+
+/** Whether a pool can have written it: a good checksum alone says nothing about the numbers. */
+function isPossible(found: FoundSuperblock): boolean {
+  const { generation, session, journalSeq, journalUnits, unitCounts, imageBytes } = found;
+  if (generation < 1 || generation > mostCounted || journalSeq > mostCounted) return false;
+  if (session >= 0xffff_ffff) return false;
+  const total = unitCounts.reduce((sum, count) => sum + count, 0);
+  if (unitCounts.includes(0) || total > maxUnits) return false;
+  if (journalUnits < 1 || journalUnits >= unitCounts[0]!) return false;
+  if (found.journalBlock >= journalUnits * cellsPerUnit) return false;
+  const perCopy = found.copies[0].length;
+  if (imageBytes % 4 !== 0 || perCopy !== Math.ceil(imageBytes / unitBytes)) return false;
+  const units = found.copies.flat();
+  if (perCopy < 1 || new Set(units).size < units.length) return false;
+  const labelled = labelledUnits(found);
+  return units.every((unit) => unit > journalUnits && unit < total && !labelled.has(unit));
+}
+
+/** The first unit of each device; a further part of one has no label. */
+function labelledUnits({ deviceIds, unitCounts }: FoundSuperblock): Set<number> {
+  const units = new Map<string, number>();
+  let first = 0;
+  for (const [i, id] of deviceIds.entries()) {
+    if (!units.has(hexOf(id))) units.set(hexOf(id), first);
+    first += unitCounts[i]!;
+  }
+  return new Set(units.values());
 }

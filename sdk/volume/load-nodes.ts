@@ -1,28 +1,26 @@
 import { checkWords } from '../crc32c.js';
+import { UltimaError } from '../errors.js';
 import type { CatalogObject } from './catalog.js';
 import type { PoolCore } from './core.js';
 import { cellsPerUnit, directoryRow } from './format.js';
 import { NodeKind, nodeBytes, nodeWords } from './nodes.js';
-import { type CellsRead, wasAnswered } from './port.js';
+import type { CellsRead } from './port.js';
 import { groupsPerSplit, isSplit, pointerOf } from './tree-finder.js';
 
-/** Where each node lies. @returns those that cannot be where the directory says */
-export function readDirectory(core: PoolCore, directory: Uint32Array): Set<number> {
-  const bad = new Set<number>();
-  const { nodes, slots, units } = core;
+/**
+ * Where each node lies. One that the directory puts beyond the end, into what the pool itself has
+ * there or where another one lies is nowhere: nothing can lead to it.
+ */
+export function readDirectory(core: PoolCore, directory: Uint32Array, system: Uint8Array): void {
+  const { nodes, slots } = core;
   for (let id = 1; id * directoryRow.words < directory.length; id++) {
     const slot = directory[id * directoryRow.words + directoryRow.slot]!;
     if (slot === 0) continue;
     nodes.reach(id);
-    if (slot >= units.unitCount * cellsPerUnit) {
-      bad.add(id);
-      continue;
-    }
-    if (!slots.claim(slot)) bad.add(id);
+    if (system[Math.floor(slot / cellsPerUnit)] !== 0 || !slots.claim(slot)) continue;
     nodes.slots[id] = slot;
     nodes.checks[id] = directory[id * directoryRow.words + directoryRow.check]!;
   }
-  return bad;
 }
 
 /**
@@ -30,12 +28,9 @@ export function readDirectory(core: PoolCore, directory: Uint32Array): Set<numbe
  * says what cannot be, is emptied, and the volumes and snapshots that need it are damaged:
  * read-only, by name. The others know nothing of it.
  */
-export async function countNames(
-  core: PoolCore,
-  system: Uint8Array,
-  bad: Set<number>,
-): Promise<void> {
+export async function countNames(core: PoolCore, system: Uint8Array): Promise<void> {
   const { catalog, findings } = core;
+  const bad = new Set<number>();
   const walk = new Walk(core, system, bad);
   for (const object of catalog.objects.values()) {
     const { root } = object;
@@ -69,7 +64,7 @@ async function readSlots(core: PoolCore, slot: number, count: number): Promise<C
   try {
     return await core.control.readCells(port, byteOffset, count * nodeBytes);
   } catch (error) {
-    if (wasAnswered(error)) return null;
+    if (error instanceof UltimaError) return null;
     throw error;
   }
 }
@@ -123,8 +118,6 @@ class Walk {
       this.found = [];
       await this.visitAll(level);
     }
-    // A node that nothing needs costs nothing.
-    for (const id of this.bad) if (this.core.nodes.refs[id] === 0) this.bad.delete(id);
   }
 
   /** Where they lie one after the other they are read at once, up to a unit. */

@@ -14,7 +14,7 @@ import {
   readSuperblocks,
 } from './labels.js';
 import { countNames, readDirectory } from './load-nodes.js';
-import { type CellsRead, ControlIo, Port, Pump, unitsOf, wasAnswered } from './port.js';
+import { type CellsRead, ControlIo, Port, Pump, unitsOf } from './port.js';
 import {
   batchAt,
   hiddenBlock,
@@ -76,9 +76,10 @@ export async function loadPool(
     const text = 'not all devices compare what they read any more; nothing else does';
     core.findings.push({ kind: 'lost', what: 'protection', text, costs: names });
   }
-  const bad = readDirectory(core, directoryOf(image));
   const system = systemUnits(core);
-  await countNames(core, system, bad);
+  readDirectory(core, directoryOf(image), system);
+  core.slots.markUnits(system);
+  await countNames(core, system);
   core.isLoading = true;
   const end = await replayJournal(core, superblock, system);
   core.isLoading = false;
@@ -201,10 +202,10 @@ export async function readImageCopies(
   let image: Uint32Array | null = null;
   for (const [copy, units] of superblock.copies.entries()) {
     const read = await readUnits(core, units, wordCount);
-    const isWhole = read !== null && read.missing.size === 0;
+    const isWhole = read.missing.size === 0;
     const state = isWhole ? checkWords(read.words, range, superblock.imageCheck) : 'bad';
-    if (isWhole && state !== 'bad') image ??= read.words;
-    if (read !== null && !isWhole) incomplete.push(read);
+    if (state !== 'bad') image ??= read.words;
+    if (!isWhole) incomplete.push(read);
     if (state === 'good') continue;
     findings.push({
       kind: state === 'mended' ? 'mended' : 'copy',
@@ -222,27 +223,23 @@ export async function readImageCopies(
   return checkWords(one.words, range, superblock.imageCheck) === 'bad' ? null : one.words;
 }
 
-/** @returns null when the superblock names units that cannot be */
 async function readUnits(
   core: PoolCore,
   units: readonly number[],
   wordCount: number,
-): Promise<CellsRead | null> {
-  if (!Number.isInteger(wordCount) || units.length * unitBytes < wordCount * 4) return null;
+): Promise<CellsRead> {
   const all = new Uint32Array((units.length * unitBytes) / 4);
   const missing = new Set<number>();
   for (const [i, unit] of units.entries()) {
-    if (unit >= core.units.unitCount) return null;
     const port = core.portOf(unit);
     const left = wordCount * 4 - i * unitBytes;
-    if (left <= 0) break;
     const bytes = Math.min(unitBytes, Math.ceil(left / cellBytes) * cellBytes);
     try {
       const read = await core.control.readCells(port, port.byteOf(unit), bytes);
       all.set(read.words, (i * unitBytes) / 4);
       for (const cell of read.missing) missing.add(i * cellsPerUnit + cell);
     } catch (error) {
-      if (!wasAnswered(error)) throw error;
+      if (!(error instanceof UltimaError)) throw error;
       for (let cell = 0; cell < bytes / cellBytes; cell++) missing.add(i * cellsPerUnit + cell);
     }
   }
@@ -260,7 +257,7 @@ function readCatalog(core: PoolCore, image: Uint32Array): void {
   }
   for (const row of Array.isArray(rows) ? rows : []) {
     const object = parseObject(row);
-    if (object !== null) core.catalog.add(object);
+    if (object !== null && core.catalog.faultOfNew(object) === null) core.catalog.add(object);
     else {
       const text = 'a row of the catalog has fields that cannot be; it is left out';
       core.findings.push({ kind: 'lost', what: 'catalog', text, costs: [] });
@@ -274,13 +271,12 @@ function directoryOf(image: Uint32Array): Uint32Array {
   return image.subarray(Image.layout.bytes / 4 + catalogWords);
 }
 
-/** Units that no map may name: labels, journal, image, slots. A byte for each unit. */
+/** Units of labels, journal and image, where no node and no data can lie. A byte for each unit. */
 function systemUnits(core: PoolCore): Uint8Array {
   const system = new Uint8Array(core.units.unitCount);
   system.fill(1, 0, core.identity.journalUnits + 1);
   for (const port of core.ports) if (port.hasLabel) system[port.firstUnit] = 1;
   for (const unit of core.identity.imageUnits) system[unit] = 1;
-  core.slots.markUnits(system);
   return system;
 }
 

@@ -59,6 +59,8 @@ export class CrashDevice implements BlockDevice {
   /** Called before bytes of the image change. */
   onChange: ((at: number, length: number) => void) | null = null;
   onRead: ((at: number, length: number) => void) | null = null;
+  /** What a request ends with instead of being carried out; null for those that are. */
+  fault: ((request: BlockRequest) => BlockStatus | null) | null = null;
   private waiting: { request: BlockRequest; write: LoggedWrite | null; covers: LoggedWrite[] }[] =
     [];
   private endedWrites: LoggedWrite[] = [];
@@ -102,8 +104,11 @@ export class CrashDevice implements BlockDevice {
     const due = this.waiting;
     this.waiting = [];
     for (const { request, write, covers } of due) {
-      request.status = BlockStatus.ok;
-      if (write !== null) {
+      const fault = this.fault?.(request) ?? null;
+      request.status = fault ?? BlockStatus.ok;
+      if (fault !== null) {
+        // Of a write something may be there or not; what a flush was to cover is not safe.
+      } else if (write !== null) {
         this.store(write);
         this.endedWrites.push(write);
         if (this.isLogging) this.log.push({ kind: 'end', write });
