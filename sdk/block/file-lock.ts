@@ -29,7 +29,7 @@ export class FileLock {
     const server = createServer((socket) => socket.destroy());
     const isTaken = await new Promise<boolean>((resolve, reject) => {
       server.once('error', (error) => {
-        if ('code' in error && error.code === 'EADDRINUSE') resolve(true);
+        if (isCode(error, 'EADDRINUSE')) resolve(true);
         else reject(error);
       });
       server.listen(name, () => resolve(false));
@@ -46,7 +46,8 @@ export class FileLock {
     if (name === null) return;
     const isTaken = await new Promise<boolean>((resolve) => {
       const socket = connect(name);
-      socket.once('error', () => resolve(false));
+      // Any other error is one of somebody who has too much to do to answer.
+      socket.once('error', (error) => resolve(!isCode(error, 'ECONNREFUSED')));
       socket.once('connect', () => {
         socket.destroy();
         resolve(true);
@@ -58,6 +59,10 @@ export class FileLock {
   release(): void {
     this.server.close();
   }
+}
+
+function isCode(error: Error, code: string): boolean {
+  return 'code' in error && error.code === code;
 }
 
 function busy(path: string, why: string): UltimaError {

@@ -17,20 +17,24 @@ import {
 } from '../spec/nbd/handshake.js';
 import {
   Chunk,
+  ChunkFlag,
+  ChunkType,
   ErrorPayload,
   NbdCommand,
   RequestHeader,
   requestMagic,
   SimpleReply,
   simpleReplyMagic,
+  structuredReplyMagic,
   TransmissionFlag,
 } from '../spec/nbd/transmission.js';
 import { KiB } from '../units.js';
 
 /** A server that says nothing for so long has no word for us. */
 const patienceMs = 10_000;
-/** No reply to what is asked here is nearly as long. */
+/** No reply to what is asked here is nearly as long, and no option has nearly as many. */
 const mostReplyBytes = 64 * KiB;
+const mostReplies = 64;
 const noBytes = new Uint8Array(0);
 /** Replies to options with an error. */
 const leastError = 0x8000_0000;
@@ -105,9 +109,10 @@ class Wire {
     return new UltimaError(ErrorCode.commandFailed, message, { place: this.place });
   }
 
+  /** What was said still goes; what comes from now on is for nobody. */
   end(): void {
-    this.socket.end();
     this.socket.setTimeout(0);
+    this.socket.destroySoon();
   }
 
   private fail(why: string, cause?: Error): void {
@@ -154,7 +159,7 @@ async function hearReplies(
   name: string,
   info: (data: Uint8Array) => void,
 ): Promise<void> {
-  for (;;) {
+  for (let count = 0; count < mostReplies; count++) {
     const head = await wire.hear(OptionReplyHeader.layout.bytes);
     const length = OptionReplyHeader.dataBytes.get(head, 0);
     const isKnown = OptionReplyHeader.magic.isThere(head, 0) && length <= mostReplyBytes;
@@ -170,8 +175,10 @@ async function hearReplies(
     const reason = isTls ? 'it wants TLS, which this does not speak' : textOf(data);
     throw new UltimaError(ErrorCode.notFound, `${name} cannot be used: ${reason}`, { name });
   }
+  throw wire.nonsense(`more than ${mostReplies} replies to one option`);
 }
 
+/** To the one request that is under way. */
 async function hearAnswer(wire: Wire): Promise<void> {
   const simpleBytes = SimpleReply.layout.bytes;
   const head = await wire.hear(simpleBytes);
@@ -181,11 +188,17 @@ async function hearAnswer(wire: Wire): Promise<void> {
     return;
   }
   const rest = await wire.hear(Chunk.layout.bytes - simpleBytes);
-  const length = Chunk.payloadBytes.get(Buffer.concat([head, rest]), 0);
-  if (length > mostReplyBytes) throw wire.nonsense('an answer that makes no sense');
-  const payload = await wire.hear(length);
+  const chunk = Buffer.concat([head, rest]);
+  const length = Chunk.payloadBytes.get(chunk, 0);
+  const isChunk = Chunk.magic.get(chunk, 0) === structuredReplyMagic && length <= mostReplyBytes;
+  const type = isChunk ? Chunk.type.get(chunk, 0) : null;
+  const isLast = (Chunk.flags.get(chunk, 0) & ChunkFlag.done) !== 0;
+  if (type === ChunkType.none && isLast && length === 0) return;
   const headBytes = ErrorPayload.layout.bytes;
-  if (length < headBytes) return;
+  if (type !== ChunkType.error || length < headBytes) {
+    throw wire.nonsense('an answer that makes no sense');
+  }
+  const payload = await wire.hear(length);
   const textBytes = ErrorPayload.textBytes.get(payload, 0);
   throw refused(textOf(payload.subarray(headBytes, headBytes + textBytes)));
 }

@@ -53,11 +53,11 @@ export class MirrorGrowth {
 
   /** @throws RangeError for a size that is no count of blocks, or less than the mirror has */
   check(blockCount: number): void {
-    const { wantedBlocks, blockBytes, regionBlocks } = this;
+    const { blockBytes, regionBlocks } = this;
+    const { blockCount: served } = this.parts.io;
     const most = mostRegions * regionBlocks;
-    const has = `the mirror has ${wantedBlocks} blocks of ${blockBytes} bytes`;
-    if (blockCount < wantedBlocks)
-      throw new RangeError(`${has}; it cannot shrink to ${blockCount}`);
+    const has = `the mirror has ${served} blocks of ${blockBytes} bytes`;
+    if (blockCount < served) throw new RangeError(`${has}; it cannot shrink to ${blockCount}`);
     if (!(Number.isInteger(blockCount) && blockCount <= most)) {
       throw new RangeError(`${has}; it can have ${most} with such regions, not ${blockCount}`);
     }
@@ -71,7 +71,8 @@ export class MirrorGrowth {
    */
   async to(blockCount: number): Promise<void> {
     const { io } = this.parts;
-    if (blockCount === io.blockCount) return;
+    // Somebody else may have made it larger still while this one waited.
+    if (blockCount <= io.blockCount) return;
     this.isUnderWay = true;
     try {
       const marks = await this.growMembers(blockCount);

@@ -190,13 +190,12 @@ export class Mirror {
    * Make the volume larger, while everybody works; what is new reads as zeroes. When this ends
    * with an error, the next writer may find the old size or the new one.
    *
-   * @param blockCount  of the whole volume
+   * @param blockCount  of the whole volume, at least
    * @throws RangeError for less than it has; UltimaError MEMBER_REFUSED when no member can grow
    */
   async grow(blockCount: number): Promise<void> {
     this.growth.check(blockCount);
     await this.turns.take(async () => {
-      this.growth.check(blockCount);
       await this.growth.to(blockCount);
       if (this.io.isStopped) throw this.reason();
     });

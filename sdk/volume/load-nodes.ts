@@ -1,10 +1,9 @@
 import { checkWords } from '../crc32c.js';
-import { UltimaError } from '../errors.js';
 import type { CatalogObject } from './catalog.js';
 import type { PoolCore } from './core.js';
 import { cellsPerUnit, directoryRow } from './format.js';
 import { NodeKind, nodeBytes, nodeWords } from './nodes.js';
-import type { CellsRead } from './port.js';
+import { type CellsRead, wasAnswered } from './port.js';
 import { groupsPerSplit, isSplit, pointerOf } from './tree-finder.js';
 
 /**
@@ -64,7 +63,7 @@ async function readSlots(core: PoolCore, slot: number, count: number): Promise<C
   try {
     return await core.control.readCells(port, byteOffset, count * nodeBytes);
   } catch (error) {
-    if (error instanceof UltimaError) return null;
+    if (wasAnswered(error)) return null;
     throw error;
   }
 }

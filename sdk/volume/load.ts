@@ -14,7 +14,7 @@ import {
   readSuperblocks,
 } from './labels.js';
 import { countNames, readDirectory } from './load-nodes.js';
-import { type CellsRead, ControlIo, Port, Pump, unitsOf } from './port.js';
+import { type CellsRead, ControlIo, Port, Pump, unitsOf, wasAnswered } from './port.js';
 import {
   batchAt,
   hiddenBlock,
@@ -239,7 +239,7 @@ async function readUnits(
       all.set(read.words, (i * unitBytes) / 4);
       for (const cell of read.missing) missing.add(i * cellsPerUnit + cell);
     } catch (error) {
-      if (!(error instanceof UltimaError)) throw error;
+      if (!wasAnswered(error)) throw error;
       for (let cell = 0; cell < bytes / cellBytes; cell++) missing.add(i * cellsPerUnit + cell);
     }
   }

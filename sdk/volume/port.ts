@@ -159,17 +159,17 @@ export class ControlIo {
   }
 
   /**
-   * As `read`, where what cannot be read does not cost the rest: then each 4 KiB is read alone, and
-   * ones stand for what is missing, which no structure of a pool consists of.
+   * As `read`, where a place that cannot be read does not cost the rest: then each 4 KiB is read
+   * alone, and ones stand for what is missing, which no structure of a pool consists of.
    *
-   * @throws UltimaError COMMAND_FAILED when nothing at all can be read
+   * @throws UltimaError COMMAND_FAILED when nothing at all can be read, or nobody answers
    */
   async readCells(port: Port, byteOffset: number, byteLength: number): Promise<CellsRead> {
     const missing = new Set<number>();
     try {
       return { words: await this.read(port, byteOffset, byteLength), missing };
     } catch (error) {
-      if (!(error instanceof UltimaError) || byteLength === cellBytes) throw error;
+      if (byteLength === cellBytes || !wasAnswered(error)) throw error;
     }
     const words = new Uint32Array(byteLength / 4).fill(0xffff_ffff);
     let last: unknown = null;
@@ -177,7 +177,7 @@ export class ControlIo {
       try {
         words.set(await this.read(port, byteOffset + at, cellBytes), at / 4);
       } catch (error) {
-        if (!(error instanceof UltimaError)) throw error;
+        if (!wasAnswered(error)) throw error;
         missing.add(at / cellBytes);
         last = error;
       }
@@ -230,6 +230,13 @@ export class ControlIo {
       { status, detail, device: port.index, byteOffset: wanted.byteOffset },
     );
   }
+}
+
+/** Whether a device has said that it cannot read there. One that says nothing has lost nothing. */
+export function wasAnswered(error: unknown): boolean {
+  if (!(error instanceof UltimaError)) return false;
+  const { status } = error.facts;
+  return status !== BlockStatus.notExecuted && status !== BlockStatus.unknown;
 }
 
 interface ControlRequest {

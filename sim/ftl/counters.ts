@@ -19,6 +19,7 @@ export class Counters implements DriveStatistics {
   programFailures = 0;
   eraseFailures = 0;
   suspends = 0;
+  stoppedReads = 0;
   scannedPages = 0;
   /** Units of the host that have a place in a row; the rest of `hostWriteUnits` waits for room. */
   hostPutUnits = 0;

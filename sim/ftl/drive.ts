@@ -77,6 +77,8 @@ export interface DriveStatistics {
   readonly programFailures: number;
   readonly eraseFailures: number;
   readonly suspends: number;
+  /** Reads that were ended for reserved ones, and began again. */
+  readonly stoppedReads: number;
   /** Read by the scan of the medium, that nobody asked for. */
   readonly scannedPages: number;
 }

@@ -287,6 +287,7 @@ export class FlashDrive implements Drive, CopyingDrive {
     }
     this.statistics.retries = this.flash.retries;
     this.statistics.suspends = this.flash.suspends;
+    this.statistics.stoppedReads = this.flash.readStops.count;
     this.depth--;
     this.leave();
   }

@@ -6,24 +6,15 @@ import { BusTiming } from './bus-timing.js';
 import { CellTiming } from './cell-timing.js';
 import type { CellWear } from './cell-wear.js';
 import { DieFaults } from './die-faults.js';
+import { Phase } from './die-phase.js';
 import { DieQueues } from './die-queues.js';
 import type { FlashArrayParts } from './flash-array-parts.js';
 import { FlashKind, type FlashListener, FlashOps, Lane, noOp } from './flash-ops.js';
 import type { FlashProfile } from './flash-profile.js';
 import { Geometry } from './geometry.js';
 import { comingNs, ProgramLoads } from './program-loads.js';
+import { ReadStops } from './read-stops.js';
 import { Suspension } from './suspension.js';
-
-/** What a die does. */
-const Phase = {
-  idle: 0,
-  /** Command phase and cell array; `endAtNs` is its end. */
-  array: 1,
-  /** Its page register waits for the bus or is on it, and nothing else can start. */
-  register: 2,
-  /** Not to be used until `endAtNs`: it is being interrupted, hands a page over, or is stalled. */
-  pause: 3,
-} as const;
 
 /**
  * Dies and buses with the operations in line for them. A die serves one operation at a time:
@@ -76,6 +67,7 @@ export class FlashArray {
   private readonly decodeEvent: number;
   private readonly suspendEvent: number;
   private readonly suspension: Suspension;
+  readonly readStops: ReadStops;
 
   constructor(parts: FlashArrayParts) {
     const { flash, world } = parts;
@@ -110,6 +102,7 @@ export class FlashArray {
     this.decodeEvent = world.register((op) => this.decoded(op));
     this.suspendEvent = world.register((die) => this.suspendDue(die));
     this.suspension = new Suspension(flash);
+    this.readStops = new ReadStops(flash, ops, queues);
   }
 
   /**
@@ -180,11 +173,6 @@ export class FlashArray {
 
   get nowNs(): number {
     return this.world.nowNs;
-  }
-
-  /** Nothing runs on the die and nothing waits for it. */
-  isIdle(die: number): boolean {
-    return this.phases[die] === Phase.idle && this.queues.isEmpty(die);
   }
 
   /** Nothing waits for the die, and its cells are at rest: at most the last data is leaving it. */
@@ -317,7 +305,11 @@ export class FlashArray {
   private interrupt(die: number, lane: number): void {
     const op = this.current[die]!;
     const kind = this.ops.kind[op]!;
-    if (kind === FlashKind.read || this.suspended[die] !== noOp) return;
+    if (this.suspended[die] !== noOp) return;
+    if (kind === FlashKind.read) {
+      this.stopRead(die, op, lane);
+      return;
+    }
     const ns = this.suspension.costNs(kind, lane, this.suspendCounts[die]!);
     if (ns < 0) return;
     const { nowNs } = this.world;
@@ -328,8 +320,7 @@ export class FlashArray {
       // Its data is sent again, from the start: that counts as an interruption, and takes as long.
       if (isOnBus) this.suspendCounts[die] = this.suspendCounts[die]! + 1;
       this.bulk.hold(op);
-      this.setAside(die, op);
-      this.setEnd(die, isOnBus ? nowNs + ns : nowNs);
+      this.setAside(die, op, isOnBus ? ns : 0);
       return;
     }
     if (nowNs < fromNs) {
@@ -342,14 +333,24 @@ export class FlashArray {
     this.suspends++;
     this.suspendCounts[die] = this.suspendCounts[die]! + 1;
     this.restNs[die] = restNs;
-    this.setAside(die, op);
-    this.setEnd(die, nowNs + ns);
+    this.setAside(die, op, ns);
   }
 
-  private setAside(die: number, op: number): void {
+  private stopRead(die: number, op: number, lane: number): void {
+    const ns = this.readStops.costNs(op, lane);
+    if (ns < 0 || this.endAtNs[die]! - this.world.nowNs <= ns) return;
+    // What is in the other register would be lost.
+    if (this.cached[die] !== noOp || this.loads.isInDie(die)) return;
+    this.readStops.stop(die, op);
+    this.setAside(die, noOp, ns);
+  }
+
+  /** The die is free for a read in `ns`. @param op  what goes on after it; `noOp` for nothing */
+  private setAside(die: number, op: number, ns: number): void {
     this.suspended[die] = op;
     this.arrayFromNs[die] = 0;
     this.phases[die] = Phase.pause;
+    this.setEnd(die, this.world.nowNs + ns);
   }
 
   private suspendDue(die: number): void {
@@ -393,9 +394,8 @@ export class FlashArray {
   }
 
   private dataReady(die: number, op: number): void {
-    const { ops } = this;
-    const { nowNs } = this.world;
-    for (let mate = op; mate !== noOp; mate = ops.mate[mate]!) ops.arrayEndNs[mate] = nowNs;
+    const { ops, world } = this;
+    for (let mate = op; mate !== noOp; mate = ops.mate[mate]!) ops.arrayEndNs[mate] = world.nowNs;
     if (!this.flash.hasCacheRead) this.sendOut(die, op);
     else if (this.cached[die] === noOp) this.moveToCache(die, op);
   }

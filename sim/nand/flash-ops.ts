@@ -39,6 +39,8 @@ export class FlashOps {
   /** Attempts of a read that will fail, and those that have. */
   retries = new Int32Array(firstOps);
   attempts = new Int32Array(firstOps);
+  /** Times that a read was ended before it was over, to begin again. */
+  stops = new Int32Array(firstOps);
   /** Next in line; next of the reads that run at one time. */
   next = new Int32Array(firstOps);
   mate = new Int32Array(firstOps);
@@ -81,6 +83,7 @@ export class FlashOps {
     this.failed[op] = 0;
     this.attempts[op] = 0;
     this.retries[op] = 0;
+    this.stops[op] = 0;
     this.mate[op] = noOp;
     this.queuedAtNs[op] = nowNs;
     this.loadedAtNs[op] = -1;
@@ -120,6 +123,7 @@ export class FlashOps {
     this.extra = widen(this.extra, size);
     this.retries = widen(this.retries, size);
     this.attempts = widen(this.attempts, size);
+    this.stops = widen(this.stops, size);
     this.next = widen(this.next, size);
     this.mate = widen(this.mate, size);
     this.queuedAtNs = widenTimes(this.queuedAtNs, size);

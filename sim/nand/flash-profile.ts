@@ -62,6 +62,10 @@ export interface FlashProfile {
   readonly suspendLimit: number;
   /** So many of them are kept for reads of reserved commands. */
   readonly reservedSuspends: number;
+  /** Times that one read of others is ended for reads of reserved commands, and begins again. */
+  readonly readStops: number;
+  /** What that takes: a Reset of the die in a read. */
+  readonly readStopNs: number;
 
   // Errors. Rates are raw bit errors per 10^12 bits.
   readonly codewordBytes: number;

@@ -47,6 +47,11 @@ export class ProgramLoads {
     this.parts.ops.loadedAtNs[op] = this.parts.world.nowNs;
   }
 
+  /** The data of a program that has not begun is in the die, or on its way there. */
+  isInDie(die: number): boolean {
+    return this.loaded[die] !== noOp;
+  }
+
   clear(): void {
     this.loaded.fill(noOp);
   }

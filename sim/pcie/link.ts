@@ -49,7 +49,7 @@ export class LinkTiming {
     this.up = new Direction(profile);
     this.down = new Direction(profile);
     this.posted = new Credits(profile.postedCreditBytes, profile.creditReturnNs);
-    const others = Math.max(1, profile.readTags - profile.reservedReadTags);
+    const others = profile.readTags - profile.reservedReadTags;
     this.tags = new Credits(others, this.nonPostedNs);
     this.reservedTags = new Credits(Math.max(1, profile.reservedReadTags), this.nonPostedNs);
     this.hasReservedTags = profile.reservedReadTags > 0;

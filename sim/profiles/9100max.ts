@@ -1,14 +1,13 @@
 import { KiB, MiB } from '../../sdk/units.js';
 import { hardware, software } from './inside.js';
 import {
-  driveController,
-  driveFirmware,
+  driveBuffer,
+  driveCores,
   driveFlash,
+  driveFrame,
   driveFtl,
-  driveHost,
   driveIdentity,
   driveLink,
-  driveThermal,
   wholeDrive,
 } from './nvme-drive.js';
 import type { Profile } from './profile.js';
@@ -21,28 +20,17 @@ export const micron9100: Profile = checkProfile({
   name: '9100max',
   summary: 'Micron 9100 MAX 2.4 TB: 16 nm MLC, power-loss protection',
   identity: { ...driveIdentity, modelNumber: 'Profile 9100max', serialNumber: 'ULT9100MAX0001' },
+  ...driveFrame,
   link: {
     ...driveLink,
     maxPayloadBytes: 128, // guess: the commonest size that a root port agrees to
   },
-  host: driveHost,
-  controller: driveController,
-  firmware: driveFirmware,
-  media: null,
-  qos: null,
   cache: {
     isVolatile: false, // Toms-9100 p.2: capacitors
     bytes: 0,
   },
   inside: {
-    cores: {
-      clockMegahertz: 500, // guess
-      frontCores: 2, // guess
-      backCores: 2, // guess
-      slotCycles: 100, // guess
-      lookupUnits: 0, // guess: all of them
-      ...driveThermal,
-    },
+    cores: driveCores,
     stages: {
       fetch: software(300), // guess
       decode: software(450), // fitted: 750,000 reads per second
@@ -54,12 +42,9 @@ export const micron9100: Profile = checkProfile({
       interrupt: software(200), // guess
     },
     buffer: {
+      ...driveBuffer,
       writeBytes: 64 * MiB, // guess
-      readBytes: 0, // guess: none
       copyNs: 1_000, // guess
-      drainPermille: 250, // guess
-      rowsPerDie: 2, // guess
-      reservedPermille: 0, // no reserved commands
     },
     drives: 1,
     stripeBytes: 4 * KiB, // guess

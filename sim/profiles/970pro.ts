@@ -1,13 +1,10 @@
 import { KiB, MiB } from '../../sdk/units.js';
 import { hardware, software } from './inside.js';
 import {
-  driveController,
-  driveFirmware,
   driveFlash,
+  driveFrame,
   driveFtl,
-  driveHost,
   driveIdentity,
-  driveLink,
   driveThermal,
   wholeDrive,
 } from './nvme-drive.js';
@@ -22,12 +19,7 @@ export const samsung970pro: Profile = checkProfile({
   name: '970pro',
   summary: 'Samsung 970 Pro 512 GB: MLC, constants of NVMeVirt',
   identity: { ...driveIdentity, modelNumber: 'Profile 970pro', serialNumber: 'ULT970PRO00001' },
-  link: driveLink,
-  host: driveHost,
-  controller: driveController,
-  firmware: driveFirmware,
-  media: null,
-  qos: null,
+  ...driveFrame,
   cache: {
     isVolatile: true, // a client drive without capacitors
     bytes: 64 * MiB, // guess

@@ -1,14 +1,12 @@
 import { KiB, MiB } from '../../sdk/units.js';
 import { hardware, software } from './inside.js';
 import {
-  driveController,
-  driveFirmware,
+  driveBuffer,
+  driveCores,
   driveFlash,
+  driveFrame,
   driveFtl,
-  driveHost,
   driveIdentity,
-  driveLink,
-  driveThermal,
   wholeDrive,
 } from './nvme-drive.js';
 import type { Profile } from './profile.js';
@@ -21,25 +19,9 @@ export const samsung983zet: Profile = checkProfile({
   name: '983zet',
   summary: 'Samsung 983 ZET 480 GB: Z-NAND, power-loss protection',
   identity: { ...driveIdentity, modelNumber: 'Profile 983zet', serialNumber: 'ULT983ZET00001' },
-  link: driveLink,
-  host: driveHost,
-  controller: driveController,
-  firmware: driveFirmware,
-  media: null,
-  qos: null,
-  cache: {
-    isVolatile: false, // guess: drives of this class have capacitors
-    bytes: 0,
-  },
+  ...driveFrame,
   inside: {
-    cores: {
-      clockMegahertz: 500, // guess
-      frontCores: 2, // guess
-      backCores: 2, // guess
-      slotCycles: 100, // guess
-      lookupUnits: 0, // guess: all of them
-      ...driveThermal,
-    },
+    cores: driveCores,
     stages: {
       fetch: software(150), // guess
       decode: software(150), // guess
@@ -51,12 +33,9 @@ export const samsung983zet: Profile = checkProfile({
       interrupt: software(100), // guess
     },
     buffer: {
+      ...driveBuffer,
       writeBytes: 32 * MiB, // guess
-      readBytes: 0, // guess
       copyNs: 500, // guess
-      drainPermille: 250, // guess
-      rowsPerDie: 2, // guess
-      reservedPermille: 0, // no reserved commands
     },
     drives: 1,
     stripeBytes: 4 * KiB, // guess

@@ -78,6 +78,8 @@ const flashRules = {
   eraseSuspendNs: timeNs,
   suspendLimit: integer(0, 1000),
   reservedSuspends: integer(0, 1000),
+  readStops: integer(0, 1000),
+  readStopNs: timeNs,
   codewordBytes: powerOfTwo(512, 16 * KiB),
   correctableBits: integer(0, 10_000),
   retryLevels: integer(0, 64),

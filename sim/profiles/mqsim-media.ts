@@ -37,6 +37,8 @@ export const mqsimFlash: FlashProfile = {
   eraseSuspendNs: 700_000,
   suspendLimit: 1,
   reservedSuspends: 0,
+  readStops: 0,
+  readStopNs: 0,
   // It has no errors: these are the fewest that the model takes.
   codewordBytes: 1024, // guess
   correctableBits: 72, // guess

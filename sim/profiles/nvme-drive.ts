@@ -1,4 +1,4 @@
-import { GiB, KiB, MiB } from '../../sdk/units.js';
+import { KiB, MiB } from '../../sdk/units.js';
 import type { FtlProfile } from '../ftl/ftl-profile.js';
 import type { FlashProfile } from '../nand/flash-profile.js';
 import { simple } from './simple.js';
@@ -54,7 +54,7 @@ export const driveFirmware = {
   formatNsPerGiB: 20_000_000, // guess
 } as const;
 
-export const driveFormats = [
+const driveFormats = [
   { dataBytes: 512, metadataBytes: 0, relativePerformance: 1 }, // guess
   { dataBytes: 4096, metadataBytes: 0, relativePerformance: 0 }, // guess
 ] as const;
@@ -92,6 +92,37 @@ export const driveThermal = {
   heavyThrottleKelvin: 353, // guess: 80 degrees Celsius
 } as const;
 
+/** What is around the inside of a drive. */
+export const driveFrame = {
+  link: driveLink,
+  host: driveHost,
+  controller: driveController,
+  firmware: driveFirmware,
+  media: null,
+  qos: null,
+  cache: {
+    isVolatile: false, // guess: drives of this class have capacitors
+    bytes: 0,
+  },
+} as const;
+
+export const driveCores = {
+  clockMegahertz: 500, // guess
+  frontCores: 2, // guess
+  backCores: 2, // guess
+  slotCycles: 100, // guess
+  lookupUnits: 0, // guess: all of them
+  ...driveThermal,
+} as const;
+
+/** A write buffer without a read cache; to be completed. */
+export const driveBuffer = {
+  readBytes: 0, // guess: none
+  drainPermille: 250, // guess
+  rowsPerDie: 2, // guess
+  reservedPermille: 0, // no reserved commands
+} as const;
+
 /** Flash without errors worth modelling, planes that read for themselves; to be completed. */
 export const driveFlash = {
   packagesPerChannel: 1,
@@ -113,6 +144,8 @@ export const driveFlash = {
   eraseSuspendNs: 50_000, // guess
   suspendLimit: 8, // guess
   reservedSuspends: 0, // no reserved commands
+  readStops: 0, // no reserved commands
+  readStopNs: 5_000, // guess: data sheets have so much for a Reset (tRST) in a read
   codewordBytes: 2048, // guess
   correctableBits: 120, // guess: about 0.7 %
   retryLevels: 8, // guess
@@ -149,8 +182,3 @@ export const driveFtl: FtlProfile = {
   scanEveryNs: 0, // guess: none that is seen
   scanPages: 1, // of a scan alone
 };
-
-/** Bytes that a drive of this flash shows with this part of it hidden, whole GiB. */
-export function wholeGiB(bytes: number): number {
-  return Math.floor(bytes / GiB) * GiB;
-}

@@ -1,13 +1,11 @@
 import { KiB, MiB } from '../../sdk/units.js';
 import { hardware, software } from './inside.js';
 import {
-  driveController,
-  driveFirmware,
+  driveBuffer,
   driveFlash,
+  driveFrame,
   driveFtl,
-  driveHost,
   driveIdentity,
-  driveLink,
   driveThermal,
   wholeDrive,
 } from './nvme-drive.js';
@@ -22,12 +20,7 @@ export const p3700: Profile = checkProfile({
   name: 'p3700',
   summary: 'Intel P3700 800 GB: 20 nm MLC, power-loss protection',
   identity: { ...driveIdentity, modelNumber: 'Profile p3700', serialNumber: 'ULTP3700000001' },
-  link: driveLink,
-  host: driveHost,
-  controller: driveController,
-  firmware: driveFirmware,
-  media: null,
-  qos: null,
+  ...driveFrame,
   cache: {
     isVolatile: false, // P3700: enhanced power-loss data protection
     bytes: 0,
@@ -52,12 +45,9 @@ export const p3700: Profile = checkProfile({
       interrupt: software(200), // guess
     },
     buffer: {
+      ...driveBuffer,
       writeBytes: 32 * MiB, // guess
-      readBytes: 0, // guess: none
       copyNs: 1_000, // guess
-      drainPermille: 250, // guess
-      rowsPerDie: 2, // guess
-      reservedPermille: 0, // no reserved commands
     },
     drives: 1,
     stripeBytes: 4 * KiB, // guess

@@ -1,14 +1,6 @@
 import { GiB } from '../../sdk/units.js';
 import { hardware } from './inside.js';
-import {
-  driveController,
-  driveFirmware,
-  driveHost,
-  driveIdentity,
-  driveLink,
-  driveThermal,
-  wholeDrive,
-} from './nvme-drive.js';
+import { driveFrame, driveIdentity, driveLink, driveThermal, wholeDrive } from './nvme-drive.js';
 import type { Profile } from './profile.js';
 import { checkProfile } from './rules.js';
 
@@ -20,16 +12,12 @@ export const p4800x: Profile = checkProfile({
   name: 'p4800x',
   summary: 'Intel Optane P4800X 375 GB: 3D XPoint, written in place',
   identity: { ...driveIdentity, modelNumber: 'Profile p4800x', serialNumber: 'ULTP4800X00001' },
+  ...driveFrame,
   link: {
     ...driveLink,
     readTags: 2, // fitted: 2,000 MB/s of sequential writes
     propagationNs: 180, // fitted: as readTags
   },
-  host: driveHost,
-  controller: driveController,
-  firmware: driveFirmware,
-  media: null,
-  qos: null,
   cache: {
     isVolatile: false, // guess: writes are on the medium when they end
     bytes: 0,

@@ -153,7 +153,10 @@ export function isProfile(value: unknown): value is Profile {
  */
 export function checkProfile(profile: Profile): Profile {
   check(profile, profileRules, '');
-  const { controller, subsystem, namespaces, lbaFormats } = profile;
+  const { link, controller, subsystem, namespaces, lbaFormats } = profile;
+  if (link.reservedReadTags >= link.readTags) {
+    refuse('link.reservedReadTags', link.reservedReadTags, `less than readTags, ${link.readTags}`);
+  }
   if ((profile.media === null) === (profile.inside === null)) {
     const both = profile.media === null ? 'null' : 'a group';
     refuse('inside', both, 'null when media is a group, a group when media is null');

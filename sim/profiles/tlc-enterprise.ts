@@ -1,14 +1,12 @@
 import { KiB, MiB } from '../../sdk/units.js';
 import { hardware, software } from './inside.js';
 import {
-  driveController,
-  driveFirmware,
+  driveBuffer,
+  driveCores,
   driveFlash,
+  driveFrame,
   driveFtl,
-  driveHost,
   driveIdentity,
-  driveLink,
-  driveThermal,
   wholeDrive,
 } from './nvme-drive.js';
 import type { Profile } from './profile.js';
@@ -25,25 +23,9 @@ export const tlcEnterprise: Profile = checkProfile({
     modelNumber: 'Profile tlc-enterprise',
     serialNumber: 'ULTTLCENT00001',
   },
-  link: driveLink,
-  host: driveHost,
-  controller: driveController,
-  firmware: driveFirmware,
-  media: null,
-  qos: null,
-  cache: {
-    isVolatile: false, // guess: drives of this class have capacitors
-    bytes: 0,
-  },
+  ...driveFrame,
   inside: {
-    cores: {
-      clockMegahertz: 500, // guess
-      frontCores: 2, // guess
-      backCores: 2, // guess
-      slotCycles: 100, // guess
-      lookupUnits: 0, // guess: all of them
-      ...driveThermal,
-    },
+    cores: driveCores,
     stages: {
       fetch: software(200), // guess
       decode: software(200), // guess
@@ -55,12 +37,9 @@ export const tlcEnterprise: Profile = checkProfile({
       interrupt: software(150), // guess
     },
     buffer: {
+      ...driveBuffer,
       writeBytes: 128 * MiB, // guess
-      readBytes: 0, // guess: none
       copyNs: 1_000, // guess
-      drainPermille: 250, // guess
-      rowsPerDie: 2, // guess
-      reservedPermille: 0, // no reserved commands
     },
     drives: 1,
     stripeBytes: 4 * KiB, // guess

@@ -109,6 +109,7 @@ export const ultimaG2: Profile = checkProfile({
       hasIndependentReads: true, // guess
       suspendLimit: 64, // guess
       reservedSuspends: 56, // guess: others have as many as on other drives
+      readStops: 8, // guess
     },
     ftl: {
       ...driveFtl,

@@ -1,4 +1,5 @@
-import { linkSync, mkdtempSync, readFileSync, rmSync, truncateSync } from 'node:fs';
+import { linkSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync } from 'node:fs';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as assert from 'uvu/assert';
@@ -31,6 +32,10 @@ function run(device: FileDevice, op: BlockOp, lba: number, fill: number, flags =
   device.poll();
   assert.is(ends, 1);
   return { status: request.status, bytes: region.bytes };
+}
+
+function isBusy(error: Error): boolean {
+  return error instanceof UltimaError && error.code === ErrorCode.deviceBusy;
 }
 
 test('what is written lies in the file, at its place', () => {
@@ -66,9 +71,6 @@ test('one writes to a file at a time, by whatever path, and nobody reads meanwhi
   const writing = { path: shared, clock: stillClock };
   const first = await FileDevice.open({ ...writing, createBytes: 8 * 512 });
   linkSync(shared, link);
-  const isBusy = (error: Error): boolean => {
-    return error instanceof UltimaError && error.code === ErrorCode.deviceBusy;
-  };
   for (const path of [shared, link]) {
     for (const isReadOnly of [false, true]) {
       await rejected(FileDevice.open({ ...writing, path, isReadOnly }), isBusy);
@@ -93,5 +95,19 @@ async function rejected(work: Promise<unknown>, isRight: (error: Error) => boole
   );
   assert.ok(error instanceof Error && isRight(error), String(error));
 }
+
+test('a writer that has no time to answer is seen by who wants to read', async () => {
+  const asked = join(folder, 'asked.img');
+  const options = { path: asked, clock: stillClock };
+  const writer = await FileDevice.open({ ...options, createBytes: 512 });
+  const { dev, ino } = statSync(asked);
+  // As many as nobody accepts while this goes on: the system queues 511 for a writer.
+  const others = Array.from({ length: 600 }, () => {
+    return connect(`\0ultima-file-${dev}-${ino}`).on('error', () => {});
+  });
+  await rejected(FileDevice.open({ ...options, isReadOnly: true }), isBusy);
+  for (const other of others) other.destroy();
+  writer.close();
+});
 
 test.run();

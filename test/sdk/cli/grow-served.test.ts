@@ -110,4 +110,72 @@ test('who is no server, or none for NBD, is no reason to wait', async () => {
   closer.close();
 });
 
+/** What a server says up to the answer to the resize, in the bytes of the protocol. */
+const greeting = `${hexOf('NBDMAGICIHAVEOPT')}0003`;
+const replyMagic = '0003e889045565a9';
+const structured = `${replyMagic}000000080000000100000000`;
+const info = `${replyMagic}00000007000000030000000c00000000000000100000${'0201'}`;
+const chosen = `${info}${replyMagic}000000070000000100000000`;
+const cookie = '0000000000000000';
+
+function hexOf(text: string): string {
+  return Buffer.from(text).toString('hex');
+}
+
+/** What the command says to a server that talks like this, whatever it is asked. */
+async function faultOf(said: string): Promise<string> {
+  const path = join(folder, `${count++}.sock`);
+  const server = createServer((socket) => {
+    socket.on('error', () => {});
+    socket.end(Buffer.from(said, 'hex'));
+  });
+  await new Promise<void>((resolve) => server.listen(path, resolve));
+  const text = await fault('db', '2m', `unix:${path}`);
+  server.close();
+  return text;
+}
+
+test('only what says that a resize is done is taken for that', async () => {
+  const before = greeting + structured + chosen;
+  const done = `668e33ef00010000${cookie}00000000`;
+  assert.match(await faultOf(before + done), /not refused/);
+  assert.match(await faultOf(`${before}67446698${'00000000'}${cookie}`), /not refused/);
+  assert.match(await faultOf(`${before}67446698${'0000001c'}${cookie}`), /refuses .*: error 28/);
+  const error = `668e33ef00018001${cookie}0000000a0000001c0004${hexOf('full')}`;
+  assert.match(await faultOf(before + error), /refuses to make it larger: full/);
+  for (const [what, answer] of [
+    ['another magic', `668e33ee00010000${cookie}00000000`],
+    ['an error that says nothing', `668e33ef00018001${cookie}00000000`],
+    ['an error that is cut off', `668e33ef00018001${cookie}000000020000`],
+    ['another type', `668e33ef00010001${cookie}00000000`],
+    ['one that is not the last', `668e33ef00000000${cookie}00000000`],
+    ['one with a payload', `668e33ef00010000${cookie}0000000400000000`],
+    ['one that is too long', `668e33ef00018001${cookie}00010001`],
+  ] as const) {
+    assert.match(await faultOf(before + answer), /an answer that makes no sense/, what);
+  }
+});
+
+test('a server that never comes to an end is left', async () => {
+  const endless = greeting + structured + info.repeat(65);
+  assert.match(await faultOf(endless), /more than 64 replies to one option/);
+  // One that goes on after its answer is no reason for the command to go on.
+  const path = join(folder, `${count++}.sock`);
+  const talker = createServer({ allowHalfOpen: true });
+  const left = new Promise<void>((resolve) => {
+    talker.on('connection', (socket) => {
+      const talk = setInterval(() => socket.write('and so on'), 1);
+      socket.on('error', () => {});
+      socket.on('close', () => {
+        clearInterval(talk);
+        resolve();
+      });
+    });
+  });
+  await new Promise<void>((resolve) => talker.listen(path, resolve));
+  assert.match(await fault('db', '2m', `unix:${path}`), /it greets otherwise/);
+  await left;
+  talker.close();
+});
+
 test.run();

@@ -100,6 +100,16 @@ test('a volume does not shrink, and does not outgrow what its maps can say', asy
   await rig.detach(mirror);
 });
 
+test('of two who want a volume larger at one time each has at least what it asked for', async () => {
+  const rig = new GrowingRig();
+  await rig.start(0, 1);
+  const mirror = await rig.attachWhole();
+  const both = Promise.all([mirror.grow(larger + 1), mirror.grow(larger)]);
+  await rig.done(mirror, both);
+  assert.equal([mirror.device.blockCount, ...rig.sizes], [larger + 1, larger + 1, larger + 1]);
+  await rig.detach(mirror);
+});
+
 test('a member that cannot grow is out, and one that is alone keeps the old size', async () => {
   const rig = new GrowingRig();
   await rig.start(0, 1);

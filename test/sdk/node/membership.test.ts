@@ -1,5 +1,8 @@
 import * as assert from 'uvu/assert';
 import { readBlocks, writeBlocks } from '../../../sdk/block/promised.js';
+import { ClusterDirectory, type Versioned } from '../../../sdk/node/directory.js';
+import { Membership } from '../../../sdk/node/membership.js';
+import type { VolumeRecord } from '../../../sdk/node/records.js';
 import { fabricRig, nguidOf, until } from '../../support/fabric-rig.js';
 import { allInUse, type Cluster, filled, onCluster } from '../../support/node-cluster.js';
 import { suite } from '../../support/suite.js';
@@ -7,6 +10,31 @@ import { assertRejects } from '../cluster/contract.js';
 
 const test = suite('members of an attached volume');
 const MiB = 1024 * 1024;
+
+function noNewcomer(): never {
+  throw new Error('no member is new');
+}
+
+/** Answers with what was so before the mirror grew, and while it does. */
+class LateDirectory extends ClusterDirectory {
+  asked = 0;
+  answer: () => void = () => {};
+  private readonly bytes: number;
+
+  constructor({ store, random }: Cluster, bytes: number) {
+    super(store, random);
+    this.bytes = bytes;
+  }
+
+  override async volume(name: string): Promise<Versioned<VolumeRecord>> {
+    const found = await super.volume(name);
+    if (this.asked++ > 0) return found;
+    await new Promise<void>((resolve) => {
+      this.answer = resolve;
+    });
+    return { ...found, record: { ...found.record, bytes: this.bytes } };
+  }
+}
 
 /** @returns the nodes of the members that stay, in the list */
 async function placesOf({ directory }: Cluster): Promise<readonly string[]> {
@@ -112,6 +140,29 @@ test(
     await attachment.detach();
     const wanted = Buffer.concat([filled(1), filled(0, 508), filled(9, 1)]);
     for (const data of await cluster.contents(513)) assert.is(Buffer.compare(data, wanted), 0);
+  }),
+);
+
+test(
+  'a size that was listed before a volume grew further does not end the process',
+  onCluster(1, async (cluster) => {
+    const { directory, store } = cluster;
+    await directory.createVolume({ name: 'db', bytes: MiB, mirrors: 1 });
+    const { mirror } = await cluster.attach('a');
+    const late = new LateDirectory(cluster, 2 * MiB);
+    const membership = new Membership({
+      ...{ store, directory: late, volume: 'db', mirror },
+      portOf: noNewcomer,
+      made: noNewcomer,
+      seen: () => {},
+    });
+    await until('it looks', () => late.asked === 1);
+    const growing = mirror.grow((3 * MiB) / 4096);
+    late.answer();
+    await membership.until(() => true);
+    await growing;
+    assert.is(mirror.device.blockCount, (3 * MiB) / 4096);
+    membership.close();
   }),
 );
 

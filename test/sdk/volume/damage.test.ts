@@ -1,5 +1,5 @@
 import * as assert from 'uvu/assert';
-import { BlockOp } from '../../../sdk/block/request.js';
+import { BlockOp, type BlockRequest, BlockStatus } from '../../../sdk/block/request.js';
 import { Pool } from '../../../sdk/volume/pool.js';
 import { campaignOfFlips } from '../../fuzz/volume-flips.js';
 import { CrashDevice } from '../../support/crash-device.js';
@@ -125,6 +125,36 @@ test('a block that cannot be read, in any page of metadata, costs what lies ther
     image[(at / 512) * 520 + 512]! ^= 1;
   }
   assert.equal((await Pool.open([guardedDisk], { isReadOnly: true })).findings, []);
+});
+
+/** Answers to so many reads, and then to none. */
+class VanishingDevice extends CrashDevice {
+  asked = 0;
+  answers = Number.POSITIVE_INFINITY;
+
+  override submit(request: BlockRequest): void {
+    if (request.op === BlockOp.read && ++this.asked > this.answers) {
+      const { done } = request;
+      request.done = (ended) => {
+        ended.done = done;
+        ended.status = BlockStatus.notExecuted;
+        done(ended);
+      };
+    }
+    super.submit(request);
+  }
+}
+
+test('a device that goes while its pool is opened has lost nothing, and is not asked on', async () => {
+  const { disk } = await withJournal();
+  const gone = new VanishingDevice({ blockBytes: 512, bytes: disk.image.length }, disk.image);
+  assert.equal((await Pool.open([gone], { isReadOnly: true })).findings, []);
+  const needed = gone.asked;
+  for (let answers = 0; answers < needed; answers++) {
+    Object.assign(gone, { answers, asked: 0 });
+    assert.is(await codeOf(Pool.open([gone], { isReadOnly: true })), 'COMMAND_FAILED');
+    assert.is(gone.asked, answers + 1);
+  }
 });
 
 test('what may have been acknowledged in a block of the journal that is lost is not passed over', async () => {

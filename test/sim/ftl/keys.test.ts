@@ -29,6 +29,8 @@ const flash: FlashProfile = {
   eraseSuspendNs: 60_000,
   suspendLimit: 3,
   reservedSuspends: 1,
+  readStops: 2,
+  readStopNs: 4000,
   correctableBits: 12,
   retryLevels: 4,
   retryGainPermille: 900,
@@ -73,7 +75,7 @@ function resultOf(flashChanges: Partial<FlashProfile>, ftlChanges: Partial<FtlPr
   const hot = Math.ceil(drive.unitCount / 10);
   rig.loop(2500, 24, (token) => {
     const unit = prng.below(prng.chance(0.7) ? hot : drive.unitCount - 3);
-    if (prng.chance(0.6)) drive.read(unit, 1 + prng.below(3), token);
+    if (prng.chance(0.6)) drive.read(unit, 1 + prng.below(3), token, prng.chance(0.3));
     else drive.write(unit, 1 + prng.below(3), 0, token);
   });
   rig.demandSound();
@@ -111,6 +113,8 @@ const flashKeys: Partial<Record<keyof FlashProfile, FlashProfile[keyof FlashProf
   eraseSuspendNs: 10_000,
   suspendLimit: 1,
   reservedSuspends: 2,
+  readStops: 0,
+  readStopNs: 9000,
   codewordBytes: 2048,
   correctableBits: 14,
   retryLevels: 1,

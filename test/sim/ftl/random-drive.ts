@@ -28,6 +28,8 @@ export function randomDrive(prng: Prng): { flash: FlashProfile; ftl: FtlProfile 
     hasEraseSuspend: prng.chance(0.5),
     suspendLimit: 1 + prng.below(8),
     reservedSuspends: some(0, 1),
+    readStops: some(0, 1, 4),
+    readStopNs: some(0, 5000),
     readSpreadPermille: some(0, 100),
     decodeNs: some(0, 5000),
     retryLevels: 3,

@@ -73,6 +73,8 @@ export const plainInside: InsideProfile = {
     eraseSuspendNs: 0,
     suspendLimit: 0,
     reservedSuspends: 0,
+    readStops: 0,
+    readStopNs: 0,
     codewordBytes: 1024,
     correctableBits: 60,
     retryLevels: 0,

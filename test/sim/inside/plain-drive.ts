@@ -49,7 +49,8 @@ export class PlainDrive implements Drive {
     const trouble = { retries: 0, unrecoveredUnits: 0, programFailures: 0, eraseFailures: 0 };
     const { written } = this;
     const units = { hostWriteUnits: written, mediaWriteUnits: 2 * written, gcUnits: written };
-    return { ...none, ...map, ...trouble, ...units, erases: 0, suspends: 0, scannedPages: 0 };
+    const quiet = { erases: 0, suspends: 0, stoppedReads: 0, scannedPages: 0 };
+    return { ...none, ...map, ...trouble, ...units, ...quiet };
   }
 
   read(unit: number, count: number, token: number): void {

@@ -48,6 +48,14 @@ test('a wrong number is refused with field, value and range', () => {
   assert.match(refusal({ identity: { modelNumber: 'Größe' } }), /ASCII/);
 });
 
+test('some read tags are left for what no reservation pays for', () => {
+  const tags = (readTags: number, reservedReadTags: number): string =>
+    refusal({ link: { readTags, reservedReadTags } });
+  assert.match(tags(32, 32), /link.reservedReadTags = 32: must be less than readTags, 32/);
+  assert.match(tags(1, 1), /less than readTags, 1/);
+  assert.is(tags(32, 31), 'accepted');
+});
+
 test('namespaces must fit their format, the card and the rules of protection', () => {
   const namespace = simple.namespaces[0]!;
   const at = (changes: Partial<typeof namespace>): string =>
