@@ -1,6 +1,7 @@
 import type { BlockDevice } from './block/device.js';
 import type { NvmeController } from './nvme/controller.js';
-import { type CardTier, UltimaQos } from './nvme/ultima-qos.js';
+import type { Namespace } from './nvme/namespace.js';
+import { type CardQosCounters, type CardTier, UltimaQos } from './nvme/ultima-qos.js';
 import { Admission, type AdmissionOptions } from './qos/admission.js';
 import type { CostModel } from './qos/cost.js';
 import { type QosDevice, QosGate } from './qos/gate.js';
@@ -43,8 +44,8 @@ export interface PolicyInForce {
  * Put a policy in force: the card does it where it can, and a gate in front of its namespaces where
  * it cannot. Whoever writes the policy need not know which.
  *
- * @throws RangeError for a tier that cannot be or that there is not, before anything changed;
- *   UltimaError QOS_OVERCOMMITTED with the numbers, for a card that has kept what came before
+ * @throws RangeError for a tier that cannot be or that there is not; UltimaError NAMESPACE_INVALID,
+ *   QOS_OVERCOMMITTED with the numbers. What was in force before is in force then.
  */
 export async function enforce(
   controller: NvmeController,
@@ -78,10 +79,34 @@ async function onCard(
     readonly options: PolicyOptions;
   },
 ): Promise<PolicyInForce> {
-  const { wanted, tiers } = how;
+  const { wanted } = how;
   const { orBestEffort = false, isSaved = false } = how.options;
-  // Tiers that only others use stay where they are.
-  const list: (CardTier | null)[] = [...(await qos.tiers())];
+  const before = { tiers: await qos.tiers(), clients: await qos.counters() };
+  const list = tableWith(before.tiers, how.tiers);
+  const indexOf = ({ tier }: Wanted): number => list.findIndex((each) => each?.name === tier.name);
+  const indexes = new Map(wanted.map((each) => [each.nsid, indexOf(each)]));
+  const devices = await openAll(controller, wanted);
+  const withoutMinimum: number[] = [];
+  try {
+    // What some give up may be what others get.
+    for (const { nsid, tier } of before.clients) {
+      if (nsid !== 0 && indexes.get(nsid) !== tier) await qos.assign(nsid, 0, { isSaved });
+    }
+    await qos.setTiers(list, { isSaved });
+    for (const [nsid, index] of indexes) {
+      const isKept = await qos.assign(nsid, index, { orBestEffort, isSaved });
+      if (!isKept) withoutMinimum.push(nsid);
+    }
+  } catch (error) {
+    await putBack(qos, before, { nsids: [...indexes.keys()], isSaved });
+    throw error;
+  }
+  return { by: 'card', devices, withoutMinimum };
+}
+
+/** Tiers that only others use stay where they are. @throws RangeError when there are too many */
+function tableWith(before: readonly (CardTier | null)[], tiers: readonly Tier[]) {
+  const list: (CardTier | null)[] = [...before];
   for (const tier of tiers) {
     if (tier.name === bestEffort.name) continue;
     const found = list.findIndex((each) => each?.name === tier.name);
@@ -89,16 +114,32 @@ async function onCard(
     if (index < 0) throw new RangeError(`tier '${tier.name}' would be the ninth of the card`);
     list[index] = tier;
   }
-  await qos.setTiers(list, { isSaved });
-  const devices = new Map<number, BlockDevice>();
-  const withoutMinimum: number[] = [];
-  for (const { nsid, tier } of wanted) {
-    const index = list.findIndex((each) => each?.name === tier.name);
-    const isKept = await qos.assign(nsid, index, { orBestEffort, isSaved });
-    if (!isKept) withoutMinimum.push(nsid);
-    devices.set(nsid, await controller.namespace(nsid));
+  return list;
+}
+
+/** What has been changed of a policy that cannot be is as it was. */
+async function putBack(
+  qos: UltimaQos,
+  before: {
+    readonly tiers: readonly (CardTier | null)[];
+    readonly clients: readonly CardQosCounters[];
+  },
+  { nsids, isSaved }: { readonly nsids: readonly number[]; readonly isSaved: boolean },
+): Promise<void> {
+  for (const nsid of nsids) await qos.assign(nsid, 0, { isSaved });
+  await qos.setTiers(before.tiers, { isSaved });
+  for (const { nsid, tier, isBestEffort: orBestEffort } of before.clients) {
+    if (nsid !== 0) await qos.assign(nsid, tier, { orBestEffort, isSaved });
   }
-  return { by: 'card', devices, withoutMinimum };
+}
+
+/** They share a queue pair, so that a poll of one is a poll of all. */
+async function openAll(
+  controller: NvmeController,
+  wanted: readonly Wanted[],
+): Promise<Map<number, Namespace>> {
+  const opened = await Promise.all(wanted.map(({ nsid }) => controller.namespace(nsid)));
+  return new Map(opened.map((namespace) => [namespace.nsid, namespace]));
 }
 
 async function atGate(
@@ -119,14 +160,12 @@ async function atGate(
     if (given.reservation < share.reservation) withoutMinimum.push(nsid);
     return { nsid, share: given };
   });
-  // They share a queue pair, so that a poll of one is a poll of all.
-  const namespaces = await Promise.all(wanted.map(({ nsid }) => controller.namespace(nsid)));
+  const namespaces = await openAll(controller, wanted);
   const devices = new Map<number, QosDevice>();
-  const [first] = namespaces;
+  const [first] = namespaces.values();
   if (first === undefined) return { by: 'gate', devices, withoutMinimum };
   const gate = new QosGate(first, { clientCount: wanted.length, ...gateOptions });
-  for (const [i, { nsid, share }] of admitted.entries()) {
-    devices.set(nsid, gate.open(share, namespaces[i]!));
-  }
+  for (const { nsid, share } of admitted)
+    devices.set(nsid, gate.open(share, namespaces.get(nsid)!));
   return { by: 'gate', devices, withoutMinimum };
 }

@@ -108,6 +108,55 @@ for (const [by, changes] of Object.entries(cards)) {
   });
 }
 
+test('a policy for a card takes the place of the one before, and gives back what that had', async () => {
+  const { controller } = await openCard(4);
+  const qos = new UltimaQos(controller.admin);
+  const tierNames = async (): Promise<string[]> => {
+    const tiers = await qos.tiers();
+    return Promise.all([1, 2, 3, 4].map(async (nsid) => tiers[await qos.tierOf(nsid)]!.name));
+  };
+  const { tiers = [] } = policy;
+  await enforce(controller, { tiers, namespaces: { 1: 'database', 2: 'backup' } });
+  assert.equal(await tierNames(), ['database', 'backup', 'best-effort', 'best-effort']);
+  // Both cannot have what the card can promise to one.
+  await enforce(controller, { tiers, namespaces: { 2: 'database' } });
+  assert.equal(await tierNames(), ['best-effort', 'database', 'best-effort', 'best-effort']);
+});
+
+test('a policy that a card cannot keep leaves the one before in force, all of it', async () => {
+  const { controller } = await openCard(3);
+  const qos = new UltimaQos(controller.admin);
+  const inForce = async () => {
+    const clients = await qos.counters();
+    return [
+      await qos.tiers(),
+      clients.map(({ nsid, tier, isBestEffort }) => [nsid, tier, isBestEffort]),
+    ];
+  };
+  const [database, backup] = policy.tiers!;
+  const names = { 1: 'backup', 2: 'database', 3: 'database' };
+  await enforce(controller, { ...policy, namespaces: names }, { orBestEffort: true });
+  const before = await inForce();
+  const more = [
+    { ...database!, minIops: 40_000 },
+    { ...backup!, name: 'third', weight: 3 },
+  ];
+  const greedy = { tiers: more, namespaces: { 1: 'database', 2: 'third', 3: 'database' } };
+  await enforce(controller, {
+    ...greedy,
+    tiers: [{ ...database!, minIops: 50_000 }, more[1]!],
+  }).then(
+    () => assert.unreachable(),
+    (error) => assert.is(error.code, ErrorCode.qosOvercommitted),
+  );
+  assert.equal(await inForce(), before);
+  await enforce(controller, { ...greedy, namespaces: { 1: 'third', 9: 'third' } }).then(
+    () => assert.unreachable(),
+    (error) => assert.match(String(error), /9/),
+  );
+  assert.equal(await inForce(), before);
+});
+
 async function assertRange(outcome: Promise<unknown>, message: RegExp): Promise<void> {
   try {
     await outcome;
