@@ -57,7 +57,8 @@ const Wanted = { reading: 1, writing: 2 } as const;
 
 /**
  * Connections by the addon: one crossing receives from all that have something, and one sends all
- * that was collected for one. Whoever uses them polls; when there is nothing to do, `watch` sleeps.
+ * that was collected for one. Whoever uses them polls; when there is nothing to do, `watch` sleeps,
+ * and keeps the process alive as long as there are connections, as those of node:net do.
  */
 export class NativeSockets implements LocalSockets {
   readonly isPolled = true;
@@ -69,6 +70,7 @@ export class NativeSockets implements LocalSockets {
   private readonly freeIds: number[] = [];
   private readonly blocked = new Set<NativeStream>();
   private watcher: TcpWatcher | null = null;
+  private openCount = 0;
 
   constructor(kernel: TcpKernel) {
     this.kernel = kernel;
@@ -138,6 +140,7 @@ export class NativeSockets implements LocalSockets {
   watch(onReadable: (() => void) | null): void {
     this.watcher?.close();
     this.watcher = onReadable === null ? null : this.kernel.watch(this.receiver.fd, onReadable);
+    this.watcher?.hold(this.openCount > 0);
   }
 
   close(): void {
@@ -157,6 +160,7 @@ export class NativeSockets implements LocalSockets {
     const id = this.freeIds.pop() ?? this.streams.length;
     this.streams[id] = stream;
     this.receiver.add(fd, id);
+    if (++this.openCount === 1) this.watcher?.hold(true);
     return id;
   }
 
@@ -166,6 +170,7 @@ export class NativeSockets implements LocalSockets {
       this.receiver.remove(fd);
       this.streams[id] = null;
       this.freeIds.push(id);
+      if (--this.openCount === 0) this.watcher?.hold(false);
     }
     this.kernel.close(fd);
   }

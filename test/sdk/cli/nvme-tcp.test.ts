@@ -58,6 +58,10 @@ test('a pool lies on what another process serves, at the address that it prints'
     said = '';
     assert.is(await volume(['list', '--pool', address], terminal), 0);
     assert.match(said, /\bv\b/);
+    // In a process that nothing but the connection keeps alive.
+    const listing = await ended(['volume', 'list', '--pool', address]);
+    assert.is(listing.code, 0);
+    assert.match(listing.out, /\bv\b/);
     const exit = new Promise((resolve) => server.once('exit', resolve));
     server.kill('SIGTERM');
     assert.is(await exit, 0);
@@ -65,6 +69,18 @@ test('a pool lies on what another process serves, at the address that it prints'
     server.kill('SIGKILL');
   }
 });
+
+/** A command in a process of its own. */
+function ended(
+  words: readonly string[],
+): Promise<{ readonly code: number | null; readonly out: string }> {
+  const child = spawn(process.execPath, [main, ...words], { stdio: ['ignore', 'pipe', 'inherit'] });
+  let out = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    out += text;
+  });
+  return new Promise((resolve) => child.once('close', (code) => resolve({ code, out })));
+}
 
 /** `ultima serve` in another process while something is done with the address that it prints. */
 async function served(
