@@ -9,6 +9,7 @@ import { run } from '../../../sdk/cli/cluster.js';
 import type { Terminal } from '../../../sdk/cli/terminal.js';
 import { FileStore } from '../../../sdk/cluster/file-store.js';
 import { StoreServer } from '../../../sdk/cluster/store-server.js';
+import { until } from '../../support/fabric-rig.js';
 import { Cluster, filled } from '../../support/node-cluster.js';
 import { suite } from '../../support/suite.js';
 import { assertRejects } from '../cluster/contract.js';
@@ -70,6 +71,10 @@ test('copies are added, moved and removed, with the volume attached and without'
     const removed = await ultima('remove-member', 'db', '--node', 'n2');
     assert.is(removed.printed, `volume db is on ${third}, ${fourth}\n`);
     await refused(/has no member on n2; it has some on/, 'remove-member', 'db', '--node', 'n2');
+    // It takes another one when it has taken the former one away, and said so.
+    const { agent } = cluster.nodes.find(({ name }) => name === 'n2')!;
+    await until('n2 has removed its copy', () => agent.memberCount === 0);
+    await agent.settled();
     await ultima('replace-node', third!, 'n2');
     assert.match((await ultima('volumes')).printed, new RegExp(`db +3.15 MB +ready +${fourth}:`));
     await refused(/no node named n9/, 'replace-node', 'n2', 'n9');
