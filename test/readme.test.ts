@@ -1,5 +1,7 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import * as assert from 'uvu/assert';
@@ -81,8 +83,7 @@ for (const [i, program] of blocks('ts').entries()) {
   });
 }
 
-/** What a reader without a real card can type; `doctor` may well find something wrong. */
-/** What needs a card, or a server beside it. */
+/** What needs a card, or a server beside it; `doctor` may well find something wrong. */
 const other = /vfio|doctor|bind|--nbd|nvme-tcp/;
 
 function commands(): string[][] {
@@ -98,6 +99,64 @@ for (const words of commands()) {
     const quiet = isReplay ? ['--report', 'none', '--perfetto', 'none'] : [];
     const { code, out } = await node('dist/sdk/cli/main.js', ...words, ...quiet);
     assert.is(code, 0, out);
+  });
+}
+
+/** The same with places that nobody else has. */
+async function atFreePlaces(line: string): Promise<string> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  assert.ok(address !== null && typeof address === 'object');
+  await new Promise((resolve) => server.close(resolve));
+  const path = join(root, 'dist/readme', `disk-${process.pid}`);
+  return line
+    .replaceAll(/127\.0\.0\.1:\d+/g, `127.0.0.1:${address.port}`)
+    .replace('/tmp/disk', path);
+}
+
+/** It says where something is served. */
+function serving(server: ChildProcess): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let said = '';
+    server.stderr!.on('data', (piece) => {
+      said += String(piece);
+      if (said.includes('is served at ')) resolve();
+    });
+    server.once('exit', (code) => reject(new Error(`it ended with ${code}: ${said}`)));
+  });
+}
+
+/** Blocks with a server of something that needs no card, and what is done with it. */
+const served = blocks('sh').filter((block) => /^npx ultima serve (device|volume)/m.test(block));
+
+for (const block of served) {
+  const lines = block.split('\n').filter((line) => line.startsWith('npx ultima '));
+  test(`${lines[0]} and what follows do what they say`, async () => {
+    mkdirSync(join(root, 'dist/readme'), { recursive: true });
+    const typed = (await atFreePlaces(lines.join('\n'))).replaceAll('npx ultima ', '').split('\n');
+    const servers: ChildProcess[] = [];
+    try {
+      for (const words of typed.map((line) => line.split(' '))) {
+        if (words[0] !== 'serve') {
+          const { code, out } = await node('dist/sdk/cli/main.js', ...words);
+          assert.is(code, 0, out);
+          continue;
+        }
+        const server = spawn(process.execPath, ['dist/sdk/cli/main.js', ...words], { cwd: root });
+        servers.push(server);
+        await serving(server);
+      }
+    } finally {
+      for (const server of servers) {
+        server.kill('SIGTERM');
+        if (server.exitCode === null) await once(server, 'exit');
+      }
+    }
+    assert.equal(
+      servers.map(({ exitCode }) => exitCode),
+      servers.map(() => 0),
+    );
   });
 }
 
