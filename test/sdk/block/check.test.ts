@@ -1,7 +1,13 @@
 import * as assert from 'uvu/assert';
 import { checkRequest } from '../../../sdk/block/check.js';
 import { MemoryDevice, MemorySpace } from '../../../sdk/block/memory.js';
-import { BlockOp, BlockRequest, blockFlagFua } from '../../../sdk/block/request.js';
+import {
+  BlockOp,
+  BlockRequest,
+  BlockStatus,
+  blockFlagFua,
+  outcomeOf,
+} from '../../../sdk/block/request.js';
 import { suite } from '../../support/suite.js';
 
 const test = suite('requests that a device can be asked for');
@@ -63,6 +69,55 @@ test('a transfer larger than the limit is refused although all else is right', (
   const small = Object.assign(Object.create(device), { limits, blockBytes, blockCount, memory });
   checkRequest(write({}), small);
   assert.throws(() => checkRequest(write({ blockCount: 4, length: 2048 }), small), /takes 1024/);
+});
+
+test('segments that hold more or less than the blocks of a transfer are refused', () => {
+  for (const [blockCount, second] of [
+    [1, 512],
+    [2, 1024],
+    [3, 512],
+    [2, 511],
+  ] as const) {
+    // The first one alone is as long as one block, and whole.
+    const request = write({ blockCount, length: 512 });
+    request.addSegment(region, 4096, second);
+    assert.throws(() => checkRequest(request, device), `hold ${512 + second} bytes`);
+  }
+  const fits = write({ blockCount: 2, length: 512 });
+  fits.addSegment(region, 4096, 512);
+  checkRequest(fits, device);
+});
+
+test('operations without data carry none, and only those that the device has are taken', () => {
+  const { discard, flush, read, writeZeroes } = BlockOp;
+  for (const op of [discard, writeZeroes, flush]) {
+    const request = write({});
+    request.op = op;
+    assert.throws(() => checkRequest(request, device), /carries no data/);
+    request.segmentCount = 0;
+    checkRequest(request, device);
+  }
+  const { blockBytes, blockCount, memory } = device;
+  const limits = { ...device.limits, canDiscard: false };
+  const other = Object.assign(Object.create(device), { limits, blockBytes, blockCount, memory });
+  const request = write({});
+  request.segmentCount = 0;
+  request.op = discard;
+  assert.throws(() => checkRequest(request, other), /cannot do this operation/);
+  request.op = writeZeroes;
+  checkRequest(request, other);
+  request.op = read;
+  assert.throws(() => checkRequest(request, other), /1..128 segments/);
+  for (const op of [0, 6, Number.NaN]) {
+    Object.assign(request, { op });
+    assert.throws(() => checkRequest(request, other), `operation ${op} is unknown`);
+  }
+});
+
+test('each status has one outcome', () => {
+  const { ok, notExecuted, unknown, ...others } = BlockStatus;
+  assert.equal([ok, notExecuted, unknown].map(outcomeOf), ['completed', 'not executed', 'unknown']);
+  for (const status of Object.values(others)) assert.is(outcomeOf(status), 'failed');
 });
 
 test('data that is shared is that of the other request, all segments of it', () => {

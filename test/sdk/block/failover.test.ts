@@ -182,10 +182,25 @@ test('while it is held what was under way ends, and what comes waits', async () 
   assert.is(ends.length, 2);
 });
 
+test('what was held is held no longer when there is no other device', () => {
+  const { device } = rig();
+  device.hold();
+  const ends: number[] = [];
+  write(device, 1, ends);
+  device.poll();
+  assert.equal(ends, []);
+  device.giveUp();
+  device.poll();
+  assert.equal(ends, [BlockStatus.notExecuted]);
+});
+
 test('no more requests are taken than there is room for', () => {
   const { device } = rig();
   device.leave();
-  for (let lba = 0; lba < 16; lba++) write(device, lba, []);
+  for (let lba = 0; lba < 16; lba++) {
+    assert.is(device.canSubmit(), true, `request ${lba}`);
+    write(device, lba, []);
+  }
   assert.is(device.canSubmit(), false);
 });
 

@@ -61,6 +61,24 @@ test('a file is not made twice, and a missing or empty one is named', () => {
 test('requests beyond the end are refused; a file that has shrunk gives a status', () => {
   const device = new FileDevice({ path, clock: stillClock });
   assert.throws(() => run(device, BlockOp.read, 63, 0), /blocks 63/);
+  const one = new BlockRequest(() => {});
+  one.setData(device.memory.allocate(512), 0, 512);
+  one.op = BlockOp.read;
+  for (const [lba, blockCount] of [
+    [64, 1],
+    [-1, 1],
+    [0, 0],
+    [0, 65],
+    [2 ** 53, 1],
+    [0.5, 1],
+  ] as const) {
+    Object.assign(one, { lba, blockCount });
+    assert.throws(() => device.submit(one), /of a file of 64/, `${lba}+${blockCount}`);
+  }
+  Object.assign(one, { lba: 63, blockCount: 1 });
+  device.submit(one);
+  device.poll();
+  assert.is(one.status, BlockStatus.ok);
   truncateSync(path, 10 * 512);
   assert.is(run(device, BlockOp.read, 20, 0).status, BlockStatus.mediaError);
   device.close();

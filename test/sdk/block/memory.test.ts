@@ -1,6 +1,6 @@
 import * as assert from 'uvu/assert';
 import { MemoryDevice } from '../../../sdk/block/memory.js';
-import { BlockOp, BlockRequest, blockFlagFua } from '../../../sdk/block/request.js';
+import { BlockOp, BlockRequest, BlockStatus, blockFlagFua } from '../../../sdk/block/request.js';
 import { World } from '../../../sim/world.js';
 import { suite } from '../../support/suite.js';
 
@@ -58,6 +58,17 @@ test('a device without a volatile cache loses nothing', () => {
   run(memory, BlockOp.write, 10, 5);
   memory.powerCut(() => false);
   assert.is(run(memory, BlockOp.read, 10), 5 + 5 * 256);
+});
+
+test('what a device said of an earlier request is not said of the next one', () => {
+  const memory = device(false);
+  const request = new BlockRequest(() => {});
+  request.op = BlockOp.flush;
+  request.detail = 0x281;
+  request.status = BlockStatus.mediaError;
+  memory.submit(request);
+  memory.poll();
+  assert.equal([request.status, request.detail], [BlockStatus.ok, 0]);
 });
 
 test('requests beyond the end or on freed memory are refused', () => {

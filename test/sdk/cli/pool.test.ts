@@ -162,6 +162,66 @@ test('a scrub says where a volume is not what was written, and why', async () =>
   assert.match(text, /, 1 places bad\n {2}4096 bytes at 8192: not what was written there\n$/);
 });
 
+/** A pool in a file with the volume a, of which these 64 KiB are written. */
+async function write(path: string, ...extents: readonly number[]): Promise<void> {
+  const file = await FileDevice.open({ path, clock: stillClock });
+  const pool = await Pool.open([file]);
+  for (const extent of extents) {
+    await writeBlocks(pool.volume('a'), extent * 16, new Uint8Array(65_536).fill(0x5a));
+  }
+  await pool.close();
+  file.close();
+}
+
+test('a difference is that from the first name to the second', async () => {
+  const path = join(folder, 'compared.img');
+  await run(`pool create ${path} --bytes 16m`);
+  await run(`volume create a --bytes 1m -p ${path}`);
+  await write(path, 1, 2);
+  await run(`snapshot create a@old -p ${path}`);
+  await write(path, 2, 5);
+  await run(`snapshot create a@new -p ${path}`);
+  const rows = [
+    { byteOffset: 2 * 65_536, byteLength: 65_536, isData: true },
+    { byteOffset: 5 * 65_536, byteLength: 65_536, isData: true },
+  ];
+  assert.equal((await json(`snapshot diff a@old a@new -p ${path}`)).ranges, rows);
+  const back = [rows[0], { ...rows[1], isData: false }];
+  assert.equal((await json(`snapshot diff a@new a@old -p ${path}`)).ranges, back);
+  const all = [{ byteOffset: 65_536, byteLength: 2 * 65_536, isData: true }, rows[1]];
+  assert.equal((await json(`snapshot diff a@new -p ${path}`)).ranges, all);
+  assert.is(
+    (await run(`snapshot diff a@new a@old -p ${path}`)).text,
+    'offset  bytes  now\n131072  65536  data\n327680  65536  zero\n',
+  );
+});
+
+test('what is deleted is gone, what is refused is not, and space is told', async () => {
+  const path = join(folder, 'deleted.img');
+  const pool = `-p ${path}`;
+  await run(`pool create ${path} --bytes 16m`);
+  await run(`volume create a --bytes 1m --qos-tier medium --attribute k=v ${pool}`);
+  await write(path, 0, 1);
+  assert.match(await fault(`snapshot create a@s a@t ${pool}`), /twice/);
+  for (const name of ['s', 't', 'u']) await run(`snapshot create a@${name} ${pool}`);
+  await run(`snapshot delete a@s a@u ${pool}`);
+  const { snapshots } = await json(`volume describe a ${pool}`);
+  assert.equal(snapshots, ['t']);
+  const described = (await run(`volume describe a ${pool}`)).text;
+  for (const line of ['tier       medium', 'attribute  k=v', 'snapshots  t', 'encrypted']) {
+    assert.is(described.includes(line), line !== 'encrypted', line);
+  }
+  assert.match(described, /\nspace {6}131 kB: 0 B its own, 131 kB shared\n/);
+  await run(`volume set a --qos-tier= ${pool}`);
+  assert.not.match((await run(`volume describe a ${pool}`)).text, 'tier');
+  assert.match(await fault(`snapshot restore a@t ${pool}`), /--keep gives it a name/);
+  assert.match(await fault(`volume set a --attribute =x ${pool}`), /must be KEY=VALUE/);
+  assert.match(await fault(`volume delete a ${pool}`), /has snapshots \(1\)/);
+  await run(`volume delete a --with-snapshots ${pool}`);
+  assert.equal((await json(`volume list ${pool}`)).volumes, []);
+  assert.is((await run(`pool check ${path}`)).text, 'the pool is sound\n');
+});
+
 test('a pool grows by a file, which it then needs', async () => {
   const before = await json(`pool describe ${disk}`);
   await run(`pool grow ${disk} --add ${more} --bytes 16m`);

@@ -193,6 +193,26 @@ test('bytes arrive one by one, or all in one piece, and mean the same', () => {
   assert.is(slow.connection.phase, 'transmission');
 });
 
+test('an option that is cut off behind the flags goes on with the next bytes', () => {
+  const words = Buffer.concat([fromHex('00000003'), option(6, text('disk'), u16(0)), option(3)]);
+  const made = (): RigClient => {
+    const client = new NbdRig(new WatchedDevice(64)).connect();
+    client.heard();
+    return client;
+  };
+  const expected = made().say(words);
+  assert.equal(typesOf(expected), [3, 3, ack, 2, ack]);
+  for (let cut = 1; cut < words.length; cut++) {
+    const client = made();
+    // What lies behind the end is not of this client.
+    const piece = Buffer.concat([words.subarray(0, cut), Buffer.alloc(64, 0xee)]);
+    client.connection.receive(piece, 0, cut);
+    const first = client.heard();
+    const rest = client.say(words.subarray(cut));
+    assert.ok(Buffer.concat([first, rest]).equals(expected), `cut at ${cut}`);
+  }
+});
+
 test('an option with more data than any needs, or without its magic, ends the connection', () => {
   const long = client();
   long.say('49484156454f5054 00000007 00010001');

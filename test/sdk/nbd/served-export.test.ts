@@ -92,6 +92,31 @@ test('block status tells at most 1,024 extents at a time, and goes on from where
   assert.is(answers, Math.ceil((2 * pieces) / 1024));
 });
 
+test('block status waits for a client that does not read, and loses nothing of it', () => {
+  const disk = new WatchedDevice(16 * 1024);
+  const ranges = Array.from({ length: 1024 }, (_, i) => {
+    return { byteOffset: 8 * KiB * i, byteLength: 4 * KiB, isData: true };
+  });
+  const exports = [{ name: 'disk', device: disk, metadata: { allocated: () => ranges } }];
+  const client = new NbdRig(disk, { exports }).connect();
+  const context = 'base:allocation';
+  const chosen = [u32(4), Buffer.from('disk'), u32(1), u32(context.length), Buffer.from(context)];
+  client.go({ options: [option(10, ...chosen)] });
+  client.stream.isStuck = true;
+  // Each answer has 8 KiB: together more than all that is kept for a client.
+  const count = 700;
+  const words = { command: 7, length: 8 * KiB * 1024 };
+  const many = Array.from({ length: count }, (_, i) => request({ ...words, cookie: i }));
+  client.say(...many);
+  assert.is(client.stream.isReading, false);
+  client.stream.isStuck = false;
+  const chunks = chunksOf(client.heard());
+  assert.equal(
+    chunks.map(({ cookie, type, payload }) => [cookie, type, payload.length]),
+    Array.from({ length: count }, (_, i) => [i, 5, 4 + 8 * 1024]),
+  );
+});
+
 /** A volume served, written to through NBD without a flush, and its process gone. */
 async function killedWithout(isWriteThrough: boolean): Promise<number> {
   const disk = device();

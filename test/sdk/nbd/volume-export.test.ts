@@ -30,6 +30,18 @@ async function mapOf(made: NbdExport, name: string): Promise<number[][]> {
   return Array.from({ length: count }, (_, i) => [into[2 * i]! / KiB, into[2 * i + 1]!]);
 }
 
+test('what takes no writes says so to clients', async () => {
+  const pool = await poolOn(device());
+  await pool.createVolume({ name: 'a', bytes: MiB });
+  await pool.takeSnapshot([{ volume: 'a', name: 's' }]);
+  assert.is(exportOfVolume(pool, 'a').isReadOnly, false);
+  assert.is(exportOfVolume(pool, 'a', { isReadOnly: true }).isReadOnly, true);
+  assert.is(exportOfVolume(pool, 'a@s').isReadOnly, true);
+  // As a volume is of whose map a part was lost.
+  pool.volume('a').isReadOnly = true;
+  assert.is(exportOfVolume(pool, 'a').isReadOnly, true);
+});
+
 test('holes, data and what changed since a snapshot are told apart', async () => {
   const pool = await poolOn(device());
   const volume = await pool.createVolume({ name: 'db', bytes: MiB, blockBytes: 512 });
