@@ -131,7 +131,7 @@ export const costBenefitScore = (valid: number, age: number): number =>
   (age * (1 - valid)) / Math.max(2 * valid, 1e-300);
 
 /** H_n for n that need not be whole: the digamma function and Euler's constant. */
-export function harmonic(n: number): number {
+function harmonic(n: number): number {
   let x = n + 1;
   let shift = 0;
   while (x < 10) {

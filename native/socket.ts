@@ -3,9 +3,9 @@ import { ErrorCode, UltimaError } from '../sdk/errors.js';
 import { Errno, errnoText, type NativeKernel, type Watcher } from './kernel.js';
 
 /** Longest path of a UNIX socket in bytes: sun_path without its terminator [Linux unix(7)]. */
-export const maxSocketPathBytes = 107;
+const maxSocketPathBytes = 107;
 /** The kernel carries no more with one message [Linux net/scm.h SCM_MAX_FD]. */
-export const maxSentDescriptors = 253;
+const maxSentDescriptors = 253;
 /** What `send` and `receive` say when nothing will ever come or go again. */
 export const peerGone = -1;
 

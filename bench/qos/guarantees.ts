@@ -60,7 +60,7 @@ export function settleMs(): number {
 const changeNs = 20e9;
 const stepNs = 1e7;
 
-export function settleMsByChange(): Readonly<Record<string, number>> {
+function settleMsByChange(): Readonly<Record<string, number>> {
   const reserved = { ...plain, reservation: 60_000 };
   const three = [backlogged, backlogged, backlogged];
   const late = [backlogged, backlogged, { depth: 32, fromNs: changeNs }];

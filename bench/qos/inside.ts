@@ -15,7 +15,7 @@ import { smallBlocks } from '../ultima-g2-small.js';
 import type { Policy } from './model.js';
 import { ByPolicy, type Pace, runTenants, Straight, Tenant, type Way } from './tenants.js';
 
-export const volumeCount = 64;
+const volumeCount = 64;
 const small = smallBlocks();
 const volumeBytes = Math.floor(small.subsystem.capacityBytes / volumeCount / MiB) * MiB;
 
@@ -81,7 +81,7 @@ export const reserved: readonly ReservedTenant[] = [
 ];
 
 /** What the neighbours do. */
-export const neighbourKinds = {
+const neighbourKinds = {
   read4K: [{ op: BlockOp.read, bytes: 4 * KiB, depth: 32 }],
   write4K: [{ op: BlockOp.write, bytes: 4 * KiB, depth: 32 }],
   discard: [{ op: BlockOp.discard, bytes: 256 * KiB, depth: 8 }],

@@ -20,7 +20,7 @@ export const patterns = [
   'trim',
   'randtrim',
 ] as const;
-export const outputFormats = ['normal', 'json', 'json+'] as const;
+const outputFormats = ['normal', 'json', 'json+'] as const;
 
 export type OutputFormat = (typeof outputFormats)[number];
 

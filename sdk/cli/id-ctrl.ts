@@ -23,7 +23,7 @@ const C = IdentifyController;
 const F = ControllerFields;
 
 /** nvme-cli's order and words [nvme-cli §? id-ctrl]. */
-export const controllerRows: readonly Row[] = [
+const controllerRows: readonly Row[] = [
   row('vid', 'hex', C.vid),
   row('ssvid', 'hex', C.ssvid),
   row('sn', 'text', C.sn),

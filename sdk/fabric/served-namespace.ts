@@ -194,7 +194,7 @@ export class ServedNamespace {
 }
 
 /** Saves reservations one after the other: the last one counts. */
-export class ReservationKeeper {
+class ReservationKeeper {
   readonly canPersist: boolean;
   private readonly store: ReservationStore;
   private turn: Promise<void> = Promise.resolve();

@@ -39,7 +39,7 @@ const Completion = Cqe;
 /** Data that a command capsule may carry [NVMe-TCP-1.0 §3.3.2: 8 KiB on admin queues]. */
 export const inCapsuleBytes = 8 * KiB;
 /** Most bytes of one H2CData PDU. */
-export const mostHostDataBytes = 128 * KiB;
+const mostHostDataBytes = 128 * KiB;
 /** Most data of one C2HData PDU: several of them fit into a chunk. */
 const mostAnswerBytes = 64 * KiB;
 

@@ -1,7 +1,7 @@
 import { KiB } from '../units.js';
 
 /** Zeroes are looked for in whole cells: fewer of them cost more to name than to send. */
-export const holeBytes = 4 * KiB;
+const holeBytes = 4 * KiB;
 
 /**
  * The run that begins at `from`: cells of zeroes, or cells with something in them. What is shorter

@@ -41,8 +41,8 @@ export interface MetadataContext {
   readonly gapFlags: number;
 }
 
-export const allocationName = 'base:allocation';
-export const differencePrefix = 'ultima:diff-';
+const allocationName = 'base:allocation';
+const differencePrefix = 'ultima:diff-';
 /** Contexts that one export lists at most. */
 const mostContexts = 4096;
 

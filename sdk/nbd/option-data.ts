@@ -6,7 +6,7 @@ const decoder = new TextDecoder('utf-8', { fatal: true });
  * The data of an option, read from its start. What does not fit is `null` from then on: an option
  * is either wholly as the text has it, or invalid.
  */
-export class OptionData {
+class OptionData {
   private readonly bytes: Uint8Array;
   private at = 0;
 

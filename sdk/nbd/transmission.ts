@@ -27,7 +27,7 @@ const Header = RequestHeader;
 const command = NbdCommand;
 
 /** Requests of one connection that are looked after at the same time; more of them wait. */
-export const mostRequests = 64;
+const mostRequests = 64;
 
 /** Largest read or write. */
 export const mostPayloadBytes = leastPayloadLimit;

@@ -10,8 +10,8 @@ import { Status } from '../spec/nvme/status.js';
  *
  * One exchange at a time for each association: a part at offset 0 begins a new one.
  */
-export const sendOpcode = 0xc1;
-export const receiveOpcode = 0xc2;
+const sendOpcode = 0xc1;
+const receiveOpcode = 0xc2;
 export const partBytes = 32 * 1024;
 export const longestMessageBytes = 64 * 1024 * 1024;
 

@@ -62,11 +62,6 @@ export interface VolumeRecord {
   readonly retired: readonly PlacedMember[];
 }
 
-export interface MemberRecord {
-  readonly node: string;
-  readonly volume: string;
-}
-
 export const keys = {
   cluster: 'cluster',
   nodes: 'node/',
@@ -182,11 +177,6 @@ function shapeOf(said: Plain, key: string) {
 /** Members that are to stay. */
 export function stayingOf({ members, leaving }: VolumeRecord): PlacedMember[] {
   return members.filter(({ id }) => !leaving.includes(id));
-}
-
-export function decodeMember(key: string, bytes: Uint8Array): MemberRecord {
-  const said = parse(key, bytes);
-  return { node: textOf(said, key, 'node'), volume: textOf(said, key, 'volume') };
 }
 
 function placesOf(said: Plain, key: string, field: string): PlacedMember[] {

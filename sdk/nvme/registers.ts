@@ -103,7 +103,7 @@ export function readCapabilities(fn: PciFunction, registers: Registers): Capabil
   };
 }
 
-export function pageBytesOf(exponent: number): number {
+function pageBytesOf(exponent: number): number {
   return 2 ** (pageShiftBase + exponent);
 }
 

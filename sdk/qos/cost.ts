@@ -17,7 +17,7 @@ export interface CostWeights {
 }
 
 /** For a medium that writes as fast as it reads. Flash that is written at random wants 7 to 10. */
-export const evenWeights: CostWeights = { write: 1, discard: 1, flush: 1 };
+const evenWeights: CostWeights = { write: 1, discard: 1, flush: 1 };
 
 /** Costs by operation, ready for the data path. */
 export class CostModel {

@@ -199,7 +199,7 @@ class Feed {
  *
  * @throws UltimaError FILE_INVALID when none fits, USAGE for a wrong name
  */
-export function chooseFormat(source: string, bytes: Buffer, name?: string): TraceFormat {
+function chooseFormat(source: string, bytes: Buffer, name?: string): TraceFormat {
   if (name !== undefined) {
     const named = traceFormats.find((format) => format.name === name);
     if (named !== undefined) return named;

@@ -21,7 +21,7 @@ export interface ObservedCommand {
 }
 
 /** Moments of a request, in order. */
-export const stageNames = [
+const stageNames = [
   'submit',
   'doorbell',
   'fetch',

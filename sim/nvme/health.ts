@@ -6,7 +6,6 @@ import type { MediaWear } from './io/media-model.js';
 /** Composite temperature limits in kelvin: a card without a heat sink. */
 export const warningKelvin = 343; // guess: 70 degrees Celsius
 export const criticalKelvin = 353; // guess: 80 degrees Celsius
-export const lowestManagedKelvin = 273; // guess
 export const spareThresholdPercent = 10; // guess
 /** So often can the whole capacity be written. */
 const rewritesInLife = 5_475; // guess: 3 drive writes per day for 5 years

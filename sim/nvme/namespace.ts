@@ -82,12 +82,6 @@ export interface NamespaceOptions {
 }
 
 /**
- * Blocks from a deallocated range read as zeroes, and Write Zeroes may deallocate [NVM-1.0 §4.1.5.1
- * DLFEAT].
- */
-export const deallocatedReadsZeroes = 1;
-
-/**
  * One namespace of a subsystem, shared by the controllers it is attached to. Admin commands change
  * it, I/O commands read it; its blocks live in `medium`.
  */

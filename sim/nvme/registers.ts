@@ -30,7 +30,7 @@ function at(offset: number): number {
 }
 
 /** Everything of a register that the controller keeps when a host writes it; the rest reads 0. */
-export function writableBits(fields: readonly Bits[]): number {
+function writableBits(fields: readonly Bits[]): number {
   return fields.reduce((mask, field) => field.put(mask, field.max), 0);
 }
 

@@ -6,7 +6,7 @@ import type { PeerSocket, ServeSystem } from './peer.js';
 import type { MessageDma } from './peer-memory.js';
 
 /** The whole process waits for an answer: a peer that takes longer is given up. */
-export const answerLimitMs = 500;
+const answerLimitMs = 500;
 /** Commands that a peer may send between our question and its answer. */
 const waitingLimit = 256;
 const headBytes = DmaTransfer.layout.bytes;

@@ -202,4 +202,4 @@ export class Session {
 }
 
 /** What a session ends with when the peer has closed its end. */
-export const goneReason = 'the peer closed the connection';
+const goneReason = 'the peer closed the connection';

@@ -1,6 +1,3 @@
-/** Where a feature's values live. */
-export type FeatureScope = 'controller' | 'namespace';
-
 /** Default, saved and current values of one thing: the value word and, for some, data. */
 interface Values {
   word: number;

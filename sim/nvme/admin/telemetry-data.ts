@@ -3,8 +3,6 @@ import { telemetryBlockBytes } from '../../../sdk/spec/nvme/logs.js';
 /** Blocks of the three areas, in sum: each area contains the one before it. */
 export const telemetryAreas = { area1: 2, area2: 4, area3: 8 } as const; // guess
 
-export const telemetryBytes = (1 + telemetryAreas.area3) * telemetryBlockBytes;
-
 /** Reason identifier of the controller's own data: which of its troubles was the last. */
 export const TelemetryReason = {
   none: 0,
