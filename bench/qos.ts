@@ -70,6 +70,10 @@ async function run(): Promise<Figures> {
         'one at depth 32, which asks for more than it reserves; the worst of the tenants. ' +
         'ToUnloaded: of the Poisson tenant, with the one at depth 32 and the neighbours, to that ' +
         'of an idle card',
+      insidePrice:
+        'bestEffortWritePct: random 4 KiB writes of the neighbours under policies, in percent of ' +
+        'the same without; at least 80, and 95 while nobody with a reservation asks for anything ' +
+        '(quiet). allWritePct: of all tenants; at least 85',
       tokenBucket: 'each neighbour limited to its part of what is not reserved',
       wrrUrgent: 'both reserved tenants in the urgent class',
       seed: 1,

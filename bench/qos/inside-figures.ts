@@ -30,6 +30,7 @@ export async function insideFigures(figures: Record<string, number>): Promise<vo
     }
   }
   await toUnloaded(figures);
+  await price(figures);
   for (const [name, ruler] of Object.entries(rulers())) {
     const result = await runInside('mixed', ruler);
     figures[`inside_worstMetPct_${name}`] = worst(result);
@@ -48,6 +49,22 @@ async function toUnloaded(figures: Record<string, number>): Promise<void> {
     const beside = await runInside(key, { kind: 'card' }, { without });
     figures[`S3_p99RatioToUnloaded_inside_${key}`] = beside.p99Us[name]! / alone.p99Us[name]!;
   }
+}
+
+/** Best-effort writes beside garbage collection: what policies leave of what there is without. */
+async function price(figures: Record<string, number>): Promise<void> {
+  const plain = await runInside('write4K', { kind: 'none' });
+  const others = figures.inside_neighbourUnits_write4K!;
+  figures.inside_neighbourUnits_write4K_noPolicy = Math.round(plain.neighbourUnits);
+  figures.inside_bestEffortWritePct_underPolicies = (100 * others) / plain.neighbourUnits;
+  figures.inside_allWritePct_underPolicies = (100 * figures.inside_units_write4K!) / plain.units;
+  // The same while nobody with a reservation asks for anything.
+  const without = reserved.map(({ name }) => name);
+  const [quiet, quietPlain] = [
+    await runInside('write4K', { kind: 'card' }, { without }),
+    await runInside('write4K', { kind: 'none' }, { without }),
+  ];
+  figures.inside_bestEffortWritePct_underPolicies_quiet = (100 * quiet.units) / quietPlain.units;
 }
 
 const kinds = ['read4K', 'write4K', 'discard', 'read256K', 'write256K', 'mixed'] as const;

@@ -146,7 +146,8 @@ function capability(words: readonly string[]): Promise<VerbResult> {
         : `kept       ${percent(json.keptPart)} of each minimum: the media have slowed`,
       `costs      a read of ${json.unitBytes} bytes 1 unit, a write ${json.writeCost} times a ` +
         `read, any other command ${json.discardCost}`,
-      `depth      ${json.depthUnits} units are worked on at one time; the rest waits in order`,
+      `depth      ${json.depthUnits} units are worked on at one time, ${json.quietDepthUnits} ` +
+        'while nobody with a minimum asks for anything; the rest waits in order',
       `holds      ${json.maxTiers} tiers, ${json.maxNamespaces} namespaces, ` +
         `${json.historyIntervals} intervals of ${json.intervalNs / 1e6} ms each`,
     ];

@@ -56,7 +56,9 @@ export interface CardQosCapabilities {
   readonly promisedUnits: number;
   /** The capacity comes from a measuring run, not from the maker. */
   readonly isMeasured: boolean;
+  /** Units that are worked on at one time; and while nobody with a reservation has commands. */
   readonly depthUnits: number;
+  readonly quietDepthUnits: number;
   readonly unitBytes: number;
   /** A write, in reads of its size; any other command, in units. */
   readonly writeCost: number;
@@ -138,6 +140,7 @@ export class UltimaQos {
       maxNamespaces: QosCapabilities.namespaces.get(words, 0),
       capacityUnits: QosCapabilities.capacity.get(words, 0),
       depthUnits: QosCapabilities.depth.get(words, 0),
+      quietDepthUnits: QosCapabilities.quietDepth.get(words, 0),
       unitBytes: QosCapabilities.unitBytes.get(words, 0),
       writeCost: QosCapabilities.writeCost.get(words, 0) / qosThousand,
       discardCost: QosCapabilities.discardCost.get(words, 0) / qosThousand,

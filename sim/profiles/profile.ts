@@ -161,6 +161,8 @@ export interface QosProfile {
   readonly capacityUnits: number;
   /** Units that the media work on at one time; everything above waits, in order. */
   readonly depthUnits: number;
+  /** The same while nobody with a reservation wants anything; at least `depthUnits`. */
+  readonly quietDepthUnits: number;
   /** Commands that are fetched from a queue in one turn while any namespace has a policy. */
   readonly fetchBurst: number;
   /** The scheduler's own time for a command, one after the other. */

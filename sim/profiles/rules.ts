@@ -50,6 +50,7 @@ const mediaRules = {
 const qosRules = {
   capacityUnits: integer(1, 100_000_000),
   depthUnits: integer(1, 65_536),
+  quietDepthUnits: integer(1, 65_536),
   fetchBurst: integer(1, 65_536),
   scheduleNs: timeNs,
   writeCostPermille: integer(10, 1_000_000),
@@ -153,9 +154,12 @@ export function isProfile(value: unknown): value is Profile {
  */
 export function checkProfile(profile: Profile): Profile {
   check(profile, profileRules, '');
-  const { link, controller, subsystem, namespaces, lbaFormats } = profile;
+  const { link, controller, subsystem, namespaces, lbaFormats, qos } = profile;
   if (link.reservedReadTags >= link.readTags) {
     refuse('link.reservedReadTags', link.reservedReadTags, `less than readTags, ${link.readTags}`);
+  }
+  if (qos !== null && qos.quietDepthUnits < qos.depthUnits) {
+    refuse('qos.quietDepthUnits', qos.quietDepthUnits, `at least depthUnits, ${qos.depthUnits}`);
   }
   if ((profile.media === null) === (profile.inside === null)) {
     const both = profile.media === null ? 'null' : 'a group';

@@ -121,12 +121,13 @@ export const ultimaG2: Profile = checkProfile({
   qos: {
     capacityUnits: 900_000, // the card's specification: 1 M IOPS, less a tenth of headroom
     depthUnits: 256, // guess: below what the dies of eight drives read at one time
+    quietDepthUnits: 512, // guess: what they read at one time
     fetchBurst: 2, // guess: few enough for 64 queues to have their turns soon
     scheduleNs: 200, // guess
     writeCostPermille: 1_000, // guess: writes end in the protected buffer
     discardCostPermille: 1_000, // guess
     copyWeightPermille: 8_000, // guess: as eight best-effort volumes
-    copyUnits: 900_000, // guess: all that the card promises, when the drives are full
+    copyUnits: 1_800_000, // guess: the read and the write of a copy for each write it promises
   },
   cache: {
     isVolatile: false, // the card's specification: power-loss protection

@@ -7,7 +7,7 @@ import { bits, repeat, struct, u32, u64, wide } from '../layout.js';
  * primary controller has them.
  *
  * A value counts at once, also for commands that wait. What the media work on is not called back:
- * `depth` units of the capabilities and as many by reservation, but all that had come when no
+ * `quietDepth` units of the capabilities and `depth` by reservation, but all that had come when no
  * client had a policy. A reset puts the saved value in force.
  */
 export const QosFeature = {
@@ -154,6 +154,7 @@ export const QosCapabilities = struct(
     promised: u64(40, 'Units per second that are reserved'),
     history: u32(48, 'Intervals that the history keeps'),
     kept: u32(52, 'Part of each reservation that the media keep now, in thousandths'),
+    quietDepth: u32(56, 'Units at one time while no client with a reservation has commands'),
   },
 );
 

@@ -26,6 +26,7 @@ function capabilities({ subsystem }: AdminContext): Uint8Array {
   QosCapabilities.namespaces.set(words, 0, qos.namespaceLimit);
   QosCapabilities.capacity.set(words, 0, Math.floor(policies.available));
   QosCapabilities.depth.set(words, 0, profile.depthUnits);
+  QosCapabilities.quietDepth.set(words, 0, profile.quietDepthUnits);
   QosCapabilities.unitBytes.set(words, 0, unitBytes);
   QosCapabilities.writeCost.set(words, 0, policies.capacity.writeCostPermille);
   QosCapabilities.discardCost.set(words, 0, profile.discardCostPermille);

@@ -13,6 +13,7 @@ import type { Namespace } from '../namespace.js';
 import { CardCapacity } from './capacity.js';
 import { QosCounters } from './counters.js';
 import { type Copy, type CopyScheduler, InternalCopies } from './internal-copies.js';
+import { MediaRoom } from './media-room.js';
 import { Policies } from './policies.js';
 
 /** Entries; as a limit no limit, and unlike infinity a small integer, which is never allocated. */
@@ -46,10 +47,9 @@ export interface QosUser {
 /**
  * Quality of service in the card. While any namespace has a policy, every read, write and other
  * command to the media of every controller passes here between fetch and media: a namespace over
- * its limit waits, and so does who comes behind others while the media have enough to do. What goes
- * by reservation does not wait for those of others to end: it may be as much by itself. A Flush
- * waits like any other command: it is for what had ended before it came. Of two fused commands the
- * second waits, for both.
+ * its limit waits, and so does who comes behind others while the media have enough to do
+ * (`MediaRoom`). A Flush waits like any other command: it is for what had ended before it came. Of
+ * two fused commands the second waits, for both.
  *
  * Clients are namespaces, queues that have a tier of their own, one without a policy (0) for a
  * Flush of all namespaces, and the classes of what the drives copy by themselves
@@ -93,8 +93,9 @@ export class CardQos implements CopyScheduler {
   private readonly clients: Int32Array;
   private readonly costs: Float64Array;
   private readonly isMember: Uint8Array;
-  private inMediaUnits = 0;
-  private reservedUnits = 0;
+  /** 1 for clients with a reservation. */
+  private readonly isPromised: Uint8Array;
+  private readonly room: MediaRoom;
   /** When the timer that counts fires; one that was set before for later does not count. */
   private timerNs = never;
   private isSoon = false;
@@ -122,6 +123,8 @@ export class CardQos implements CopyScheduler {
     this.clients = new Int32Array(requestCount);
     this.costs = new Float64Array(requestCount);
     this.isMember = new Uint8Array(clientCount);
+    this.isPromised = new Uint8Array(clientCount);
+    this.room = new MediaRoom(world, profile);
     for (let kind = 0; kind < copyKinds; kind++) {
       this.scheduler.add(this.clientOfCopies(kind), this.internal.shareOf(kind), world.nowNs);
     }
@@ -189,7 +192,8 @@ export class CardQos implements CopyScheduler {
 
   /**
    * A page is to be copied. What an urgent one takes is paid for, but it does not wait. In the
-   * media a copy counts what is read, and against best effort alone.
+   * media a page counts one, whatever is valid of it: it keeps one die busy, as the read of a unit
+   * does, and against best effort alone.
    */
   copies({ index, kind, units, isUrgent }: Copy): boolean {
     const { counters, scheduler } = this;
@@ -206,13 +210,10 @@ export class CardQos implements CopyScheduler {
       counters.came(client, nowNs);
     }
     this.clients[request] = client;
-    this.costs[request] = units;
+    this.costs[request] = 1;
     if (isUrgent) {
       scheduler.charge(client, cost, nowNs);
-    } else if (
-      this.inMediaUnits >= this.profile.depthUnits ||
-      !scheduler.passes(client, cost, nowNs)
-    ) {
+    } else if (this.room.isFull || !scheduler.passes(client, cost, nowNs)) {
       this.places[request] = Place.waiting;
       scheduler.push(client, request, cost, nowNs);
       counters.waits(client);
@@ -254,6 +255,7 @@ export class CardQos implements CopyScheduler {
   private share(client: number): void {
     const share = this.policies.share(client);
     const reservation = this.watch.promise(client, share.reservation);
+    this.isPromised[client] = share.reservation > 0 ? 1 : 0;
     this.scheduler.change(client, { ...share, reservation }, this.world.nowNs);
   }
 
@@ -311,7 +313,7 @@ export class CardQos implements CopyScheduler {
    * @returns whether it waits; it is released later, unless it leaves before
    */
   holds(base: number, command: Command, namespace: Namespace | null, mayBeQueue: boolean): boolean {
-    const { counters, scheduler } = this;
+    const { counters, scheduler, room } = this;
     const { nowNs } = this.world;
     const own = mayBeQueue ? this.clientOfQueue(command.queueId) : 0;
     const hasOwn = own > 0 && this.policies.tier(own) !== 0;
@@ -322,7 +324,8 @@ export class CardQos implements CopyScheduler {
     this.clients[request] = client;
     this.costs[request] = cost;
     counters.came(client, nowNs);
-    const hasRoom = this.inMediaUnits < this.profile.depthUnits;
+    if (this.isPromised[client] === 1) room.asked();
+    const hasRoom = !room.isFull;
     if (hasRoom && scheduler.passes(client, cost, nowNs)) {
       command.isReserved = scheduler.isReserved;
       this.handOver(request, cost, scheduler.isReserved);
@@ -333,7 +336,7 @@ export class CardQos implements CopyScheduler {
     scheduler.push(client, request, cost, nowNs);
     counters.waits(client);
     this.judgeLater();
-    if (hasRoom || this.reservedUnits < this.profile.depthUnits) this.soon();
+    if (!room.isFullOfReserved) this.soon();
     return true;
   }
 
@@ -353,8 +356,7 @@ export class CardQos implements CopyScheduler {
       this.scheduler.cancel(client, request);
       this.counters.waitEnds(client, this.world.nowNs);
     } else {
-      this.inMediaUnits -= this.costs[request]!;
-      if (place === Place.inMediaReserved) this.reservedUnits -= this.costs[request]!;
+      this.room.leave(this.costs[request]!, place === Place.inMediaReserved);
     }
     // Not from inside: whoever ends commands may be ending more of them.
     if (this.scheduler.waitingCount > 0) this.soon();
@@ -381,19 +383,17 @@ export class CardQos implements CopyScheduler {
 
   /** Hand over as long as the media have room and somebody may go. */
   private pump(): void {
-    const { scheduler, counters, world } = this;
-    const { depthUnits } = this.profile;
+    const { scheduler, counters, world, room } = this;
     for (;;) {
-      const isFull = this.inMediaUnits >= depthUnits;
-      if (isFull && this.reservedUnits >= depthUnits) return;
-      if (!scheduler.pull(world.nowNs, isFull)) {
+      if (room.isFullOfReserved) return;
+      if (!scheduler.pull(world.nowNs, room.isFull)) {
         if (scheduler.wakeNs < never) this.wakeAt(scheduler.wakeNs);
         return;
       }
       const { request, client, isReserved } = scheduler;
       counters.waitEnds(client, world.nowNs);
       if (request >= this.firstCopy) {
-        this.handOver(request, this.costs[request]! * this.copyCost, false);
+        this.handOver(request, scheduler.cost[request]!, false);
         this.internal.release(request - this.firstCopy);
         continue;
       }
@@ -404,10 +404,8 @@ export class CardQos implements CopyScheduler {
   }
 
   private handOver(request: number, cost: number, isReserved: boolean): void {
-    const units = this.costs[request]!;
     this.places[request] = isReserved ? Place.inMediaReserved : Place.inMedia;
-    this.inMediaUnits += units;
-    if (isReserved) this.reservedUnits += units;
+    this.room.enter(this.costs[request]!, isReserved);
     this.counters.serve(this.clients[request]!, cost, isReserved);
   }
 

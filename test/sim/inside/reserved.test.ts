@@ -18,6 +18,7 @@ const unit = (): Uint8Array => new Uint8Array(unitBytes).fill(7);
 const qos = {
   capacityUnits: 90_000,
   depthUnits: 64,
+  quietDepthUnits: 64,
   fetchBurst: 2,
   scheduleNs: 0,
   writeCostPermille: 1_000,

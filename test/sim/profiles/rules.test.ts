@@ -56,6 +56,14 @@ test('some read tags are left for what no reservation pays for', () => {
   assert.is(tags(32, 31), 'accepted');
 });
 
+test('the media take no less while nobody with a reservation asks for anything', () => {
+  const { qos } = findProfile('ultima-g2');
+  const depths = (depthUnits: number, quietDepthUnits: number): string =>
+    refusal({ qos: { ...qos!, depthUnits, quietDepthUnits } });
+  assert.match(depths(64, 63), /qos.quietDepthUnits = 63: must be at least depthUnits, 64/);
+  assert.is(depths(64, 64), 'accepted');
+});
+
 test('namespaces must fit their format, the card and the rules of protection', () => {
   const namespace = simple.namespaces[0]!;
   const at = (changes: Partial<typeof namespace>): string =>

@@ -17,6 +17,7 @@ const test = suite('copies of the drives behind a card');
 const bytes = 80 * MiB;
 const whole = findProfile('ultima-g2');
 const writeCost = 3;
+const room = { depthUnits: 16, quietDepthUnits: 16 };
 
 interface Opened {
   readonly card: SimCard;
@@ -38,7 +39,7 @@ async function open(budget: Partial<Budget> = {}): Promise<Opened> {
       flash: { channels: 2, diesPerPackage: 2, blocksPerPlane: 60, pagesPerBlock: 16 },
       ftl: { overProvisioningPermille: 280, streams: 1, spareBlocks: 2 },
     },
-    qos: { ...whole.qos!, depthUnits: 16, writeCostPermille: 1000 * writeCost, ...budget },
+    qos: { ...whole.qos!, ...room, writeCostPermille: 1000 * writeCost, ...budget },
     subsystem: { capacityBytes: bytes, allocationBytes: 64 * KiB },
     namespaces: [1, 2].map(() => ({ ...whole.namespaces[0]!, bytes: bytes / 2 })),
   });

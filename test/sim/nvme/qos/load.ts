@@ -15,10 +15,11 @@ const none = Number.POSITIVE_INFINITY;
 
 /** 100,000 units per second: eight reads of 80 us at a time, 30 % up and down. */
 const simple = findProfile('simple');
-const profile = defineProfile(simple, {
+export const quickProfile = defineProfile(simple, {
   qos: {
     capacityUnits: 90_000,
     depthUnits: 8,
+    quietDepthUnits: 8,
     fetchBurst: 8,
     scheduleNs: 100,
     writeCostPermille: 2_000,
@@ -52,7 +53,7 @@ export async function openCard(
   const namespace = { ...simple.namespaces[0]!, bytes: 4 * MiB };
   const namespaces = Array.from({ length: count }, () => namespace);
   const card = new SimCard({
-    profile: defineProfile(profile, { namespaces, ...changes }),
+    profile: defineProfile(quickProfile, { namespaces, ...changes }),
     seed: 7,
   });
   const controller = await NvmeController.open(card.open(), { queueEntries: 1024, onEvent });

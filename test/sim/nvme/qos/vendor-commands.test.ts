@@ -56,6 +56,7 @@ test('the capabilities are those of the profile', async () => {
     maxNamespaces: 128,
     capacityUnits: 90_000,
     depthUnits: 8,
+    quietDepthUnits: 8,
     unitBytes: 4096,
     writeCost: 2,
     discardCost: 1,
