@@ -161,8 +161,8 @@ export class EtcdClient {
   stream(path: string, body: Json): Promise<OpenStream> {
     return this.timed((resolve, reject) => {
       const sending = this.send(this.endpoints[this.current]!, path, body, {
-        answered: (response) =>
-          resolve({ response, close: () => sending.close(new Error('closed')) }),
+        // Without a reason: where the answer has ended nobody listens to its socket any more.
+        answered: (response) => resolve({ response, close: () => sending.close() }),
         failed: reject,
       });
       return sending;
@@ -224,7 +224,7 @@ export class EtcdClient {
 }
 
 interface Sending {
-  close(error: Error): void;
+  close(error?: Error): void;
 }
 
 /** The call has surely not reached the server. */

@@ -57,7 +57,8 @@ export class KeyTable {
   revision = 0;
   readonly entries = new Map<string, TableEntry>();
   readonly leases = new Map<number, TableLease>();
-  private nextLease = 1;
+  /** Number of the next lease; none is given twice. */
+  nextLease = 1;
   private readonly history: StoreEvent[] = [];
   /** Changes up to here are forgotten. */
   private forgottenRevision = 0;
@@ -68,11 +69,13 @@ export class KeyTable {
     revision: number,
     entries: readonly TableEntry[],
     leases: readonly TableLease[],
+    nextLease: number,
   ): KeyTable {
     const table = new KeyTable();
     table.revision = revision;
     table.forgottenRevision = revision;
     for (const entry of entries) table.entries.set(entry.key, entry);
+    table.nextLease = nextLease;
     for (const lease of leases) table.addLease(lease);
     return table;
   }

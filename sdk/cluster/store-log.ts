@@ -23,6 +23,8 @@ export interface LogBase {
   readonly entries: readonly (readonly [string, string, number, number])[];
   /** number, time to live */
   readonly leases: readonly (readonly [number, number])[];
+  /** Number of the next lease; logs from before it was kept do not have it. */
+  readonly nextLease?: number;
 }
 
 export interface LoadedLog {
@@ -65,7 +67,8 @@ export function baseOf(table: KeyTable, storeId: number): LogRecord {
     return [key, Buffer.from(value).toString('base64'), revision, lease] as const;
   });
   const leases = [...table.leases.values()].map(({ id, ttlMs }) => [id, ttlMs] as const);
-  return { kind: 'base', base: { storeId, revision: table.revision, entries, leases } };
+  const { revision, nextLease } = table;
+  return { kind: 'base', base: { storeId, revision, entries, leases, nextLease } };
 }
 
 /**
@@ -143,7 +146,7 @@ function tableOf(base: LogBase, nowNs: number): KeyTable {
     return { key, value: bytesOf(value), revision, lease };
   });
   const leases = base.leases.map(([id, ttlMs]) => ({ id, ttlMs, endsAtNs: nowNs + ttlMs * 1e6 }));
-  return KeyTable.restored(base.revision, entries, leases);
+  return KeyTable.restored(base.revision, entries, leases, base.nextLease ?? 1);
 }
 
 function replay(table: KeyTable, record: LogRecord, lineNumber: number, nowNs: number): void {

@@ -119,6 +119,17 @@ function statementsOfContents(state: State): void {
     const twice = { key: `${at}a`, value: bytes('1') };
     await assertRejects(() => store.commit([], [twice, twice]), /twice/);
     assert.equal((await store.list(at)).entries, []);
+    for (const prefix of ['', ' ', 'ä']) {
+      await assertRejects(() => store.list(prefix), /printable ASCII/);
+      await assertRejects(async () => store.watch(prefix, 0, new Seen()), /printable ASCII/);
+    }
+    for (const revision of [-1, 0.5, 2 ** 53]) {
+      await assertRejects(async () => store.watch(at, revision, new Seen()), /a whole number from/);
+    }
+    const many = Array.from({ length: 65 }, (_, i) => ({ key: `${at}${i}`, revision: 0 }));
+    await assertRejects(() => store.commit(many, [twice]), /65 conditions; at most 64/);
+    const changes = many.map(({ key }) => ({ key, value: null }));
+    await assertRejects(() => store.commit([], changes), /65 changes; 1 to 64/);
   });
 }
 

@@ -1,9 +1,10 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { appendFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as assert from 'uvu/assert';
 import { FileStore } from '../../../sdk/cluster/file-store.js';
 import type { LogFile } from '../../../sdk/cluster/log-file.js';
+import { lineOf } from '../../../sdk/cluster/store-log.js';
 import { UltimaError } from '../../../sdk/errors.js';
 import { Prng } from '../../../sim/prng.js';
 import { suite } from '../../support/suite.js';
@@ -172,6 +173,72 @@ test('a lease outlives the process, with its whole time', async () => {
   await assertRejects(async () => third.lease(lease.id), /has ended/);
 });
 
+test('a log that is written anew keeps leases, and gives no number of one twice', async () => {
+  const file = new CrashLog();
+  const small = { ...setting(), longestTailBytes: 1 };
+  const store = await FileStore.on(file, small);
+  const [kept, ended] = [await store.grantLease(5_000), await store.grantLease(3_600_000)];
+  await store.commit([], [{ key: 'n', value: bytes('up'), lease: kept }]);
+  await ended.revoke();
+  await store.commit([], [{ key: 'a', value: bytes('1') }]);
+  const later = setting();
+  const again = await FileStore.on(file, later);
+  // Who had the one that has ended must not keep another's alive.
+  const next = await again.grantLease(5_000);
+  assert.is(next.id, '3');
+  await assertRejects(async () => again.lease(ended.id), /has ended/);
+  assert.equal([kept.id, again.lease(kept.id).ttlMs], ['1', 5_000]);
+  later.clock.now = 4_999e6;
+  await again.expire();
+  assert.is.not(await again.read('n'), null);
+  later.clock.now = 5_000e6;
+  await again.expire();
+  assert.is(await again.read('n'), null);
+});
+
+test('whole records that do not follow from each other are damage', async () => {
+  const base = (revision: number) => {
+    return lineOf({ kind: 'base', base: { storeId: 9, revision, entries: [], leases: [] } });
+  };
+  const put = (revision: number) => {
+    const changes = [{ key: 'a', value: bytes('1'), lease: 0 }];
+    return lineOf({ kind: 'commit', revision, changes });
+  };
+  const cases: readonly (readonly [RegExp, readonly Uint8Array[]])[] = [
+    [/it is no beginning/, [put(1)]],
+    [/line 1 .*there is no whole beginning/, [base(0).subarray(0, 20)]],
+    [/it is a second beginning/, [base(0), put(1), base(1)]],
+    [/it is revision 2 where 1 is due/, [base(0), put(2)]],
+    [/it is revision 1 where 2 is due/, [base(0), put(1), put(1)]],
+    [/its checksum is wrong/, [base(0), put(1).subarray(0, 20), put(1)]],
+  ];
+  for (const [message, lines] of cases) {
+    const file = new CrashLog();
+    file.content = new Uint8Array(Buffer.concat(lines));
+    const error = await assertRejects(() => FileStore.on(file, setting()), message);
+    assert.is(error?.code, 'STORE_INVALID');
+  }
+  const file = new CrashLog();
+  file.content = new Uint8Array(Buffer.concat([base(7), put(8), put(9).subarray(0, 30)]));
+  assert.is((await FileStore.on(file, setting())).revision, 8);
+});
+
+test('a closed store tells its watches nothing more', async () => {
+  const store = await FileStore.on(new CrashLog(), setting());
+  const seen = new Seen();
+  store.watch('a', 0, seen);
+  const done = store.commit([], [{ key: 'a', value: bytes('1') }]);
+  await store.close();
+  await done;
+  await seen.until(1);
+  const late = new Seen();
+  store.watch('a', 0, late).close();
+  await null;
+  assert.is(late.calls, 0);
+  await assertRejects(() => store.read('a'), /has been closed; open it again/);
+  await assertRejects(() => store.grantLease(5_000), /has been closed/);
+});
+
 test('a watch after opening again begins at what was read, not before', async () => {
   const file = new CrashLog();
   const store = await FileStore.on(file, setting());
@@ -200,11 +267,17 @@ test('a folder belongs to one store at a time, and keeps what it was told', asyn
       await store.commit([], [{ key: `k${i % 3}`, value: new Uint8Array(90_000).fill(i) }]);
     }
     await store.close();
+    // A record that was cut off: the next one takes its place.
+    appendFileSync(join(folder, 'new', 'store.log'), `\n0123abcd {"at":31,${'x'.repeat(9_999)}`);
     const again = await FileStore.open({ ...options, ...setting(2) });
     assert.is(again.revision, 30);
     assert.is(again.storeId, store.storeId);
     assert.is((await again.read('k2'))?.value[0], 29);
+    await again.commit([], [{ key: 'k2', value: bytes('1') }]);
     await again.close();
+    const third = await FileStore.open({ ...options, ...setting(3) });
+    assert.is(third.revision, 31);
+    await third.close();
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

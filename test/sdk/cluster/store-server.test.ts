@@ -135,6 +135,16 @@ test('what a client gets wrong costs its call, and no more', async () => {
   assert.match(await post('/v3/lease/revoke', '{"ID":"99999"}'), /^404 .*has ended/);
   assert.match(await post('/v3/watch', '{}'), /^400/);
   assert.match(await post('/v3/else', '{}'), /^404 .*not of this store/);
+  const compare = { key: 'YQ==', target: 'MOD', result: 'EQUAL', mod_revision: '0' };
+  for (const change of [{ target: 'VALUE' }, { result: 'GREATER' }, { result: 7 }]) {
+    const body = JSON.stringify({ compare: [{ ...compare, ...change }] });
+    assert.match(await post('/v3/kv/txn', body), /^400 .*EQUAL on MOD/);
+  }
+  const leased = { request_put: { key: 'YQ==', value: 'YQ==', lease: 7 } };
+  assert.match(await post('/v3/kv/txn', txn([leased])), /^400 .*lease is no text/);
+  assert.match(await post('/v3/lease/revoke', '{"ID":1}'), /^400 .*ID is no text/);
+  const asked = await fetch(`${endpoint}/v3/kv/range`);
+  assert.match(`${asked.status} ${await asked.text()}`, /^405 .*calls are POST/);
   await torn(endpoint);
   assert.match(await post('/v3/kv/range', '{"key":"YQ=="}'), /^200/);
 });
