@@ -241,7 +241,8 @@ export type {
   SnapshotOptions,
   SnapshotResult,
 } from './volume/pool-names.js';
-export type { BadRange, ScrubResult } from './volume/scrub.js';
+export type { BadRange, ScrubOptions, ScrubResult } from './volume/scrub.js';
 export type { ObjectSpace, PoolSpace } from './volume/space.js';
 export type { SpaceEvent, SpaceListener } from './volume/space-watch.js';
+export type { LongWork, StepListener } from './volume/steps.js';
 export { Volume } from './volume/volume.js';

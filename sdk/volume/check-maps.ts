@@ -43,17 +43,26 @@ export function countsOf(core: PoolCore): MapCounts {
  * counts that the pool worked with at that instant. The pool may change in any way meanwhile: what
  * is pinned is copied before it changes.
  *
+ * @param onStep  told of nodes that were counted; what it throws ends the count
  * @returns what is not as it must be; nothing for a sound pool
  */
-export async function checkMaps(core: PoolCore, counts = countsOf(core)): Promise<Finding[]> {
+export async function checkMaps(
+  core: PoolCore,
+  counts = countsOf(core),
+  onStep: (done: number) => void = () => {},
+): Promise<Finding[]> {
   try {
-    return await countAgain(core, counts);
+    return await countAgain(core, counts, onStep);
   } finally {
     for (const root of counts.roots) core.pins.drop(root);
   }
 }
 
-async function countAgain(core: PoolCore, counts: MapCounts): Promise<Finding[]> {
+async function countAgain(
+  core: PoolCore,
+  counts: MapCounts,
+  onStep: (done: number) => void,
+): Promise<Finding[]> {
   const { nodes } = core;
   const pointers = new Uint32Array(counts.pointers.length);
   const names = new Uint32Array(counts.names.length);
@@ -63,10 +72,10 @@ async function countAgain(core: PoolCore, counts: MapCounts): Promise<Finding[]>
     if (pointers[id]!++ === 0) stack.push(id);
   };
   for (const root of counts.roots) enter(root);
-  let untilOthers = nodesAtATime;
+  let count = 0;
   for (let id = stack.pop(); id !== undefined; id = stack.pop()) {
-    if (--untilOthers === 0) {
-      untilOthers = nodesAtATime;
+    if (++count % nodesAtATime === 0) {
+      onStep(count);
       await core.pump.letOthersRun();
     }
     const kind = nodes.kinds[id]!;

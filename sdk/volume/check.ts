@@ -10,10 +10,13 @@ import { readImageCopies } from './load.js';
 import { nodeBytes } from './nodes.js';
 import type { PoolChanges } from './pool-changes.js';
 import { runCheckpoint } from './session.js';
+import type { StepListener } from './steps.js';
 import type { Volume } from './volume.js';
 
 /** Looks at the image beside checkpoints, of which one may take away what is being read. */
 const mostLooks = 3;
+/** Nodes that are read in a row before others have their turn: about a millisecond. */
+const nodesAtATime = 64;
 
 /**
  * Read all metadata again: the maps as they are at one instant, the image, labels and nodes as they
@@ -23,13 +26,17 @@ export async function checkPool(
   core: PoolCore,
   work: PoolChanges,
   volumes: ReadonlyMap<number, Volume>,
+  onStep: StepListener = () => {},
 ): Promise<Finding[]> {
   const counts = await work.atRest(volumes, async () => countsOf(core));
-  const inMaps = await checkMaps(core, counts);
+  const total = 2 * counts.pointers.length;
+  const inMaps = await checkMaps(core, counts, (done) => onStep(done, total));
   const inImages =
     (await checkImagesBeside(core)) ?? (await work.atRest(volumes, () => checkImages(core)));
   const inLabels = await work.inTurn(() => checkLabels(core));
-  return [...inImages, ...inMaps, ...inLabels, ...(await checkNodes(core))];
+  const half = counts.pointers.length;
+  const inNodes = await checkNodes(core, (done) => onStep(half + Math.min(done, half), total));
+  return [...inImages, ...inMaps, ...inLabels, ...inNodes];
 }
 
 /** @returns null when checkpoints came in between each time */
@@ -71,16 +78,25 @@ async function checkLabels(core: PoolCore): Promise<Finding[]> {
 }
 
 /** Whether nodes are on the devices as they were written. */
-async function checkNodes(core: PoolCore): Promise<Finding[]> {
+async function checkNodes(core: PoolCore, onStep: (done: number) => void): Promise<Finding[]> {
   const text = 'its slot does not hold what was written';
-  const bad = await badNodes(core);
+  const bad = await badNodes(core, onStep);
   return bad.map((id) => ({ kind: 'copy', what: `node ${id}`, text, costs: [] }));
 }
 
 /** Nodes, unchanged since the last checkpoint, that the device does not hold as they are here. */
-async function badNodes(core: PoolCore): Promise<number[]> {
+async function badNodes(
+  core: PoolCore,
+  onStep: (done: number) => void = () => {},
+): Promise<number[]> {
   const bad: number[] = [];
-  for (let id = 1; id < core.nodes.end; id++) if (await isBadNode(core, id)) bad.push(id);
+  for (let id = 1; id < core.nodes.end; id++) {
+    if (await isBadNode(core, id)) bad.push(id);
+    if (id % nodesAtATime !== 0) continue;
+    onStep(id);
+    // A device that answers at once would keep everybody else waiting for all of it.
+    await core.pump.letOthersRun();
+  }
   return bad;
 }
 

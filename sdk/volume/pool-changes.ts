@@ -4,6 +4,15 @@ import type { CatalogChange } from './catalog.js';
 import type { PoolCore } from './core.js';
 import type { Volume } from './volume.js';
 
+export interface GatedOptions {
+  /** How long writes may be held back; as long as it takes when left out. */
+  readonly mostPauseNs?: number | undefined;
+  /** Called at that instant, before the change; what it throws leaves everything as it is. */
+  readonly demand?: (() => void) | undefined;
+  /** The same, after it; it does not throw. */
+  readonly atInstant?: (() => void) | undefined;
+}
+
 /** How the catalog changes: one change at a time, at one instant, and durable when it returns. */
 export class PoolChanges {
   /** Changes follow each other. */
@@ -45,8 +54,7 @@ export class PoolChanges {
   async changeGated(
     change: CatalogChange,
     volumes: readonly Volume[],
-    mostPauseNs: number,
-    atInstant: () => void = () => {},
+    { mostPauseNs = Number.POSITIVE_INFINITY, demand, atInstant }: GatedOptions = {},
   ): Promise<number> {
     const { core } = this;
     await this.makeRoom(change);
@@ -67,8 +75,9 @@ export class PoolChanges {
       try {
         if (core.isFailed) throw this.readOnly();
         if (!isDrained) throw lateError(waitedNs, mostPauseNs);
+        demand?.();
         this.apply(change);
-        atInstant();
+        atInstant?.();
       } catch (error) {
         fault = error;
       }

@@ -29,6 +29,11 @@ export interface CreatedOptions {
   readonly createdMs?: number;
 }
 
+export interface RestoreOptions extends CreatedOptions {
+  /** Whether nobody minds, asked when writes are held back already. */
+  readonly demand?: () => void;
+}
+
 export interface SnapshotOptions extends CreatedOptions {
   /** Called at the instant that the snapshots show; for those who keep a model of their own. */
   readonly atInstant?: () => void;

@@ -19,13 +19,15 @@ import {
   nameOf,
   type ObjectName,
   PoolNames,
+  type RestoreOptions,
   type SnapshotOptions,
   type SnapshotResult,
 } from './pool-names.js';
-import { type ScrubResult, scrubVolume, wayTo } from './scrub.js';
+import { type ScrubOptions, type ScrubResult, scrubVolume, wayTo } from './scrub.js';
 import { beginSession, runCheckpoint } from './session.js';
 import { type ObjectSpace, objectSpace, type PoolSpace, poolSpace } from './space.js';
 import { type SpaceListener, SpaceWatch } from './space-watch.js';
+import type { LongWork } from './steps.js';
 import { demandItsKey, isReadOnly, Volume } from './volume.js';
 
 export interface PoolOpenOptions {
@@ -292,13 +294,9 @@ export class Pool {
       const made = this.names.newSnapshots(members, options.createdMs ?? 0);
       const { objects } = this.core.catalog;
       const volumes = made.map(({ of }) => this.deviceOf(objects.get(of)!));
-      const most = options.mostPauseNs ?? defaultPauseNs;
-      const pauseNs = await this.work.changeGated(
-        { op: 'snapshot', made },
-        volumes,
-        most,
-        options.atInstant,
-      );
+      const { mostPauseNs = defaultPauseNs, atInstant } = options;
+      const change: CatalogChange = { op: 'snapshot', made };
+      const pauseNs = await this.work.changeGated(change, volumes, { mostPauseNs, atInstant });
       return { pauseNs, snapshots: made.map(({ object }) => objects.get(object.id)!) };
     });
   }
@@ -311,13 +309,14 @@ export class Pool {
    * Take a volume back to one of its snapshots, at once and without copying. What it held until now
    * stays as a snapshot under the name `kept`. File systems on it must not be in use.
    *
+   * @param options.demand  asked at that instant; what it throws leaves everything as it is
    * @throws UltimaError NOT_FOUND, NAME_TAKEN
    */
   async restore(
     volume: string,
     snapshot: string,
     kept: string,
-    { createdMs = 0 }: CreatedOptions = {},
+    { createdMs = 0, demand }: RestoreOptions = {},
   ): Promise<SnapshotResult> {
     return this.work.inTurn(async () => {
       const from = this.names.snapshot(volume, snapshot).id;
@@ -325,14 +324,10 @@ export class Pool {
       const [made] = this.names.newSnapshots([{ volume, name: kept }], createdMs);
       const device = this.deviceOf(object);
       const change: CatalogChange = { op: 'restore', id: object.id, from, kept: made!.object };
-      const pauseNs = await this.work.changeGated(
-        change,
-        [device],
-        Number.POSITIVE_INFINITY,
-        () => {
-          device.isReadOnly = object.damage !== '';
-        },
-      );
+      const atInstant = (): void => {
+        device.isReadOnly = object.damage !== '';
+      };
+      const pauseNs = await this.work.changeGated(change, [device], { demand, atInstant });
       return { pauseNs, snapshots: [this.core.catalog.objects.get(made!.object.id)!] };
     });
   }
@@ -349,7 +344,7 @@ export class Pool {
       const object = this.names.newClone(from, name, createdMs);
       const gated = from.kind === 'volume' ? [this.deviceOf(from)] : [];
       const change: CatalogChange = { op: 'copy', from: from.id, object };
-      await this.work.changeGated(change, gated, Number.POSITIVE_INFINITY);
+      await this.work.changeGated(change, gated);
       return this.deviceOf(this.core.catalog.objects.get(object.id)!);
     });
   }
@@ -401,13 +396,14 @@ export class Pool {
    * them only what the devices say counts. Runs beside other requests.
    *
    * @param options.through  the way to read it, for instance a share of a gate over it
+   * @param options.onStep   told of the byte that it has come to, and how many there are
    * @throws RangeError for a way that leads to something of another size
    */
-  scrub(name: ObjectName, options: { readonly through?: BlockDevice } = {}): Promise<ScrubResult> {
+  scrub(name: ObjectName, options: ScrubOptions = {}): Promise<ScrubResult> {
     const { volume, snapshot } = name;
     const device = snapshot === undefined ? this.volume(volume) : this.snapshot(volume, snapshot);
     const through = wayTo(device, options.through ?? device);
-    return scrubVolume(through, this.changes(null, name));
+    return scrubVolume(through, this.changes(null, name), options.onStep);
   }
 
   /** Make durable everything that has completed, of all volumes. */
@@ -432,10 +428,11 @@ export class Pool {
    * held back for one instant only, and other operations wait for no more than one piece of it.
    * What is deleted, or overwritten where it lay, meanwhile becomes free after the check.
    *
+   * @param options.onStep  told of nodes that were looked at; each is looked at twice
    * @returns nothing for a sound pool
    */
-  check(): Promise<Finding[]> {
-    return this.work.aside(() => checkPool(this.core, this.work, this.open));
+  check({ onStep }: LongWork = {}): Promise<Finding[]> {
+    return this.work.aside(() => checkPool(this.core, this.work, this.open, onStep));
   }
 
   /**
@@ -487,11 +484,12 @@ export class Pool {
   private async deleteObjects(objects: readonly CatalogObject[]): Promise<void> {
     const devices = objects.map((object) => this.deviceOf(object));
     const change: CatalogChange = { op: 'delete', ids: objects.map(({ id }) => id) };
-    await this.work.changeGated(change, devices, Number.POSITIVE_INFINITY, () => {
+    const atInstant = (): void => {
       for (const device of devices) {
         device.isGone = true;
         this.open.delete(device.object.id);
       }
-    });
+    };
+    await this.work.changeGated(change, devices, { atInstant });
   }
 }

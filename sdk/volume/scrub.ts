@@ -4,6 +4,10 @@ import { BlockStatus } from '../block/request.js';
 import { ErrorCode, UltimaError } from '../errors.js';
 import type { ChangedRange } from './diff.js';
 import { cellBytes, unitBytes } from './format.js';
+import type { LongWork, StepListener } from './steps.js';
+
+/** Extents that are read in a row before others have their turn: about a millisecond. */
+const extentsAtATime = 16;
 
 /** A range that cannot be read, or is not what was written. */
 export interface BadRange {
@@ -17,13 +21,22 @@ export interface ScrubResult {
   readonly bad: readonly BadRange[];
 }
 
+export interface ScrubOptions extends LongWork {
+  /** The way to read it; straight when left out. */
+  readonly through?: BlockDevice;
+}
+
 /** Read all that is there, an extent at a time, and each bad one cell by cell. */
 export async function scrubVolume(
   volume: BlockDevice,
   ranges: AsyncIterable<ChangedRange>,
+  onStep: StepListener = () => {},
 ): Promise<ScrubResult> {
   const bad: BadRange[] = [];
+  const { clock } = volume;
+  const total = volume.blockCount * volume.blockBytes;
   let readBytes = 0;
+  let extents = 0;
   const buffer = new Uint8Array(unitBytes);
   for await (const { byteOffset, byteLength } of ranges) {
     for (let at = byteOffset; at < byteOffset + byteLength; ) {
@@ -38,6 +51,10 @@ export async function scrubVolume(
         }
       }
       at += length;
+      if (++extents % extentsAtATime !== 0) continue;
+      onStep(at, total);
+      // A device that answers at once would keep everybody else waiting for all of it.
+      await clock.turn(clock.nowNs());
     }
   }
   return { readBytes, bad };

@@ -41,6 +41,11 @@ export function poolSpace(core: PoolCore): PoolSpace {
   };
 }
 
+/** Nodes that are walked in a row before others have their turn: less than a millisecond. */
+const nodesAtATime = 256;
+/** What `walkSpace` yields for that; no node has this number. */
+const othersTurn = 0;
+
 /** `walkSpace`, with what it needs. @throws UltimaError POOL_DAMAGED when a node is lost */
 export async function objectSpace(core: PoolCore, root: number): Promise<ObjectSpace> {
   const walk = walkSpace(core, root);
@@ -48,7 +53,8 @@ export async function objectSpace(core: PoolCore, root: number): Promise<ObjectS
     for (;;) {
       const { value, done } = walk.next();
       if (done === true) return value;
-      await core.pager.hold(value);
+      if (value === othersTurn) await core.pump.letOthersRun();
+      else await core.pager.hold(value);
     }
   } finally {
     walk.return(noSpace);
@@ -91,7 +97,9 @@ interface SeenNode {
 function* addNodes(core: PoolCore, root: SeenNode, sum: Sum): Generator<number, void> {
   const { nodes } = core;
   const stack = [root];
+  let count = 0;
   for (let one = stack.pop(); one !== undefined; one = stack.pop()) {
+    if (++count % nodesAtATime === 0) yield othersTurn;
     const { id } = one;
     const kind = nodes.kinds[id]!;
     // The root has the pointer that pins it, too.
