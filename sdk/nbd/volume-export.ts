@@ -1,3 +1,4 @@
+import { ErrorCode, UltimaError } from '../errors.js';
 import { QosGate, type QosGateOptions } from '../qos/gate.js';
 import { bestEffort, shareOf, TierTable } from '../qos/tiers.js';
 import type { Pool } from '../volume/pool.js';
@@ -75,9 +76,12 @@ export function exportOfVolume(
     pool
       .snapshots(volume)
       .filter((each) => each.name !== target.snapshot)
-      .map((each) => ({
-        snapshot: each.name,
-        changed: (startByte) => changes({ volume, snapshot: each.name }, startByte),
+      .map(({ id, name: snapshot }) => ({
+        snapshot,
+        changed: (startByte) => {
+          demandThatOne(pool, { volume, snapshot }, id);
+          return changes({ volume, snapshot }, startByte);
+        },
       }));
   return {
     name,
@@ -88,6 +92,14 @@ export function exportOfVolume(
     ...(options.canGrow === true && { grow: (bytes) => pool.growVolume(volume, bytes) }),
     metadata: { allocated: (startByte) => changes(null, startByte), differences },
   };
+}
+
+/** What a client has chosen by its name may be gone, and another one be called so. */
+function demandThatOne(pool: Pool, name: Required<ObjectName>, id: number): void {
+  const { volume, snapshot } = name;
+  if (pool.snapshot(volume, snapshot).object.id === id) return;
+  const message = `${volume}@${snapshot} is another snapshot than when it was chosen`;
+  throw new UltimaError(ErrorCode.notFound, message, name);
 }
 
 function objectNameOf(name: string): ObjectName {

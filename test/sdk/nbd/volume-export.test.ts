@@ -155,6 +155,22 @@ function placeIn(leaf: number, chance: Prng): number {
   return (leaf * leafBytes) / 512 + 8 * chance.below(400);
 }
 
+test('a snapshot that took the name of another one is not what a client has chosen', async () => {
+  const pool = await poolOn(device());
+  const volume = await pool.createVolume({ name: 'db', bytes: MiB, blockBytes: 512 });
+  await pool.takeSnapshot([{ volume: 'db', name: 'last' }]);
+  const live = exportOfVolume(pool, 'db');
+  const [, difference] = contextsOf(live.metadata!);
+  await writeSectors(volume, 0, 8, 1);
+  assert.is([...Object(difference!.ranges(0))].length, 1);
+  await pool.deleteSnapshot('db', 'last');
+  assert.throws(() => difference!.ranges(0), /no snapshot last/);
+  await pool.takeSnapshot([{ volume: 'db', name: 'last' }]);
+  assert.throws(() => difference!.ranges(0), /another snapshot than when it was chosen/);
+  assert.equal(await mapOf(live, 'ultima:diff-last'), [[1024, 0]]);
+  await pool.close();
+});
+
 test('paged maps tell the same holes and differences as maps in memory, over the wire', async () => {
   const disk = await changedPool();
   const whole = await Pool.open([disk]);
