@@ -27,6 +27,7 @@ export const ErrorCode = {
   nameTaken: 'NAME_TAKEN',
   namespaceInvalid: 'NAMESPACE_INVALID',
   notFound: 'NOT_FOUND',
+  outcomeUnknown: 'OUTCOME_UNKNOWN',
   placementImpossible: 'PLACEMENT_IMPOSSIBLE',
   poolDamaged: 'POOL_DAMAGED',
   poolFull: 'POOL_FULL',

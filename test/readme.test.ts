@@ -83,11 +83,17 @@ for (const [i, program] of blocks('ts').entries()) {
   });
 }
 
+/** With a server of something that needs no card, for which the rest of it is. */
+function isServed(block: string): boolean {
+  return /^npx ultima serve (device|volume)/m.test(block);
+}
+
 /** What needs a card, or a server beside it; `doctor` may well find something wrong. */
 const other = /vfio|doctor|bind|--nbd|nvme-tcp/;
 
 function commands(): string[][] {
   return blocks('sh')
+    .filter((block) => !isServed(block))
     .flatMap((block) => block.split('\n'))
     .filter((line) => line.startsWith('npx ultima ') && !other.test(line))
     .map((line) => line.slice('npx ultima '.length).split(' '));
@@ -127,10 +133,7 @@ function serving(server: ChildProcess): Promise<void> {
   });
 }
 
-/** Blocks with a server of something that needs no card, and what is done with it. */
-const served = blocks('sh').filter((block) => /^npx ultima serve (device|volume)/m.test(block));
-
-for (const block of served) {
+for (const block of blocks('sh').filter(isServed)) {
   const lines = block.split('\n').filter((line) => line.startsWith('npx ultima '));
   test(`${lines[0]} and what follows do what they say`, async () => {
     mkdirSync(join(root, 'dist/readme'), { recursive: true });

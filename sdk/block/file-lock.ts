@@ -2,6 +2,8 @@ import { type Stats, statSync } from 'node:fs';
 import { connect, createServer, type Server } from 'node:net';
 import { ErrorCode, UltimaError } from '../errors.js';
 
+const hasNames = process.platform === 'linux';
+
 /**
  * One process writes to a file at a time: two would each go on from what it has read, and write
  * over what the other one has. A name in the kernel's own space of sockets stands for the file; it
@@ -24,17 +26,30 @@ export class FileLock {
    * @throws UltimaError DEVICE_BUSY when another process, or another part of this one, has it
    */
   static async take(path: string): Promise<FileLock | null> {
-    const name = nameOf(path);
-    if (name === null) return null;
+    const identity = fileIdentity(path);
+    if (identity === null || !hasNames) return null;
+    const lock = await FileLock.takeName(`file-${identity}`);
+    if (lock === 'taken') throw busy(path, 'writes to it');
+    return lock;
+  }
+
+  /**
+   * The same for what is no file.
+   *
+   * @param name  at most 90 bytes, the same in every process
+   * @returns null where there are no locks
+   */
+  static async takeName(name: string): Promise<FileLock | 'taken' | null> {
+    if (!hasNames) return null;
     const server = createServer((socket) => socket.destroy());
     const isTaken = await new Promise<boolean>((resolve, reject) => {
       server.once('error', (error) => {
         if (isCode(error, 'EADDRINUSE')) resolve(true);
         else reject(error);
       });
-      server.listen(name, () => resolve(false));
+      server.listen(kernelName(name), () => resolve(false));
     });
-    if (isTaken) throw busy(path, 'writes to it');
+    if (isTaken) return 'taken';
     // What is locked keeps no process alive.
     server.unref();
     return new FileLock(server);
@@ -42,10 +57,10 @@ export class FileLock {
 
   /** @throws UltimaError DEVICE_BUSY when somebody has taken it */
   static async demandFree(path: string): Promise<void> {
-    const name = nameOf(path);
-    if (name === null) return;
+    const identity = fileIdentity(path);
+    if (identity === null || !hasNames) return;
     const isTaken = await new Promise<boolean>((resolve) => {
-      const socket = connect(name);
+      const socket = connect(kernelName(`file-${identity}`));
       // Any other error is one of somebody who has too much to do to answer.
       socket.once('error', (error) => resolve(!isCode(error, 'ECONNREFUSED')));
       socket.once('connect', () => {
@@ -70,9 +85,8 @@ function busy(path: string, why: string): UltimaError {
   return new UltimaError(ErrorCode.deviceBusy, message, { path });
 }
 
-/** By what the file is, not by one of its paths. Null for a file that is not there. */
-function nameOf(path: string): string | null {
-  if (process.platform !== 'linux') return null;
+/** What a file is, by whichever of its paths. Null for a file that is not there. */
+export function fileIdentity(path: string): string | null {
   let stats: Stats | undefined;
   try {
     stats = statSync(path, { throwIfNoEntry: false });
@@ -81,6 +95,9 @@ function nameOf(path: string): string | null {
     return null;
   }
   if (stats === undefined) return null;
-  const identity = stats.isBlockDevice() ? `block-${stats.rdev}` : `${stats.dev}-${stats.ino}`;
-  return `\0ultima-file-${identity}`;
+  return stats.isBlockDevice() ? `block-${stats.rdev}` : `${stats.dev}-${stats.ino}`;
+}
+
+function kernelName(name: string): string {
+  return `\0ultima-${name}`;
 }

@@ -33,7 +33,8 @@ const mostInFlight = 256;
  */
 export class FileDevice implements BlockDevice {
   readonly blockBytes: number;
-  readonly blockCount: number;
+  /** When it was opened, or `measure` was called. */
+  blockCount: number;
   readonly limits: BlockLimits;
   readonly clock: Clock;
   readonly memory = new MemorySpace();
@@ -83,6 +84,12 @@ export class FileDevice implements BlockDevice {
       canDiscard: false,
       canWriteZeroes: true,
     };
+  }
+
+  /** Look again how large it is. What has become smaller fails where it is missing. */
+  measure(): void {
+    const now = Math.floor(fstatSync(this.fd).size / this.blockBytes);
+    this.blockCount = Math.max(this.blockCount, now);
   }
 
   canSubmit(): boolean {

@@ -11,8 +11,9 @@ import { parseSize, parseWords, usageError } from './arguments.js';
 import { drawName } from './attach.js';
 import { storeOptions, withDirectory } from './cluster-store.js';
 import { tlsOf } from './node.js';
-import { bytesText, type VerbResult } from './pool-access.js';
+import { bytesText } from './pool-access.js';
 import type { Terminal } from './terminal.js';
+import type { VerbResult } from './verb-result.js';
 
 export const membersUsage = `
   grow VOLUME --bytes SIZE

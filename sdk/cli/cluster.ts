@@ -4,8 +4,9 @@ import { parseInteger, parseSize, parseWords, usageError } from './arguments.js'
 import { addMember, grow, membersUsage, removeMember, replaceNode } from './cluster-members.js';
 import { storeOptions, storeUsage, withDirectory } from './cluster-store.js';
 import { up, upUsage } from './cluster-up.js';
-import { bytesText, runVerb, table, type VerbResult } from './pool-access.js';
+import { bytesText } from './pool-access.js';
 import type { Terminal } from './terminal.js';
+import { runVerb, table, type VerbResult } from './verb-result.js';
 
 export const usage = `
 ultima cluster VERB [NAME] [options]

@@ -12,7 +12,13 @@ import { readSource } from './secret-source.js';
  * service manager), a variable, or an open descriptor. The pool knows its name alone, and nothing
  * is written.
  */
-export function keysOf(words: readonly string[] = []): KeyFinder {
+export function keysOf(words?: readonly string[]): KeyFinder {
+  const keys = readKeys(words);
+  return (name) => keys.get(name) ?? null;
+}
+
+/** The same as a list. */
+export function readKeys(words: readonly string[] = []): Map<string, Uint8Array> {
   const keys = new Map<string, Uint8Array>();
   for (const word of words) {
     const at = word.indexOf('=');
@@ -21,7 +27,7 @@ export function keysOf(words: readonly string[] = []): KeyFinder {
     if (keys.has(name)) throw usageError(`--key ${name} is given twice`);
     keys.set(name, keyOf(name, word.slice(at + 1)));
   }
-  return (name) => keys.get(name) ?? null;
+  return keys;
 }
 
 /**

@@ -6,6 +6,8 @@ import type { MutualTls } from '../sockets/node-sockets.js';
 import { Pool } from '../volume/pool.js';
 import { parseWords, usageError } from './arguments.js';
 import { openStore, readPem, storeOptions, storeUsage } from './cluster-store.js';
+import { ControlClaim } from './control-place.js';
+import { PoolControl } from './control-server.js';
 import { openDevices, poolOf } from './pool-access.js';
 import { signalled } from './serving.js';
 import type { Terminal } from './terminal.js';
@@ -50,7 +52,9 @@ export async function run(words: readonly string[], terminal: Terminal): Promise
   const store = openStore(values);
   const { names: devices, ...memory } = poolOf(values);
   const opened = await openDevices(devices);
+  let claim: ControlClaim | null = null;
   try {
+    claim = await ControlClaim.take(devices);
     const pool = await poolOn(opened.devices, values.create, memory);
     const agent = await NodeAgent.start({
       ...{ name, pool, store, listen, random: (bytes) => void randomFillSync(bytes) },
@@ -59,14 +63,22 @@ export async function run(words: readonly string[], terminal: Terminal): Promise
       ...(tls === undefined ? {} : { tls }),
       onTrouble: (what) => terminal.say(`ultima: node ${name}: ${what}`),
     });
+    const { measure } = opened;
+    const lookOnly = `the pool is that of node ${name}, and 'ultima cluster' changes what is in it`;
+    const asked = { claim, pool, keys: () => null, users: null, measure, lookOnly };
+    const control = await PoolControl.start(asked);
+    if (control.why !== '') terminal.say(`ultima: node ${name}: nobody can look: ${control.why}`);
+    const signalCame = signalled();
     const members = `${agent.memberCount} members`;
     terminal.say(`ultima: node ${name} serves ${members} at ${agent.address}`);
-    const signal = await signalled();
+    const signal = await signalCame;
+    await control.close();
     await agent.close();
     await pool.close();
     terminal.say(`ultima: ${signal}: node ${name} has left in order`);
     return 0;
   } finally {
+    claim?.release();
     await opened.close();
     await store.close();
   }

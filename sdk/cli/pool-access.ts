@@ -11,22 +11,15 @@ import type { KeyFinder } from '../volume/core.js';
 import { leastCacheBytes } from '../volume/pager.js';
 import { Pool } from '../volume/pool.js';
 import type { ObjectName } from '../volume/pool-names.js';
-import { nearest, parseChoice, parseSize, usageError } from './arguments.js';
+import { parseSize, usageError } from './arguments.js';
 import { makeFolder } from './folder.js';
 import { openRemote, remotePrefix } from './remote-device.js';
 import { bytesText, counted } from './replay-text.js';
-import type { Terminal } from './terminal.js';
-
-/** What every verb gives: one object for programs, lines for people. */
-export interface VerbResult {
-  readonly json: object;
-  readonly lines: readonly string[];
-  /** Exit code; 0 when left out. */
-  readonly code?: number;
-}
 
 export interface OpenedDevices {
   readonly devices: readonly BlockDevice[];
+  /** Files may have become larger since. */
+  measure(): void;
   close(): Promise<void>;
 }
 
@@ -50,6 +43,7 @@ export async function openDevices(
     throw usageError('on which devices? give paths of files or addresses of cards');
   }
   const devices: BlockDevice[] = [];
+  const files: FileDevice[] = [];
   const closers: (() => Promise<void>)[] = [];
   const close = async (): Promise<void> => {
     for (const closer of closers.reverse()) await closer();
@@ -72,9 +66,13 @@ export async function openDevices(
         const file = await FileDevice.open({ path: name, clock, isReadOnly, ...size });
         closers.push(async () => file.close());
         devices.push(file);
+        files.push(file);
       }
     }
-    return { devices, close };
+    const measure = (): void => {
+      for (const file of files) file.measure();
+    };
+    return { devices, measure, close };
   } catch (error) {
     await close();
     throw error;
@@ -171,53 +169,9 @@ export function parseSnapshotName(text: string): { volume: string; snapshot: str
   throw usageError(`'${text}' is no snapshot; write VOLUME@SNAPSHOT`);
 }
 
-type Verb = (words: readonly string[]) => Promise<VerbResult>;
-
-/** Run `ultima NOUN VERB …`. */
-export async function runVerb(
-  noun: string,
-  verbs: Readonly<Record<string, Verb>>,
-  words: readonly string[],
-  terminal: Terminal,
-): Promise<number> {
-  const [name, ...rest] = words;
-  const known = Object.keys(verbs);
-  const verb = Object.entries(verbs).find(([one]) => one === name)?.[1];
-  if (name === undefined || verb === undefined) {
-    const meant = name === undefined ? undefined : nearest(name, known);
-    const hint = meant === undefined ? `one of: ${known.join(', ')}` : `did you mean '${meant}'?`;
-    throw usageError(`ultima ${noun} ${name ?? 'VERB'}: ${hint}`);
-  }
-  const format = formatOf(rest);
-  const { json, lines, code } = await verb(rest);
-  if (format === 'json') terminal.out(`${JSON.stringify(json, null, 2)}\n`);
-  else if (lines.length > 0) terminal.out(`${lines.join('\n')}\n`);
-  return code ?? 0;
-}
-
-/** Looked at before anything is done: a wrong format must not follow a deletion. */
-function formatOf(words: readonly string[]): 'normal' | 'json' {
-  const at = words.findIndex((word) => word === '-o' || word === '--output-format');
-  const joined = words.find((word) => word.startsWith('--output-format='));
-  const text = at >= 0 ? (words[at + 1] ?? '') : (joined?.slice('--output-format='.length) ?? null);
-  return text === null ? 'normal' : parseChoice('output-format', text, ['normal', 'json']);
-}
-
 /** When a volume or snapshot was made, where that is known. */
 export function createdText(createdMs: number): string {
   return createdMs === 0 ? '-' : new Date(createdMs).toISOString();
-}
-
-/** Columns as wide as what is in them. */
-export function table(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
-  const all = [head, ...rows];
-  const widths = head.map((_, i) => Math.max(...all.map((row) => row[i]!.length)));
-  return all.map((row) =>
-    row
-      .map((text, i) => text.padEnd(widths[i]!))
-      .join('  ')
-      .trimEnd(),
-  );
 }
 
 export { bytesText, counted };

@@ -1,5 +1,6 @@
 import type { Finding } from '../volume/findings.js';
 import { Pool } from '../volume/pool.js';
+import type { StepListener } from '../volume/steps.js';
 import { parseSize, parseWords, usageError } from './arguments.js';
 import {
   bytesText,
@@ -10,13 +11,18 @@ import {
   placeOf,
   poolOptions,
   random,
-  runVerb,
-  table,
-  type VerbResult,
   withPool,
 } from './pool-access.js';
+import {
+  type LoneTask,
+  type PoolTask,
+  type PoolVerb,
+  runPoolVerb,
+  type VerbContext,
+} from './pool-verbs.js';
 import { remoteUsage } from './remote-device.js';
 import type { Terminal } from './terminal.js';
+import { table, type VerbResult } from './verb-result.js';
 
 export const usage = `
 ultima pool VERB DEVICE... [options]
@@ -40,6 +46,10 @@ of another machine, see below.
 
   --map-cache SIZE     memory for the maps of the pool; all that they need when left out
   -o, --output-format WORD normal, json
+
+While 'ultima serve volume' has the pool open, that process does what is asked here, for commands of
+the same user that name the same devices, and its clients go on. Not create, check --repair,
+grow --add and delete: end it first. A pool of 'ultima node' can be looked at in the same way.
 ${remoteUsage}
 `;
 
@@ -53,9 +63,17 @@ const options = {
   yes: { type: 'boolean', default: false },
 } as const;
 
+export const verbs: Readonly<Record<string, PoolVerb>> = {
+  create,
+  describe,
+  list,
+  check,
+  grow,
+  delete: destroy,
+};
+
 export function run(words: readonly string[], terminal: Terminal): Promise<number> {
-  const verbs = { create, describe, list, check, grow, delete: destroy };
-  return runVerb('pool', verbs, words, terminal);
+  return runPoolVerb('pool', verbs, words, terminal);
 }
 
 function parse(words: readonly string[]) {
@@ -64,15 +82,29 @@ function parse(words: readonly string[]) {
   return { values, devices, place: placeOf(devices, values) };
 }
 
-async function create(words: readonly string[]): Promise<VerbResult> {
+function create(words: readonly string[]): LoneTask {
   const { values, devices } = parse(words);
   const bytes = values.bytes === undefined ? undefined : parseSize('bytes', values.bytes);
   const journal = values.journal === undefined ? undefined : parseSize('journal', values.journal);
+  const wanted = { bytes, journal, overwrites: values.overwrite };
+  return { what: 'pool create', devices, alone: () => createOn(devices, wanted) };
+}
+
+interface NewPool {
+  readonly bytes: number | undefined;
+  readonly journal: number | undefined;
+  readonly overwrites: boolean;
+}
+
+async function createOn(
+  devices: readonly string[],
+  { bytes, journal, overwrites }: NewPool,
+): Promise<VerbResult> {
   const opened = await openDevices(devices, { createBytes: bytes });
   try {
     const making = Pool.create(opened.devices, {
       random,
-      overwrites: values.overwrite,
+      overwrites,
       ...(journal === undefined ? {} : { journalBytes: journal }),
     });
     const pool = await naming(devices, making);
@@ -113,14 +145,14 @@ function findingLines(findings: readonly Finding[]): string[] {
   });
 }
 
-function describe(words: readonly string[]): Promise<VerbResult> {
+function describe(words: readonly string[]): PoolTask {
   const { devices, place } = parse(words);
-  return withPool(place, 'read', async (pool) => described(pool, devices));
+  return { place, access: 'read', use: async (pool) => described(pool, devices) };
 }
 
-function list(words: readonly string[]): Promise<VerbResult> {
+function list(words: readonly string[]): PoolTask {
   const { place } = parse(words);
-  return withPool(place, 'read', async (pool) => {
+  const use = async (pool: Pool): Promise<VerbResult> => {
     const volumes = await Promise.all(
       pool.volumes().map(async ({ name, bytes }) => {
         const { usedBytes } = await pool.spaceOf({ volume: name });
@@ -134,41 +166,59 @@ function list(words: readonly string[]): Promise<VerbResult> {
       String(snapshots),
     ]);
     return { json: { volumes }, lines: table(['volume', 'size', 'used', 'snapshots'], rows) };
-  });
+  };
+  return { place, access: 'read', use };
 }
 
-async function check(words: readonly string[]): Promise<VerbResult> {
-  const { values, place } = parse(words);
-  return withPool(place, values.repair ? 'write' : 'read', async (pool) => {
-    const opening = [...pool.findings];
-    const before = [...opening, ...(await pool.check())];
-    if (!values.repair) {
-      const lines = before.length === 0 ? ['the pool is sound'] : findingLines(before);
-      return { json: { findings: before }, lines, code: before.length === 0 ? 0 : 1 };
-    }
-    if (before.length > 0) await pool.repair();
-    const after = await pool.check();
-    const lines = [
-      ...findingLines(before),
-      after.length === 0 ? 'the pool is sound now' : 'what is left:',
-      ...findingLines(after),
-    ];
-    return { json: { findings: before, left: after }, lines, code: after.length === 0 ? 0 : 1 };
-  });
+function check(words: readonly string[]): PoolTask | LoneTask {
+  const { values, devices, place } = parse(words);
+  if (values.repair) {
+    const what = 'pool check --repair';
+    return { what, devices, alone: () => withPool(place, 'write', mend) };
+  }
+  const use = async (pool: Pool, { step }: VerbContext): Promise<VerbResult> => {
+    const onStep: StepListener = (done, total) => step('check', done, total);
+    const findings = [...pool.findings, ...(await pool.check({ onStep }))];
+    const lines = findings.length === 0 ? ['the pool is sound'] : findingLines(findings);
+    return { json: { findings }, lines, code: findings.length === 0 ? 0 : 1 };
+  };
+  return { place, access: 'read', use };
 }
 
-async function grow(words: readonly string[]): Promise<VerbResult> {
+async function mend(pool: Pool): Promise<VerbResult> {
+  const before = [...pool.findings, ...(await pool.check())];
+  if (before.length > 0) await pool.repair();
+  const after = await pool.check();
+  const lines = [
+    ...findingLines(before),
+    after.length === 0 ? 'the pool is sound now' : 'what is left:',
+    ...findingLines(after),
+  ];
+  return { json: { findings: before, left: after }, lines, code: after.length === 0 ? 0 : 1 };
+}
+
+function grow(words: readonly string[]): PoolTask | LoneTask {
   const { values, devices, place } = parse(words);
   const { add } = values;
   if (add === undefined) return growInPlace(place);
   const bytes = values.bytes === undefined ? undefined : parseSize('bytes', values.bytes);
+  const wanted = { add, bytes, overwrites: values.overwrite };
+  return { what: 'pool grow --add', devices, alone: () => growBy(wanted, place) };
+}
+
+interface AddedDevice {
+  readonly add: string;
+  readonly bytes: number | undefined;
+  readonly overwrites: boolean;
+}
+
+function growBy({ add, bytes, overwrites }: AddedDevice, place: PoolPlace): Promise<VerbResult> {
   return withPool(place, 'write', async (pool) => {
     const added = await openDevices([add], { createBytes: bytes });
     try {
-      const adding = pool.addDevice(added.devices[0]!, { random, overwrites: values.overwrite });
-      await naming([add], adding);
+      await naming([add], pool.addDevice(added.devices[0]!, { random, overwrites }));
       await pool.checkpoint();
-      return described(pool, [...devices, add]);
+      return described(pool, [...place.names, add]);
     } finally {
       // Closing writes to all devices, this one included.
       await pool.close();
@@ -177,16 +227,22 @@ async function grow(words: readonly string[]): Promise<VerbResult> {
   });
 }
 
-function growInPlace(place: PoolPlace): Promise<VerbResult> {
-  return withPool(place, 'write', async (pool) => {
+function growInPlace(place: PoolPlace): PoolTask {
+  const use = async (pool: Pool, { measure }: VerbContext): Promise<VerbResult> => {
+    measure();
     if ((await pool.growDevices()) > 0) return described(pool, place.names);
     throw usageError('no device has become larger; make one larger, or say --add DEVICE');
-  });
+  };
+  return { place, access: 'write', use };
 }
 
-async function destroy(words: readonly string[]): Promise<VerbResult> {
+function destroy(words: readonly string[]): LoneTask {
   const { values, devices } = parse(words);
   if (!values.yes) throw usageError('this deletes the pool and all of its volumes; say --yes');
+  return { what: 'pool delete', devices, alone: () => destroyOn(devices) };
+}
+
+async function destroyOn(devices: readonly string[]): Promise<VerbResult> {
   const opened = await openDevices(devices);
   try {
     await Pool.destroy(opened.devices);

@@ -2,7 +2,7 @@ import type { CardQosCounters, CardTier } from '../nvme/ultima-qos.js';
 import type { CardQosCopies, CardQosHistory } from '../nvme/ultima-qos-pages.js';
 import type { MetricFamily } from '../observe/prometheus.js';
 import type { Calibration } from '../qos/calibrate.js';
-import { table, type VerbResult } from './pool-access.js';
+import { table, type VerbResult } from './verb-result.js';
 
 type Tiers = readonly (CardTier | null)[];
 

@@ -6,7 +6,6 @@ import { calibrate as measure } from '../qos/calibrate.js';
 import { bestEffort } from '../qos/tiers.js';
 import { parseDuration, parseInteger, parseSize, parseWords, usageError } from './arguments.js';
 import { cardOf, cardOptions, withController } from './card.js';
-import { runVerb, table, type VerbResult } from './pool-access.js';
 import {
   copiesView,
   countersView,
@@ -17,6 +16,7 @@ import {
   rateText,
 } from './qos-views.js';
 import type { Terminal } from './terminal.js';
+import { runVerb, table, type VerbResult } from './verb-result.js';
 
 export const usage = `
 ultima qos VERB CARD [options]

@@ -8,6 +8,8 @@ import { openSockets } from '../sockets/open.js';
 import { Pool } from '../volume/pool.js';
 import { parseWords, usageError } from './arguments.js';
 import { openDevice } from './block-device.js';
+import { ControlClaim } from './control-place.js';
+import { PoolControl } from './control-server.js';
 import { demandKey, keysOf } from './keys.js';
 import { bytesText, openDevices, parseObjectName, poolOf } from './pool-access.js';
 import {
@@ -16,7 +18,8 @@ import {
   nvmeTcpOptions,
   serveNvmeTcp,
 } from './serve-nvme-tcp.js';
-import { secondsOf, signalled } from './serving.js';
+import { type ExportClients, usersOf } from './served-users.js';
+import { type Surroundings, secondsOf, signalled } from './serving.js';
 import type { Terminal } from './terminal.js';
 
 const options = {
@@ -62,7 +65,9 @@ export async function serveDevices(words: readonly string[], terminal: Terminal)
   const { device, close } = opened;
   const { isReadOnly, isWriteThrough } = accessOf(values);
   const served = { name, description: address, device, isReadOnly, isWriteThrough };
-  return serve([served], settings, { terminal, close });
+  // A device has nothing that other commands could ask for.
+  const beside = async (): Promise<() => Promise<void>> => () => Promise.resolve();
+  return serve([served], settings, { terminal, beside, close });
 }
 
 /** `ultima serve volume` */
@@ -78,22 +83,35 @@ export async function serveVolumes(words: readonly string[], terminal: Terminal)
   const access = accessOf(values);
   const { names: devices, ...memory } = poolOf(values);
   const opened = await openDevices(devices);
+  let claim: ControlClaim | null = null;
   let pool: Pool;
   let exports: NbdExport[];
   try {
+    claim = await ControlClaim.take(devices);
     pool = await Pool.open(opened.devices, { keys, ...memory });
     for (const object of objects) demandKey(pool, object, keys);
     sayHowFull(pool, terminal);
     exports = exportsOfPool(pool, names, access);
   } catch (error) {
+    claim?.release();
     await opened.close();
     throw error;
   }
+  const beside = async (clients: ExportClients): Promise<() => Promise<void>> => {
+    const users = usersOf(names, clients);
+    const { measure } = opened;
+    const control = await PoolControl.start({ claim, pool, keys, users, measure });
+    if (control.why !== '') {
+      terminal.say(`ultima: other commands cannot use this pool meanwhile: ${control.why}`);
+    }
+    return () => control.close();
+  };
   const close = async (): Promise<void> => {
     await pool.close();
+    claim.release();
     await opened.close();
   };
-  return serve(exports, settings, { terminal, close });
+  return serve(exports, settings, { terminal, beside, close });
 }
 
 function accessOf(values: ServeWords): Required<VolumeExportOptions> {
@@ -144,11 +162,6 @@ function onlyFabric(values: ServeWords, fabric: FabricSettings): FabricSettings 
   );
 }
 
-interface Surroundings {
-  readonly terminal: Terminal;
-  readonly close: () => Promise<void>;
-}
-
 async function serve(
   exports: readonly NbdExport[],
   settings: Settings | FabricSettings,
@@ -156,7 +169,7 @@ async function serve(
 ): Promise<number> {
   if ('nqn' in settings) return serveNvmeTcp(exports, settings, surroundings);
   const { places, tls, statusMs } = settings;
-  const { terminal, close } = surroundings;
+  const { terminal, beside, close } = surroundings;
   const sockets = await openSockets();
   let server: NbdServer;
   try {
@@ -167,6 +180,8 @@ async function serve(
     await close();
     throw error;
   }
+  const signalCame = signalled();
+  const endBeside = await beside(server);
   for (const uri of server.uris) {
     for (const { name } of exports) terminal.say(`ultima: ${name} is served at ${uri}`);
   }
@@ -176,8 +191,9 @@ async function serve(
     terminal.say(`${connections} connections, ${requests} requests, ${violations} cut off${last}`);
   };
   const timer = statusMs === null ? null : setInterval(show, statusMs);
-  const signal = await signalled();
+  const signal = await signalCame;
   if (timer !== null) clearInterval(timer);
+  await endBeside();
   await server.close();
   sockets.close();
   await close();

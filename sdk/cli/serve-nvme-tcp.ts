@@ -10,8 +10,7 @@ import type { NbdExport } from '../nbd/served-export.js';
 import { type MutualTls, NodeSockets } from '../sockets/node-sockets.js';
 import { openSockets } from '../sockets/open.js';
 import { usageError } from './arguments.js';
-import { secondsOf, signalled } from './serving.js';
-import type { Terminal } from './terminal.js';
+import { type Surroundings, secondsOf, signalled } from './serving.js';
 
 export const nvmeTcpOptions = {
   'nvme-tcp': { type: 'string', multiple: true },
@@ -64,7 +63,7 @@ export function fabricSettings(values: FabricWords, name: string): FabricSetting
 export async function serveNvmeTcp(
   exports: readonly NbdExport[],
   settings: FabricSettings,
-  { terminal, close }: { readonly terminal: Terminal; readonly close: () => Promise<void> },
+  { terminal, beside, close }: Surroundings,
 ): Promise<number> {
   const { places, nqn, hosts, tls, statusMs } = settings;
   const sockets = tls === undefined ? await openSockets() : new NodeSockets(tls);
@@ -88,6 +87,9 @@ export async function serveNvmeTcp(
     await close();
     throw error;
   }
+  const signalCame = signalled();
+  // Which of its namespaces a host uses, it does not tell.
+  const endBeside = await beside({ clientsOf: () => target.status.associations });
   for (const { host, port } of target.places) {
     const place = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
     exports.forEach(({ name }, i) => {
@@ -100,8 +102,9 @@ export async function serveNvmeTcp(
     terminal.say(`${associations} hosts, ${commands} commands, ${violations} cut off${last}`);
   };
   const timer = statusMs === null ? null : setInterval(show, statusMs);
-  const signal = await signalled();
+  const signal = await signalCame;
   if (timer !== null) clearInterval(timer);
+  await endBeside();
   await target.close();
   sockets.close();
   await close();

@@ -24,7 +24,8 @@ A card takes one client at a time; the next one waits.
   --status SECONDS  a line about every card so often, also where no terminal is
 
 device, volume: block devices for clients that speak NBD: QEMU, libnbd, fio, kernels. Any number of
-clients, with any number of connections each.
+clients, with any number of connections each. While volumes are served, 'ultima pool', 'volume' and
+'snapshot' work on their pool all the same: a socket of this user's own leads them to this process.
 
   DEVICE            a card (sim:..., vfio:..., vfio-user:...), a file, memory:64MiB, or a namespace
                     of another machine: nvme-tcp:HOST:PORT/NQN/NSID, see below

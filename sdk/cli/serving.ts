@@ -1,4 +1,19 @@
 import { usageError } from './arguments.js';
+import type { ExportClients } from './served-users.js';
+import type { Terminal } from './terminal.js';
+
+/** What goes on beside the serving of devices, until it ends. */
+export interface Surroundings {
+  readonly terminal: Terminal;
+  /**
+   * Called when clients are served.
+   *
+   * @returns what ends it again, before the serving does
+   */
+  readonly beside: (clients: ExportClients) => Promise<() => Promise<void>>;
+  /** Give the devices back. */
+  readonly close: () => Promise<void>;
+}
 
 /** Until somebody wants the server to end. @returns the signal */
 export function signalled(): Promise<string> {

@@ -10,12 +10,10 @@ import {
   parseSnapshotName,
   poolOf,
   poolOptions,
-  runVerb,
-  table,
-  type VerbResult,
-  withPool,
 } from './pool-access.js';
+import { type PoolTask, type PoolVerb, runPoolVerb, type VerbContext } from './pool-verbs.js';
 import type { Terminal } from './terminal.js';
+import { type ListResult, table, type VerbResult } from './verb-result.js';
 
 export const usage = `
 ultima snapshot VERB NAME... --pool DEVICE[,DEVICE] [options]
@@ -34,13 +32,26 @@ Snapshots of volumes, named VOLUME@SNAPSHOT.
   -p, --pool DEVICE        the devices of the pool, with commas or once for each
   --map-cache SIZE         memory for the maps of the pool; all that they need when left out
   -o, --output-format WORD normal, json
+
+While 'ultima serve volume' has the pool open, that process does all this, and its clients go on. A
+snapshot has every write that was answered before it was asked for. A volume is restored only while
+no client has it open: nothing would tell the client. A snapshot that is served is not deleted.
 `;
 
 const options = { ...poolOptions, keep: { type: 'string' } } as const;
 
+export const verbs: Readonly<Record<string, PoolVerb>> = {
+  create,
+  list,
+  describe,
+  restore,
+  clone,
+  diff,
+  delete: destroy,
+};
+
 export function run(words: readonly string[], terminal: Terminal): Promise<number> {
-  const verbs = { create, list, describe, restore, clone, diff, delete: destroy };
-  return runVerb('snapshot', verbs, words, terminal);
+  return runPoolVerb('snapshot', verbs, words, terminal);
 }
 
 function parse(words: readonly string[], range: { readonly least: number; readonly most: number }) {
@@ -50,8 +61,11 @@ function parse(words: readonly string[], range: { readonly least: number; readon
     const wanted = least === most ? counted(least, 'name') : `${least} or more names`;
     throw usageError(`this takes ${wanted}, not '${positionals.join(' ')}'`);
   }
-  return { values, names: positionals, devices: poolOf(values) };
+  return { values, names: positionals, place: poolOf(values) };
 }
+
+/** Before others have their turn: less than a millisecond. */
+const rangesAtATime = 1024;
 
 const one = { least: 1, most: 1 } as const;
 const several = { least: 1, most: Number.POSITIVE_INFINITY } as const;
@@ -74,23 +88,24 @@ function rowsOf(pool: Pool, members: readonly GroupMember[]) {
   return Promise.all(members.map(({ volume, name }) => rowOf(pool, volume, name)));
 }
 
-async function create(words: readonly string[]): Promise<VerbResult> {
-  const { names, devices } = parse(words, several);
+function create(words: readonly string[]): PoolTask {
+  const { names, place } = parse(words, several);
   const members = names
     .map(parseSnapshotName)
     .map(({ volume, snapshot }) => ({ volume, name: snapshot }));
-  return withPool(devices, 'write', async (pool) => {
+  const use = async (pool: Pool): Promise<VerbResult> => {
     const { pauseNs } = await pool.takeSnapshot(members, { createdMs: Date.now() });
     const snapshots = await rowsOf(pool, members);
     const pause = `writes were held back for ${Math.ceil(pauseNs / 1000)} us`;
     return { json: { pauseNs, snapshots }, lines: [`${names.join(' ')}: ${pause}`] };
-  });
+  };
+  return { place, access: 'write', use };
 }
 
-function list(words: readonly string[]): Promise<VerbResult> {
-  const { names, devices } = parse(words, one);
+function list(words: readonly string[]): PoolTask {
+  const { names, place } = parse(words, one);
   const [volume] = names;
-  return withPool(devices, 'read', async (pool) => {
+  const use = async (pool: Pool): Promise<VerbResult> => {
     const names = pool.snapshots(volume!).map(({ name }) => ({ volume: volume!, name }));
     const snapshots = await rowsOf(pool, names);
     const rows = snapshots.map((row) => [
@@ -102,13 +117,14 @@ function list(words: readonly string[]): Promise<VerbResult> {
     ]);
     const head = ['snapshot', 'size', 'used', 'its own', 'created'];
     return { json: { snapshots }, lines: table(head, rows) };
-  });
+  };
+  return { place, access: 'read', use };
 }
 
-function describe(words: readonly string[]): Promise<VerbResult> {
-  const { names, devices } = parse(words, one);
+function describe(words: readonly string[]): PoolTask {
+  const { names, place } = parse(words, one);
   const { volume, snapshot } = parseSnapshotName(names[0]!);
-  return withPool(devices, 'read', async (pool) => {
+  const use = async (pool: Pool): Promise<VerbResult> => {
     const row = await rowOf(pool, volume, snapshot);
     const lines = [
       `snapshot   ${volume}@${snapshot}`,
@@ -119,54 +135,67 @@ function describe(words: readonly string[]): Promise<VerbResult> {
       ...(row.damage === '' ? [] : [`damage     ${row.damage}`]),
     ];
     return { json: row, lines };
-  });
+  };
+  return { place, access: 'read', use };
 }
 
-function restore(words: readonly string[]): Promise<VerbResult> {
-  const { values, names, devices } = parse(words, one);
+function restore(words: readonly string[]): PoolTask {
+  const { values, names, place } = parse(words, one);
   const { volume, snapshot } = parseSnapshotName(names[0]!);
   const { keep } = values;
   if (keep === undefined) {
     throw usageError('what the volume holds now stays as a snapshot; --keep gives it a name');
   }
-  return withPool(devices, 'write', async (pool) => {
-    const { pauseNs } = await pool.restore(volume, snapshot, keep, { createdMs: Date.now() });
+  const use = async (pool: Pool, { users }: VerbContext): Promise<VerbResult> => {
+    // Nothing tells a client that what it has read is not there any more.
+    const demand = (): void => users?.demandUnused(volume);
+    const createdMs = Date.now();
+    const { pauseNs } = await pool.restore(volume, snapshot, keep, { createdMs, demand });
     const lines = [`${volume} is as ${snapshot} has it; ${volume}@${keep} has what it was`];
     return { json: { volume, restored: snapshot, kept: keep, pauseNs }, lines };
-  });
+  };
+  return { place, access: 'write', use };
 }
 
-function clone(words: readonly string[]): Promise<VerbResult> {
-  const { names, devices } = parse(words, { least: 2, most: 2 });
+function clone(words: readonly string[]): PoolTask {
+  const { names, place } = parse(words, { least: 2, most: 2 });
   const source = parseSnapshotName(names[0]!);
-  return withPool(devices, 'write', async (pool) => {
+  const use = async (pool: Pool): Promise<VerbResult> => {
     await pool.clone(source, names[1]!, { createdMs: Date.now() });
     const lines = [`volume ${names[1]} starts as ${names[0]}`];
     return { json: { volume: names[1], source: names[0] }, lines };
-  });
+  };
+  return { place, access: 'write', use };
 }
 
-function diff(words: readonly string[]): Promise<VerbResult> {
-  const { names, devices } = parse(words, { least: 1, most: 2 });
+function diff(words: readonly string[]): PoolTask {
+  const { names, place } = parse(words, { least: 1, most: 2 });
   const to = parseObjectName(names.at(-1)!);
   const from = names.length === 2 ? parseObjectName(names[0]!) : null;
-  return withPool(devices, 'read', async (pool) => {
+  const use = async (pool: Pool, { step }: VerbContext): Promise<ListResult<ChangedRange>> => {
     const ranges: ChangedRange[] = [];
-    for await (const range of pool.changes(from, to)) ranges.push(range);
-    const rows = ranges.map(({ byteOffset, byteLength, isData }) => [
-      String(byteOffset),
-      String(byteLength),
-      isData ? 'data' : 'zero',
-    ]);
-    return { json: { ranges }, lines: table(['offset', 'bytes', 'now'], rows) };
-  });
+    for await (const range of pool.changes(from, to)) {
+      if (ranges.push(range) % rangesAtATime !== 0) continue;
+      step('ranges', ranges.length, 0);
+      await new Promise(setImmediate);
+    }
+    const head = ['offset', 'bytes', 'now'];
+    return { key: 'ranges', head, rows: ranges, cellsOf };
+  };
+  return { place, access: 'read', use };
 }
 
-function destroy(words: readonly string[]): Promise<VerbResult> {
-  const { names, devices } = parse(words, several);
+function cellsOf({ byteOffset, byteLength, isData }: ChangedRange): string[] {
+  return [String(byteOffset), String(byteLength), isData ? 'data' : 'zero'];
+}
+
+function destroy(words: readonly string[]): PoolTask {
+  const { names, place } = parse(words, several);
   const parsed = names.map(parseSnapshotName);
-  return withPool(devices, 'write', async (pool) => {
+  const use = async (pool: Pool, { users }: VerbContext): Promise<VerbResult> => {
+    for (const name of parsed) users?.demandUnserved(name);
     for (const { volume, snapshot } of parsed) await pool.deleteSnapshot(volume, snapshot);
     return { json: { deleted: names }, lines: [`gone: ${names.join(' ')}`] };
-  });
+  };
+  return { place, access: 'write', use };
 }

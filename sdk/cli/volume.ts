@@ -1,21 +1,20 @@
 import { BlockStatus } from '../block/request.js';
 import { builtInTiers } from '../qos/tiers.js';
 import type { Pool } from '../volume/pool.js';
+import type { StepListener } from '../volume/steps.js';
 import { parseChoice, parseInteger, parseSize, parseWords, usageError } from './arguments.js';
 import { growServed } from './grow-served.js';
-import { demandKey, keysOf } from './keys.js';
+import { demandKey } from './keys.js';
+import { bytesText, createdText, parseObjectName, poolOf, poolOptions } from './pool-access.js';
 import {
-  bytesText,
-  createdText,
-  parseObjectName,
-  poolOf,
-  poolOptions,
-  runVerb,
-  table,
-  type VerbResult,
-  withPool,
-} from './pool-access.js';
+  type LoneTask,
+  type PoolTask,
+  type PoolVerb,
+  runPoolVerb,
+  type VerbContext,
+} from './pool-verbs.js';
 import type { Terminal } from './terminal.js';
+import { table, type VerbResult } from './verb-result.js';
 
 export const usage = `
 ultima volume VERB [NAME] --pool DEVICE[,DEVICE] [options]
@@ -44,6 +43,10 @@ Thin volumes of a pool.
   -p, --pool DEVICE          the devices of the pool, with commas or once for each
   --map-cache SIZE           memory for the maps of the pool; all that they need when left out
   -o, --output-format WORD   normal, json
+
+While 'ultima serve volume' has the pool open, that process does all this, and its clients go on.
+What it serves is neither deleted nor renamed; another tier counts when it is started again. Keys
+are those that it was started with; --key must give the same.
 `;
 
 const options = {
@@ -60,9 +63,20 @@ const options = {
   'with-snapshots': { type: 'boolean', default: false },
 } as const;
 
+export const verbs: Readonly<Record<string, PoolVerb>> = {
+  create,
+  list,
+  describe,
+  rename,
+  set,
+  grow,
+  clone,
+  scrub,
+  delete: destroy,
+};
+
 export function run(words: readonly string[], terminal: Terminal): Promise<number> {
-  const verbs = { create, list, describe, rename, set, grow, clone, scrub, delete: destroy };
-  return runVerb('volume', verbs, words, terminal);
+  return runPoolVerb('volume', verbs, words, terminal);
 }
 
 function parse(words: readonly string[], names: number) {
@@ -71,7 +85,7 @@ function parse(words: readonly string[], names: number) {
     const wanted = names === 0 ? 'no name' : names === 1 ? 'one name' : `${names} names`;
     throw usageError(`this takes ${wanted}, not '${positionals.join(' ')}'`);
   }
-  return { values, names: positionals, devices: poolOf(values) };
+  return { values, names: positionals, place: poolOf(values) };
 }
 
 function sizeOf(bytes: string | undefined): number {
@@ -120,26 +134,25 @@ async function rowOf(pool: Pool, name: string) {
   };
 }
 
-async function create(words: readonly string[]): Promise<VerbResult> {
-  const { values, names, devices } = parse(words, 1);
+function create(words: readonly string[]): PoolTask {
+  const { values, names, place } = parse(words, 1);
   const bytes = sizeOf(values.bytes);
   const blockBytes = parseInteger('block-bytes', values['block-bytes'], { low: 512, high: 4096 });
   if (blockBytes !== 512 && blockBytes !== 4096) {
     throw usageError(`--block-bytes is ${blockBytes}; it must be 512 or 4096`);
   }
   const qosTier = tierOf(values['qos-tier'] ?? '');
-  const keys = keysOf(values.key);
   const keyId = values['encrypt-with'];
   const attributes = attributesOf(values.attribute ?? []);
   const encryption = keyId === undefined ? {} : { keyId };
-  const make = async (pool: Pool): Promise<VerbResult> => {
+  const use = async (pool: Pool): Promise<VerbResult> => {
     const [name] = names;
     const createdMs = Date.now();
     const more = { attributes, createdMs, hasChecks: values.checks, qosTier, ...encryption };
     await pool.createVolume({ name: name!, bytes, blockBytes, ...more });
     return described(pool, name!);
   };
-  return withPool(devices, 'write', make, keys);
+  return { place, access: 'write', keyWords: values.key, use };
 }
 
 /** '' is for none. */
@@ -148,8 +161,8 @@ function tierOf(wanted: string): string {
   return wanted === '' ? '' : parseChoice('qos-tier', wanted, tiers);
 }
 
-function set(words: readonly string[]): Promise<VerbResult> {
-  const { values, names, devices } = parse(words, 1);
+function set(words: readonly string[]): PoolTask {
+  const { values, names, place } = parse(words, 1);
   const [name] = names;
   const wantedTier = values['qos-tier'];
   const qosTier = wantedTier === undefined ? null : tierOf(wantedTier);
@@ -157,7 +170,7 @@ function set(words: readonly string[]): Promise<VerbResult> {
   if (qosTier === null && values.attribute === undefined) {
     throw usageError('what is to be another? --qos-tier TIER or --attribute KEY=VALUE');
   }
-  return withPool(devices, 'write', async (pool) => {
+  const use = async (pool: Pool): Promise<VerbResult> => {
     if (qosTier !== null) await pool.setQosTier(name!, qosTier);
     if (values.attribute !== undefined) {
       const all = { ...pool.volume(name!).object.attributes, ...attributes };
@@ -165,7 +178,8 @@ function set(words: readonly string[]): Promise<VerbResult> {
       await pool.setAttributes(name!, Object.fromEntries(left));
     }
     return described(pool, name!);
-  });
+  };
+  return { place, access: 'write', use };
 }
 
 function attributesOf(pairs: readonly string[]): Record<string, string> {
@@ -178,9 +192,9 @@ function attributesOf(pairs: readonly string[]): Record<string, string> {
   return attributes;
 }
 
-function list(words: readonly string[]): Promise<VerbResult> {
-  const { devices } = parse(words, 0);
-  return withPool(devices, 'read', async (pool) => {
+function list(words: readonly string[]): PoolTask {
+  const { place } = parse(words, 0);
+  const use = async (pool: Pool): Promise<VerbResult> => {
     const volumes = await Promise.all(pool.volumes().map(({ name }) => rowOf(pool, name)));
     const rows = volumes.map((row) => [
       row.name,
@@ -192,33 +206,40 @@ function list(words: readonly string[]): Promise<VerbResult> {
     ]);
     const head = ['volume', 'size', 'used', 'its own', 'snapshots', 'state'];
     return { json: { volumes }, lines: table(head, rows) };
-  });
+  };
+  return { place, access: 'read', use };
 }
 
-function describe(words: readonly string[]): Promise<VerbResult> {
-  const { names, devices } = parse(words, 1);
-  return withPool(devices, 'read', async (pool) => described(pool, names[0]!));
+function describe(words: readonly string[]): PoolTask {
+  const { names, place } = parse(words, 1);
+  return { place, access: 'read', use: async (pool) => described(pool, names[0]!) };
 }
 
-function rename(words: readonly string[]): Promise<VerbResult> {
-  const { values, names, devices } = parse(words, 1);
+function rename(words: readonly string[]): PoolTask {
+  const { values, names, place } = parse(words, 1);
   const { to } = values;
   if (to === undefined) throw usageError('under which name? --to NAME');
-  return withPool(devices, 'write', async (pool) => {
+  const use = async (pool: Pool, { users }: VerbContext): Promise<VerbResult> => {
+    // Clients know it by its name.
+    users?.demandUnserved({ volume: names[0]! });
     await pool.renameVolume(names[0]!, to);
     return described(pool, to);
-  });
+  };
+  return { place, access: 'write', use };
 }
 
-function grow(words: readonly string[]): Promise<VerbResult> {
+function grow(words: readonly string[]): PoolTask | LoneTask {
   const wanted = parseWords(words, options);
-  if (wanted.values.nbd !== undefined) return growWhileServed(wanted);
-  const { values, names, devices } = parse(words, 1);
+  if (wanted.values.nbd !== undefined) {
+    return { what: 'volume grow --nbd', devices: [], alone: () => growWhileServed(wanted) };
+  }
+  const { values, names, place } = parse(words, 1);
   const bytes = sizeOf(values.bytes);
-  return withPool(devices, 'write', async (pool) => {
+  const use = async (pool: Pool): Promise<VerbResult> => {
     await pool.growVolume(names[0]!, bytes);
     return described(pool, names[0]!);
-  });
+  };
+  return { place, access: 'write', use };
 }
 
 interface GrowWords {
@@ -236,22 +257,23 @@ async function growWhileServed({ values, positionals }: GrowWords): Promise<Verb
   return { json: { name, bytes }, lines: [`volume ${name} has ${bytesText(bytes)}`] };
 }
 
-function clone(words: readonly string[]): Promise<VerbResult> {
-  const { names, devices } = parse(words, 2);
+function clone(words: readonly string[]): PoolTask {
+  const { names, place } = parse(words, 2);
   const source = parseObjectName(names[0]!);
-  return withPool(devices, 'write', async (pool) => {
+  const use = async (pool: Pool): Promise<VerbResult> => {
     await pool.clone(source, names[1]!, { createdMs: Date.now() });
     return described(pool, names[1]!);
-  });
+  };
+  return { place, access: 'write', use };
 }
 
-function scrub(words: readonly string[]): Promise<VerbResult> {
-  const { values, names, devices } = parse(words, 1);
+function scrub(words: readonly string[]): PoolTask {
+  const { values, names, place } = parse(words, 1);
   const name = parseObjectName(names[0]!);
-  const keys = keysOf(values.key);
-  const read = async (pool: Pool): Promise<VerbResult> => {
+  const use = async (pool: Pool, { keys, step }: VerbContext): Promise<VerbResult> => {
     demandKey(pool, name, keys);
-    const result = await pool.scrub(name);
+    const onStep: StepListener = (done, total) => step('scrub', done, total);
+    const result = await pool.scrub(name, { onStep });
     const lines = [
       `${bytesText(result.readBytes)} read, ${result.bad.length} places bad`,
       ...result.bad.map(({ byteOffset, byteLength, status }) => {
@@ -260,7 +282,7 @@ function scrub(words: readonly string[]): Promise<VerbResult> {
     ];
     return { json: result, lines, code: result.bad.length === 0 ? 0 : 1 };
   };
-  return withPool(devices, 'read', read, keys);
+  return { place, access: 'read', keyWords: values.key, use };
 }
 
 /** What the status of a read means to a person. */
@@ -270,10 +292,12 @@ function reasonOf(status: BlockStatus): string {
   return `status ${status}`;
 }
 
-function destroy(words: readonly string[]): Promise<VerbResult> {
-  const { values, names, devices } = parse(words, 1);
-  return withPool(devices, 'write', async (pool) => {
+function destroy(words: readonly string[]): PoolTask {
+  const { values, names, place } = parse(words, 1);
+  const use = async (pool: Pool, { users }: VerbContext): Promise<VerbResult> => {
+    users?.demandUnserved({ volume: names[0]! });
     await pool.deleteVolume(names[0]!, { withSnapshots: values['with-snapshots'] });
     return { json: { deleted: names[0] }, lines: [`volume ${names[0]} is gone`] };
-  });
+  };
+  return { place, access: 'write', use };
 }

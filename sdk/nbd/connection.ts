@@ -82,6 +82,11 @@ export class NbdConnection implements StreamUser, Turning {
     this.negotiation = new Negotiation({ exports, outbox: this.outbox, tls });
   }
 
+  /** The export that the client uses; null until it has chosen. */
+  get chosen(): ServedExport | null {
+    return this.transmission === null ? null : this.negotiation.chosen;
+  }
+
   /** Say the first word; the stream is attached. */
   greet(): void {
     const at = this.outbox.claim(Greeting.layout.bytes);

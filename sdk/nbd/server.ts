@@ -133,6 +133,13 @@ export class NbdServer {
     };
   }
 
+  /** Connections that use an export. */
+  clientsOf(name: string): number {
+    let count = 0;
+    for (const { chosen } of this.clients.keys()) if (chosen?.name === name) count++;
+    return count;
+  }
+
   /** Answer what is under way, let the clients go, give everything back. Idempotent. */
   close(): Promise<void> {
     this.closing ??= this.end();

@@ -3,6 +3,9 @@
  * The last line is always `N passed, N failed[, N skipped]`, and the exit code says the same.
  * TEST_FILE_LIMIT_MS bounds each file; with CI set, a skip for a reason that is not allowed fails.
  */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { allowedSkips } from './allowed-skips.js';
 import { type FileResult, killAll, runFiles } from './runner.js';
@@ -19,6 +22,10 @@ async function main(filters: readonly string[]): Promise<number> {
     console.log('0 passed, 1 failed');
     return 1;
   }
+  // Sockets of servers that tests start lie where nobody else looks.
+  const runtime = mkdtempSync(join(tmpdir(), 'ultima-test-'));
+  process.env.ULTIMA_RUNTIME_DIR = runtime;
+  process.on('exit', () => rmSync(runtime, { recursive: true, force: true }));
   process.on('SIGINT', stop).on('SIGTERM', stop);
   const limitMs = Number(process.env.TEST_FILE_LIMIT_MS ?? 120_000);
   const needsAddon = process.env.ULTIMA_NATIVE === '1';
