@@ -1,8 +1,9 @@
 import * as assert from 'uvu/assert';
 import { MonotonicClock } from '../../../native/vfio/clock.js';
 import { MemoryDevice, MemorySpace } from '../../../sdk/block/memory.js';
-import { readBlocks, writeBlocks } from '../../../sdk/block/promised.js';
-import type { ClusterStore } from '../../../sdk/cluster/store.js';
+import { flushBlocks, readBlocks, writeBlocks } from '../../../sdk/block/promised.js';
+import { MemoryStore } from '../../../sdk/cluster/memory-store.js';
+import type { ClusterStore, Lease } from '../../../sdk/cluster/store.js';
 import { ErrorCode, UltimaError } from '../../../sdk/errors.js';
 import { ask } from '../../../sdk/mirror/admission.js';
 import { NodeAgent } from '../../../sdk/node/agent.js';
@@ -139,6 +140,79 @@ statement(
     association.close();
   },
 );
+
+statement(
+  'who has not adopted a member neither reads nor writes it, on any of its namespaces',
+  1,
+  async (cluster) => {
+    const [node] = cluster.nodes;
+    await cluster.directory.createVolume({ name: 'db', bytes: MiB, mirrors: 1 });
+    const attachment = await cluster.attach('a');
+    await writeBlocks(attachment.device, 0, filled(1));
+    const { record } = await cluster.directory.volume('db');
+    const link = new MemberLink({
+      memberId: record.members[0]!.id,
+      addressOf: async () => node!.agent.address,
+      ...{ memory: new MemorySpace(), clock, depth: 8 },
+    });
+    // Beside the one that has, and when that one has gone.
+    for (const isAttached of [true, false]) {
+      if (!isAttached) await attachment.detach();
+      const association = await link.connect();
+      for (const device of [association.device, association.background!]) {
+        const back = filled(9);
+        const read = await assertRejects(() => readBlocks(device, 0, back), /status/);
+        assert.equal([read?.code, back], ['COMMAND_FAILED', filled(9)]);
+        await assertRejects(() => writeBlocks(device, 0, filled(7)), /status/);
+        await assertRejects(() => flushBlocks(device), /status/);
+      }
+      association.close();
+    }
+    for (const data of await cluster.contents(4)) assert.equal(data, filled(1));
+  },
+);
+
+test('a node keeps its lease alive, and takes another one when that has ended', async () => {
+  const store = new MemoryStore(clock);
+  const leases: Lease[] = [];
+  let kept = 0;
+  const watched: ClusterStore = Object.create(store, {
+    grantLease: {
+      value: async (ttlMs: number) => {
+        const lease = await store.grantLease(ttlMs);
+        leases.push(lease);
+        const keepAlive = (): Promise<void> => {
+          kept++;
+          return lease.keepAlive();
+        };
+        return { ...lease, keepAlive };
+      },
+    },
+  });
+  const prng = new Prng(3, 'lease');
+  const random = (bytes: Uint8Array): void => prng.fill(bytes);
+  const device = new MemoryDevice({ blockBytes: 4096, blockCount: 16 * 256, clock });
+  const pool = await Pool.create([device], { random });
+  const troubles: string[] = [];
+  const agent = await NodeAgent.start({
+    ...{ name: 'n1', pool, store: watched, random, listen: '127.0.0.1:0', leaseMs: 1_000 },
+    onTrouble: (text) => troubles.push(text),
+  });
+  const isThere = async (): Promise<boolean> => (await store.read('alive/n1')) !== null;
+  assert.is(await isThere(), true);
+  await until('it was kept alive', () => kept > 1);
+  assert.is(leases.length, 1);
+  await leases[0]!.revoke();
+  assert.is(await isThere(), false);
+  await until('it has another one', () => leases.length === 2);
+  await agent.settled();
+  await until('it was kept alive, too', () => kept > 3);
+  assert.is(await isThere(), true);
+  assert.ok(troubles.length === 1 && /has ended/.test(troubles[0]!), troubles.join());
+  await agent.close();
+  assert.is(await isThere(), false);
+  await pool.close();
+});
 
 statement('whoever is taken over by force writes no more', 2, async (cluster) => {
   await cluster.directory.createVolume({ name: 'db', bytes: MiB, mirrors: 2 });

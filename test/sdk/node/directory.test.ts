@@ -133,8 +133,37 @@ test('names, sizes and counts out of bounds are refused before anything is writt
   await assertRejects(() => make('DB', MiB), /volume name "DB"/);
   await assertRejects(() => make('-', MiB), /letter or digit/);
   await assertRejects(() => make('db', 1000), /a volume of 1000 bytes/);
-  await assertRejects(() => make('db', MiB, 4), /4 members; 1 to 3/);
+  for (const mirrors of [0, 1.5, 4, Number.NaN]) {
+    await assertRejects(() => make('db', MiB, mirrors), new RegExp(`${mirrors} members; 1 to 3`));
+  }
+  for (const bytes of [0, -4096, 4097, 2 ** 53, 4096.5]) {
+    await assertRejects(() => make('db', bytes), new RegExp(`a volume of ${bytes} bytes`));
+  }
+  await assertRejects(() => directory.removeNode('n9'), /no node named n9/);
+  await assertRejects(() => directory.volume('db'), /no volume named db/);
   assert.equal(await directory.volumes(), []);
+});
+
+test('records of nodes that somebody else wrote are named', async () => {
+  const wrong: readonly (readonly [string, string])[] = [
+    ['node/n1', '{"format":1,"name":"n2","zone":"z","poolId":"p"}'],
+    ['node/n1', '{"format":1,"name":"n1","zone":7,"poolId":"p"}'],
+    ['node/n1', '{"format":2,"name":"n1","zone":"z","poolId":"p"}'],
+    ['node/n1', 'null'],
+    ['node/n1', '{'],
+    ['alive/n1', '{"format":1,"address":"a","poolBytes":-1,"freeBytes":0,"trouble":""}'],
+    ['alive/n1', '{"format":1,"address":"a","poolBytes":1,"freeBytes":0.5,"trouble":""}'],
+    ['alive/n1', '{"format":1,"address":"a","poolBytes":1,"freeBytes":0}'],
+  ];
+  for (const [key, text] of wrong) {
+    const { store, directory } = await cluster();
+    await store.commit([], [{ key, value: new TextEncoder().encode(text) }]);
+    const error = await assertRejects(
+      () => directory.nodes(),
+      new RegExp(`record ${key} cannot be`),
+    );
+    assert.is(error?.code, 'STORE_INVALID');
+  }
 });
 
 test('records that somebody else wrote are named and left alone', async () => {
@@ -151,6 +180,17 @@ test('records that somebody else wrote are named and left alone', async () => {
     { ...good, members: [] },
     { ...good, members: [good.members[0], good.members[0]] },
     { ...good, retired: [{ id: 7 }] },
+    { ...good, retired: 7 },
+    { ...good, leaving: 'all' },
+    { ...good, leaving: ['0'.repeat(32)] },
+    { ...good, leaving: good.members.map(({ id }: { id: string }) => id) },
+    { ...good, bytes: MiB + 1 },
+    { ...good, bytes: 0 },
+    { ...good, blockBytes: 0 },
+    { ...good, regionBytes: 3 * 64 * 1024 },
+    { ...good, regionBytes: 512 },
+    { ...good, bytes: 2 ** 50, regionBytes: 65_536 },
+    { ...good, members: [{ ...good.members[0], node: 7 }] },
   ];
   for (const record of wrong) {
     const value = new TextEncoder().encode(JSON.stringify(record));
