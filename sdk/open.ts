@@ -113,16 +113,10 @@ export async function openCard(address: string, options: OpenOptions = {}): Prom
   const insideOf = await makeInsideOf();
   const { faults } = options;
   const { file } = parseAddress(address);
-  let lock = file === null ? null : await FileLock.take(file);
-  try {
-    const card = openSimulated(address, faults === undefined ? {} : { faults });
-    // A file that was not there is now.
-    if (file !== null) lock ??= await FileLock.take(file);
-    return { fn: unlockingAtClose(card.open(), lock), inside: insideOf(card) };
-  } catch (error) {
-    lock?.release();
-    throw error;
-  }
+  const { opened: card, lock } = await FileLock.around(file, () => {
+    return openSimulated(address, faults === undefined ? {} : { faults });
+  });
+  return { fn: unlockingAtClose(card.open(), lock), inside: insideOf(card) };
 }
 
 function unlockingAtClose(fn: PciFunction, lock: FileLock | null): PciFunction {

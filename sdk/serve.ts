@@ -1,4 +1,3 @@
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { ListeningSocket, theKernel, type UnixSocket, type Watcher } from '../native/index.js';
 import { NativeServeSystem } from '../native/serve-system.js';
@@ -10,9 +9,12 @@ import {
   openSimulated,
   Pace,
   type PeerSocket,
+  parseAddress,
   type TimeScale,
 } from '../sim/index.js';
+import { FileLock } from './block/file-lock.js';
 import type { FaultPlan } from './faults/plan.js';
+import { makeFolder } from './folder.js';
 import { usNs } from './units.js';
 
 /** What clients expect in the folder of a card. */
@@ -61,14 +63,20 @@ export interface ServedCard {
  * @param address  'sim:ultima-g2', as `open` takes it
  * @param folder   made when it is not there; the socket in it is called `cntrl`
  * @throws UltimaError BACKEND_UNAVAILABLE without the addon, DEVICE_BUSY when somebody listens
- *   there, FILE_UNWRITABLE, and what `open` throws; RangeError for a time scale that cannot be
+ *   there or has the card's file, FILE_UNWRITABLE, and what `open` throws; RangeError for a time
+ *   scale that cannot be
  */
-export function serveCard(
+export async function serveCard(
   address: string,
   folder: string,
   options: ServeOptions = {},
 ): Promise<ServedCard> {
-  return new Promise((resolve) => resolve(new CardLoop(address, folder, options)));
+  const { file } = parseAddress(address);
+  const { opened, lock } = await FileLock.around(file, () => {
+    return new CardLoop(address, folder, options);
+  });
+  opened.lock = lock;
+  return opened;
 }
 
 /**
@@ -89,6 +97,8 @@ class CardLoop implements ServedCard {
   private readonly clock = machineClock();
   private readonly pace = new Pace(this.clock.cell);
   private readonly alarm: WordsAlarm;
+  /** Of the file that has the card's blocks. */
+  lock: FileLock | null = null;
   private listening: Watcher | null = null;
   private socket: WatchedSocket | null = null;
   /** Ends a rest at the latest; null while the alarm rings. */
@@ -98,18 +108,23 @@ class CardLoop implements ServedCard {
 
   constructor(address: string, folder: string, options: ServeOptions) {
     const { timeScale, faults, isMovable } = options;
-    mkdirSync(folder, { recursive: true });
+    makeFolder(folder);
     this.path = join(folder, socketName);
     const kernel = theKernel();
-    this.server = new CardServer({
-      makeCard: (foreignHost) =>
-        openSimulated(address, { foreignHost, ...(faults === undefined ? {} : { faults }) }),
-      system: new NativeServeSystem(kernel),
-      realTime: this.clock.cell,
-      ...(timeScale === undefined ? {} : { timeScale }),
-      ...(isMovable === undefined ? {} : { isMovable }),
-    });
     this.listener = new ListeningSocket(kernel, this.path);
+    try {
+      this.server = new CardServer({
+        makeCard: (foreignHost) =>
+          openSimulated(address, { foreignHost, ...(faults === undefined ? {} : { faults }) }),
+        system: new NativeServeSystem(kernel),
+        realTime: this.clock.cell,
+        ...(timeScale === undefined ? {} : { timeScale }),
+        ...(isMovable === undefined ? {} : { isMovable }),
+      });
+    } catch (error) {
+      this.listener.close();
+      throw error;
+    }
     const { words, seen } = this.server.doorbells;
     this.alarm = new WordsAlarm(kernel, words, seen, () => this.rung());
     this.alarm.hold(true);
@@ -133,6 +148,7 @@ class CardLoop implements ServedCard {
     // The doorbells go with the card.
     this.alarm.close();
     await this.server.close();
+    this.lock?.release();
   }
 
   /** Nobody is connected: the next one may come. The next but one waits in the kernel. */

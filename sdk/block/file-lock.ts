@@ -55,6 +55,31 @@ export class FileLock {
     return new FileLock(server);
   }
 
+  /**
+   * Open what writes to a file, and makes one that is not there, while nobody else has it.
+   *
+   * @param path  null for what has no file: then there is no lock
+   * @throws UltimaError DEVICE_BUSY, and what `open` throws; nothing stays open then
+   */
+  static async around<T extends { close(): Promise<void> }>(
+    path: string | null,
+    open: () => T,
+  ): Promise<{ readonly opened: T; readonly lock: FileLock | null }> {
+    if (path === null) return { opened: open(), lock: null };
+    let lock = await FileLock.take(path);
+    let opened: T | null = null;
+    try {
+      opened = open();
+      // A file that was not there is now.
+      lock ??= await FileLock.take(path);
+      return { opened, lock };
+    } catch (error) {
+      lock?.release();
+      await opened?.close();
+      throw error;
+    }
+  }
+
   /** @throws UltimaError DEVICE_BUSY when somebody has taken it */
   static async demandFree(path: string): Promise<void> {
     const identity = fileIdentity(path);

@@ -7,9 +7,9 @@ import { MonotonicClock } from '../../native/vfio/clock.js';
 import { FileStore } from '../cluster/file-store.js';
 import { StoreServer } from '../cluster/store-server.js';
 import { ErrorCode, UltimaError } from '../errors.js';
+import { makeFolder } from '../folder.js';
 import { parseInteger, parseWords, usageError } from './arguments.js';
 import { defaultStore } from './cluster-store.js';
-import { makeFolder } from './folder.js';
 import { signalled } from './serving.js';
 import type { Terminal } from './terminal.js';
 

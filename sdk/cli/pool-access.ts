@@ -5,6 +5,7 @@ import { MonotonicClock } from '../../native/vfio/clock.js';
 import type { BlockDevice } from '../block/device.js';
 import { FileDevice } from '../block/file.js';
 import { UltimaError } from '../errors.js';
+import { makeFolder } from '../folder.js';
 import { NvmeController } from '../nvme/controller.js';
 import { open } from '../open.js';
 import type { KeyFinder } from '../volume/core.js';
@@ -12,7 +13,6 @@ import { leastCacheBytes } from '../volume/pager.js';
 import { Pool } from '../volume/pool.js';
 import type { ObjectName } from '../volume/pool-names.js';
 import { parseSize, usageError } from './arguments.js';
-import { makeFolder } from './folder.js';
 import { openRemote, remotePrefix } from './remote-device.js';
 import { bytesText, counted } from './replay-text.js';
 

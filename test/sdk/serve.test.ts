@@ -136,6 +136,32 @@ statement('a place where somebody serves is not taken', async (server) => {
   await other.end();
 });
 
+statement('a folder that cannot be made is named', async (server) => {
+  await server.start(['sim:simple'], '/dev/null/x');
+  assert.match(server.said.join(), /^ultima: the folder \/dev\/null\/x cannot be made: ENOTDIR/);
+});
+
+statement('the file of a served card is that of one process at a time', async (server) => {
+  const file = join(server.folder, 'disk.img');
+  const address = `sim:simple?bytes=1MiB&file=${encodeURIComponent(file)}`;
+  // The first one makes the file, the next one finds it.
+  for (let i = 0; i < 2; i++) {
+    await server.start([address]);
+    assert.match(String(await open(address).catch((error) => error)), /disk.img is in use/);
+    const other = new Server();
+    await other.start([address]);
+    assert.match(other.said.join(), /disk.img is in use: another process writes to it/);
+    assert.not(existsSync(join(other.folder, 'cntrl')));
+    await other.end();
+    assert.is(await server.stop('SIGTERM'), 0);
+    server.said.length = 0;
+  }
+  const fn = await open(address);
+  await server.start([address]);
+  assert.match(server.said.join(), /disk.img is in use/);
+  await fn.close();
+});
+
 test('what cannot be served is said before anything is made', async () => {
   const wrong: readonly (readonly [words: readonly string[], text: RegExp])[] = [
     [['card'], /say what to serve/],

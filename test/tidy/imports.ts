@@ -13,6 +13,7 @@ interface Rule {
 const ground: readonly string[] = ['sdk/assert', 'sdk/crc32c', 'sdk/errors', 'sdk/units'];
 const sdkBelowCli: readonly string[] = [
   ...ground,
+  'sdk/folder',
   'sdk/spec',
   'sdk/device',
   'sdk/faults',
@@ -40,6 +41,7 @@ export const importRules: readonly Rule[] = [
   { area: 'sdk/crc32c', may: [] },
   { area: 'sdk/errors', may: [] },
   { area: 'sdk/units', may: [] },
+  { area: 'sdk/folder', may: ground, node: ['fs'] },
   { area: 'sdk/device', may: [] },
   { area: 'sdk/spec', may: ['sdk/assert', 'sdk/units'] },
   { area: 'sdk/faults', may: [...ground, 'sdk/spec'] },
@@ -125,7 +127,11 @@ export const importRules: readonly Rule[] = [
   // The one place that chooses between a card that schedules by itself and a gate.
   { area: 'sdk/policy', may: [...ground, 'sdk/block', 'sdk/nvme', 'sdk/qos'] },
   // A simulated card and the sockets that it is served at.
-  { area: 'sdk/serve', may: [...ground, 'sdk/faults', 'sim', 'native'], node: ['fs', 'path'] },
+  {
+    area: 'sdk/serve',
+    may: [...ground, 'sdk/folder', 'sdk/block', 'sdk/faults', 'sim', 'native'],
+    node: ['path'],
+  },
   { area: 'sdk/testing', may: sdkBelowCli, node: anyOfNode },
   // 'native' for what sets real hardware up; cards are opened through sdk/open.
   { area: 'sdk/cli', may: [...sdkBelowCli, 'sdk/testing', 'sdk/serve', 'native'], node: anyOfNode },

@@ -1,5 +1,5 @@
 import { mkdirSync } from 'node:fs';
-import { ErrorCode, UltimaError } from '../errors.js';
+import { ErrorCode, UltimaError } from './errors.js';
 
 /** A folder and all above it, where they are not there yet. @throws UltimaError FILE_UNWRITABLE */
 export function makeFolder(folder: string): void {
