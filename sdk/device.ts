@@ -44,6 +44,8 @@ export interface DmaRegion {
   readonly length: number;
   readonly space: DmaSpace;
   readonly isFreed: boolean;
+  /** Freed because its function was closed under it: nobody's mistake. False when left out. */
+  readonly isLost?: boolean;
 }
 
 /** What the device may do with a region. */
@@ -60,13 +62,14 @@ export interface DmaSpace {
   /**
    * Zero-filled memory, mapped for the device until it is freed.
    *
-   * @throws UltimaError DMA_EXHAUSTED, DMA_MAP_FAILED; RangeError for a length or alignment out of
-   *   range
+   * @throws UltimaError DMA_EXHAUSTED, DMA_MAP_FAILED, the latter also when the function is
+   *   closed; RangeError for a length or alignment out of range
    */
   allocate(length: number, options?: DmaOptions): DmaRegion;
   /**
-   * Unmap and forget. The device faults on it from now on. @throws TypeError for foreign or freed
-   * memory
+   * Unmap and forget. The device faults on it from now on. What is lost is forgotten already.
+   *
+   * @throws TypeError for foreign or freed memory
    */
   free(region: DmaRegion): void;
 }

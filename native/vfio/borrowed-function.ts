@@ -12,7 +12,7 @@ import type {
 import { ErrorCode, UltimaError } from '../../sdk/errors.js';
 import { errnoText, type Kernel } from '../kernel.js';
 import { MonotonicClock } from './clock.js';
-import { checkRequest } from './dma-space.js';
+import { checkRequest, closedSpace } from './dma-space.js';
 import { IovaAllocator } from './iova-allocator.js';
 import type { LentWindow, LoanDescription } from './loan.js';
 
@@ -114,7 +114,7 @@ class BorrowedSpace implements DmaSpace {
   allocate(length: number, options: DmaOptions = {}): DmaRegion {
     const alignment = options.alignment ?? pageBytes;
     checkRequest(length, alignment);
-    if (this.isClosed) throw new TypeError('this DMA space is closed');
+    if (this.isClosed) throw closedSpace(length);
     const iova = this.holes.take(roundUp(length), alignment);
     if (iova < 0) {
       throw new UltimaError(
@@ -131,6 +131,7 @@ class BorrowedSpace implements DmaSpace {
   }
 
   free(region: DmaRegion): void {
+    if (region.isLost === true && region.space === this) return;
     if (!(region instanceof BorrowedRegion) || !this.regions.delete(region)) {
       throw new TypeError('this memory was freed already or belongs to another function');
     }
@@ -140,7 +141,11 @@ class BorrowedSpace implements DmaSpace {
 
   close(): void {
     this.isClosed = true;
-    for (const region of this.regions) if (region instanceof BorrowedRegion) region.isFreed = true;
+    for (const region of this.regions) {
+      if (!(region instanceof BorrowedRegion)) continue;
+      region.isFreed = true;
+      region.isLost = true;
+    }
     this.regions.clear();
   }
 }
@@ -152,6 +157,7 @@ class BorrowedRegion implements DmaRegion {
   readonly length: number;
   readonly space: DmaSpace;
   isFreed = false;
+  isLost = false;
 
   constructor(space: DmaSpace, buffer: ArrayBuffer, place: Place) {
     this.space = space;

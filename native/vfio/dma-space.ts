@@ -60,7 +60,7 @@ export class VfioDmaSpace implements DmaSpace {
   allocate(length: number, options: DmaOptions = {}): DmaRegion {
     const alignment = options.alignment ?? this.iommu.pageBytes;
     checkRequest(length, alignment);
-    if (this.isClosed) throw new TypeError('this DMA space is closed');
+    if (this.isClosed) throw closedSpace(length);
     const access = options.access ?? 'readWrite';
     const rounded = Math.ceil(length / 4) * 4;
     for (const arena of access === 'readWrite' ? this.arenas : []) {
@@ -76,6 +76,7 @@ export class VfioDmaSpace implements DmaSpace {
   }
 
   free(region: DmaRegion): void {
+    if (region.isLost === true && region.space === this) return;
     const arena = this.regions.get(region);
     if (arena === undefined || !(region instanceof VfioDmaRegion)) {
       throw new TypeError('this memory was freed already or belongs to another function');
@@ -92,7 +93,7 @@ export class VfioDmaSpace implements DmaSpace {
     if (this.isClosed) return;
     this.isClosed = true;
     for (const region of this.regions.keys()) {
-      if (region instanceof VfioDmaRegion) region.forget();
+      if (region instanceof VfioDmaRegion) region.lose();
     }
     this.regions.clear();
     for (const arena of [...this.arenas]) this.unmapArena(arena);
@@ -165,6 +166,10 @@ export class VfioDmaSpace implements DmaSpace {
   }
 }
 
+export function closedSpace(length: number): UltimaError {
+  return new UltimaError(ErrorCode.dmaMapFailed, 'the function is closed', { length });
+}
+
 /** @throws RangeError for a length or an alignment out of range */
 export function checkRequest(length: number, alignment: number): void {
   if (!Number.isInteger(length) || length < 1 || length > maxRegionBytes) {
@@ -183,6 +188,7 @@ class VfioDmaRegion implements DmaRegion {
   readonly length: number;
   readonly space: DmaSpace;
   isFreed = false;
+  isLost = false;
 
   constructor(
     space: DmaSpace,
@@ -198,5 +204,10 @@ class VfioDmaRegion implements DmaRegion {
 
   forget(): void {
     this.isFreed = true;
+  }
+
+  lose(): void {
+    this.isFreed = true;
+    this.isLost = true;
   }
 }

@@ -8,7 +8,8 @@ import { BlockOp, type BlockRequest, blockFlagFua, maxSegments } from './request
  *
  * @throws RangeError for blocks beyond the end, an empty or oversized transfer, segments outside
  *   their regions or that do not sum up, an operation that the device lacks; TypeError for freed or
- *   foreign memory
+ *   foreign memory. Memory that is lost is nobody's mistake: a device that moves data itself ends
+ *   such a request as `notExecuted`.
  */
 export function checkRequest(request: BlockRequest, device: BlockDevice): void {
   const { blockBytes, blockCount, memory, limits } = device;
@@ -73,7 +74,8 @@ function checkSegments(request: BlockRequest, device: BlockDevice): void {
     const region = request.regions[i]!;
     const offset = request.offsets[i]!;
     const length = request.lengths[i]!;
-    if (region == null || region.isFreed === true || region.space !== device.memory) {
+    const isGone = region == null || (region.isFreed && region.isLost !== true);
+    if (isGone || region.space !== device.memory) {
       throw new TypeError('a segment lies in freed or foreign memory');
     }
     const isWhole = Math.floor(offset) === offset && Math.floor(length) === length;

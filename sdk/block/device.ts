@@ -43,7 +43,8 @@ export interface BlockDevice {
    *
    * @throws RangeError for blocks beyond the end, an empty or oversized transfer or segments that
    *   do
-   *   not sum up; TypeError for freed or foreign memory. Nothing has changed then.
+   *   not sum up; TypeError for freed or foreign memory. Nothing has changed then. Memory that was
+   *   lost, because its function was closed, ends the request as `notExecuted`.
    */
   submit(request: BlockRequest): void;
   /** Ring what was submitted, run `done` of everything that ended. @returns how many ended. */

@@ -41,6 +41,7 @@ class MemoryRegion implements DmaRegion {
   readonly length: number;
   readonly space: DmaSpace;
   isFreed = false;
+  readonly isLost = false;
 
   constructor(space: DmaSpace, place: { readonly iova: number; readonly length: number }) {
     this.space = space;

@@ -128,6 +128,14 @@ export class BlockRequest {
     return this.lengthList;
   }
 
+  /** Whether a function that its memory belongs to was closed: no data can be moved any more. */
+  get hasLostMemory(): boolean {
+    for (let i = 0; i < this.segmentCount; i++) {
+      if (this.regionList[i]?.isLost === true) return true;
+    }
+    return false;
+  }
+
   /** The usual case: all data in one piece. */
   setData(region: DmaRegion, offset: number, length: number): void {
     this.segmentCount = 0;

@@ -228,7 +228,7 @@ export class HostQueue implements StreamUser, PduUser {
     const { request } = landing;
     const count = to - from;
     if (request === null) copyBytes(bytes, from, landing.memory, landing.received, count);
-    else scatter(bytes, from, count, request, landing.received);
+    else if (!request.hasLostMemory) scatter(bytes, from, count, request, landing.received);
     landing.received += count;
   }
 
@@ -382,6 +382,8 @@ export class HostQueue implements StreamUser, PduUser {
   }
 
   private sendCapsule(command: HostCommand): boolean {
+    // What cannot be sent stands until whoever waits for it gives the connection up.
+    if (command.request?.hasLostMemory === true) return false;
     const { transfer, direction } = command;
     const isInCapsule = direction === HostData.toController && transfer <= this.inCapsuleBytes;
     const dataBytes = isInCapsule ? transfer : 0;
@@ -399,6 +401,7 @@ export class HostQueue implements StreamUser, PduUser {
   }
 
   private sendData(command: HostCommand): boolean {
+    if (command.request?.hasLostMemory === true) return false;
     while (command.sendFrom < command.sendTo) {
       const count = Math.min(this.mostHostData, command.sendTo - command.sendFrom);
       const isLast = command.sendFrom + count === command.sendTo;

@@ -111,7 +111,8 @@ export class RemoteNamespace implements SharedBlockDevice {
     this.inFlight++;
     request.submittedNs = this.clock.nowNs();
     const queue = this.port.queue();
-    const refusal = queue === null ? Status.hostPathingError : this.refusal();
+    const cannotBeSent = queue === null || request.hasLostMemory;
+    const refusal = cannotBeSent ? Status.hostPathingError : this.refusal();
     if (refusal !== 0) {
       this.end(request, BlockStatus.notExecuted, refusal);
       return;

@@ -108,19 +108,21 @@ export class ServedNamespace {
   acquire(slot: TargetSlot, bytes: number, isForced: boolean): boolean {
     const index = classes.findIndex((size) => size >= bytes);
     const size = classes[index]!;
-    if (!isForced && this.heldBytes + size > budgetBytes) {
+    const hasRoom = isForced || this.heldBytes + size <= budgetBytes;
+    const region = hasRoom ? this.takeRegion(index) : null;
+    if (region === null) {
       this.starved.push(slot);
       return false;
     }
-    slot.region = this.takeRegion(index);
-    slot.memory = slot.region.bytes;
+    slot.region = region;
+    slot.memory = region.bytes;
     return true;
   }
 
-  /** A second piece of memory, of the size of the first. */
-  acquireSecond(slot: TargetSlot): DmaRegion {
+  /** A second piece of memory, of the size of the first. @returns whether there is one */
+  acquireSecond(slot: TargetSlot): boolean {
     slot.second = this.takeRegion(classes.indexOf(slot.region!.length));
-    return slot.second;
+    return slot.second !== null;
   }
 
   /** Memory of a slot goes back, and who waited for it goes on. */
@@ -180,10 +182,21 @@ export class ServedNamespace {
     }
   }
 
-  private takeRegion(index: number): DmaRegion {
+  /** @returns null when the device has no memory now, or was closed */
+  private takeRegion(index: number): DmaRegion | null {
     const size = classes[index]!;
-    this.heldBytes += size;
-    return this.free[index]!.pop() ?? this.device.memory.allocate(size);
+    const region = this.free[index]!.pop() ?? this.allocate(size);
+    if (region !== null) this.heldBytes += size;
+    return region;
+  }
+
+  private allocate(size: number): DmaRegion | null {
+    try {
+      return this.device.memory.allocate(size);
+    } catch (error) {
+      if (!(error instanceof UltimaError)) throw error;
+      return null;
+    }
   }
 
   private giveRegion(region: DmaRegion): void {

@@ -102,7 +102,9 @@ export function memoryBytes(slot: TargetSlot): number {
 
 /** The data of a command is here, or it has none. @returns 0, or what is wrong with the data */
 export function begin(slot: TargetSlot): number {
-  if (slot.work === Work.compare) slot.namespace!.acquireSecond(slot);
+  if (slot.work === Work.compare && !slot.namespace!.acquireSecond(slot)) {
+    return Status.namespaceNotReady;
+  }
   if (slot.work === Work.writeZeroes) slot.region?.bytes.fill(0);
   return slot.work === Work.discardRanges ? checkRanges(slot) : 0;
 }

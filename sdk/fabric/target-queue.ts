@@ -202,7 +202,7 @@ export class TargetQueue implements StreamUser, PduUser {
 
   data(bytes: Uint8Array, from: number, to: number): void {
     const { landing } = this;
-    if (landing === null) return;
+    if (landing === null || landing.hasLostMemory) return;
     copyBytes(bytes, from, landing.memory, landing.received, to - from);
     landing.received += to - from;
   }
@@ -337,7 +337,10 @@ export class TargetQueue implements StreamUser, PduUser {
     if (slot.direction !== Direction.toController) {
       return this.refuse(FatalError.dataOutOfRange, 0, 'data with a command that takes none');
     }
-    this.owner.acquire(slot, true);
+    if (!this.owner.acquire(slot, true)) {
+      this.close('there is no memory for its data');
+      return false;
+    }
     this.landing = slot;
     this.isCapsule = true;
     return true;
@@ -424,6 +427,8 @@ export class TargetQueue implements StreamUser, PduUser {
 
   private sendAnswer(slot: TargetSlot): boolean {
     const hasData = slot.direction === Direction.toHost && slot.status === 0;
+    // The card below was closed: the host gives up, as there is no answer to this.
+    if (hasData && slot.hasLostMemory) return false;
     const isBare = slot.result === 0 && slot.resultHigh === 0 && this.hasNoFlowControl;
     while (hasData && slot.sent < slot.transfer) {
       const count = Math.min(mostAnswerBytes, slot.transfer - slot.sent);

@@ -97,6 +97,11 @@ export class TargetSlot {
     this.resultHigh = 0;
   }
 
+  /** The function that its memory belongs to was closed. */
+  get hasLostMemory(): boolean {
+    return this.region?.isLost === true;
+  }
+
   forgetMemory(): void {
     this.memory = nothing;
   }

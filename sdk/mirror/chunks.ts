@@ -1,5 +1,6 @@
 import { BlockOp, BlockStatus } from '../block/request.js';
 import type { DmaRegion } from '../device.js';
+import { UltimaError } from '../errors.js';
 import { KiB } from '../units.js';
 import { isLoss, type MirrorEvents, memberTransferBytes, mostMembers } from './io-parts.js';
 import type { MirrorIo } from './mirror-io.js';
@@ -81,9 +82,27 @@ export class Chunks {
     return true;
   }
 
+  /** Memory for so many chunks, until it is given back. @throws UltimaError as `allocate` */
   buffers(count: number): DmaRegion[] {
     const bytes = Math.max(pageBytes, this.blocks * this.io.blockBytes);
-    return Array.from({ length: count }, () => this.io.memory.allocate(bytes));
+    const buffers: DmaRegion[] = [];
+    try {
+      while (buffers.length < count) buffers.push(this.io.memory.allocate(bytes));
+    } catch (error) {
+      this.giveBack(buffers);
+      throw error;
+    }
+    return buffers;
+  }
+
+  /** As `buffers`, for work of the mirror's own: none when there is no memory now. */
+  spareBuffers(count: number): DmaRegion[] {
+    try {
+      return this.buffers(count);
+    } catch (error) {
+      if (!(error instanceof UltimaError)) throw error;
+      return [];
+    }
   }
 
   giveBack(buffers: readonly DmaRegion[]): void {

@@ -71,7 +71,12 @@ export class Healer {
     while (this.io.isWriting(region) && !this.io.isStopped) {
       await this.timers.sleepUntil(this.clock.nowNs() + msNs / 10);
     }
-    if (!(await this.equalize(region, isUrgent))) return;
+    if (!(await this.equalize(region, isUrgent))) {
+      // There is no memory for it now.
+      if (isUrgent) this.hurry(region);
+      await this.timers.sleepUntil(this.clock.nowNs() + msNs);
+      return;
+    }
     // Who failed meanwhile may differ, and is read by the next writer unless the store says "out".
     while (this.isAnyoneLeftBehind() && !this.io.isStopped) {
       await this.timers.sleepUntil(this.clock.nowNs() + msNs);
@@ -87,7 +92,8 @@ export class Healer {
   /** @returns whether all members that are left are equal there */
   async equalize(region: number, isUrgent: boolean): Promise<boolean> {
     const { io } = this;
-    const buffers = this.chunks.buffers(2);
+    const buffers = this.chunks.spareBuffers(2);
+    if (buffers.length === 0) return false;
     try {
       for (const [lba, count] of this.chunks.of(...this.rangeOf(region))) {
         // A member that fails in between leaves the others to be compared.
@@ -148,7 +154,11 @@ export class Healer {
   private async copyWindows(target: number): Promise<void> {
     const { io } = this;
     const bit = 1 << target;
-    const buffers = this.chunks.buffers(1);
+    const buffers = this.chunks.spareBuffers(1);
+    if (buffers.length === 0) {
+      if (io.target === bit) this.events.failed(target, 'there is no memory for copies');
+      return;
+    }
     try {
       for (;;) {
         const region = this.takeWindow();
@@ -221,7 +231,11 @@ export class Healer {
     if (this.paceNs > nowNs) await this.timers.sleepUntil(this.paceNs);
   }
 
-  /** Compare all members that are in sync; a majority mends the odd one. */
+  /**
+   * Compare all members that are in sync; a majority mends the odd one.
+   *
+   * @throws UltimaError DMA_* when there is no memory for it
+   */
   async verify(): Promise<Difference[]> {
     const { io } = this;
     const found: Difference[] = [];
@@ -288,7 +302,7 @@ export class Healer {
     const { io } = this;
     const found: Difference[] = [];
     const { blockBytes } = io;
-    for (let block = 0; block < count; block++) {
+    for (let block = 0; block < count && !buffers[0]!.isLost; block++) {
       const views = members.map((member) => viewOf(buffers[member]!, block, blockBytes));
       const votes = views.map((view) => views.filter((other) => isEqual(view, other)).length);
       if (votes.every((vote) => vote === views.length)) continue;
@@ -306,8 +320,9 @@ export class Healer {
   ): Promise<void> {
     for (const [i, member] of members.entries()) {
       if (votes[i]! * 2 > members.length) continue;
-      const copy = right.slice();
       const buffer = buffers[member]!;
+      if (buffer.isLost === true) return;
+      const copy = right.slice();
       const kept = viewOf(buffer, 0, copy.length).slice();
       buffer.bytes.set(copy);
       await this.chunks.write(member, { lba, count: 1, isUrgent: always }, buffer);
@@ -333,6 +348,7 @@ function viewOf(region: DmaRegion, block: number, blockBytes: number): Uint8Arra
 }
 
 function isSame(a: DmaRegion, b: DmaRegion, length: number): boolean {
+  if (a.isLost === true || b.isLost === true) return false;
   return isEqual(a.bytes.subarray(0, length), b.bytes.subarray(0, length));
 }
 

@@ -15,7 +15,8 @@ const Stage = { idle: 0, writing: 1, again: 2, deferred: 3 } as const;
  *
  * What always holds: a region is written only while its bit is set on the medium. What may fail: a
  * block of the map cannot be read, or its CRC is wrong; all of its regions count as set. A block
- * that cannot be written ends the writes that wait for it, and later ones that need a new bit.
+ * that cannot be written, also because the device was closed and its memory with it, ends the
+ * writes that wait for it, and later ones that need a new bit.
  *
  *   block of the map:  CRC32C of the rest (4 bytes), then 8 regions per byte, lowest bit first
  */
@@ -38,6 +39,7 @@ export class IntentMap {
   private readonly blocks: Uint8Array[] = [];
   private readonly requests: BlockRequest[] = [];
   private hasDeferred = false;
+  private isClosed = false;
 
   private constructor(meta: BlockDevice, regionCount: number) {
     this.meta = meta;
@@ -91,8 +93,19 @@ export class IntentMap {
     return map;
   }
 
+  /** Nothing is written any more. Memory goes back when the device has let go of it. */
   close(): void {
-    for (const piece of this.pieces) this.meta.memory.free(piece);
+    this.isBroken = true;
+    this.isClosed = true;
+    for (const [block, stage] of this.stages.entries()) {
+      if (stage === Stage.deferred) this.stages[block] = Stage.idle;
+    }
+    this.giveBack();
+  }
+
+  private giveBack(): void {
+    if (!this.isClosed || !this.isIdle) return;
+    for (const piece of this.pieces.splice(0)) this.meta.memory.free(piece);
   }
 
   isDurable(first: number, last: number): boolean {
@@ -176,6 +189,7 @@ export class IntentMap {
 
   /** Try a device again that took no write. @returns whether it does now; then every bit is set */
   async mend(): Promise<boolean> {
+    if (this.isClosed) return false;
     this.isBroken = false;
     this.durable.fill(0);
     await this.setAll();
@@ -211,6 +225,11 @@ export class IntentMap {
       this.hasDeferred = true;
       return;
     }
+    const request = this.requests[block]!;
+    if (request.hasLostMemory) {
+      this.isBroken = true;
+      return;
+    }
     const bytes = this.blockBytes(block);
     bytes.fill(0);
     const first = block * this.perBlock;
@@ -222,15 +241,16 @@ export class IntentMap {
     putCheck(bytes);
     this.stages[block] = Stage.writing;
     this.writes++;
-    this.meta.submit(this.requests[block]!);
+    this.meta.submit(request);
   }
 
   private written(block: number): void {
     const isAgain = this.stages[block] === Stage.again;
     this.stages[block] = Stage.idle;
-    if (this.requests[block]!.status !== BlockStatus.ok) this.isBroken = true;
+    if (this.isClosed || this.requests[block]!.status !== BlockStatus.ok) this.isBroken = true;
     else this.settle(block);
     if (isAgain) this.write(block);
+    this.giveBack();
     this.onDurable();
   }
 

@@ -79,10 +79,12 @@ export class LocalMember {
   private readonly endings: ((request: BlockRequest) => void)[] = [];
   private readonly free: Int32Array;
   private freeCount = 0;
-  /** Requests that wait for bits of the map, and where each is then carried out. */
+  /** Requests that wait for bits of the map, or for room on a device, and on which. */
   private waiting: BlockRequest[] = [];
   private waitingOn: BlockDevice[] = [];
-  private hasFailed = false;
+  /** One of them waits for room. */
+  private isFull = false;
+  private isClosed = false;
 
   /** Bytes of metadata for so much data. */
   static metaBytes(blockBytes: number, geometry: MirrorGeometry): number {
@@ -159,19 +161,21 @@ export class LocalMember {
     if (this.background !== this.data) ended += this.background.poll();
     this.meta.poll();
     this.map.retry();
-    // The map took no write: those that wait for it hear so here, not inside submit.
-    if (this.hasFailed) this.submitWaiting();
+    // Those that wait for the map alone hear of it, unless it took no write at all.
+    if (this.isFull || this.map.isBroken) this.submitWaiting();
     return ended;
   }
 
+  /** Nobody is served any more. What is under way ends, as long as somebody polls. */
   close(): void {
+    this.isClosed = true;
     this.current = null;
     this.map.close();
   }
 
-  /** @internal */
-  canSubmit(device: BlockDevice): boolean {
-    return this.freeCount > 0 && device.canSubmit();
+  /** @internal Whether it takes a request, be it that the device is full now or being reset. */
+  get hasRoom(): boolean {
+    return this.freeCount > 0;
   }
 
   /** @internal */
@@ -184,43 +188,53 @@ export class LocalMember {
     const slot = this.free[--this.freeCount]!;
     this.dones[slot] = request.done;
     request.done = this.endings[slot]!;
-    const { op } = request;
-    if (op === readOp || op === flushOp || this.isMarked(request)) device.submit(request);
-    else this.mark(request, device);
+    const isMarked = this.isMarked(request);
+    if (isMarked && device.canSubmit()) {
+      device.submit(request);
+      return;
+    }
+    this.wait(request, device, isMarked);
   }
 
-  private isMarked({ lba, blockCount }: BlockRequest): boolean {
+  private wait(request: BlockRequest, device: BlockDevice, isMarked: boolean): void {
+    this.waiting.push(request);
+    this.waitingOn.push(device);
+    if (isMarked) this.isFull = true;
+    else this.mark(request);
+  }
+
+  /** Whether nothing has to be marked any more before it is carried out. */
+  private isMarked({ op, lba, blockCount }: BlockRequest): boolean {
+    if (op === readOp || op === flushOp) return true;
     const first = Math.floor(lba * this.perBlock);
     return this.map.isDurable(first, Math.floor((lba + blockCount - 1) * this.perBlock));
   }
 
-  /** Set the bits of a write first; it is carried out when they are on the medium. */
-  private mark(request: BlockRequest, device: BlockDevice): void {
-    const { lba, blockCount } = request;
-    this.waiting.push(request);
-    this.waitingOn.push(device);
+  /** Set the bits of a write: it is carried out when they are on the medium. */
+  private mark({ lba, blockCount }: BlockRequest): void {
     const first = Math.floor(lba * this.perBlock);
     this.map.mark(first, Math.floor((lba + blockCount - 1) * this.perBlock));
-    if (this.map.isBroken) this.hasFailed = true;
   }
 
-  /** Bits came to the medium, or never will. */
+  /** Bits came to the medium, or never will; or a device may have room. */
   private submitWaiting(): void {
     const requests = this.waiting;
     const devices = this.waitingOn;
-    this.hasFailed = false;
+    this.isFull = false;
     if (requests.length === 0) return;
     this.waiting = [];
     this.waitingOn = [];
     for (const [i, request] of requests.entries()) {
-      if (this.isMarked(request)) {
-        devices[i]!.submit(request);
-      } else if (this.map.isBroken) {
+      const device = devices[i]!;
+      const isMarked = this.isMarked(request);
+      if (isMarked && device.canSubmit()) {
+        device.submit(request);
+      } else if (!isMarked && this.map.isBroken) {
         request.status = BlockStatus.deviceError;
         request.detail = 0;
         request.done(request);
       } else {
-        this.mark(request, devices[i]!);
+        this.wait(request, device, isMarked);
       }
     }
   }
@@ -277,6 +291,7 @@ export class LocalMember {
 
   private async carryOut(association: LocalAssociation, verb: Verb): Promise<Answer> {
     try {
+      if (this.isClosed) return this.refusal('failed', 'the member is closed');
       if (verb.verb === 'adopt') return await this.adopt(association, verb);
       if (association !== this.current) return this.refusal('epoch', 'another one has adopted');
       if (verb.verb === 'clear') return this.clear(verb.regions);
@@ -430,7 +445,7 @@ class LocalDevice implements BlockDevice {
   }
 
   canSubmit(): boolean {
-    return this.member.canSubmit(this.below);
+    return this.member.hasRoom && this.below.canSubmit();
   }
 
   submit(request: BlockRequest): void {
@@ -442,7 +457,7 @@ class LocalDevice implements BlockDevice {
       this.refused.push(request);
       return;
     }
-    if (!this.member.canSubmit(below)) {
+    if (!this.member.hasRoom) {
       throw new UltimaError(ErrorCode.queueFull, 'the member has no room; ask canSubmit first');
     }
     this.member.submit(request, below);

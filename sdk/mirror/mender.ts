@@ -50,9 +50,10 @@ export class Mender {
     const { io, chunks } = this;
     const lock = await io.lock(lba, blockCount);
     if (lock === null) return;
-    const buffers = chunks.buffers(1);
+    const buffers = chunks.spareBuffers(1);
     try {
-      for (const [at, count] of chunks.of(lba, blockCount)) {
+      // Without memory it is dropped, and found again.
+      for (const [at, count] of buffers.length === 0 ? [] : chunks.of(lba, blockCount)) {
         await this.mendChunk({ lba: at, count, isUrgent: always }, buffers[0]!);
       }
     } finally {
@@ -87,19 +88,21 @@ export class Mender {
     const { io, chunks } = this;
     const { lba, blockCount } = op.request!;
     const piece = new BlockRequest(() => {});
-    const [buffer] = chunks.buffers(1);
+    const buffers = chunks.spareBuffers(1);
     const readPart = async (part: Chunk): Promise<boolean> => {
-      if (io.isStopped) return false;
-      if ((await chunks.readFrom(io.live, part, buffer!)) < 0) {
+      const [buffer] = buffers;
+      if (io.isStopped || buffer === undefined) return false;
+      if ((await chunks.readFrom(io.live, part, buffer)) < 0) {
         return part.count > 1 && chunks.everyPart(part, readPart);
       }
       const from = (part.lba - lba) * io.blockBytes;
       sliceSegments(op.request!, from, part.count * io.blockBytes, piece);
-      putSegments(piece, buffer!.bytes);
+      if (piece.hasLostMemory || buffer.isLost === true) return false;
+      putSegments(piece, buffer.bytes);
       return true;
     };
     const isRead = await chunks.everyPart({ lba, count: blockCount, isUrgent: always }, readPart);
-    chunks.giveBack([buffer!]);
+    chunks.giveBack(buffers);
     io.gathered(op, isRead);
   }
 }

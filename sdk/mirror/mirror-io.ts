@@ -3,6 +3,7 @@ import { checkRequest, isUsual } from '../block/check.js';
 import type { BlockDevice, BlockLimits } from '../block/device.js';
 import { BlockOp, type BlockRequest, BlockStatus } from '../block/request.js';
 import type { Clock, DmaSpace } from '../device.js';
+import { Connections } from './connections.js';
 import {
   full,
   isLoss,
@@ -47,7 +48,8 @@ export class MirrorIo implements BlockDevice {
   serveUntilNs = 0;
   isStopped = false;
   readonly regions: Regions;
-  readonly paths: (MemberPath | null)[] = new Array(mostMembers).fill(null);
+  private readonly connections = new Connections();
+  readonly paths = this.connections.paths;
 
   private readonly events: MirrorEvents;
   private readonly ioTimeoutNs: number;
@@ -66,8 +68,6 @@ export class MirrorIo implements BlockDevice {
   private isDue = false;
   /** Something that held requests wait for may have come. */
   private hasNews = false;
-  /** Connections that are given up and have not answered everything. */
-  private readonly retired: MemberPath[] = [];
   /** Requests that end without having been started. */
   private ending: MirrorOp[] = [];
   private endedCount = 0;
@@ -108,15 +108,17 @@ export class MirrorIo implements BlockDevice {
 
   submit(request: BlockRequest): void {
     const { blockBytes, blockCount, memory } = this;
+    let isLost = false;
     if (!isUsual(request, blockBytes, blockCount, memory, memberTransferBytes)) {
       checkRequest(request, this);
+      isLost = request.hasLostMemory;
     }
     if (!this.canSubmit()) throw full(this.limits.maxInFlight);
     this.requestCount++;
     request.detail = 0;
     const op = this.free[--this.freeCount]!;
     op.begin(request.op, request);
-    this.begin(op, request.lba, request.blockCount);
+    this.begin(op, request.lba, request.blockCount, isLost);
   }
 
   /**
@@ -149,15 +151,17 @@ export class MirrorIo implements BlockDevice {
     return this.locks.isAwaited(lock);
   }
 
-  private begin(op: MirrorOp, lba: number, blockCount: number): void {
+  /** @param isLost  its memory is gone: nothing can be made of it */
+  private begin(op: MirrorOp, lba: number, blockCount: number, isLost = false): void {
     const isFirst = op.op === flushOp || this.locks.enter(op, lba, blockCount, op.op !== readOp);
-    if (isFirst && !this.isStopped && this.mayStart(op)) {
+    const isOver = this.isStopped || isLost;
+    if (isFirst && !isOver && this.mayStart(op)) {
       this.start(op);
       return;
     }
     op.stage = waiting;
     this.waiting[this.waitingCount++] = op;
-    if (this.isStopped) this.ending.push(op);
+    if (isOver) this.ending.push(op);
   }
 
   /** Whether a request whose turn it is can be sent now. */
@@ -206,17 +210,7 @@ export class MirrorIo implements BlockDevice {
   /** The member to read: a local one, else the one with the least to do. */
   readerOf(members: number): number {
     const near = members & this.local;
-    const among = near !== 0 ? near : members;
-    let best = -1;
-    let least = 0;
-    for (let member = 0; member < mostMembers; member++) {
-      if ((among & (1 << member)) === 0) continue;
-      const { inFlight } = this.paths[member]!;
-      if (best >= 0 && inFlight >= least) continue;
-      best = member;
-      least = inFlight;
-    }
-    return best;
+    return this.connections.leastBusy(near !== 0 ? near : members);
   }
 
   private sendLeg(op: MirrorOp, member: number, request: BlockRequest): void {
@@ -272,13 +266,13 @@ export class MirrorIo implements BlockDevice {
     }
     if ((op.lost & bit) !== 0) this.events.failed(member, 'a read was lost');
     const others = this.live & ~op.bad;
-    if (others !== 0 && !this.isStopped && this.mayRead()) {
+    const isWanted = !this.isStopped && !request.hasLostMemory;
+    if (others !== 0 && isWanted && this.mayRead()) {
       this.sendLeg(op, this.readerOf(others), request);
       return;
     }
     if (op.bad === op.lost) this.finish(op, notExecuted);
-    else if (this.isStopped || request.blockCount === 1 || !this.hasSeveral)
-      this.finish(op, op.status);
+    else if (!isWanted || request.blockCount === 1 || !this.hasSeveral) this.finish(op, op.status);
     else this.events.scattered(op);
   }
 
@@ -386,8 +380,7 @@ export class MirrorIo implements BlockDevice {
   poll(): number {
     const before = this.endedCount;
     this.nowNs = this.clock.nowNs();
-    for (let member = 0; member < mostMembers; member++) this.paths[member]?.poll();
-    if (this.retired.length > 0) this.pollRetired();
+    this.connections.poll();
     if (this.ending.length > 0) this.endNow();
     this.events.polled(this.nowNs);
     while (this.hasNews) this.settleHeld();
@@ -425,20 +418,8 @@ export class MirrorIo implements BlockDevice {
 
   /** Forget a connection; what it has not answered yet ends as lost. */
   retire(member: number): void {
-    const path = this.paths[member];
-    if (path == null) return;
-    this.paths[member] = null;
-    this.refusing &= ~(1 << member);
-    path.close();
-    if (path.inFlight > 0) this.retired.push(path);
-  }
-
-  private pollRetired(): void {
-    for (let i = this.retired.length - 1; i >= 0; i--) {
-      const path = this.retired[i]!;
-      path.poll();
-      if (path.inFlight === 0) this.retired.splice(i, 1);
-    }
+    if (this.paths[member] != null) this.refusing &= ~(1 << member);
+    this.connections.retire(member);
   }
 
   /** What the store lists has changed: the next poll looks at what waits for it. */
@@ -478,6 +459,13 @@ export class MirrorIo implements BlockDevice {
     }
   }
 
+  /** Whether the memory of a request went away while it waited: then it ends at the next poll. */
+  private isLost(op: MirrorOp): boolean {
+    if (op.request?.hasLostMemory !== true) return false;
+    if (!this.ending.includes(op)) this.ending.push(op);
+    return true;
+  }
+
   /** Start what can be started, in the order in which it came. */
   private pump(): void {
     this.isDue = false;
@@ -487,7 +475,8 @@ export class MirrorIo implements BlockDevice {
     let kept = 0;
     for (let i = 0; i < count; i++) {
       const op = all[i]!;
-      if ((op.op === flushOp || this.locks.has(op)) && this.mayStart(op)) this.start(op);
+      const isNext = op.op === flushOp || this.locks.has(op);
+      if (isNext && !this.isLost(op) && this.mayStart(op)) this.start(op);
       else all[kept++] = op;
     }
     // Whoever came while others were started stands behind them.

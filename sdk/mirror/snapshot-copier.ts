@@ -1,5 +1,6 @@
 import { BlockOp, BlockStatus } from '../block/request.js';
 import type { DmaRegion } from '../device.js';
+import { UltimaError } from '../errors.js';
 import { GiB } from '../units.js';
 import { type MirrorEvents, memberTransferBytes, mostMembers } from './io-parts.js';
 import type { MemberVerbs } from './member-verbs.js';
@@ -115,13 +116,25 @@ export class SnapshotCopier {
     return best;
   }
 
+  /** Memory for a copy; without it the target is out, and is tried again. */
+  private buffer(target: number): DmaRegion | null {
+    try {
+      return this.parts.io.memory.allocate(memberTransferBytes);
+    } catch (error) {
+      if (!(error instanceof UltimaError)) throw error;
+      if (this.isTarget(target)) this.parts.events.failed(target, 'there is no memory for copies');
+      return null;
+    }
+  }
+
   /** The target's live data becomes a snapshot, and is sealed as that. */
   private async copy(target: number, id: string): Promise<boolean> {
     const { io, verbs } = this.parts;
     const step = await this.stepTo(target, id);
     if (step === null || !(await this.goTo(target, step.from))) return false;
     this.standing = undefined;
-    const buffer = io.memory.allocate(memberTransferBytes);
+    const buffer = this.buffer(target);
+    if (buffer === null) return false;
     try {
       const copyRange = (range: ChangedBytes): Promise<boolean> => {
         if (!range.isData) return this.zero(target, range);
@@ -218,7 +231,7 @@ export class SnapshotCopier {
         source,
         { verb: 'read', name, byteOffset: at, byteLength: length },
         (said) => {
-          if (said.data?.length !== length) return;
+          if (said.data?.length !== length || buffer.isLost === true) return;
           buffer.bytes.set(said.data);
           isRead = true;
         },

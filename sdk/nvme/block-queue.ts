@@ -275,7 +275,9 @@ export class BlockQueue implements SlotOwner {
     let sum = 0;
     for (let i = 0; i < count; i++) {
       const region = request.regions[i];
-      if (region == null || region.isFreed) throw freed(i);
+      // Closing the controller has freed it, too: then nothing is sent any more.
+      const isLost = region?.isLost === true && this.queue.isDead;
+      if (region == null || (region.isFreed && !isLost)) throw freed(i);
       if (region.space !== this.memory) throw new TypeError('a segment lies in foreign memory');
       const offset = request.offsets[i]!;
       const length = request.lengths[i]!;

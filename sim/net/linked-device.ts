@@ -3,6 +3,7 @@ import { checkRequest } from '../../sdk/block/check.js';
 import type { BlockDevice, BlockLimits } from '../../sdk/block/device.js';
 import { BlockOp, BlockRequest, BlockStatus } from '../../sdk/block/request.js';
 import type { Clock, DmaRegion, DmaSpace } from '../../sdk/device.js';
+import { UltimaError } from '../../sdk/errors.js';
 import type { World } from '../world.js';
 
 export interface LinkOptions {
@@ -92,7 +93,7 @@ export class LinkedDevice implements BlockDevice {
   submit(request: BlockRequest): void {
     checkRequest(request, this);
     request.submittedNs = this.clock.nowNs();
-    if (this.isGone) {
+    if (this.isGone || request.hasLostMemory) {
       request.status = BlockStatus.notExecuted;
       this.ended.push(request);
       return;
@@ -101,7 +102,12 @@ export class LinkedDevice implements BlockDevice {
     const slot = this.free.pop()!;
     this.requests[slot] = request;
     const isWrite = request.op === BlockOp.write;
-    if (isWrite) gather(request, this.bufferOf(slot, this.bytesOf(request)).bytes);
+    if (isWrite) {
+      const buffer = this.bufferOf(slot, this.bytesOf(request));
+      // A node without memory does not take it in, and says nothing.
+      if (buffer === null) return;
+      gather(request, buffer.bytes);
+    }
     const { world, latencyNs, bytesPerNs } = this.options;
     const { wire } = this;
     const sent = headerBytes + (isWrite ? this.bytesOf(request) : 0);
@@ -113,14 +119,19 @@ export class LinkedDevice implements BlockDevice {
     return blockCount * this.blockBytes;
   }
 
-  private bufferOf(slot: number, bytes: number): DmaRegion {
+  /** @returns null when the other node has no memory: its card was closed */
+  private bufferOf(slot: number, bytes: number): DmaRegion | null {
     const buffer = this.buffers[slot];
-    if (buffer != null && buffer.length >= bytes) return buffer;
+    if (buffer != null && buffer.length >= bytes) return buffer.isLost === true ? null : buffer;
     const { memory } = this.far;
     if (buffer != null) memory.free(buffer);
-    const larger = memory.allocate(Math.max(leastBufferBytes, bytes));
-    this.buffers[slot] = larger;
-    return larger;
+    this.buffers[slot] = null;
+    try {
+      this.buffers[slot] = memory.allocate(Math.max(leastBufferBytes, bytes));
+    } catch (error) {
+      if (!(error instanceof UltimaError)) throw error;
+    }
+    return this.buffers[slot] ?? null;
   }
 
   private arrive(slot: number): void {
@@ -138,7 +149,9 @@ export class LinkedDevice implements BlockDevice {
     there.segmentCount = 0;
     if (request.op === BlockOp.read || request.op === BlockOp.write) {
       const bytes = this.bytesOf(request);
-      there.setData(this.bufferOf(slot, bytes), 0, bytes);
+      const buffer = this.bufferOf(slot, bytes);
+      if (buffer === null) return;
+      there.setData(buffer, 0, bytes);
     }
     this.far.submit(there);
     // The far node rings its doorbell now.
@@ -158,7 +171,7 @@ export class LinkedDevice implements BlockDevice {
     const request = this.requests[slot];
     if (this.isGone || request == null) return;
     const status = this.statuses[slot]!;
-    if (request.op === BlockOp.read && status === BlockStatus.ok) {
+    if (request.op === BlockOp.read && status === BlockStatus.ok && !request.hasLostMemory) {
       scatter(this.buffers[slot]!.bytes, request);
     }
     this.end(slot, status);

@@ -11,6 +11,7 @@ export class SimDmaRegion implements DmaRegion {
   readonly bytes: Uint8Array;
   readonly words: Uint32Array;
   isFreed = false;
+  isLost = false;
 
   constructor(space: DmaSpace, iova: number, bytes: Uint8Array) {
     this.space = space;
@@ -84,6 +85,7 @@ export class SimDmaSpace implements DmaSpace {
   }
 
   free(region: DmaRegion): void {
+    if (region.isLost === true && region.space === this) return;
     if (!this.live.delete(region) || !(region instanceof SimDmaRegion)) {
       throw new TypeError('free: the region is foreign to this function or already freed');
     }
@@ -96,7 +98,10 @@ export class SimDmaSpace implements DmaSpace {
 
   /** Unmap everything: the function was closed. */
   close(): void {
-    for (const region of [...this.live]) this.free(region);
+    for (const region of [...this.live]) {
+      this.free(region);
+      if (region instanceof SimDmaRegion) region.isLost = true;
+    }
     this.isClosed = true;
   }
 

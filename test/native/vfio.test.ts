@@ -170,6 +170,23 @@ vfio(
   },
 );
 
+vfio(
+  'memory of a function that was closed is lost: freeing it is no mistake any more',
+  async () => {
+    const fn = await open(new FakeKernel());
+    const [kept, freed] = [fn.dma.allocate(4096), fn.dma.allocate(4096)];
+    fn.dma.free(freed);
+    await fn.close();
+    assert.equal([kept.isFreed, kept.isLost, freed.isLost], [true, true, false]);
+    fn.dma.free(kept);
+    assert.throws(() => fn.dma.free(freed), /freed already/);
+    assert.throws(
+      () => fn.dma.allocate(1),
+      (error: unknown) => error instanceof UltimaError && error.code === 'DMA_MAP_FAILED',
+    );
+  },
+);
+
 vfio('ten thousand refused mappings leave the address allocator as it was', async () => {
   const kernel = new FakeKernel();
   const fn = await open(kernel, { arenaBytes: 1024 * 1024 });

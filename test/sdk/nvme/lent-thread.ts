@@ -101,6 +101,7 @@ class Piece implements DmaRegion {
   readonly length: number;
   readonly space: DmaSpace;
   isFreed = false;
+  readonly isLost = false;
 
   constructor(space: DmaSpace, whole: DmaRegion, place: { at: number; length: number }) {
     const { at, length } = place;

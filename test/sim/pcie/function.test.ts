@@ -1,4 +1,5 @@
 import * as assert from 'uvu/assert';
+import { UltimaError } from '../../../sdk/errors.js';
 import { barSize, Header } from '../../../sdk/spec/pcie/header.js';
 import { Checker } from '../../../sim/checker.js';
 import type { Endpoint, EndpointReset, HostLink } from '../../../sim/pcie/endpoint.js';
@@ -411,6 +412,10 @@ test('writes that were on the link when it went down never arrive', () => {
   assert.is(bar.read32(0), 43);
 });
 
+function isMapFailure(error: unknown): boolean {
+  return error instanceof UltimaError && error.code === 'DMA_MAP_FAILED';
+}
+
 test('close unmaps all and turns bus mastering off; open finds a fresh function', async () => {
   const { fn, bar, world } = fixture();
   const region = fn.dma.allocate(4096);
@@ -419,8 +424,11 @@ test('close unmaps all and turns bus mastering off; open finds a fresh function'
   await fn.close();
   assert.ok(region.isFreed);
   assert.is(bar.read32(0), allOnes);
-  assert.throws(() => fn.dma.allocate(1), /closed/);
+  assert.ok(region.isLost);
+  fn.dma.free(region);
+  assert.throws(() => fn.dma.allocate(1), isMapFailure);
   fn.open();
+  fn.dma.free(region);
   world.advance(1);
   assert.is(bar.read32(0), 0);
   assert.is(fn.config.read16(command), memorySpace);
