@@ -206,6 +206,7 @@ test(
     await next.detach();
     await directory.removeNode(first!.node, { isLost: true });
     assert.is((await directory.volume('db')).record.retired.length, 0);
+    assert.is(await cluster.store.read(`member/${first!.id}`), null);
     await directory.deleteVolume('db');
     await cluster.stop(nodes.find(({ name }) => name === second!.node)!);
     await directory.removeNode(second!.node, { isLost: true });
