@@ -171,12 +171,13 @@ function set(words: readonly string[]): PoolTask {
     throw usageError('what is to be another? --qos-tier TIER or --attribute KEY=VALUE');
   }
   const use = async (pool: Pool): Promise<VerbResult> => {
-    if (qosTier !== null) await pool.setQosTier(name!, qosTier);
+    // Attributes first: they may be refused, and nothing has changed then.
     if (values.attribute !== undefined) {
       const all = { ...pool.volume(name!).object.attributes, ...attributes };
       const left = Object.entries(all).filter(([, value]) => value !== '');
       await pool.setAttributes(name!, Object.fromEntries(left));
     }
+    if (qosTier !== null) await pool.setQosTier(name!, qosTier);
     return described(pool, name!);
   };
   return { place, access: 'write', use };

@@ -103,6 +103,12 @@ test('a volume gets another tier and other attributes, and keeps the rest', asyn
   assert.match(await fault(`volume set a ${pool}`), /--qos-tier TIER or --attribute/);
   assert.match(await fault(`volume set a --qos-tier fast ${pool}`), /must be one of: high/);
   assert.match(await fault(`volume set z --qos-tier high ${pool}`), /no volume z/);
+  const long = `app=${'x'.repeat(5000)}`;
+  assert.match(
+    await fault(`volume set a --qos-tier high --attribute ${long} ${pool}`),
+    /bytes of attributes; at most/,
+  );
+  assert.is((await json(`volume describe a ${pool}`)).qosTier, '', 'nothing has changed');
 });
 
 test('clones, and what a restore keeps, are of the time at which they were made', async () => {
