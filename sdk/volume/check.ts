@@ -1,5 +1,4 @@
 import { checkWords } from '../crc32c.js';
-import { UltimaError } from '../errors.js';
 import { checkMaps, countsOf } from './check-maps.js';
 import type { PoolCore } from './core.js';
 import { writeLabels } from './create.js';
@@ -9,6 +8,7 @@ import { hexOf, newestSuperblock, readLabel, readSuperblocks } from './labels.js
 import { readImageCopies } from './load.js';
 import { nodeBytes } from './nodes.js';
 import type { PoolChanges } from './pool-changes.js';
+import { wasAnswered } from './port.js';
 import { runCheckpoint } from './session.js';
 import type { StepListener } from './steps.js';
 import type { Volume } from './volume.js';
@@ -124,7 +124,7 @@ async function isInSlot(core: PoolCore, slot: number, check: number): Promise<bo
     const words = await core.control.read(port, at, nodeBytes);
     return checkWords(words, { from: 0, to: words.length }, check) === 'good';
   } catch (error) {
-    if (error instanceof UltimaError) return false;
+    if (wasAnswered(error)) return false;
     throw error;
   }
 }

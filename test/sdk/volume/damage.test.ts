@@ -157,6 +157,19 @@ test('a device that goes while its pool is opened has lost nothing, and is not a
   }
 });
 
+test('a check of a device that goes on the way finds nothing wrong, and fails', async () => {
+  const { disk } = await withJournal();
+  const gone = new VanishingDevice({ blockBytes: 512, bytes: disk.image.length }, disk.image);
+  const pool = await Pool.open([gone], { isReadOnly: true });
+  gone.asked = 0;
+  assert.equal(await pool.check(), []);
+  const needed = gone.asked;
+  for (let answers = 0; answers < needed; answers++) {
+    Object.assign(gone, { answers, asked: 0 });
+    assert.is(await codeOf(pool.check()), 'COMMAND_FAILED', `after ${answers} of ${needed}`);
+  }
+});
+
 test('what may have been acknowledged in a block of the journal that is lost is not passed over', async () => {
   const { disk, pages, model } = await withJournal();
   const [first, last] = pages.filter(({ kind }) => kind === 'batch');
