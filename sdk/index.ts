@@ -190,7 +190,7 @@ export {
   openCard,
   openNodes,
 } from './open.js';
-export { enforce, type PolicyInForce, type PolicyOptions, type QosPolicy } from './policy.js';
+export { enforce, type PolicyInForce, type PolicyOptions } from './policy.js';
 export {
   Admission,
   type AdmissionOptions,
@@ -206,6 +206,13 @@ export {
 } from './qos/calibrate.js';
 export { CostModel, type CostWeights } from './qos/cost.js';
 export { type GateCounts, type QosDevice, QosGate, type QosGateOptions } from './qos/gate.js';
+export {
+  type PolicyJson,
+  policyFrom,
+  policyJson,
+  type QosPolicy,
+  type TierJson,
+} from './qos/policy-file.js';
 export { Scheduler, type SchedulerOptions, type Share } from './qos/scheduler.js';
 export { bestEffort, builtInTiers, shareOf, type Tier, TierTable } from './qos/tiers.js';
 export { type MutualTls, NodeSockets } from './sockets/node-sockets.js';

@@ -5,15 +5,8 @@ import { type CardQosCounters, type CardTier, UltimaQos } from './nvme/ultima-qo
 import { Admission, type AdmissionOptions } from './qos/admission.js';
 import type { CostModel } from './qos/cost.js';
 import { type QosDevice, QosGate } from './qos/gate.js';
+import type { QosPolicy } from './qos/policy-file.js';
 import { bestEffort, shareOf, type Tier, TierTable } from './qos/tiers.js';
-
-/** Who is promised what on a card: plain data, the same for every card. */
-export interface QosPolicy {
-  /** Besides the three that every card has, or in their place; best-effort stays as it is. */
-  readonly tiers?: readonly Tier[];
-  /** Name of the tier of each namespace; the others are best effort. */
-  readonly namespaces: Readonly<Record<number, string>>;
-}
 
 export interface PolicyOptions {
   /** Where a minimum does not fit, take the rest of the tier without it instead of refusing. */

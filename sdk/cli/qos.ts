@@ -6,6 +6,7 @@ import { calibrate as measure } from '../qos/calibrate.js';
 import { bestEffort } from '../qos/tiers.js';
 import { parseDuration, parseInteger, parseSize, parseWords, usageError } from './arguments.js';
 import { cardOf, cardOptions, withController } from './card.js';
+import { applyPolicy, checkNamespaces, readPolicy, showPolicy } from './qos-policy.js';
 import {
   copiesView,
   countersView,
@@ -39,6 +40,12 @@ the neighbours do, a maximum, a weight for what is left over. Rates count in uni
       -n, --namespace-id N
       --tier NAME
       --or-best-effort   where the minimum does not fit, take the rest of the tier without it
+  show CARD            its policy: tiers, and who has which; -o json for a file
+  apply CARD FILE      let the card have exactly the policy of a file, - for standard input: the
+                       tiers there and those that every card has; a namespace that is not
+                       there is best-effort. All is checked before anything changes
+      --dry-run          print what would change, and whether it can be promised
+      --or-best-effort   as of assign
   counters CARD        what each namespace with a tier got, and whether its minimum was met
       --prometheus       in Prometheus's text format, ultima_qos_*
   history CARD         the last intervals of each: promised, served, throttled, met or not
@@ -102,6 +109,8 @@ export async function run(words: readonly string[], terminal: Terminal): Promise
     tiers,
     'set-tier': setTier,
     assign,
+    show,
+    apply,
     counters,
     history,
     copies,
@@ -242,6 +251,32 @@ function assign(words: readonly string[]): Promise<VerbResult> {
   });
 }
 
+function show(words: readonly string[]): Promise<VerbResult> {
+  return withQos(words, showPolicy);
+}
+
+async function apply(words: readonly string[]): Promise<VerbResult> {
+  const { values, positionals } = parseWords(words, options);
+  const file = positionals.at(-1);
+  const cards = positionals.slice(0, -1);
+  const address = cardOf(cards, values.card);
+  if (file === undefined) throw usageError('which policy? give a file, as qos show -o json prints');
+  const policy = readPolicy(file);
+  const { 'dry-run': isDryRun, 'or-best-effort': orBestEffort, save } = values;
+  const how = { policy, isDryRun, orBestEffort };
+  const use = async (controller: NvmeController): Promise<VerbResult> => {
+    const qos = new UltimaQos(controller.admin);
+    if (await qos.isThere()) return applyPolicy(controller, qos, how);
+    if (!isDryRun) throw keepsNone(address);
+    await checkNamespaces(controller, policy);
+    return {
+      json: { by: 'gate' },
+      lines: [`${file} is a policy for a gate: ${address} keeps none`],
+    };
+  };
+  return withController(address, use, {}, { savePath: save });
+}
+
 function counters(words: readonly string[]): Promise<VerbResult> {
   return withQos(words, async (qos) => countersView(await qos.counters(), await qos.tiers()));
 }
@@ -299,7 +334,7 @@ function parsePart(name: string, text: string, most: number): number {
 function keepsNone(address: string): UltimaError {
   const message =
     `${address} keeps no policies by itself. A gate on the host does: for volumes that are ` +
-    "served ('ultima volume create --qos-tier'), or in a program ('enforce', 'QosGate')";
+    "served ('ultima volume create --qos-tier'), or in a program ('enforce', 'policyFrom')";
   return new UltimaError(ErrorCode.deviceUnsupported, message, { address });
 }
 
