@@ -10,6 +10,12 @@ export function usageError(
   return new UltimaError(ErrorCode.usage, message, facts);
 }
 
+/** Other names than a command takes. @param wanted  how many, such as 'one name' */
+export function wrongNames(wanted: string, given: readonly string[]): UltimaError {
+  const what = given.length === 0 ? 'and none was given' : `not '${given.join(' ')}'`;
+  return usageError(`this takes ${wanted}, ${what}`);
+}
+
 type Options = NonNullable<ParseArgsConfig['options']>;
 
 /**

@@ -1,6 +1,6 @@
 import type { NodeView } from '../node/directory.js';
 import type { VolumeRecord } from '../node/records.js';
-import { parseInteger, parseSize, parseWords, usageError } from './arguments.js';
+import { parseInteger, parseSize, parseWords, usageError, wrongNames } from './arguments.js';
 import { addMember, grow, membersUsage, removeMember, replaceNode } from './cluster-members.js';
 import { storeOptions, storeUsage, withDirectory } from './cluster-store.js';
 import { up, upUsage } from './cluster-up.js';
@@ -58,7 +58,7 @@ function parse(words: readonly string[], hasName: boolean) {
   const { values, positionals } = parseWords(words, options);
   if (positionals.length !== Number(hasName)) {
     const wanted = hasName ? 'one name' : 'no name';
-    throw usageError(`this takes ${wanted}, not '${positionals.join(' ')}'`);
+    throw wrongNames(wanted, positionals);
   }
   return { values, name: positionals[0] ?? '' };
 }

@@ -1,10 +1,9 @@
 import type { ChangedRange } from '../volume/diff.js';
 import type { Pool } from '../volume/pool.js';
 import type { GroupMember } from '../volume/pool-names.js';
-import { parseWords, usageError } from './arguments.js';
+import { parseWords, usageError, wrongNames } from './arguments.js';
 import {
   bytesText,
-  counted,
   createdText,
   parseObjectName,
   parseSnapshotName,
@@ -21,7 +20,7 @@ ultima snapshot VERB NAME... --pool DEVICE[,DEVICE] [options]
 Snapshots of volumes, named VOLUME@SNAPSHOT.
 
   create NAME...           of several volumes: all at one instant
-  list VOLUME              the snapshots of a volume with the space that they take
+  list [VOLUME]            the snapshots of a volume, or of all, with the space that they take
   describe NAME            one snapshot
   restore NAME --keep NAME take the volume back; what it held stays as the snapshot --keep
   clone NAME VOLUME        a writable volume that starts as the snapshot
@@ -58,8 +57,8 @@ function parse(words: readonly string[], range: { readonly least: number; readon
   const { values, positionals } = parseWords(words, options);
   if (positionals.length < range.least || positionals.length > range.most) {
     const { least, most } = range;
-    const wanted = least === most ? counted(least, 'name') : `${least} or more names`;
-    throw usageError(`this takes ${wanted}, not '${positionals.join(' ')}'`);
+    const wanted = most === 1 ? (least === 1 ? 'one name' : 'one name at most') : 'names';
+    throw wrongNames(wanted, positionals);
   }
   return { values, names: positionals, place: poolOf(values) };
 }
@@ -68,6 +67,7 @@ function parse(words: readonly string[], range: { readonly least: number; readon
 const rangesAtATime = 1024;
 
 const one = { least: 1, most: 1 } as const;
+const oneAtMost = { least: 0, most: 1 } as const;
 const several = { least: 1, most: Number.POSITIVE_INFINITY } as const;
 
 async function rowOf(pool: Pool, volume: string, snapshot: string) {
@@ -103,13 +103,16 @@ function create(words: readonly string[]): PoolTask {
 }
 
 function list(words: readonly string[]): PoolTask {
-  const { names, place } = parse(words, one);
-  const [volume] = names;
+  const { names, place } = parse(words, oneAtMost);
+  const isOfAll = names.length === 0;
   const use = async (pool: Pool): Promise<VerbResult> => {
-    const names = pool.snapshots(volume!).map(({ name }) => ({ volume: volume!, name }));
-    const snapshots = await rowsOf(pool, names);
+    const volumes = isOfAll ? pool.volumes().map(({ name }) => name) : names;
+    const members = volumes.flatMap((volume) =>
+      pool.snapshots(volume).map(({ name }) => ({ volume, name })),
+    );
+    const snapshots = await rowsOf(pool, members);
     const rows = snapshots.map((row) => [
-      row.name,
+      isOfAll ? `${row.volume}@${row.name}` : row.name,
       bytesText(row.bytes),
       bytesText(row.usedBytes),
       bytesText(row.exclusiveBytes),
@@ -144,7 +147,7 @@ function restore(words: readonly string[]): PoolTask {
   const { volume, snapshot } = parseSnapshotName(names[0]!);
   const { keep } = values;
   if (keep === undefined) {
-    throw usageError('what the volume holds now stays as a snapshot; --keep gives it a name');
+    throw usageError('name what the volume holds now, which stays as a snapshot: --keep NAME');
   }
   const use = async (pool: Pool, { users }: VerbContext): Promise<VerbResult> => {
     // Nothing tells a client that what it has read is not there any more.

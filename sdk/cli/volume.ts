@@ -2,7 +2,14 @@ import { BlockStatus } from '../block/request.js';
 import { builtInTiers } from '../qos/tiers.js';
 import type { Pool } from '../volume/pool.js';
 import type { StepListener } from '../volume/steps.js';
-import { parseChoice, parseInteger, parseSize, parseWords, usageError } from './arguments.js';
+import {
+  parseChoice,
+  parseInteger,
+  parseSize,
+  parseWords,
+  usageError,
+  wrongNames,
+} from './arguments.js';
 import { growServed } from './grow-served.js';
 import { demandKey } from './keys.js';
 import { bytesText, createdText, parseObjectName, poolOf, poolOptions } from './pool-access.js';
@@ -83,7 +90,7 @@ function parse(words: readonly string[], names: number) {
   const { values, positionals } = parseWords(words, options);
   if (positionals.length !== names) {
     const wanted = names === 0 ? 'no name' : names === 1 ? 'one name' : `${names} names`;
-    throw usageError(`this takes ${wanted}, not '${positionals.join(' ')}'`);
+    throw wrongNames(wanted, positionals);
   }
   return { values, names: positionals, place: poolOf(values) };
 }

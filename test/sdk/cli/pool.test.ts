@@ -67,8 +67,10 @@ test('a device is told by its name, and how it can be taken all the same', async
   writeFileSync(blank, new Uint8Array(2 ** 20));
   const none = await fault(`pool check ${blank}`);
   assert.is(none, `device 0 carries no pool (device 0 is ${blank})`);
-  assert.is(await fault(`snapshot list -p ${taken}`), "this takes 1 name, not ''");
-  assert.is(await fault(`snapshot create -p ${taken}`), "this takes 1 or more names, not ''");
+  const pool = `-p ${taken}`;
+  assert.is(await fault(`snapshot list a b ${pool}`), "this takes one name at most, not 'a b'");
+  assert.is(await fault(`snapshot create ${pool}`), 'this takes names, and none was given');
+  assert.is(await fault(`volume delete ${pool}`), 'this takes one name, and none was given');
 });
 
 test('a pool, a volume, a snapshot and a clone are made, and are there the next time', async () => {
@@ -89,6 +91,9 @@ test('a pool, a volume, a snapshot and a clone are made, and are there the next 
     ],
   );
   assert.match((await run(`snapshot list a -p ${disk}`)).text, /^snapshot .*\ns1 /);
+  await run(`snapshot create b@s0 -p ${disk}`);
+  assert.match((await run(`snapshot list -p ${disk}`)).text, /^snapshot .*\na@s1 .*\nb@s0 .*\n$/);
+  await run(`snapshot delete b@s0 -p ${disk}`);
 });
 
 test('a volume gets another tier and other attributes, and keeps the rest', async () => {
@@ -220,7 +225,7 @@ test('what is deleted is gone, what is refused is not, and space is told', async
   assert.match(described, /\nspace {6}131 kB: 0 B its own, 131 kB shared\n/);
   await run(`volume set a --qos-tier= ${pool}`);
   assert.not.match((await run(`volume describe a ${pool}`)).text, 'tier');
-  assert.match(await fault(`snapshot restore a@t ${pool}`), /--keep gives it a name/);
+  assert.match(await fault(`snapshot restore a@t ${pool}`), /stays as a snapshot: --keep NAME$/);
   assert.match(await fault(`volume set a --attribute =x ${pool}`), /must be KEY=VALUE/);
   assert.match(await fault(`volume delete a ${pool}`), /has snapshots \(1\)/);
   await run(`volume delete a --with-snapshots ${pool}`);
