@@ -39,7 +39,8 @@ Thin volumes of a pool.
   rename NAME --to NAME      under another name
   set NAME                   another --qos-tier, or --attribute KEY=VALUE; KEY= takes one away
   grow NAME --bytes SIZE     make it larger
-      --nbd PLACE              while it is served there with --allow-resize, instead of --pool
+      --nbd PLACE              instead of --pool, from another machine: while it is served there
+                               with --allow-resize
   clone SOURCE NAME          a writable copy of a volume, or of VOLUME@SNAPSHOT, at once
   scrub NAME                 read and compare all of it; also of VOLUME@SNAPSHOT
   delete NAME                its space becomes free in the background

@@ -307,15 +307,19 @@ statement('a volume grows while it is served, and every client sees that', async
   const words = ['-f', 'raw', '-c', 'read -P 7 20M 4k', '-c', 'write -P 8 23M 1M', '-c', 'flush'];
   assert.not.match((await run('qemu-io', ...words, served.uri)).out, /failed/);
   assert.is(await asking.resize(16 * MiB), 22, 'it cannot shrink');
-  // Two processes would each go on from what they have read.
-  for (const words of [['grow', 'db', '--bytes', '32m'], ['list']]) {
-    const { code, out } = await run(process.execPath, main, 'volume', ...words, '--pool', disk);
+  await ultima('volume', 'grow', 'db', '--bytes', '32m', '--pool', disk);
+  assert.is((await succeed('nbdinfo', '--size', served.uri)).trim(), `${32 * MiB}`);
+  // Two processes would each go on from what they have read, where the one does not find the other.
+  const elsewhere = `ULTIMA_RUNTIME_DIR=${served.file('elsewhere')}`;
+  for (const words of [['grow', 'db', '--bytes', '48m'], ['list']]) {
+    const command = [process.execPath, main, 'volume', ...words, '--pool', disk];
+    const { code, out } = await run('env', elsewhere, ...command);
     assert.is(code, 1);
     assert.match(out, /disk.img is in use: another process/);
   }
   assert.is(await served.stop('SIGKILL'), 'SIGKILL');
   await served.start('volume', 'db', '--pool', disk);
-  assert.is((await succeed('nbdinfo', '--size', served.uri)).trim(), `${24 * MiB}`);
+  assert.is((await succeed('nbdinfo', '--size', served.uri)).trim(), `${32 * MiB}`);
   assert.not.match(await succeed('qemu-nbd', '--list', '--socket', served.socket), /resize/);
 });
 
