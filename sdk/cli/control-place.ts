@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { FileLock, fileIdentity } from '../block/file-lock.js';
 import { ErrorCode, UltimaError } from '../errors.js';
+import { clearPath } from '../sockets/places.js';
 
 /** A path of a UNIX socket is at most so long on Linux, with its end. */
 const longestPathBytes = 107;
@@ -79,6 +80,7 @@ export class ControlClaim {
    * A path to listen at, of which the socket of a dead server was taken away.
    *
    * @returns why there is none, when `path` is ''
+   * @throws UltimaError DEVICE_BUSY, FILE_UNWRITABLE for something else that is there
    */
   async place(): Promise<{ readonly path: string; readonly why: string }> {
     const faults: string[] = [];
@@ -90,12 +92,11 @@ export class ControlClaim {
         continue;
       }
       await sweep(folder);
-      // Ours is the claim, so that nobody listens there.
-      const stats = lstatOf(path);
-      if (stats?.isSocket() === true) unlinkSync(path);
+      // Where there are no locks somebody may listen there.
+      await clearPath(path);
       return { path, why: '' };
     }
-    return { path: '', why: faults.join('; ') };
+    return { path: '', why: faults.join('; ') || 'this system has no folder for it' };
   }
 
   release(): void {

@@ -19,8 +19,12 @@ export interface Said {
   readonly fault: string;
 }
 
-/** Run `ultima pool|volume|snapshot …` in this process. */
-export async function saying(line: string): Promise<Said> {
+/**
+ * Run `ultima pool|volume|snapshot …` in this process.
+ *
+ * @param shown  gets the lines that are shown on the way
+ */
+export async function saying(line: string, shown: string[] = []): Promise<Said> {
   const [noun = '', ...words] = line.split(' ');
   let out = '';
   const terminal = {
@@ -28,7 +32,7 @@ export async function saying(line: string): Promise<Said> {
       out += String(data);
     },
     say: () => {},
-    progress: () => {},
+    progress: (text: string) => void shown.push(text),
     isInteractive: false,
     columns: 80,
   };

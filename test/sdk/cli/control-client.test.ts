@@ -78,6 +78,18 @@ test('it prints what comes and ends as it is told', async () => {
   assert.is((await asked(change, (socket) => socket.end(range))).fault, 'RangeError: too small');
 });
 
+test('how far it is goes to a terminal on one line, with nothing in it that moves', async () => {
+  const text = 'scrub: 7 %\u001b[2J\r\nmore';
+  const progress = encodeAnswer({ kind: 'progress', text });
+  const end = encodeAnswer({ kind: 'end', code: 0 });
+  const shown: string[] = [];
+  await faked(
+    (socket) => socket.end(started + progress + end),
+    () => saying(look, shown),
+  );
+  assert.equal(shown, ['scrub: 7 % [2J  more']);
+});
+
 test('a server that ends before it begins has done nothing: the command does it itself', async () => {
   const said = await asked(change, (socket) => socket.destroy());
   assert.match(said.out, /^db@x: writes were held back/);

@@ -139,6 +139,22 @@ test('a folder into which others can write is not used, by neither side', async 
   claim.release();
 });
 
+test('what is no socket stays where it is', async () => {
+  mkdirSync(own, { mode: 0o700 });
+  const claim = await ControlClaim.take([a]);
+  const path = join(own, `${controlKey([a])}.sock`);
+  writeFileSync(path, 'somebody put it there');
+  assert.equal(controlSockets([a]), []);
+  const fault = await claim.place().then(
+    () => '',
+    (error: unknown) => String(error),
+  );
+  assert.match(fault, /\.sock is there and is no socket/);
+  assert.equal(readdirSync(own), [nameOf(path)]);
+  rmSync(own, { recursive: true });
+  claim.release();
+});
+
 test('a path that is too long for a socket is said', async () => {
   process.env.ULTIMA_RUNTIME_DIR = join(base, 'x'.repeat(80));
   const claim = await ControlClaim.take([a]);

@@ -248,7 +248,7 @@ test('so many at a time, and one that says nothing is cut off at the end', async
 
 test('long work ends when nobody waits for it, and gives back what it held', async () => {
   await asking(async (asked) => {
-    const { pool, say } = asked;
+    const { pool } = asked;
     await writeBlocks(pool.volume('db'), 0, new Uint8Array(16 * MiB).fill(1));
     const socket = await foreign(asked);
     socket.write(requestOf('volume', 'scrub', 'db', '-p', name));
@@ -261,7 +261,10 @@ test('long work ends when nobody waits for it, and gives back what it held', asy
     for (; pool.core.pins.roots().length > 0; turns++) await new Promise(setImmediate);
     // All of it takes a turn for each MiB.
     assert.ok(turns < 12, `${turns} turns`);
-    assert.match((await say('volume scrub db')).out, /^16.8 MB read, 0 places bad/);
+    const shown: string[] = [];
+    const whole = await saying(`volume scrub db -p ${name}`, shown);
+    assert.match(whole.out, /^16.8 MB read, 0 places bad/);
+    assert.match(shown[0] ?? '', /^scrub: \d+ %$/);
   });
 });
 
