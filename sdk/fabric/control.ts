@@ -25,7 +25,7 @@ import {
   ReservationPersistFeature,
   WriteCacheFeature,
 } from '../spec/nvme/features.js';
-import { identifyBytes } from '../spec/nvme/identify.js';
+import { identifyBytes, Nsid } from '../spec/nvme/identify.js';
 import { AdminOpcode, directionOf } from '../spec/nvme/opcodes.js';
 import { Cc } from '../spec/nvme/registers.js';
 import { doNotRetry, Status } from '../spec/nvme/status.js';
@@ -190,10 +190,11 @@ function getFeatures(association: Association, slot: TargetSlot): number {
   }
 }
 
-/** The namespace that a feature of reservations is about; null when it has none. */
-function reservable(association: Association, slot: TargetSlot): ServedNamespace | null {
-  const namespace = association.subsystem.namespaces.get(Sqe.nsid.get(slot.words, 0));
-  return namespace?.keeper == null ? null : namespace;
+/** The namespaces that a feature of reservations is about: all that have any, for the broadcast. */
+function reservable({ subsystem }: Association, { words }: TargetSlot): ServedNamespace[] {
+  const nsid = Sqe.nsid.get(words, 0);
+  const all = [...subsystem.namespaces.values()].filter(({ keeper }) => keeper !== null);
+  return nsid === Nsid.broadcast ? all : all.filter((namespace) => namespace.nsid === nsid);
 }
 
 function setReservationFeature(
@@ -201,22 +202,26 @@ function setReservationFeature(
   slot: TargetSlot,
 ): number | Promise<number> {
   const { words } = slot;
-  const namespace = reservable(association, slot);
-  if (namespace === null) return doNotRetry(Status.invalidField);
   const value = SetFeatures.value.get(words, 0);
+  const namespaces = reservable(association, slot);
   if (SetFeatures.fid.get(words, 0) === Feature.reservationNotification) {
-    association.reservationMasks.set(namespace.nsid, value);
-    return 0;
+    for (const { nsid } of namespaces) association.reservationMasks.set(nsid, value);
+    return namespaces.length === 0 ? doNotRetry(Status.invalidField) : 0;
   }
   const persists = ReservationPersistFeature.ptpl.of(value) === 1;
-  if (persists && !namespace.keeper!.canPersist) return doNotRetry(Status.invalidField);
-  namespace.reservations.persistsThroughPowerLoss = persists;
-  return namespace.keeper!.save(encodeReservations(namespace.reservations)).then(() => 0);
+  const concerned = namespaces.filter(({ keeper }) => !persists || keeper!.canPersist);
+  if (concerned.length === 0) return doNotRetry(Status.invalidField);
+  const saving = concerned.map(({ reservations, keeper }) => {
+    reservations.persistsThroughPowerLoss = persists;
+    return keeper!.save(encodeReservations(reservations));
+  });
+  return Promise.all(saving).then(() => 0);
 }
 
 function getReservationFeature(association: Association, slot: TargetSlot): number {
-  const namespace = reservable(association, slot);
-  if (namespace === null) return doNotRetry(Status.invalidField);
+  const [namespace] = reservable(association, slot);
+  const isOne = namespace?.nsid === Sqe.nsid.get(slot.words, 0);
+  if (namespace === undefined || !isOne) return doNotRetry(Status.invalidField);
   const { persistsThroughPowerLoss } = namespace.reservations;
   const isMask = GetFeatures.fid.get(slot.words, 0) === Feature.reservationNotification;
   slot.result = isMask

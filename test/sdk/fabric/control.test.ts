@@ -158,16 +158,23 @@ async function reserve(
   return statusKind(status);
 }
 
-/** Set or Get Features for namespace 1. @returns status and dword 0 */
+interface FeatureCommand {
+  readonly opcode: number;
+  readonly fid: number;
+  readonly value?: number;
+  readonly nsid?: number;
+}
+
+/** Set or Get Features, for namespace 1 when none is named. @returns status and dword 0 */
 async function feature(
   queue: HostQueue,
-  { opcode, fid, value = 0 }: { opcode: number; fid: number; value?: number },
+  { opcode, fid, value = 0, nsid = 1 }: FeatureCommand,
 ): Promise<readonly [status: number, result: number]> {
   const { status, result } = await tryControl(queue, {
     what: 'a feature',
     fill: (words) => {
       Sqe.opc.set(words, 0, opcode);
-      Sqe.nsid.set(words, 0, 1);
+      Sqe.nsid.set(words, 0, nsid);
       words[10] = fid;
       words[11] = value;
     },
@@ -218,6 +225,39 @@ test('a preempted host is told once by an event, and by the log; what it masks i
     assert.equal(await feature(a.admin, { opcode: 10, fid: 0x83 }), [0, 0]);
     for (const { queue, admin } of [a, b, nobody])
       for (const each of [queue, admin]) each.close('');
+  } finally {
+    await rig.close();
+  }
+});
+
+test('features of reservations are set of all namespaces that have any, and read of one', async () => {
+  const all = 0xffff_ffff;
+  const saved = { save: async () => {} };
+  const reservations = [undefined, {}, saved, saved];
+  const rig = await fabricRig({
+    namespaces: reservations.map((each, i) => ({
+      ...{ nsid: i + 1, device: new HeldDevice(), nguid: nguidOf(i + 1) },
+      ...(each === undefined ? {} : { reservations: each }),
+    })),
+  });
+  try {
+    const { queue: admin } = await connected(rig, { nqn: rigNqn, host: 1 });
+    await setProperty(admin, 0x14, 0x0046_0001);
+    const read = (fid: number) =>
+      Promise.all([1, 2, 3, 4].map((nsid) => feature(admin, { opcode: 10, fid, nsid })));
+    const none = [Status.invalidField, 0];
+    // [NVMe-2.0 §5.27.1] Reservation Notification Mask and Reservation Persistence.
+    for (const [fid, value, expected] of [
+      [0x82, 6, [none, [0, 6], [0, 6], [0, 6]]],
+      [0x83, 1, [none, [0, 0], [0, 1], [0, 1]]],
+      [0x83, 0, [none, [0, 0], [0, 0], [0, 0]]],
+    ] as const) {
+      assert.equal(await feature(admin, { opcode: 9, fid, value, nsid: all }), [0, 0]);
+      assert.equal(await read(fid), expected);
+      assert.equal(await feature(admin, { opcode: 10, fid, nsid: all }), none);
+      assert.equal(await feature(admin, { opcode: 9, fid, value, nsid: 9 }), none);
+    }
+    admin.close('');
   } finally {
     await rig.close();
   }
