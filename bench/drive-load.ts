@@ -1,3 +1,4 @@
+import { checkFlashDrive } from '../sim/ftl/check-drive.js';
 import type { DriveListener } from '../sim/ftl/drive.js';
 import { FlashDrive } from '../sim/ftl/flash-drive.js';
 import type { FtlProfile } from '../sim/ftl/ftl-profile.js';
@@ -6,6 +7,8 @@ import { World } from '../sim/world.js';
 
 const flushToken = -7;
 const stepNs = 1_000_000;
+/** A drive that does not end any request for so long is busy with itself. */
+const patienceNs = 10_000_000_000;
 
 /** A flash drive without a card in front of it, and closed loops over it. */
 export class DriveLoad implements DriveListener {
@@ -15,6 +18,8 @@ export class DriveLoad implements DriveListener {
   onDone: ((token: number, status: number) => void) | null = null;
 
   constructor(flash: FlashProfile, ftl: FtlProfile, seed = 1) {
+    // One that no card may have would get stuck, and say nothing about those that may.
+    checkFlashDrive(flash, ftl);
     this.world = new World({ seed });
     this.drive = new FlashDrive({ flash, ftl, world: this.world, listener: this, name: 'drive' });
   }
@@ -32,7 +37,7 @@ export class DriveLoad implements DriveListener {
    * is flushed.
    *
    * @param next  starts request number `token`
-   * @throws when requests are in flight and nothing will ever happen
+   * @throws when requests are in flight and none of them will ever end
    */
   loop(count: number, depth: number, next: (token: number) => void): void {
     let left = count;
@@ -43,8 +48,10 @@ export class DriveLoad implements DriveListener {
       running++;
       next(count - left - 1);
     };
+    let endedNs = this.world.nowNs;
     this.onDone = (token, status) => {
       if (token === flushToken) return;
+      endedNs = this.world.nowNs;
       before?.(token, status);
       running--;
       if (left > 0) go();
@@ -55,6 +62,7 @@ export class DriveLoad implements DriveListener {
       if (this.world.pendingCount > 0) {
         isFlushed = false;
         this.world.advance(stepNs);
+        if (this.world.nowNs - endedNs > patienceNs) throw new Error('no request ends any more');
         continue;
       }
       if (isFlushed) throw new Error(`${running} requests are stuck`);

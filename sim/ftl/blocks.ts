@@ -212,6 +212,11 @@ export class Blocks {
     return Math.max(0, blocks) * this.layout.unitsPerBlock;
   }
 
+  /** The valid units of a pool leave no room for another block of the host's. */
+  isAtQuota(pool: number): boolean {
+    return this.poolValidUnits[pool]! + this.layout.unitsPerBlock > this.quotaOf(pool);
+  }
+
   /**
    * Good blocks beyond those that are always in use are spare. A maker guarantees how many blocks
    * of a pool are bad at most: as many as can be spared.

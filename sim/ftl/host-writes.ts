@@ -226,9 +226,10 @@ export class HostWrites {
 
   /** The row that a slot fills now, or one in the next pool that has room. */
   private hostRow(slot: number): number {
-    const { writer, layout } = this;
+    const { writer, layout, relocator } = this;
     const begun = this.begun[slot]!;
     if (begun !== noRow && writer.isFilling(begun, slot)) return begun;
+    let isClosed = true;
     let pool = this.cursors[slot]!;
     for (let i = 0; i < layout.pools; i++) {
       const row = writer.rowFor(pool, slot, Right.host);
@@ -238,9 +239,15 @@ export class HostWrites {
         this.cursors[slot] = next;
         return row;
       }
-      this.relocator.blocked(pool);
+      // A pool that holds all it may would collect and pad for nothing, and keep its die busy.
+      if (!writer.isClosedToHost(pool, slot)) {
+        isClosed = false;
+        relocator.blocked(pool);
+      }
       pool = next;
     }
+    // None may hold more: a block has failed and has to move before the drive takes no writes.
+    for (pool = 0; isClosed && pool < layout.pools; pool++) relocator.blocked(pool);
     return noRow;
   }
 

@@ -10,6 +10,7 @@ import { driveUnitBytes } from './drive.js';
 import type { FtlProfile } from './ftl-profile.js';
 import type { Layout } from './layout.js';
 import { Reason } from './relocation-reason.js';
+import type { RelocationListener, RelocatorParts } from './relocator-parts.js';
 import { Right, type RowWriter } from './row-writer.js';
 import { noRow } from './rows.js';
 import { lostUnit, type UnitMap } from './unit-map.js';
@@ -23,19 +24,6 @@ export const relocationOwner = -1;
 /** In the background, a block is worth moving with at least this part of it void. */
 const idleGain = 1 / 8;
 const nothing = -1;
-
-export interface RelocationListener {
-  /** There is something to consider in a pool, as soon as nothing else is in the middle of it. */
-  poolDue(pool: number): void;
-  /** No data of the pool can move any more, so nothing can be written there. */
-  poolStuck(pool: number): void;
-  /** There is room that was not there. */
-  roomGained(): void;
-  /** Blocks went bad. */
-  blocksLost(): void;
-  /** A unit moved: its part of the map changes. */
-  unitMoved(unit: number, pool: number, slot: number): void;
-}
 
 /**
  * Moves the data of a block elsewhere in its pool and erases it: for garbage collection, wear
@@ -125,16 +113,15 @@ export class Relocator {
   }
 
   /**
-   * The host finds no room in a pool. Blocks that wait for a row which is not full get it filled
-   * with the data of another victim, or padded; those whose rows are on their way come by
-   * themselves.
+   * The host finds no room in a pool. Blocks that wait for a row which is not full get it filled,
+   * or padded; those whose rows are on their way come by themselves.
    */
   blocked(pool: number): void {
     this.permits.hurry(pool);
     if (this.isStopped || this.reasons[pool] !== Reason.none || this.waiting.isEmpty(pool)) {
       this.consider(pool);
-    } else if (this.waiting.needFill(pool) && !this.collect(pool, 1)) {
-      this.waiting.pad(pool);
+    } else {
+      this.fillRow(pool);
     }
   }
 
@@ -258,6 +245,33 @@ export class Relocator {
     return true;
   }
 
+  /**
+   * The row that blocks wait for gets the data of another victim, which makes less garbage than
+   * padding. It is padded when so many blocks wait that the host goes on once they are erased,
+   * before anything is collected in the background. While that data might need padding itself, room
+   * that is on its way is waited for: a pool that pads all that it gains goes round for ever.
+   */
+  private fillRow(pool: number): void {
+    const { blocks, ftl, layout, writer } = this;
+    const toFill = this.waiting.countToFill(pool);
+    if (toFill === 0) return;
+    const free = blocks.freeCounts[pool]!;
+    const coming = blocks.comingCounts[pool]!;
+    if (free + coming <= Math.max(ftl.gcFreeBlocks + 1, ftl.gcIdleFreeBlocks)) {
+      const block = this.victims.pick(pool, this.counters.mediaWriteUnits);
+      if (block >= 0) {
+        const slot = this.slotFor(block, Reason.garbage);
+        const room = writer.roomIn(pool, slot) + free * layout.unitsPerBlock;
+        if (room >= blocks.validUnits[block]!) {
+          this.start(pool, block, Reason.garbage);
+          return;
+        }
+        if (coming > toFill) return;
+      }
+    }
+    this.waiting.pad(pool);
+  }
+
   private startWanted(pool: number): void {
     const block = this.wanted.firstOf(pool);
     if (block >= 0) this.start(pool, block, this.wanted.reasonOf(block));
@@ -280,7 +294,7 @@ export class Relocator {
     this.jobBlocks[pool] = block;
     this.pages[pool] = 0;
     this.hasMoved[pool] = 0;
-    this.jobSlots[pool] = this.firstSlotOf(pool);
+    this.jobSlots[pool] = this.slotFor(block, reason);
     this.advance(pool);
   }
 
@@ -293,11 +307,11 @@ export class Relocator {
     return this.jobSlots[pool]!;
   }
 
-  private firstSlotOf(pool: number): number {
+  private slotFor(block: number, reason: number): number {
     const { wearSlot, relocationSlot } = this.layout;
-    if (this.reasons[pool] === Reason.wear) return wearSlot;
+    if (reason === Reason.wear) return wearSlot;
     if (relocationSlot >= 0) return relocationSlot;
-    const slot = this.blocks.slots[this.jobBlocks[pool]!]!;
+    const slot = this.blocks.slots[block]!;
     return slot === wearSlot ? 0 : slot;
   }
 
@@ -339,9 +353,8 @@ export class Relocator {
    */
   private findRoom(pool: number, units: number): void {
     const { writer, blocks, waiting } = this;
-    const needsFill = waiting.needFill(pool);
     if (blocks.freeCounts[pool]! > 0) return;
-    if (blocks.comingCounts[pool]! > 0 && !needsFill) return;
+    if (blocks.comingCounts[pool]! > waiting.countToFill(pool)) return;
     if (this.eraseVoid(pool) || this.changeSlot(pool, units)) return;
     waiting.pad(pool);
     if (blocks.comingCounts[pool]! > 0) return;
@@ -386,9 +399,7 @@ export class Relocator {
     // The rest of the block is void: nothing to look for.
     if (this.blocks.validUnits[block] === 0) return 0;
     const first = block * layout.unitsPerBlock + page * layout.unitsPerPage;
-    let count = 0;
-    for (let i = 0; i < layout.unitsPerPage; i++) if (map.unitAt(first + i) >= 0) count++;
-    return count;
+    return map.countAt(first, layout.unitsPerPage);
   }
 
   private movePage(pool: number, block: number, page: number, isLost: boolean): void {
@@ -484,17 +495,4 @@ export class Relocator {
     if (!this.ftl.isGcPreemptible) return Lane.read;
     return this.blocks.freeCounts[pool]! <= this.ftl.gcFreeBlocks ? Lane.program : lane;
   }
-}
-
-export interface RelocatorParts {
-  readonly ftl: FtlProfile;
-  readonly layout: Layout;
-  readonly blocks: Blocks;
-  readonly map: UnitMap;
-  readonly writer: RowWriter;
-  readonly flash: FlashArray;
-  readonly cells: CellWear;
-  readonly victims: Victims;
-  readonly counters: Counters;
-  readonly listener: RelocationListener;
 }

@@ -108,6 +108,11 @@ export class RowWriter {
     return room <= (this.gcFreeBlocks + 1) * unitsPerBlock;
   }
 
+  /** The host gets no room in a slot of a pool whatever is collected there. */
+  isClosedToHost(pool: number, slot: number): boolean {
+    return this.roomIn(pool, slot) === 0 && this.blocks.isAtQuota(pool);
+  }
+
   /** Places left in the open block of a slot. */
   roomIn(pool: number, slot: number): number {
     const at = pool * this.layout.slots + slot;
@@ -341,7 +346,7 @@ export class RowWriter {
     const free = blocks.freeCounts[pool]!;
     if (right === Right.host) {
       if (free <= this.gcFreeBlocks) return false;
-      if (blocks.poolValidUnits[pool]! + layout.unitsPerBlock > blocks.quotaOf(pool)) return false;
+      if (blocks.isAtQuota(pool)) return false;
     }
     const block = blocks.open(pool, slot, slot === layout.wearSlot, counters.mediaWriteUnits);
     if (block === nobody) return false;

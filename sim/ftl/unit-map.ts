@@ -46,6 +46,13 @@ export class UnitMap {
     return unit >= 0 && this.places.get(unit) === physical + 1 ? unit : -1;
   }
 
+  /** How many of these physical units are valid. */
+  countAt(first: number, units: number): number {
+    let count = 0;
+    for (let i = 0; i < units; i++) if (this.unitAt(first + i) >= 0) count++;
+    return count;
+  }
+
   /** What was once written to a physical unit, valid or not; -1 for nothing. */
   writtenAt(physical: number): number {
     return this.contents.get(physical) - 1;

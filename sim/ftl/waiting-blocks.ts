@@ -71,12 +71,13 @@ export class WaitingBlocks {
     }
   }
 
-  /** A block waits for a row that is not full yet. */
-  needFill(pool: number): boolean {
+  /** How many wait for a row that is not full yet. */
+  countToFill(pool: number): number {
+    let count = 0;
     for (let block = this.heads[pool]!; block !== nothing; block = this.next[block]!) {
-      if (this.writer.isFillingUpTo(pool, this.slots[block]!, this.rows[block]!)) return true;
+      if (this.writer.isFillingUpTo(pool, this.slots[block]!, this.rows[block]!)) count++;
     }
-    return false;
+    return count;
   }
 
   /** Nothing else will fill the rows that blocks wait for. */

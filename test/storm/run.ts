@@ -7,6 +7,7 @@ import { stormOfDrive } from './drive.js';
 import { stormOfDriver } from './driver.js';
 import { stormOfFaults } from './faults.js';
 import { stormOfMirror } from './mirror.js';
+import { stormOfNarrowDrive } from './narrow-drive.js';
 import { stormOfNbdFio } from './nbd-fio.js';
 import { stormOfNbdKills } from './nbd-kill.js';
 import { stormOfQos } from './qos.js';
@@ -20,6 +21,7 @@ const campaigns = {
   'cluster-fio': stormOfClusterFio,
   'cluster-kill': stormOfClusterKills,
   drive: stormOfDrive,
+  'drive-narrow': stormOfNarrowDrive,
   checkpoint: stormOfCheckpoint,
   driver: stormOfDriver,
   faults: stormOfFaults,

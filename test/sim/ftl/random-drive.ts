@@ -1,10 +1,15 @@
+import { UltimaError } from '../../../sdk/errors.js';
+import { checkFlashDrive } from '../../../sim/ftl/check-drive.js';
 import type { FtlProfile } from '../../../sim/ftl/ftl-profile.js';
 import { victimPolicies } from '../../../sim/ftl/victims.js';
 import type { FlashProfile } from '../../../sim/nand/flash-profile.js';
 import type { Prng } from '../../../sim/prng.js';
 import { type DriveRig, smallFlash, smallFtl } from './rig.js';
 
-/** A drive as chance will have it, small enough to be filled; most of them are possible. */
+/**
+ * A drive as chance will have it, small enough to be filled; most of them are possible. What is
+ * new is drawn after all that is there.
+ */
 export function randomDrive(prng: Prng): { flash: FlashProfile; ftl: FtlProfile } {
   const some = <T>(...values: readonly T[]): T => values[prng.below(values.length)]!;
   const pagesPerProgram = some(1, 1, 2, 3);
@@ -28,8 +33,6 @@ export function randomDrive(prng: Prng): { flash: FlashProfile; ftl: FtlProfile 
     hasEraseSuspend: prng.chance(0.5),
     suspendLimit: 1 + prng.below(8),
     reservedSuspends: some(0, 1),
-    readStops: some(0, 1, 4),
-    readStopNs: some(0, 5000),
     readSpreadPermille: some(0, 100),
     decodeNs: some(0, 5000),
     retryLevels: 3,
@@ -60,7 +63,32 @@ export function randomDrive(prng: Prng): { flash: FlashProfile; ftl: FtlProfile 
     scanEveryNs: some(0, 20_000, 300_000),
     scanPages: 1 + prng.below(8),
   };
-  return { flash, ftl };
+  // Drawn last, so that the seeds of pinned plans still mean the drives that they meant.
+  const readStops = some(0, 1, 4);
+  const readStopNs = some(0, 5000);
+  return { flash: { ...flash, readStops, readStopNs }, ftl };
+}
+
+/** Whether a card would take such a drive. */
+export function isPossible(flash: FlashProfile, ftl: FtlProfile): boolean {
+  try {
+    checkFlashDrive(flash, ftl);
+  } catch (error) {
+    if (error instanceof UltimaError && error.code === 'PROFILE_INVALID') return false;
+    throw error;
+  }
+  return true;
+}
+
+/** A possible drive with the least room that a card may have: it is always short of free blocks. */
+export function narrowDrive(prng: Prng): { flash: FlashProfile; ftl: FtlProfile } | null {
+  const { flash, ftl } = randomDrive(prng);
+  for (let overProvisioningPermille = 10; overProvisioningPermille < 1000; ) {
+    const narrow = { ...ftl, overProvisioningPermille };
+    if (isPossible(flash, narrow)) return { flash, ftl: narrow };
+    overProvisioningPermille++;
+  }
+  return null;
 }
 
 /**

@@ -1,6 +1,10 @@
 import * as assert from 'uvu/assert';
+import { Prng } from '../../../sim/prng.js';
 import { stormOfDrive } from '../../storm/drive.js';
+import { stormOfNarrowDrive } from '../../storm/narrow-drive.js';
 import { suite } from '../../support/suite.js';
+import { randomDrive } from './random-drive.js';
+import { DriveRig } from './rig.js';
 
 const test = suite('drive storms');
 
@@ -21,5 +25,27 @@ for (const [seed, title] of plans) {
     assert.is(violation, null);
   });
 }
+
+/** The same of `npm run storm -- drive-narrow SEED`. */
+const narrowPlans: readonly (readonly [seed: number, title: string])[] = [
+  [118, 'a pool collects no more blocks than the host needs to go on, while that waits'],
+  [58, 'a pool that holds all it may is not collected for the host, whose erase it would keep off'],
+  [161, 'rows are not padded while room is on its way, so that each victim gains something'],
+];
+
+for (const [seed, title] of narrowPlans) {
+  test(title, async () => {
+    const { violation } = await stormOfNarrowDrive.explore(seed, 0);
+    assert.is(violation, null);
+  });
+}
+
+test('a drive with less room than its pools need is refused, and makes no load', () => {
+  const { flash, ftl } = randomDrive(new Prng(11, 'copies'));
+  assert.throws(
+    () => new DriveRig(flash, ftl),
+    /overProvisioningPermille = 418: must be more than 429/,
+  );
+});
 
 test.run();
