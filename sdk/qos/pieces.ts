@@ -18,9 +18,13 @@ export class Pieces {
   /** Told of each piece that ended, and whether its request has ended with it. */
   private readonly onEnd: (slot: number, isOver: boolean) => void;
   private readonly requests: (BlockRequest | null)[];
-  /** Of each request: blocks handed over, pieces under way, and whether there will be no more. */
+  /**
+   * Of each request: blocks handed over, pieces under way, whether one has ended, and whether there
+   * will be no more.
+   */
   private readonly issuedBlocks: Float64Array;
   private readonly underWay: Uint32Array;
+  private readonly hasEnded: Uint8Array;
   private readonly isClosed: Uint8Array;
   private readonly free: BlockRequest[] = [];
   private freeCount = 0;
@@ -45,6 +49,7 @@ export class Pieces {
     this.requests = new Array<BlockRequest | null>(requestCount).fill(null);
     this.issuedBlocks = new Float64Array(requestCount);
     this.underWay = new Uint32Array(requestCount);
+    this.hasEnded = new Uint8Array(requestCount);
     this.isClosed = new Uint8Array(requestCount);
     const pieceCount = Math.min(requestCount, device.limits.maxInFlight);
     for (let i = 0; i < pieceCount; i++) {
@@ -70,6 +75,7 @@ export class Pieces {
     this.requests[slot] = request;
     this.issuedBlocks[slot] = 0;
     this.underWay[slot] = 0;
+    this.hasEnded[slot] = 0;
     this.isClosed[slot] = 0;
     request.status = BlockStatus.ok;
     request.detail = 0;
@@ -113,7 +119,9 @@ export class Pieces {
     this.free[this.freeCount++] = piece;
     this.underWay[slot]!--;
     if (piece.status !== BlockStatus.ok) this.isClosed[slot] = 1;
-    const isFirst = this.issuedBlocks[slot]! <= this.pieceBlocks;
+    // Before the first one there is no outcome, which is another thing than a success.
+    const isFirst = this.hasEnded[slot] === 0;
+    this.hasEnded[slot] = 1;
     const status = isFirst ? piece.status : worse(request.status, piece.status);
     if (status === piece.status) request.detail = piece.detail;
     request.status = status;

@@ -2,10 +2,12 @@ import * as assert from 'uvu/assert';
 import {
   type ConnectFacts,
   connectQueue,
+  getProperty,
   setProperty,
   tryControl,
 } from '../../../sdk/fabric/host-control.js';
 import { HostQueue } from '../../../sdk/fabric/host-queue.js';
+import { NvmeTcpTarget, type NvmeTcpTargetOptions } from '../../../sdk/fabric/target.js';
 import { NodeSockets } from '../../../sdk/sockets/node-sockets.js';
 import { ChunkPool } from '../../../sdk/sockets/outbox.js';
 import { statusKind } from '../../../sdk/spec/nvme/status.js';
@@ -152,6 +154,13 @@ test('each admin command has the status that the standard has for it', () =>
     }
   }));
 
+test('capabilities are 64 bits, of which the upper half says which commands there are', () =>
+  withAdmin(async (queue) => {
+    const [low, high] = await getProperty(queue, 0);
+    assert.ok((low & 0xffff) > 0, 'entries of a queue');
+    assert.is((high >>> 5) & 1, 1, 'the NVM command set');
+  }));
+
 test('what is asked for comes as the standard draws it, and nothing behind it', () =>
   withAdmin(async (queue) => {
     const get = async (fid: number): Promise<number> => {
@@ -277,8 +286,29 @@ test('a Connect that cannot be is refused by the place of what is wrong', () =>
       assert.equal(await connect(rig, changed), [invalidParameters, place], what);
     }
     assert.is((await connect(rig, {}, 1))[0], incompatibleFormat);
-    assert.equal(await connect(rig, { qid: 1, cntlid: 1 }), [ok, 1]);
+    const first = await open(rig);
+    await connectQueue(first, { ...facts, qid: 1, cntlid: 1 });
+    const again = await connect(rig, { qid: 1, cntlid: 1 });
+    assert.equal(again, [invalidParameters, 42], 'a queue that is there');
+    assert.equal(await connect(rig, { qid: 2, cntlid: 1 }), [ok, 1]);
+    first.close('done');
   }));
+
+test('targets that cannot be are refused before anything listens', async () => {
+  const subsystems = [{ nqn: rigNqn, namespaces: [] }];
+  const listen = ['127.0.0.1:0'];
+  const cases: readonly (readonly [RegExp, NvmeTcpTargetOptions])[] = [
+    [/^0 subsystems; 1 to 256/, { listen, subsystems: [] }],
+    [/^no place to listen/, { listen: [], subsystems }],
+    [/^0 connections; 1 to /, { listen, subsystems, mostConnections: 0 }],
+  ];
+  for (const [expected, options] of cases) {
+    await NvmeTcpTarget.start(options).then(
+      () => assert.unreachable(),
+      (error: Error) => assert.match(error.message, expected),
+    );
+  }
+});
 
 test('a controller that is not enabled has no queues for I/O', async () => {
   const rig = await fabricRig();

@@ -1,7 +1,7 @@
 import * as assert from 'uvu/assert';
 import type { BlockDevice } from '../../../sdk/block/device.js';
 import { MemoryDevice } from '../../../sdk/block/memory.js';
-import { BlockOp, BlockRequest, BlockStatus } from '../../../sdk/block/request.js';
+import { BlockOp, BlockRequest, BlockStatus, blockFlagFua } from '../../../sdk/block/request.js';
 import type { DmaRegion } from '../../../sdk/device.js';
 import { QosGate, type QosGateOptions } from '../../../sdk/qos/gate.js';
 import type { Share } from '../../../sdk/qos/scheduler.js';
@@ -286,6 +286,66 @@ test('a piece that fails ends its request once, with nothing more handed over', 
   assert.equal([request.status, request.detail], [BlockStatus.mediaError, 0x281]);
   assert.is(request.done, done);
   share.close();
+});
+
+test('each piece of a write with FUA is durable by itself, and no piece of another one', () => {
+  const { gate, device } = makeGate({ depthUnits: 8, pieceBytes: page });
+  const share = gate.open(plain);
+  const flags: number[] = [];
+  const submit = device.submit.bind(device);
+  device.submit = (piece) => {
+    flags.push(piece.flags);
+    submit(piece);
+  };
+  const ended: BlockRequest[] = [];
+  for (const flag of [blockFlagFua, 0, blockFlagFua]) {
+    const request = requestOn(share, BlockOp.write, 5, ended);
+    request.blockCount = 3;
+    request.flags = flag;
+    request.setData(share.memory.allocate(3 * page), 0, 3 * page);
+    share.submit(request);
+    for (let i = 0; i < 4; i++) share.poll();
+    assert.equal(flags.splice(0), [flag, flag, flag]);
+  }
+  assert.is(ended.length, 3);
+});
+
+test('two pieces under way that end in two ways are together what the word for both is', () => {
+  const { ok, mediaError, accessDenied, notExecuted, unknown } = BlockStatus;
+  const all: readonly BlockStatus[] = [ok, mediaError, accessDenied, notExecuted, unknown];
+  for (const one of all) {
+    for (const other of all) {
+      const { gate, device } = makeGate({ depthUnits: 8, pieceBytes: page });
+      const share = gate.open(plain);
+      const pieces: BlockRequest[] = [];
+      const submit = device.submit.bind(device);
+      device.submit = (piece) => {
+        submit(piece);
+        pieces.push(piece);
+        piece.status = [one, other][pieces.length - 1] ?? ok;
+        piece.detail = pieces.length;
+      };
+      const ended: BlockRequest[] = [];
+      const request = requestOn(share, BlockOp.write, 5, ended);
+      request.blockCount = 2;
+      request.setData(share.memory.allocate(2 * page), 0, 2 * page);
+      share.submit(request);
+      for (let i = 0; i < 4; i++) share.poll();
+      assert.equal([pieces.length, ended.length], [2, 1], `${one} and ${other}`);
+      const both: readonly BlockStatus[] = [one, other];
+      const failures: readonly BlockStatus[] = both.filter(
+        (each) => each === mediaError || each === accessDenied,
+      );
+      const isSplit = both.includes(ok) && both.includes(notExecuted);
+      if (both.includes(unknown) || isSplit) assert.is(request.status, unknown);
+      else if (one === other) assert.is(request.status, one);
+      else if (failures.length === 0) assert.is(request.status, ok);
+      else {
+        assert.ok(failures.includes(request.status), `${one} and ${other}: ${request.status}`);
+        assert.is(both[request.detail - 1], request.status, 'with what that piece says of it');
+      }
+    }
+  }
 });
 
 test('memory freed under a request in pieces leaves it unknown, or not executed at all', () => {
