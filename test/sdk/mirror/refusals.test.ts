@@ -36,13 +36,7 @@ test('a member of another geometry is named and not written', async () => {
 });
 
 test('a member whose disk was set back to an older state is named and not read', async () => {
-  const rig = new Rig();
-  await rig.add(0);
-  await rig.add(1);
-  await rig.create(0, 1);
-  const first = await rig.attachWhole();
-  await writeBlocks(first.device, 3, block(0x11));
-  await rig.detach(first);
+  const rig = await Rig.written(2);
   // As if from an image taken before the mirror was ever attached.
   await rig.add(1, {});
   const mirror = await rig.attach();

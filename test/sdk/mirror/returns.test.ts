@@ -43,14 +43,8 @@ function weak(port: MemberPort) {
 }
 
 test('a member that has what nobody else was written gets back what all others have', async () => {
-  const rig = new Rig();
-  await rig.add(0);
-  await rig.add(1);
-  await rig.create(0, 1);
-  const first = await rig.attachWhole();
-  await writeBlocks(first.device, 3, block(0x11));
-  // Nothing is marked after this.
-  await rig.detach(first);
+  // Nothing is marked.
+  const rig = await Rig.written(2);
   const ways = [weak(rig.port(0)), weak(rig.port(1))];
   const lost = await rig.attachWhole({ ports: ways });
   ways[0]!.losesWrites = true;
@@ -76,13 +70,7 @@ test('a member that has what nobody else was written gets back what all others h
 });
 
 test('what members may disagree on is not read before the store knows who is out', async () => {
-  const rig = new Rig();
-  await rig.add(0);
-  await rig.add(1);
-  await rig.create(0, 1);
-  const first = await rig.attachWhole();
-  await writeBlocks(first.device, 3, block(0x11));
-  await rig.detach(first);
+  const rig = await Rig.written(2);
   const ways = [weak(rig.port(0)), weak(rig.port(1))];
   const dead = await rig.attachWhole({ ports: ways });
   ways[0]!.losesWrites = true;

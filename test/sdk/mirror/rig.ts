@@ -1,7 +1,7 @@
 import * as assert from 'uvu/assert';
 import type { BlockDevice } from '../../../sdk/block/device.js';
 import { MemoryDevice, MemorySpace } from '../../../sdk/block/memory.js';
-import { readBlocks } from '../../../sdk/block/promised.js';
+import { readBlocks, writeBlocks } from '../../../sdk/block/promised.js';
 import { MemoryStore } from '../../../sdk/cluster/memory-store.js';
 import type { Clock } from '../../../sdk/device.js';
 import { UltimaError } from '../../../sdk/errors.js';
@@ -45,6 +45,18 @@ export class Rig {
   store = new MemoryStore(this.clock);
   readonly devices: MemberDevices[] = [];
   readonly members: LocalMember[] = [];
+
+  /** So many members of a mirror that was let go of, all of them equal: block 3 has 0x11. */
+  static async written(count: number): Promise<Rig> {
+    const rig = new Rig();
+    const indexes = Array.from({ length: count }, (_, index) => index);
+    for (const index of indexes) await rig.add(index);
+    await rig.create(...indexes);
+    const mirror = await rig.attachWhole();
+    await writeBlocks(mirror.device, 3, block(0x11));
+    await rig.detach(mirror);
+    return rig;
+  }
 
   device(blockCount: number = geometry.blockCount): RigDevice {
     return new RigDevice({ blockBytes: geometry.blockBytes, clock: this.clock, blockCount });
