@@ -43,7 +43,8 @@ export class FileLock {
     if (!hasNames) return null;
     const server = createServer((socket) => socket.destroy());
     const isTaken = await new Promise<boolean>((resolve, reject) => {
-      server.once('error', (error) => {
+      // Also later: somebody who looks and cannot be accepted is no harm.
+      server.on('error', (error) => {
         if (isCode(error, 'EADDRINUSE')) resolve(true);
         else reject(error);
       });
