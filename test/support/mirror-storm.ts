@@ -1,19 +1,16 @@
-import { BlockOp, type BlockRequest } from '../../sdk/block/request.js';
 import type { ClusterStore } from '../../sdk/cluster/store.js';
 import { ErrorCode, UltimaError } from '../../sdk/errors.js';
 import { LocalMember } from '../../sdk/mirror/local-member.js';
 import { Mirror } from '../../sdk/mirror/mirror.js';
 import { createMirror } from '../../sdk/mirror/options.js';
-import type { MemberAssociation, MemberPort } from '../../sdk/mirror/port.js';
-import { decodeRecord, type MirrorRecord } from '../../sdk/mirror/record.js';
 import type { Tally } from './campaign.js';
 import { StormApp } from './mirror-app.js';
-import { isEqual, isMarked, isSameAt, valueIn } from './mirror-content.js';
+import { MirrorAudit } from './mirror-audit.js';
+import { valueIn } from './mirror-content.js';
 import { StormNet } from './mirror-net.js';
 import { geometry, mostBlocks, StormNode } from './mirror-node.js';
 import type { MirrorStep } from './mirror-plan.js';
 import { RegisterChecker } from './mirror-register.js';
-import { StormSnapshots } from './mirror-snapshots.js';
 import { StormStore } from './mirror-store.js';
 import { StormWorld } from './mirror-world.js';
 
@@ -40,7 +37,7 @@ export class MirrorStorm {
   private readonly tally: Tally;
   private eraNs = 0;
   private doubtfulRestore: Uint8Array | null = null;
-  private readonly snapshots = new StormSnapshots(this.nodes);
+  private readonly audit: MirrorAudit;
   /** Blocks that a writer was told the volume has. */
   private grownTo: number = geometry.blockCount;
 
@@ -52,6 +49,8 @@ export class MirrorStorm {
     for (let i = 0; i < count; i++) {
       this.nodes.push(new StormNode(i, this.world, this.net, this.store));
     }
+    const { world, nodes, store } = this;
+    this.audit = new MirrorAudit({ world, nodes, store, volumeId });
   }
 
   async run(steps: readonly MirrorStep[]): Promise<string | null> {
@@ -60,7 +59,7 @@ export class MirrorStorm {
       this.count(step.kind);
       this.take(step);
       await this.world.run(step.runUs * 1000);
-      this.checkMembers();
+      this.audit.check([...this.apps.values()].map(({ mirror }) => mirror));
       if (this.world.violation !== null) break;
     }
     if (this.world.violation === null) await this.end();
@@ -182,7 +181,7 @@ export class MirrorStorm {
   /** The writer is cut off while what it has sent is still on its way into a slow disk. */
   private usurp({ node, other, ns }: Shock): void {
     const writer = this.writer();
-    const target = this.inSync().find((each) => each !== writer && each.isUp) ?? node;
+    const target = this.audit.inSync().find((each) => each !== writer && each.isUp) ?? node;
     const heirs = this.nodes.filter((each) => each !== writer && each.isUp);
     const heir = heirs[other.index % Math.max(1, heirs.length)];
     if (writer === null || heir === undefined) return;
@@ -212,16 +211,16 @@ export class MirrorStorm {
   }
 
   private async add(app: StormApp, node: StormNode): Promise<void> {
-    const known = this.record()?.members ?? [];
+    const known = this.audit.record()?.members ?? [];
     const writer = this.nodeOf(app);
     if (writer === null || known.length === 3) return;
     if (known.some(({ id }) => id === node.memberId)) return;
-    await app.mirror.addMember(this.watched(writer, node));
+    await app.mirror.addMember(this.audit.watched(writer, node));
   }
 
   /** A sector goes bad where another member that is in sync can read it. */
   private corrupt(node: StormNode, block: number): void {
-    const good = this.inSync().filter((each) => !each.data.isUnreadable(block));
+    const good = this.audit.inSync().filter((each) => !each.data.isUnreadable(block));
     if (good.length > 1 && good.includes(node)) node.data.corrupt(block);
   }
 
@@ -241,7 +240,7 @@ export class MirrorStorm {
     this.attaching.add(node);
     const { life } = node;
     const { chance } = this.world;
-    const ports = this.nodes.map((target) => this.watched(node, target));
+    const ports = this.nodes.map((target) => this.audit.watched(node, target));
     const options = {
       ...{ store: node.store, volumeId, writer: `node ${node.index}`, ports, isForced },
       ...{ memory: node.memory, clock: node.clock, random: (b: Uint8Array) => chance.fill(b) },
@@ -271,7 +270,7 @@ export class MirrorStorm {
     this.count('attached');
     const { blockCount } = mirror.device;
     // Who was paused while it attached may hear of it when others have grown the volume since.
-    const isNewest = mirror.status.epoch === this.record()?.epoch;
+    const isNewest = mirror.status.epoch === this.audit.record()?.epoch;
     if (isNewest && blockCount < this.grownTo) {
       this.world.violate(`${blockCount} blocks of ${this.grownTo}`);
     }
@@ -334,7 +333,7 @@ export class MirrorStorm {
       if (mirror.status.snapshots.includes(name)) await mirror.removeSnapshot(name);
       await mirror.snapshot(name);
       this.count('snapshots taken');
-      const wrong = this.snapshots.note(name, this.record(), this.inSync());
+      const wrong = this.audit.snapshots.note(name, this.audit.record(), this.audit.inSync());
       if (wrong !== null) this.world.violate(wrong);
     } finally {
       app.isSealing = false;
@@ -347,7 +346,7 @@ export class MirrorStorm {
     if (name === undefined || app.isHeld || app.isSealing) return;
     app.isHeld = true;
     await app.quiet();
-    const sealed = this.snapshots.contentOf(name, this.record());
+    const sealed = this.audit.snapshots.contentOf(name, this.audit.record());
     this.doubtfulRestore = sealed ?? null;
     // At times nobody hears what became of it.
     const writer = choice % 3 === 0 ? this.nodeOf(app) : null;
@@ -373,78 +372,6 @@ export class MirrorStorm {
     app.isHeld = false;
   }
 
-  private decoded: { readonly bytes: Uint8Array; readonly record: MirrorRecord } | null = null;
-
-  record(): MirrorRecord | null {
-    const { current } = this.store;
-    if (current === null) return null;
-    if (this.decoded?.bytes === current) return this.decoded.record;
-    try {
-      this.decoded = { bytes: current, record: decodeRecord(current, volumeId) };
-      return this.decoded.record;
-    } catch {
-      // As when no member at all is in sync.
-      this.world.violate('nobody can use the record any more');
-      return null;
-    }
-  }
-
-  private inSync(): StormNode[] {
-    const listed = this.record()?.members.filter(({ isInSync }) => isInSync) ?? [];
-    return this.nodes.filter((node) => listed.some(({ id }) => id === node.memberId));
-  }
-
-  /** A port whose reads are compared with what the store lists. */
-  private watched(node: StormNode, target: StormNode): MemberPort {
-    const port = node.portTo(target);
-    const connect = async (): Promise<MemberAssociation> => {
-      const association = await port.connect();
-      for (const device of new Set([association.device, association.background!])) {
-        const submit = device.submit.bind(device);
-        device.submit = (request: BlockRequest) => {
-          if (request.op === BlockOp.read) this.watchRead(node, target);
-          submit(request);
-        };
-      }
-      return association;
-    };
-    return { id: port.id, isLocal: port.isLocal, connect };
-  }
-
-  private watchRead(node: StormNode, target: StormNode): void {
-    const record = this.record();
-    if (record === null || record.epoch !== node.mirror?.status.epoch) return;
-    const isListed = record.members.some(({ id, isInSync }) => id === target.memberId && isInSync);
-    if (!isListed) this.world.violate(`node ${node.index} reads ${target.index}, out of sync`);
-  }
-
-  /** Where members that are in sync differ, also on their media, one of them has a mark. */
-  private checkMembers(): void {
-    const members = this.inSync();
-    if (members.length === 0) return;
-    const first = members[0]!.data.content;
-    const record = this.record();
-    const wrong = record === null ? null : this.snapshots.check(record);
-    if (wrong !== null) this.world.violate(wrong);
-    const { blockCount = 0, epoch } = record ?? {};
-    for (const { mirror } of this.apps.values()) {
-      const served = mirror.device.blockCount;
-      if (mirror.status.epoch !== epoch || served <= blockCount) continue;
-      this.world.violate(`${served} blocks are served, and the store says ${blockCount}`);
-    }
-    for (let block = 0; block < blockCount; block++) {
-      const at = block * geometry.blockBytes;
-      const isSame = members.every(({ data }) => {
-        return isSameAt(data.content, first, at) && isSameAt(data.durable, first, at);
-      });
-      if (isSame) continue;
-      const region = Math.floor(block / geometry.regionBlocks);
-      if (members.some(({ meta }) => isMarked(meta.durable, region))) continue;
-      const values = members.map(({ data }) => `${valueIn(data.content, block)}`).join(' ');
-      this.world.violate(`members differ in block ${block} (${values}), which nobody has marked`);
-    }
-  }
-
   /** Everything is well again: the mirror heals, and nothing is lost. */
   private async end(): Promise<void> {
     const { world } = this;
@@ -468,12 +395,7 @@ export class MirrorStorm {
     await app!.readAll();
     await world.runUntil(() => app!.inFlight === 0, 50e6);
     if (app!.inFlight > 0) world.violate('reads do not end');
-    const contents = this.inSync().map(({ data }) => data.content);
-    if (contents.some((each) => !isEqual(each, contents[0]!))) {
-      world.violate('members differ although everything is in sync and at rest');
-    }
-    const lacking = this.snapshots.lacking(this.record()!, this.inSync());
-    if (lacking !== null) world.violate(lacking);
+    this.audit.checkAtRest();
   }
 
   private nextTryNs = 0;
