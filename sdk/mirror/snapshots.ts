@@ -46,7 +46,7 @@ export class MirrorSnapshots {
       if (this.listed.some((each) => each.name === name)) {
         throw new RangeError(`snapshot ${name} is there already`);
       }
-      const id = this.newId(name);
+      const id = this.newId();
       await this.onAll({ verb: 'seal', name: id }, () => {
         this.listed = [...this.listed, { name, id }];
       });
@@ -55,7 +55,7 @@ export class MirrorSnapshots {
   }
 
   /** Of an attempt: one that was given up has left something under its identity on some member. */
-  newId(_name: string): string {
+  newId(): string {
     this.attemptCount += 1;
     return `at-${this.parts.keeper.record.epoch}-${this.attemptCount}`;
   }

@@ -33,6 +33,8 @@ export class StormDisk implements BlockDevice {
   readonly content: Uint8Array;
   readonly durable: Uint8Array;
   isDead = false;
+  /** Nothing is written that needs space. */
+  isFull = false;
   /** Requests are taken and never end. */
   isHung = false;
   slowness = 1;
@@ -158,6 +160,11 @@ export class StormDisk implements BlockDevice {
       return BlockStatus.ok;
     }
     if (op === BlockOp.read) return this.read(request);
+    // There is space for odd blocks; of the rest some may have been done.
+    if (this.isFull && (blockCount > 1 || lba % 2 === 0)) {
+      this.tear(request);
+      return BlockStatus.outOfSpace;
+    }
     for (let i = 0; i < blockCount; i++) this.putBlock(request, i);
     if (request.flags !== blockFlagFua) return BlockStatus.ok;
     for (let block = lba; block < lba + blockCount; block++) {

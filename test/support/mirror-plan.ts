@@ -25,6 +25,7 @@ const kinds = [
   'slow',
   'hang',
   'dead',
+  'full',
   'corrupt',
   'snapshot',
   'restore',

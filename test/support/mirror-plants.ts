@@ -33,7 +33,7 @@ const io = MirrorIo.prototype;
 export const plants: readonly Plant[] = [
   {
     name: 'acknowledges before the store has taken the member out',
-    seed: 1,
+    seed: 2,
     make: () => {
       const { lacking } = io;
       return replaced(io, 'lacking', function (this: MirrorIo, op: MirrorOp) {
@@ -43,7 +43,7 @@ export const plants: readonly Plant[] = [
   },
   {
     name: 'acknowledges after the first member',
-    seed: 1,
+    seed: 2,
     make: () => {
       const { lacking } = io;
       return replaced(io, 'lacking', function (this: MirrorIo, op: MirrorOp) {
@@ -54,7 +54,7 @@ export const plants: readonly Plant[] = [
   },
   {
     name: 'a member obeys lower epochs',
-    seed: 3,
+    seed: 11,
     make: () => {
       const undoOlder = replaced(LocalMember.prototype, 'isOlder', () => false);
       const undoCurrent = replaced(LocalMember.prototype, 'isCurrent', () => true);
@@ -66,7 +66,7 @@ export const plants: readonly Plant[] = [
   },
   {
     name: 'a member adopts while writes of another writer are under way',
-    seed: 32,
+    seed: 18,
     make: () => replaced(LocalMember.prototype, 'drain', async () => {}),
   },
   {
@@ -111,7 +111,7 @@ export const plants: readonly Plant[] = [
   },
   {
     name: 'the last member that is in sync is taken out',
-    seed: 1,
+    seed: 2,
     make: () => {
       const undoLast = replaced(Mirror.prototype, 'isLast', () => false);
       const { wanted } = Mirror.prototype;
@@ -129,12 +129,12 @@ export const plants: readonly Plant[] = [
   },
   {
     name: 'a writer reads although it was not confirmed for long',
-    seed: 2,
+    seed: 10,
     make: () => replaced(io, 'mayRead', () => true),
   },
   {
     name: 'regions of a lost writer are served before they are reconciled',
-    seed: 1,
+    seed: 3,
     make: () => replaced(Regions.prototype, 'firstUnreconciled', () => -1),
   },
   {
@@ -154,17 +154,23 @@ export const plants: readonly Plant[] = [
   },
   {
     name: 'members know a snapshot by its name',
-    seed: 3,
-    make: () => replaced(MirrorSnapshots.prototype, 'newId', (name) => name),
+    seed: 5,
+    make: () => {
+      const { take } = MirrorSnapshots.prototype;
+      return replaced(MirrorSnapshots.prototype, 'take', function (this: MirrorSnapshots, name) {
+        this.newId = () => name;
+        return take.call(this, name);
+      });
+    },
   },
   {
     name: 'a member joins without the snapshots that others have',
-    seed: 1,
+    seed: 7,
     make: () => replaced(SnapshotCopier.prototype, 'lacking', async () => []),
   },
   {
     name: 'a member that has restarted passes for one that was up',
-    seed: 3,
+    seed: 2,
     make: () => {
       const { control } = LocalMember.prototype;
       return replaced(

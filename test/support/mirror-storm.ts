@@ -153,6 +153,13 @@ export class MirrorStorm {
         node.meta.isDead = false;
       });
     },
+    // All at once: who fills up alone is out, as one that is dead.
+    full: ({ ns }) => {
+      for (const { data } of this.nodes) data.isFull = true;
+      this.later(ns, () => {
+        for (const { data } of this.nodes) data.isFull = false;
+      });
+    },
     corrupt: ({ node }) => this.corrupt(node, this.world.chance.below(geometry.blockCount)),
     verify: () => this.onMirror((app) => this.verify(app)),
     grow: ({ choice }) => this.onMirror((app) => this.grow(app, choice)),
@@ -381,6 +388,7 @@ export class MirrorStorm {
       node.store.isCut = false;
       node.data.slowness = 1;
       node.data.isDead = false;
+      node.data.isFull = false;
       node.meta.isDead = false;
       node.data.unhang();
       if (!node.isUp) void node.boot();
