@@ -1,7 +1,8 @@
 import type { Clock, DmaSpace } from '../device.js';
 import { ErrorCode, UltimaError } from '../errors.js';
+import { KiB, msNs } from '../units.js';
 import { memberTransferBytes } from './io-parts.js';
-import { bytesOf, regionCountOf } from './member-header.js';
+import { bytesOf, type MirrorGeometry, regionCountOf } from './member-header.js';
 import { MemberPath } from './member-path.js';
 import type { MemberAssociation, MemberPort } from './port.js';
 import type { MirrorRecord } from './record.js';
@@ -23,6 +24,18 @@ export interface AdmissionNeeds {
   readonly depth: number;
   /** A member that is smaller than the record is made larger first. */
   readonly grows?: boolean;
+}
+
+/** For a KiB of a member's map, over the slowest network that a mirror is for. */
+const mapNsPerKiB = msNs;
+
+/**
+ * How long a member may take that tells of its map: an answer like all others, and the way of the
+ * map itself, which has megabytes of digits when the volume has terabytes.
+ */
+export function mapAnswerNs(geometry: MirrorGeometry, answerNs: number): number {
+  const digits = 2 * Math.ceil(regionCountOf(geometry) / 8);
+  return answerNs + Math.floor(digits / KiB) * mapNsPerKiB;
 }
 
 /**

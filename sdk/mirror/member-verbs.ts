@@ -1,6 +1,6 @@
 import type { Clock } from '../device.js';
 import { ErrorCode, UltimaError } from '../errors.js';
-import { ask } from './admission.js';
+import { ask, mapAnswerNs } from './admission.js';
 import { type MirrorEvents, mostMembers } from './io-parts.js';
 import type { MirrorIo } from './mirror-io.js';
 import type { Timers } from './timers.js';
@@ -90,11 +90,19 @@ export class MemberVerbs {
     return isDone;
   }
 
+  /** Who has grown tells of its map. */
+  private patienceNs(verb: Verb): number {
+    if (verb.verb !== 'grow') return this.answerNs;
+    const { blockBytes, regions } = this.io;
+    const { regionBlocks } = regions;
+    return mapAnswerNs({ blockBytes, blockCount: verb.blockCount, regionBlocks }, this.answerNs);
+  }
+
   /** Without consequences for the member. */
   async tell(member: number, verb: Verb, told?: Told): Promise<Outcome> {
     const path = this.io.paths[member];
     if (path == null) return 'unknown';
-    const lateNs = this.clock.nowNs() + this.answerNs;
+    const lateNs = this.clock.nowNs() + this.patienceNs(verb);
     const asked = ask(path.association, verb).then((said): Outcome => {
       told?.(said);
       return 'done';

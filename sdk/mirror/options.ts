@@ -32,7 +32,10 @@ export interface MirrorOptions {
   readonly requestCount?: number;
   /** For how long a confirmed writer serves reads: 6 s when left out, equal on all nodes. */
   readonly leaseNs?: number;
-  /** A member that does not answer for so long has failed; 2 s when left out. */
+  /**
+   * A member that does not answer for so long has failed; 2 s when left out. One that tells of its
+   * write-intent map has more: a millisecond for each KiB of it, as hexadecimal digits.
+   */
   readonly answerNs?: number;
   /** Pause before the store or a member is tried again; 500 ms when left out. */
   readonly retryNs?: number;

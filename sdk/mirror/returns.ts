@@ -1,6 +1,6 @@
 import { assert } from '../assert.js';
 import { UltimaError } from '../errors.js';
-import { type Admitted, admit, grownReason } from './admission.js';
+import { type Admitted, admit, grownReason, mapAnswerNs } from './admission.js';
 import type { MirrorGrowth } from './growth.js';
 import type { Healer } from './healer.js';
 import type { MirrorEvents } from './io-parts.js';
@@ -135,8 +135,9 @@ export class Returns {
     const early = row.admitted;
     row.admitted = null;
     if (early !== null) return early;
-    const { timers, options } = this.parts;
-    const { clock, answerNs } = options;
+    const { timers, options, keeper } = this.parts;
+    const { clock } = options;
+    const untilNs = clock.nowNs() + mapAnswerNs(keeper.record, options.answerNs);
     let isLate = false;
     const asked = this.ask(row.port!).then(
       (admitted) => {
@@ -150,7 +151,7 @@ export class Returns {
         return null;
       },
     );
-    const late = timers.sleepUntil(clock.nowNs() + answerNs).then(() => {
+    const late = timers.sleepUntil(untilNs).then(() => {
       isLate = true;
       return null;
     });

@@ -1,7 +1,7 @@
 import type { ClusterStore } from '../cluster/store.js';
 import type { Clock, DmaSpace } from '../device.js';
 import { ErrorCode, UltimaError } from '../errors.js';
-import { type Admitted, admit, settle } from './admission.js';
+import { type Admitted, admit, mapAnswerNs, settle } from './admission.js';
 import { gone, isUnknown } from './keeper.js';
 import { hexOf } from './member-header.js';
 import type { MemberPort } from './port.js';
@@ -168,7 +168,8 @@ async function adoptAll(
   const poll = (): void => {
     for (const { path } of admitted.values()) path.poll();
   };
-  await settle(adoptions, { clock, untilNs: clock.nowNs() + options.answerNs, poll });
+  const untilNs = clock.nowNs() + mapAnswerNs(record, options.answerNs);
+  await settle(adoptions, { clock, untilNs, poll });
   isOver = true;
   return { admitted, refusals };
 }
