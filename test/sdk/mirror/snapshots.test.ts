@@ -9,7 +9,7 @@ import { MemberShelf } from '../../../sdk/node/member-shelf.js';
 import { MiB } from '../../../sdk/units.js';
 import { Pool } from '../../../sdk/volume/pool.js';
 import { suite } from '../../support/suite.js';
-import { clusterId, geometry, idOf, Rig, volumeId } from './rig.js';
+import { clusterId, geometry, idOf, Rig, RigDevice, volumeId } from './rig.js';
 
 const test = suite('snapshots of members that join');
 const { blockBytes, blockCount, regionBlocks } = geometry;
@@ -323,6 +323,63 @@ test('a member joins although nobody can list what was sealed', async () => {
   await rig.whole(mirror);
   assert.is(mirror.copiedBytes, bytes);
   await rig.detach(mirror);
+});
+
+test('of two snapshots of one name that are asked for at once, one is taken', async () => {
+  const rig = new PooledRig();
+  await rig.pooled(0, 1);
+  await rig.create(0, 1);
+  const mirror = await rig.attachWhole();
+  const both = [mirror.snapshot('one'), mirror.snapshot('one')];
+  const outcomes = await rig.done(mirror, Promise.allSettled(both));
+  assert.equal(
+    outcomes.map(({ status }) => status),
+    ['fulfilled', 'rejected'],
+  );
+  assert.equal(mirror.status.snapshots, ['one']);
+  await rig.detach(mirror);
+});
+
+/** A device that keeps what it was given for a while. */
+class HeldDevice extends RigDevice {
+  isHeld = false;
+
+  override poll(): number {
+    return this.isHeld ? 0 : super.poll();
+  }
+}
+
+test('a member that joins gets what others differed in when it began to follow them', async () => {
+  const rig = new PooledRig();
+  const { clock } = rig;
+  const data = new HeldDevice({ blockBytes, blockCount, clock });
+  // The first keeps no snapshots: what the third lacks is found on the second.
+  await rig.add(0, { devices: { meta: rig.device(64), data }, isBlank: true });
+  await rig.pooled(1, 2);
+  await rig.create(0, 1);
+  const dead = await rig.attachWhole();
+  await fill(dead, { 0: 0x11 });
+  // Marked, and the second has nothing there that it could show.
+  const ninth = { lba: (9 * cell) / blockBytes, blockCount: cell / blockBytes };
+  await discardBlocks(dead.device, ninth);
+  // The writer dies when only the first has a part of its last write.
+  await writeBlocks(data, ninth.lba, new Uint8Array(cell).fill(0x29));
+  data.isHeld = true;
+  const random = (id: Uint8Array): void => void id.fill(9);
+  const hear = (verb: Verb | null): void => {
+    // The second shows now what it has; the members are made equal after that.
+    if (verb?.verb === 'changes') data.isHeld = false;
+  };
+  const ports = [rig.port(0), told(rig.port(1), hear)];
+  const mirror = await rig.attach({ ports, writer: 'next', isForced: true, random });
+  await rig.done(mirror, mirror.addMember(rig.port(2)));
+  await rig.whole(mirror);
+  assert.is(data.isHeld, false);
+  await rig.detach(mirror);
+  const texts = await Promise.all(rig.devices.map((each) => textOf(each.data)));
+  const [first] = texts;
+  assert.is(first!.slice(18, 20), '29');
+  assert.equal(texts, [first, first, first]);
 });
 
 test.run();
