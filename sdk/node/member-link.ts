@@ -44,7 +44,8 @@ export class MemberLink implements MemberPort {
       });
       return new LinkAssociation(memberId, connected);
     } catch (error) {
-      throw lost(memberId, `${address}: ${error instanceof Error ? error.message : error}`, error);
+      const text = error instanceof Error ? error.message : String(error);
+      throw lost(memberId, text.startsWith(address) ? text : `${address}: ${text}`, error);
     }
   }
 }

@@ -76,7 +76,9 @@ export class NodeSockets implements LocalSockets {
       });
       socket.once('error', (error) => {
         clearTimeout(timer);
-        reject(unreachable(place, error.message, error));
+        // Node names the place, too.
+        const why = error.message.replace(` ${host}:${port}`, '');
+        reject(unreachable(place, why, error));
       });
     });
   }

@@ -128,9 +128,10 @@ statement(
     await cluster.directory.createVolume({ name: 'db', bytes: MiB, mirrors: 1 });
     await until('the member is made', () => node!.agent.memberCount === 1);
     const { record } = await cluster.directory.volume('db');
+    const { address } = node!.agent;
     const link = new MemberLink({
       memberId: record.members[0]!.id,
-      addressOf: async () => node!.agent.address,
+      addressOf: async () => address,
       ...{ memory: new MemorySpace(), clock, depth: 8 },
     });
     const association = await link.connect();
@@ -138,6 +139,9 @@ statement(
     await cluster.stop(node!);
     await until('it is lost', () => association.isLost === true);
     association.close();
+    // The place is named, once.
+    const error = await assertRejects(() => link.connect(), /cannot be reached/);
+    assert.is(error!.message.split(address).length, 2, error!.message);
   },
 );
 
