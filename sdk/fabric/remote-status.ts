@@ -1,41 +1,39 @@
 import { BlockStatus } from '../block/request.js';
 import { Status } from '../spec/nvme/status.js';
 
-/** What a controller's status means for the layers above. */
+const meanings: readonly (readonly [BlockStatus, readonly number[]])[] = [
+  [BlockStatus.mediaError, [Status.writeFault, Status.unrecoveredReadError]],
+  [
+    BlockStatus.integrityError,
+    [Status.guardCheckError, Status.applicationTagCheckError, Status.referenceTagCheckError],
+  ],
+  [BlockStatus.invalidRequest, [Status.invalidField, Status.lbaOutOfRange, Status.invalidOpcode]],
+  [
+    BlockStatus.accessDenied,
+    [Status.accessDenied, Status.namespaceWriteProtected, Status.reservationConflict],
+  ],
+  [BlockStatus.outOfSpace, [Status.capacityExceeded]],
+  // What the controller did not begin.
+  [
+    BlockStatus.notExecuted,
+    [
+      Status.namespaceNotReady,
+      Status.asymmetricAccessInaccessible,
+      Status.asymmetricAccessPersistentLoss,
+      Status.asymmetricAccessTransition,
+      Status.invalidNamespaceOrFormat,
+      Status.abortedSqDeletion,
+    ],
+  ],
+  [
+    BlockStatus.unknown,
+    [Status.internalPathError, Status.hostPathingError, Status.transientTransportError],
+  ],
+];
+
+const known = new Map(meanings.flatMap(([means, kinds]) => kinds.map((kind) => [kind, means])));
+
+/** What a controller's status means for the layers above: an error of the device unless named. */
 export function blockStatusOf(kind: number): BlockStatus {
-  switch (kind) {
-    case 0:
-      return BlockStatus.ok;
-    case Status.writeFault:
-    case Status.unrecoveredReadError:
-      return BlockStatus.mediaError;
-    case Status.guardCheckError:
-    case Status.applicationTagCheckError:
-    case Status.referenceTagCheckError:
-      return BlockStatus.integrityError;
-    case Status.invalidField:
-    case Status.lbaOutOfRange:
-    case Status.invalidOpcode:
-      return BlockStatus.invalidRequest;
-    case Status.accessDenied:
-    case Status.namespaceWriteProtected:
-    case Status.reservationConflict:
-      return BlockStatus.accessDenied;
-    case Status.capacityExceeded:
-      return BlockStatus.outOfSpace;
-    // What the controller did not begin.
-    case Status.namespaceNotReady:
-    case Status.asymmetricAccessInaccessible:
-    case Status.asymmetricAccessPersistentLoss:
-    case Status.asymmetricAccessTransition:
-    case Status.invalidNamespaceOrFormat:
-    case Status.abortedSqDeletion:
-      return BlockStatus.notExecuted;
-    case Status.internalPathError:
-    case Status.hostPathingError:
-    case Status.transientTransportError:
-      return BlockStatus.unknown;
-    default:
-      return BlockStatus.deviceError;
-  }
+  return kind === 0 ? BlockStatus.ok : (known.get(kind) ?? BlockStatus.deviceError);
 }

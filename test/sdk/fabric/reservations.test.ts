@@ -2,7 +2,6 @@ import * as assert from 'uvu/assert';
 import { readBlocks, writeBlocks } from '../../../sdk/block/promised.js';
 import { BlockOp, BlockRequest, BlockStatus } from '../../../sdk/block/request.js';
 import { MemoryStore } from '../../../sdk/cluster/memory-store.js';
-import { UltimaError } from '../../../sdk/errors.js';
 import { NvmeTcp } from '../../../sdk/fabric/initiator.js';
 import type { RemoteNamespace } from '../../../sdk/fabric/remote-namespace.js';
 import type { ReservationStore } from '../../../sdk/fabric/served-namespace.js';
@@ -12,6 +11,7 @@ import { createMirror } from '../../../sdk/mirror/options.js';
 import { RawMember } from '../../../sdk/mirror/raw-member.js';
 import { MiB } from '../../../sdk/units.js';
 import { HeldDevice, nguidOf, rigClock, rigNqn, until } from '../../support/fabric-rig.js';
+import { nvmeStatusOf } from '../../support/nvme-status.js';
 import { suite } from '../../support/suite.js';
 import { clusterId, codeOf, idOf, volumeId } from '../mirror/rig.js';
 
@@ -94,16 +94,6 @@ function statement(
   });
 }
 
-async function statusOf(work: Promise<unknown>): Promise<number> {
-  try {
-    await work;
-    return 0;
-  } catch (error) {
-    if (!(error instanceof UltimaError)) throw error;
-    return Number(error.facts.detail ?? error.facts.status) & 0x7ff;
-  }
-}
-
 const conflict = 0x083;
 const block = (fill: number): Uint8Array => new Uint8Array(512).fill(fill);
 
@@ -130,9 +120,9 @@ statement(
         [b, registrant],
         [c, other],
       ] as const) {
-        const read = await statusOf(readBlocks(host, 0, block(0)));
+        const read = await nvmeStatusOf(readBlocks(host, 0, block(0)));
         assert.is(read, reads ? 0 : conflict, `${type}: read`);
-        const write = await statusOf(writeBlocks(host, 0, block(1)));
+        const write = await nvmeStatusOf(writeBlocks(host, 0, block(1)));
         assert.is(write, writes ? 0 : conflict, `${type}: write`);
       }
       await a.reservations.release({ action: 'clear', type, key: 0xan });
@@ -163,8 +153,8 @@ statement(
         [0xffff, true, 2, 0xbn],
       ],
     );
-    assert.is(await statusOf(writeBlocks(c, 0, block(1))), conflict);
-    assert.is(await statusOf(writeBlocks(await rig.host(2), 0, block(1))), 0);
+    assert.is(await nvmeStatusOf(writeBlocks(c, 0, block(1))), conflict);
+    assert.is(await nvmeStatusOf(writeBlocks(await rig.host(2), 0, block(1))), 0);
   },
 );
 
@@ -175,7 +165,7 @@ statement(
     assert.not.ok(a.reservations.canPersist);
     assert.is(a.reservations.kinds.length, 6);
     const wanted = { action: 'register', newKey: 1n, persistence: 'on' } as const;
-    assert.is(await statusOf(a.reservations.register(wanted)), 0x002);
+    assert.is(await nvmeStatusOf(a.reservations.register(wanted)), 0x002);
     await a.reservations.register({ action: 'register', newKey: 1n });
     await rig.restart();
     assert.equal((await (await rig.host(1)).reservations.report()).registered, []);
@@ -193,7 +183,7 @@ statement(
     await a.reservations.acquire({ action: 'acquire', type, key: 0xan });
     rig.device.isHeld = true;
     const { submitted } = rig.device;
-    const late = statusOf(writeBlocks(a, 5, block(7)));
+    const late = nvmeStatusOf(writeBlocks(a, 5, block(7)));
     await until('the write is inside', () => rig.device.submitted > submitted);
     let isOver = false;
     const preempt = { action: 'preemptAndAbort', preemptKey: 0xan } as const;
@@ -205,7 +195,7 @@ statement(
       isSeen = registered.length === 1;
     }
     // What comes now is refused, while the preemption waits for what came before.
-    assert.is(await statusOf(writeBlocks(a, 6, block(8))), conflict);
+    assert.is(await nvmeStatusOf(writeBlocks(a, 6, block(8))), conflict);
     assert.not.ok(isOver);
     rig.device.isHeld = false;
     await taken;
@@ -261,11 +251,11 @@ statement(
     await writeBlocks(one.device, 3, block(0x11));
     const two = await attach(b, 'two');
     await writeBlocks(two.device, 3, block(0x22));
-    assert.is(await statusOf(writeBlocks(a, 2048 + 3, block(0x33))), conflict);
+    assert.is(await nvmeStatusOf(writeBlocks(a, 2048 + 3, block(0x33))), conflict);
     assert.is(await codeOf(writeBlocks(one.device, 3, block(0x33))), 'COMMAND_FAILED');
     assert.is((await one.stopped)?.code, 'MIRROR_FENCED');
     await rig.restart();
-    assert.is(await statusOf(writeBlocks(await rig.host(1), 2048 + 3, block(0x33))), conflict);
+    assert.is(await nvmeStatusOf(writeBlocks(await rig.host(1), 2048 + 3, block(0x33))), conflict);
     const later = await attach(await rig.host(2), 'two');
     const back = block(0);
     await readBlocks(later.device, 3, back);

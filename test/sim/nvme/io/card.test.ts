@@ -2,7 +2,6 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as assert from 'uvu/assert';
-import { UltimaError } from '../../../../sdk/errors.js';
 import { NvmeController } from '../../../../sdk/nvme/controller.js';
 import { commandDwords, Sqe } from '../../../../sdk/spec/nvme/command.js';
 import { Feature } from '../../../../sdk/spec/nvme/features.js';
@@ -19,6 +18,7 @@ import {
 import { Status, statusKind } from '../../../../sdk/spec/nvme/status.js';
 import { openSimulated } from '../../../../sim/open.js';
 import { CardHost } from '../../../support/card-host.js';
+import { nvmeStatusOf } from '../../../support/nvme-status.js';
 import { suite } from '../../../support/suite.js';
 
 const test = suite('I/O over real queues');
@@ -125,16 +125,6 @@ async function opened(query: string) {
   return { card, controller, namespace: await controller.namespace(1) };
 }
 
-async function statusOf(work: Promise<unknown>): Promise<number> {
-  try {
-    await work;
-    return 0;
-  } catch (error) {
-    if (!(error instanceof UltimaError)) throw error;
-    return Number(error.facts.status) & 0x7ff;
-  }
-}
-
 test('a write that completes during a shutdown is durable when the shutdown is', () => {
   for (let seed = 1; seed <= 12; seed++) {
     const host = new CardHost(openSimulated(`sim:simple?bytes=1MiB&seed=${seed}`));
@@ -224,7 +214,7 @@ test('the SMART page counts data units of 1000 sectors, rounded up, and commands
 test('a media error is counted, and the error log names queue and block', async () => {
   const { controller, namespace } = await opened('bytes=16MiB');
   await namespace.writeUncorrectable({ lba: 70, blockCount: 1 });
-  assert.is(await statusOf(namespace.read(64, pages(0))), Status.unrecoveredReadError);
+  assert.is(await nvmeStatusOf(namespace.read(64, pages(0))), Status.unrecoveredReadError);
   const health = await controller.admin.health();
   assert.equal([health.mediaErrors, health.errorEntries], [1n, 1n]);
   const [newest] = await controller.admin.errorLog(1);
@@ -276,7 +266,7 @@ for (const isExtended of [false, true]) {
       [10, 11, 12].map((lba) => [0, 0x55, 0, 0, 0, lba]),
     );
     const wrong = { ...checked, applicationTag: 0x56 };
-    const status = await statusOf(namespace.read(10, data, { protection: wrong, ...own }));
+    const status = await nvmeStatusOf(namespace.read(10, data, { protection: wrong, ...own }));
     assert.is(status, Status.applicationTagCheckError);
     card.checker.demandNone();
     await controller.close();

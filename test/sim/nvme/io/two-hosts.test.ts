@@ -1,5 +1,4 @@
 import * as assert from 'uvu/assert';
-import { UltimaError } from '../../../../sdk/errors.js';
 import { NvmeController } from '../../../../sdk/nvme/controller.js';
 import type { Namespace } from '../../../../sdk/nvme/namespace.js';
 import { Feature } from '../../../../sdk/spec/nvme/features.js';
@@ -8,6 +7,7 @@ import { ReservationLog } from '../../../../sdk/spec/nvme/logs-events.js';
 import { Status } from '../../../../sdk/spec/nvme/status.js';
 import type { SimCard } from '../../../../sim/card.js';
 import { openSimulated } from '../../../../sim/open.js';
+import { nvmeStatusOf } from '../../../support/nvme-status.js';
 import { suite } from '../../../support/suite.js';
 
 const test = suite('reservations over two functions');
@@ -62,27 +62,17 @@ async function twoHosts(): Promise<Hosts> {
   return { card, a: hosts[0]!, b: hosts[1]!, close };
 }
 
-async function statusOf(work: Promise<unknown>): Promise<number> {
-  try {
-    await work;
-    return 0;
-  } catch (error) {
-    if (!(error instanceof UltimaError)) throw error;
-    return Number(error.facts.status) & 0x7ff;
-  }
-}
-
 test('the other host cannot write under write exclusive, and can again after the release', async () => {
   const { a, b, close } = await twoHosts();
   const data = new Uint8Array(4096);
   await a.namespace.reservations.register({ action: 'register', newKey: 1n });
   await a.namespace.reservations.acquire({ action: 'acquire', type: 'write exclusive', key: 1n });
-  assert.is(await statusOf(b.namespace.write(0, data)), Status.reservationConflict);
-  assert.is(await statusOf(b.namespace.flush()), Status.reservationConflict);
-  assert.is(await statusOf(b.namespace.read(0, data)), 0);
-  assert.is(await statusOf(a.namespace.write(0, data)), 0);
+  assert.is(await nvmeStatusOf(b.namespace.write(0, data)), Status.reservationConflict);
+  assert.is(await nvmeStatusOf(b.namespace.flush()), Status.reservationConflict);
+  assert.is(await nvmeStatusOf(b.namespace.read(0, data)), 0);
+  assert.is(await nvmeStatusOf(a.namespace.write(0, data)), 0);
   await a.namespace.reservations.release({ action: 'release', type: 'write exclusive', key: 1n });
-  assert.is(await statusOf(b.namespace.write(0, data)), 0);
+  assert.is(await nvmeStatusOf(b.namespace.write(0, data)), 0);
   await close();
 });
 
@@ -128,7 +118,10 @@ test('a preempted host is told by an event and by the reservation notification l
     b.events.filter((page) => page === LogPage.reservation),
     [],
   );
-  assert.is(await statusOf(a.namespace.read(0, new Uint8Array(512))), Status.reservationConflict);
+  assert.is(
+    await nvmeStatusOf(a.namespace.read(0, new Uint8Array(512))),
+    Status.reservationConflict,
+  );
   await close();
 });
 
@@ -140,7 +133,7 @@ test('preempt and abort ends the writes of the preempted host, whole or not at a
   const old = new Uint8Array(512).fill(1);
   await a.namespace.write(5, old);
   const fresh = new Uint8Array(512).fill(2);
-  const running = Array.from({ length: 8 }, () => statusOf(a.namespace.write(5, fresh)));
+  const running = Array.from({ length: 8 }, () => nvmeStatusOf(a.namespace.write(5, fresh)));
   await b.namespace.reservations.acquire({
     action: 'preemptAndAbort',
     type: 'write exclusive',
@@ -157,7 +150,7 @@ test('preempt and abort ends the writes of the preempted host, whole or not at a
   const back = new Uint8Array(512);
   await b.namespace.read(5, back);
   assert.equal(back, endings.includes(0) ? fresh : old);
-  assert.is(await statusOf(a.namespace.write(5, fresh)), Status.reservationConflict);
+  assert.is(await nvmeStatusOf(a.namespace.write(5, fresh)), Status.reservationConflict);
   await close();
 });
 
@@ -179,9 +172,9 @@ test('a reservation that was asked to persist outlives the power, the identifier
     const namespace = await again.namespace(1);
     const data = new Uint8Array(512);
     const isHeld = persistence === 'on';
-    assert.is(await statusOf(namespace.read(0, data)), isHeld ? Status.reservationConflict : 0);
+    assert.is(await nvmeStatusOf(namespace.read(0, data)), isHeld ? Status.reservationConflict : 0);
     await again.admin.setFeature(Feature.hostIdentifier, 1, { data: new Uint8Array(16).fill(1) });
-    assert.is(await statusOf(namespace.read(0, data)), 0);
+    assert.is(await nvmeStatusOf(namespace.read(0, data)), 0);
     await again.close();
   }
 });
