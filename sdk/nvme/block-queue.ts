@@ -175,12 +175,16 @@ export class BlockQueue implements SlotOwner {
     if (queue.observer !== null) queue.observer.submitted(queue, slot);
   }
 
-  /** @returns requests ended */
+  /**
+   * @returns requests ended, also those of others that share the completion queue: whoever polls
+   *          them next finds nothing, and all who poll in turn would believe that nothing happened
+   */
   poll(): number {
-    const before = this.endedCount;
+    const { completion } = this;
+    const before = completion.requestsEnded;
     this.pair.poll();
     if (this.waiting.head !== null) this.turn();
-    return this.endedCount - before;
+    return completion.requestsEnded - before;
   }
 
   /**
@@ -378,7 +382,9 @@ export class BlockQueue implements SlotOwner {
   }
 
   private end(request: BlockRequest): void {
-    request.completedNs = this.completion.nowNs;
+    const { completion } = this;
+    request.completedNs = completion.nowNs;
+    completion.requestsEnded++;
     this.endedCount++;
     request.done(request);
   }

@@ -48,6 +48,8 @@ export class CompletionQueue {
   readonly hasInterrupt: boolean;
   /** Doorbell stores so far. */
   doorbellCount = 0;
+  /** Requests whose last command ended here, of every namespace and queue pair that shares it. */
+  requestsEnded = 0;
   /** The clock as last looked at. */
   nowNs = 0;
   /** Whether `nowNs` holds for what is going on now: one look serves all between two doorbells. */

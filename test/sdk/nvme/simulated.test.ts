@@ -279,6 +279,31 @@ test('many submission queues can share one completion queue', async () => {
   await rig.close();
 });
 
+test('a poll counts what it ends for others on its queue pair or its completion queue', async () => {
+  const rig = await simRig('sim:simple?bytes=16MiB');
+  const { controller } = rig;
+  const first = await controller.createQueuePair({ entries: 32, completionEntries: 256 });
+  const other = await controller.createQueuePair({ entries: 32, shareCompletionOf: first });
+  const polled = await controller.namespace(1, { queuePair: first });
+  for (const queuePair of [first, other]) {
+    const namespace = await controller.namespace(1, { queuePair });
+    let ended = 0;
+    for (let i = 0; i < 5; i++) {
+      const request = requestOn(namespace, BlockOp.read, 4096);
+      request.done = () => ended++;
+      namespace.submit(request);
+    }
+    let counted = namespace.poll();
+    while (ended < 5) {
+      const seen = polled.poll() + namespace.poll();
+      counted += seen;
+      if (seen === 0) polled.clock.idle(polled.clock.nowNs() + 1_000_000);
+    }
+    assert.is(counted, 5);
+  }
+  await rig.close();
+});
+
 test('shadow doorbells carry the same I/O, also after a reset', async () => {
   const rig = await simRig('sim:simple?bytes=16MiB', { shadowDoorbells: true, queueEntries: 16 });
   const { namespace, controller } = rig;
