@@ -1,4 +1,4 @@
-/** Why a drive copies data that nobody asked for. */
+/** Why a drive copies data that nobody asked for, or reads it. */
 export const CopyKind = { collection: 0, upkeep: 1 } as const;
 export const copyKinds = 2;
 
@@ -21,6 +21,8 @@ export interface CopyGate {
    * @returns      whether it may now; else `CopyingDrive.copyGranted` is called, never from here
    */
   asks(pool: number, kind: number, units: number, need: number, isUrgent: boolean): boolean;
+  /** The patrol wants to read a page of so many units: as `asks` for upkeep, never urgent. */
+  asksToRead(pool: number, units: number): boolean;
   /** Nothing is on its way for the pool any more, and nothing is to wait. */
   ended(pool: number): void;
 }
@@ -29,13 +31,16 @@ export interface CopyGate {
 export const openGate: CopyGate = {
   isOpen: true,
   asks: () => true,
+  asksToRead: () => true,
   ended: () => {},
 };
 
 /** A drive that copies by itself. */
 export interface CopyingDrive {
-  /** Pools 0..copyPools - 1 ask. */
+  /** Pools 0..copyPools - 1 ask to copy. */
   readonly copyPools: number;
+  /** The next one, number `copyPools`, asks to read the medium through. */
+  readonly hasPatrol: boolean;
   /** Who is asked from now on. */
   setCopyGate(gate: CopyGate): void;
   /** What a pool asked for may go on now. */

@@ -42,6 +42,8 @@ export class FlashDrive implements Drive, CopyingDrive {
   readonly rowUnits: number;
   readonly streamCount: number;
   readonly dieCount: number;
+  readonly copyPools: number;
+  readonly hasPatrol: boolean;
   readonly breakdown = new Breakdown();
   readonly statistics = new Counters();
   state: number = DriveState.good;
@@ -113,6 +115,8 @@ export class FlashDrive implements Drive, CopyingDrive {
     this.rowUnits = layout.unitsPerRow;
     this.streamCount = ftl.streams;
     this.dieCount = layout.dies;
+    this.copyPools = layout.pools;
+    this.hasPatrol = ftl.scanEveryNs > 0;
     this.endEvent = world.register((request) => this.endDue(request));
   }
 
@@ -196,6 +200,7 @@ export class FlashDrive implements Drive, CopyingDrive {
     this.writer.cutPower(isProtected);
     this.requests.clear();
     this.relocator.clear();
+    this.patrol.clear();
     this.isDue.fill(0);
     this.dueCount = 0;
     this.isRoomGained = false;
@@ -211,17 +216,15 @@ export class FlashDrive implements Drive, CopyingDrive {
     }
   }
 
-  get copyPools(): number {
-    return this.layout.pools;
-  }
-
   setCopyGate(gate: CopyGate): void {
     this.relocator.permits.gate = gate;
+    this.patrol.gate = gate;
   }
 
   copyGranted(pool: number): void {
     this.depth++;
-    this.relocator.copyGranted(pool);
+    if (pool === this.copyPools) this.patrol.granted();
+    else this.relocator.copyGranted(pool);
     this.depth--;
     this.leave();
   }
@@ -281,7 +284,7 @@ export class FlashDrive implements Drive, CopyingDrive {
     } else if (owner === relocationOwner) {
       this.relocator.readDone(op);
     } else if (owner === scanOwner) {
-      this.patrol.scanned(ops.block[op]!, ops.attempts[op]!);
+      this.patrol.scanned(ops.block[op]!, ops.attempts[op]!, ops.extra[op]!);
     } else {
       this.cache?.loaded(ops.extra[op]!);
     }

@@ -59,7 +59,7 @@ export const QosCopies = {
   none: 0,
   /** Garbage collection. */
   collection: 1,
-  /** Wear levelling, refresh, and what is saved from blocks that fail. */
+  /** Wear levelling, refresh, what is saved from blocks that fail, and what patrols read. */
   upkeep: 2,
 } as const;
 

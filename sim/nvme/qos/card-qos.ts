@@ -191,16 +191,15 @@ export class CardQos implements CopyScheduler {
   }
 
   /**
-   * A page is to be copied. What an urgent one takes is paid for, but it does not wait. In the
-   * media a page counts one, whatever is valid of it: it keeps one die busy, as the read of a unit
-   * does, and against best effort alone.
+   * A page is to be copied or read. What an urgent one takes is paid for, but it does not wait. In
+   * the media a page counts one, whatever is valid of it: it keeps one die busy, as the read of a
+   * unit does, and against best effort alone.
    */
-  copies({ index, kind, units, isUrgent }: Copy): boolean {
+  copies({ index, kind, cost, isUrgent }: Copy): boolean {
     const { counters, scheduler } = this;
     const { nowNs } = this.world;
     const client = this.clientOfCopies(kind);
     const request = this.firstCopy + index;
-    const cost = units * this.copyCost;
     const isWaiting = this.places[request] === Place.waiting;
     if (isWaiting && !isUrgent) return false;
     if (isWaiting) {

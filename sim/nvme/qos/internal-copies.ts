@@ -1,5 +1,5 @@
 import type { Share } from '../../../sdk/qos/scheduler.js';
-import { type CopyGate, type CopyingDrive, copyKinds } from '../../ftl/copy-gate.js';
+import { type CopyGate, type CopyingDrive, CopyKind, copyKinds } from '../../ftl/copy-gate.js';
 import type { Drive } from '../../ftl/drive.js';
 import type { QosProfile } from '../../profiles/profile.js';
 
@@ -18,20 +18,20 @@ export interface CopyScheduler {
   setCopyShare(kind: number, share: Share): void;
 }
 
-/** A page that is to be copied. */
+/** A page that is to be copied, or read by a patrol. */
 export interface Copy {
-  /** Of the pool among all of all drives. */
+  /** Of the pool or patrol among all of all drives. */
   index: number;
   /** A `CopyKind`: the class that pays. */
   kind: number;
-  units: number;
+  cost: number;
   isUrgent: boolean;
 }
 
 /**
  * Copies of the drives behind a card: garbage collection, and upkeep, which is wear levelling,
- * refresh and what is saved from failing blocks. Each is a class of the card's scheduler with a
- * weight like any other, and pays for what it reads and writes.
+ * refresh, what is saved from failing blocks and what patrols read. Each is a class of the card's
+ * scheduler with a weight like any other, and pays for what it reads and writes.
  *
  * A class reserves as much more as its pools run out of free blocks: `copyUnits` when none of them
  * has any left. A pool for which the host has to wait goes at once, and its class pays afterwards,
@@ -41,7 +41,7 @@ export class InternalCopies {
   private readonly scheduler: CopyScheduler;
   private readonly profile: QosProfile;
   private readonly pools: number;
-  /** By pool: its drive, its number there, how much it needs and for which class. */
+  /** By pool or patrol: its drive, its number there, how much it needs and for which class. */
   private readonly drives: CopyingDrive[] = [];
   private readonly poolsOf: number[] = [];
   private readonly needs: Float64Array;
@@ -49,27 +49,30 @@ export class InternalCopies {
   /** By class: the sum of the needs, and the step that its budget is at. */
   private readonly sums = new Float64Array(copyKinds);
   private readonly steps = new Int32Array(copyKinds);
-  private readonly copy: Copy = { index: 0, kind: 0, units: 0, isUrgent: false };
+  private readonly copy: Copy = { index: 0, kind: 0, cost: 0, isUrgent: false };
 
   constructor(scheduler: CopyScheduler, profile: QosProfile, drives: readonly Drive[]) {
     this.scheduler = scheduler;
     this.profile = profile;
+    let pools = 0;
     for (const { copying } of drives) {
       if (copying === null) continue;
+      const { copyPools, hasPatrol } = copying;
       copying.setCopyGate(new DriveGate(this, scheduler, this.drives.length));
-      for (let pool = 0; pool < copying.copyPools; pool++) {
+      for (let pool = 0; pool < copyPools + (hasPatrol ? 1 : 0); pool++) {
         this.drives.push(copying);
         this.poolsOf.push(pool);
       }
+      pools += copyPools;
     }
-    this.pools = this.drives.length;
-    this.needs = new Float64Array(this.pools);
-    this.kinds = new Uint8Array(this.pools);
+    this.pools = pools;
+    this.needs = new Float64Array(this.count);
+    this.kinds = new Uint8Array(this.count);
   }
 
-  /** Pools of all drives. */
+  /** Pools and patrols of all drives. */
   get count(): number {
-    return this.pools;
+    return this.drives.length;
   }
 
   /** What a class may have now. */
@@ -80,11 +83,20 @@ export class InternalCopies {
   }
 
   asks(index: number, kind: number, units: number, need: number, isUrgent: boolean): boolean {
-    const { copy } = this;
     this.need(index, kind, isUrgent ? 1 : need);
+    return this.pays(index, kind, units * this.scheduler.copyCost, isUrgent);
+  }
+
+  asksToRead(index: number, units: number): boolean {
+    this.need(index, CopyKind.upkeep, 0);
+    return this.pays(index, CopyKind.upkeep, units, false);
+  }
+
+  private pays(index: number, kind: number, cost: number, isUrgent: boolean): boolean {
+    const { copy } = this;
     copy.index = index;
     copy.kind = kind;
-    copy.units = units;
+    copy.cost = cost;
     copy.isUrgent = isUrgent;
     return this.scheduler.copies(copy);
   }
@@ -132,6 +144,10 @@ class DriveGate implements CopyGate {
 
   asks(pool: number, kind: number, units: number, need: number, isUrgent: boolean): boolean {
     return this.copies.asks(this.first + pool, kind, units, need, isUrgent);
+  }
+
+  asksToRead(pool: number, units: number): boolean {
+    return this.copies.asksToRead(this.first + pool, units);
   }
 
   ended(pool: number): void {

@@ -46,6 +46,68 @@ test('wear levelling and refresh pay for themselves, apart from garbage collecti
   assert.ok(gate.asked[CopyKind.collection]! >= gcUnits);
 });
 
+/** A drive that is full, whose patrol is due with the next read. */
+function patrolled(scanEveryNs = 10_000_000): DriveRig {
+  const scan = { scanEveryNs, scanPages: 4, overProvisioningPermille: 500 };
+  const rig = new DriveRig({ blocksPerPlane: 16, pagesPerBlock: 8 }, scan);
+  rig.drive.fill();
+  rig.world.advance(scanEveryNs);
+  return rig;
+}
+
+test('a patrol reads page after page, each when it may, and is not due again before', () => {
+  const rig = patrolled();
+  const { drive, world } = rig;
+  const delayNs = 3_000_000;
+  const gate = new Gate(rig, () => delayNs);
+  drive.read(0, 1, 0);
+  assert.equal([gate.asked[CopyKind.upkeep], drive.statistics.scannedPages], [1, 0]);
+  for (const pages of [1, 2, 3]) {
+    world.advance(delayNs + 500_000);
+    assert.is(drive.statistics.scannedPages, pages);
+    // The next part would be due by now, but this one has not ended.
+    drive.read(1, 1, 0);
+    assert.is(gate.asked[CopyKind.upkeep], pages + 1);
+  }
+  world.advance(delayNs + 500_000);
+  assert.is(drive.statistics.scannedPages, 4);
+  assert.is(gate.asked[CopyKind.upkeep], 4);
+  drive.read(2, 1, 0);
+  assert.is(gate.asked[CopyKind.upkeep], 5);
+  drive.powerCut(true);
+  assert.is(gate.waiting.size + gate.onTheirWay.size, 0);
+  rig.settle();
+});
+
+test('reads of a patrol that began without a gate end nothing of what the gate was asked for', () => {
+  const rig = patrolled(100_000);
+  const { drive, world } = rig;
+  const gate = new Gate(rig, never);
+  gate.isOpen = true;
+  drive.read(0, 1, 0);
+  assert.is(drive.statistics.scannedPages, 4);
+  world.advance(100_000);
+  gate.isOpen = false;
+  drive.read(1, 1, 0);
+  assert.is(gate.waiting.size, 1);
+  world.advance(10_000_000);
+  assert.equal([gate.waiting.size, gate.asked[CopyKind.upkeep]], [1, 1]);
+});
+
+test('a page that is erased while its patrol waits is not read', () => {
+  const rig = patrolled();
+  const { drive, world } = rig;
+  const gate = new Gate(rig, () => 1_000_000);
+  drive.read(0, 1, 0);
+  const { states } = drive.blocks;
+  const state = states[0]!;
+  states[0] = 0;
+  world.advance(2_000_000);
+  states[0] = state;
+  assert.is(drive.statistics.scannedPages, 0);
+  assert.is(gate.waiting.size + gate.onTheirWay.size, 0);
+});
+
 test('drives of every geometry are sound whenever their copies are let go, and over power cuts', () => {
   let copied = 0;
   for (let seed = 1; seed <= 24; seed++) {

@@ -1,5 +1,5 @@
 import * as assert from 'uvu/assert';
-import type { CopyGate } from '../../../sim/ftl/copy-gate.js';
+import { type CopyGate, CopyKind } from '../../../sim/ftl/copy-gate.js';
 import type { DriveRig } from './rig.js';
 
 /** Lets pools go on when it likes, and holds them to what they are allowed. */
@@ -40,6 +40,11 @@ export class Gate implements CopyGate {
     this.waiting.add(pool);
     if (ns < Number.POSITIVE_INFINITY) this.rig.world.schedule(ns, this.onGrant, pool);
     return false;
+  }
+
+  asksToRead(pool: number, units: number): boolean {
+    assert.is(pool, this.rig.drive.copyPools);
+    return this.asks(pool, CopyKind.upkeep, units, 0, false);
   }
 
   ended(pool: number): void {

@@ -7,6 +7,7 @@ import { UltimaQos } from '../../../../sdk/nvme/ultima-qos.js';
 import { bestEffort } from '../../../../sdk/qos/tiers.js';
 import { KiB, MiB } from '../../../../sdk/units.js';
 import { SimCard } from '../../../../sim/card.js';
+import type { FtlProfile } from '../../../../sim/ftl/ftl-profile.js';
 import { Prng } from '../../../../sim/prng.js';
 import { defineProfile, findProfile } from '../../../../sim/profiles/index.js';
 import { suite } from '../../../support/suite.js';
@@ -31,13 +32,13 @@ interface Budget {
 }
 
 /** A card of four dies, full, with two namespaces. */
-async function open(budget: Partial<Budget> = {}): Promise<Opened> {
+async function open(budget: Partial<Budget> = {}, scan: Partial<FtlProfile> = {}): Promise<Opened> {
   const profile = defineProfile(whole, {
     inside: {
       drives: 1,
       buffer: { writeBytes: 2 * MiB },
       flash: { channels: 2, diesPerPackage: 2, blocksPerPlane: 60, pagesPerBlock: 16 },
-      ftl: { overProvisioningPermille: 280, streams: 1, spareBlocks: 2 },
+      ftl: { overProvisioningPermille: 280, streams: 1, spareBlocks: 2, ...scan },
     },
     qos: { ...whole.qos!, ...room, writeCostPermille: 1000 * writeCost, ...budget },
     subsystem: { capacityBytes: bytes, allocationBytes: 64 * KiB },
@@ -171,6 +172,21 @@ test('a weight decides how much of the media copies get beside reads of others',
     waits.push(collection!.throttledPages / pages);
   }
   assert.ok(waits[0] !== waits[1], `${waits}`);
+});
+
+test('what a patrol reads is upkeep, paid for as reads and told', async () => {
+  const opened = await open({}, { scanEveryNs: 1_000_000, scanPages: 3 });
+  await reserve(opened.qos, 1_000);
+  const reads = { bytes: 4 * KiB, depth: 64, readPercent: 100 };
+  new IoLoad(opened.namespaces.slice(1), reads).run(60_000);
+  const { scannedPages } = drive(opened);
+  const [collection, upkeep] = await opened.qos.copies();
+  const unitsPerPage = 4;
+  assert.ok(scannedPages > 100, `${scannedPages} pages`);
+  assert.is(upkeep!.servedUnits, scannedPages * unitsPerPage);
+  assert.is(collection!.servedUnits, 0);
+  assert.ok(upkeep!.throttledPages > 0, 'it waits for others');
+  opened.card.checker.demandNone();
 });
 
 test('a card whose drives never copy has no such classes', async () => {
