@@ -118,6 +118,8 @@ export class FabricSubsystem {
     }
     this.namespaces.delete(nsid);
     namespace.reservations.listen(null);
+    // What hosts have asked for is not for the next one of this number.
+    for (const each of this.associations) each.reservationMasks.delete(nsid);
     this.tellChanged(nsid);
     while (namespace.inFlight > 0) await new Promise((resolve) => setImmediate(resolve));
     this.changed();

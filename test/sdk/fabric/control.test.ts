@@ -263,6 +263,23 @@ test('features of reservations are set of all namespaces that have any, and read
   }
 });
 
+test('what a host masks of a namespace is over when that is gone', async () => {
+  const own = () => ({ nsid: 1, device: new HeldDevice(), nguid: nguidOf(1), reservations: {} });
+  const rig = await fabricRig({ namespaces: [own()] });
+  try {
+    const { queue: admin } = await connected(rig, { nqn: rigNqn, host: 1 });
+    await setProperty(admin, 0x14, 0x0046_0001);
+    assert.equal(await feature(admin, { opcode: 9, fid: 0x82, value: 2 }), [0, 0]);
+    const subsystem = rig.target.subsystem(rigNqn);
+    await subsystem.removeNamespace(1);
+    subsystem.addNamespace(own());
+    assert.equal(await feature(admin, { opcode: 10, fid: 0x82 }), [0, 0]);
+    admin.close('');
+  } finally {
+    await rig.close();
+  }
+});
+
 test('what the target does not have it does not claim, and refuses by name', async () => {
   const rig = await fabricRig();
   try {
