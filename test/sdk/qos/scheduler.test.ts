@@ -322,6 +322,25 @@ test('asked for reserved requests alone, it gives no other and says when there i
   assert.is(scheduler.client, 1);
 });
 
+test('who passes by without waiting has no more by reservation than its burst at one instant', () => {
+  const scheduler = new Scheduler({ clientCount: 1, requestCount: 4 });
+  scheduler.add(0, { ...plain, reservation: 1_000, reservationBurst: 64 }, 0);
+  const reservedAt = (nowNs: number): number => {
+    let reserved = 0;
+    for (let i = 0; i < 500; i++) {
+      assert.ok(scheduler.passes(0, 1, nowNs));
+      if (scheduler.isReserved) reserved++;
+    }
+    return reserved;
+  };
+  const hourNs = 3600e9;
+  // Whoever is not behind may go, so the last one goes at the burst, not below it.
+  assert.is(reservedAt(hourNs), 64 + 1);
+  assert.is(reservedAt(hourNs), 0, 'what it had beyond that it has to wait for');
+  assert.is(reservedAt(2 * hourNs), 64 + 1);
+  assert.is(scheduler.lostUnits(0, 2 * hourNs), 0, 'what it did not ask for it did not lose');
+});
+
 test('shares and clients that cannot be are refused with the value and the limit', () => {
   const scheduler = new Scheduler({ clientCount: 2, requestCount: 4 });
   scheduler.add(0, plain, 0);
@@ -331,11 +350,17 @@ test('shares and clients that cannot be are refused with the value and the limit
     [{ reservation: 500, limit: 400 }, /500 above the limit of 400/],
     [{ limit: 0 }, /limit of 0/],
     [{ weight: 0 }, /weight of 0/],
+    [{ weight: 0.000999 }, /weight of 0.000999: 0.001..1,000,000/],
+    [{ weight: 1_000_001 }, /weight of 1000001/],
+    [{ limitBurst: 1e9 + 1 }, /burst of 1000000001/],
+    [{ reservationBurst: 0.5 }, /burst of 0.5 units/],
     [{ limitBurst: 0 }, /burst of 0/],
   ];
   for (const [spoilt, message] of bad) {
     assert.throws(() => scheduler.change(0, { ...plain, ...spoilt }, 0), message);
   }
+  const edges = [{ weight: 1e6 }, { weight: 1e-3 }, { limitBurst: 1 }, { reservationBurst: 1e9 }];
+  for (const edge of edges) scheduler.change(0, { ...plain, ...edge }, 0);
   assert.throws(() => scheduler.add(0, plain, 0), /client 0 is already there/);
   assert.throws(() => scheduler.change(1, plain, 0), /client 1 is not there/);
   assert.throws(() => scheduler.add(2, plain, 0), /client 2 of a scheduler of 0..1/);
