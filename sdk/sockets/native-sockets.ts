@@ -1,6 +1,7 @@
 import { lookup } from 'node:dns/promises';
 import { rmSync } from 'node:fs';
 import { isIP } from 'node:net';
+import { getSystemErrorName } from 'node:util';
 import { KiB } from '../units.js';
 import { type Copier, setCopier } from './copy.js';
 import { cannotListen, cannotListenAt, clearPath, unreachable } from './places.js';
@@ -43,15 +44,8 @@ const placeBytes = 256 * KiB;
 const backlog = 128;
 /** A peer that was told goodbye closes within this, or is cut off. */
 const lingerMs = 2000;
-/** Error numbers of Linux that mean something here, and Node's names for them. */
+/** Error numbers of Linux that mean something here. */
 const Errno = { again: -11 } as const;
-const errnoNames: Readonly<Record<number, string>> = {
-  [-1]: 'EPERM',
-  [-13]: 'EACCES',
-  [-22]: 'EINVAL',
-  [-98]: 'EADDRINUSE',
-  [-99]: 'EADDRNOTAVAIL',
-};
 /** What of a connection is waited for. */
 const Wanted = { reading: 1, writing: 2 } as const;
 
@@ -81,7 +75,7 @@ export class NativeSockets implements LocalSockets {
   async listen(place: Place, accept: (stream: Stream) => void): Promise<Listening> {
     const { kernel } = this;
     const fd = kernel.tcpListen(await addressOf(place), place.port, backlog);
-    if (fd < 0) throw cannotListen(place, errnoName(fd));
+    if (fd < 0) throw cannotListen(place, getSystemErrorName(fd));
     const port = Number(/:(\d+)$/.exec(kernel.tcpName(fd, false))?.[1] ?? place.port);
     return { place: { host: place.host, port }, ...this.accepting(fd, accept) };
   }
@@ -89,7 +83,7 @@ export class NativeSockets implements LocalSockets {
   async listenAt(path: string, accept: (stream: Stream) => void): Promise<{ close(): void }> {
     await clearPath(path);
     const fd = this.kernel.socketListen(path, backlog);
-    if (fd < 0) throw cannotListenAt(path, errnoName(fd));
+    if (fd < 0) throw cannotListenAt(path, getSystemErrorName(fd));
     const { close } = this.accepting(fd, accept);
     return {
       close: () => {
@@ -101,7 +95,7 @@ export class NativeSockets implements LocalSockets {
   async connect(place: Place, limitMs: number): Promise<Stream> {
     const { kernel } = this;
     const fd = kernel.tcpConnect(await addressOf(place), place.port);
-    if (fd < 0) throw unreachable(place, `error ${-fd}`);
+    if (fd < 0) throw unreachable(place, getSystemErrorName(fd));
     const isInTime = await new Promise<boolean>((resolve) => {
       const settle = (isWritable: boolean): void => {
         clearTimeout(timer);
@@ -115,7 +109,7 @@ export class NativeSockets implements LocalSockets {
     const error = kernel.tcpError(fd);
     if (isInTime && error === 0) return this.open(fd);
     kernel.close(fd);
-    const why = isInTime ? `error ${-error}` : `no answer within ${limitMs} ms`;
+    const why = isInTime ? getSystemErrorName(error) : `no answer within ${limitMs} ms`;
     throw unreachable(place, why);
   }
 
@@ -131,7 +125,7 @@ export class NativeSockets implements LocalSockets {
       const from = i * placeBytes;
       if (result > 0) stream.received(this.memory, from, from + result);
       else if (result === 0) stream.peerEnded();
-      else stream.failed(errnoName(result));
+      else stream.failed(getSystemErrorName(result));
     }
     if (this.blocked.size > 0) for (const stream of this.blocked) done += stream.pump();
     return done;
@@ -280,7 +274,7 @@ class NativeStream implements Stream {
       const { chunk, length } = this.waiting[0]!;
       const count = this.kernel.tcpSend(this.fd, chunk, this.sentBytes, length);
       if (count < 0 && count !== Errno.again) {
-        this.failed(errnoName(count));
+        this.failed(getSystemErrorName(count));
         return gone;
       }
       this.sentBytes += Math.max(0, count);
@@ -327,10 +321,6 @@ class NativeStream implements Stream {
     this.waiting.length = 0;
     this.sockets.forget(this, fd, id);
   }
-}
-
-function errnoName(result: number): string {
-  return errnoNames[result] ?? `error ${-result}`;
 }
 
 async function addressOf({ host }: Place): Promise<string> {

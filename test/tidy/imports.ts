@@ -99,7 +99,7 @@ export const importRules: readonly Rule[] = [
   {
     area: 'sdk/sockets',
     may: [...ground, 'sdk/device'],
-    node: ['dns/promises', 'fs', 'net', 'path', 'tls'],
+    node: ['dns/promises', 'fs', 'net', 'path', 'tls', 'util'],
   },
   // The one file that chooses between the addon and node:net.
   { area: 'sdk/sockets/open', may: ['sdk/sockets', 'native'] },
