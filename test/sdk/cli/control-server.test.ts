@@ -232,6 +232,47 @@ test('bytes that are no request are refused, and harm nobody', async () => {
   });
 });
 
+const nouns = ['pool', 'volume', 'snapshot'];
+const tokens: readonly string[] = [
+  ...'create list describe rename set grow clone scrub delete check restore diff'.split(' '),
+  ...'db cold new db@s db@x cold@s @ a@b@c __proto__ constructor - -- ä'.split(' '),
+  ...'--bytes 1m 8m -1 1e9t 17t --to --keep --attribute a=b a= = __proto__=x'.split(' '),
+  ...'--qos-tier high --block-bytes 512 --checks --encrypt-with k1 --key k1=env:NONE'.split(' '),
+  ...'--with-snapshots --yes --repair --add -o json yaml --map-cache 16k --nbd -p'.split(' '),
+  name,
+  '',
+];
+
+test('words in any order are carried out or refused, and the pool stays sound', async () => {
+  const seed = Number(process.env.ULTIMA_SEED ?? 6);
+  const chance = new Prng(seed, 'words');
+  const pick = (from: readonly string[]): string => from[chance.below(from.length)]!;
+  await asking(async (asked) => {
+    const seen = { end: 0, fault: 0 };
+    for (let i = 0; i < 600; i++) {
+      const words = [pick(nouns), pick(tokens.slice(0, 12))];
+      for (let k = chance.below(6); k > 0; k--) words.push(pick(tokens));
+      const socket = await foreign(asked);
+      const answer = heard(socket);
+      socket.write(requestOf(...words, '-p', name));
+      const last = (await answer).trimEnd().split('\n').at(-1)!;
+      const { kind, code } = JSON.parse(last);
+      assert.ok(kind === 'end' || kind === 'fault', `seed ${seed}: ${words}: ${last}`);
+      // A fault without a code is one of ours.
+      assert.is.not(code, '', `seed ${seed}: ${words}: ${last}`);
+      if (kind === 'end') seen.end++;
+      else seen.fault++;
+    }
+    assert.ok(seen.end > 20 && seen.fault > 100, JSON.stringify(seen));
+    const kept = ['db', 'cold', 'cold@s'];
+    assert.equal(
+      kept.filter((each) => !names(asked.pool).includes(each)),
+      [],
+      'what is served is there',
+    );
+  });
+});
+
 test('so many at a time, and one that says nothing is cut off at the end', async () => {
   await asking(async (asked) => {
     const silent: Socket[] = [];
