@@ -4,6 +4,7 @@ import { MemorySpace } from '../block/memory.js';
 import type { ClusterStore } from '../cluster/store.js';
 import { ErrorCode, UltimaError } from '../errors.js';
 import { decodeRecord, recordKey } from '../mirror/record.js';
+import type { MemberStatus } from '../mirror/rows.js';
 import { Attachment } from '../node/attachment.js';
 import type { ClusterDirectory } from '../node/directory.js';
 import { type PlacedMember, stayingOf, type VolumeRecord } from '../node/records.js';
@@ -12,6 +13,7 @@ import { drawName } from './attach.js';
 import { storeOptions, withDirectory } from './cluster-store.js';
 import { tlsOf } from './node.js';
 import { bytesText } from './pool-access.js';
+import { counted } from './replay-text.js';
 import type { Terminal } from './terminal.js';
 import type { VerbResult } from './verb-result.js';
 
@@ -174,10 +176,7 @@ async function settleHere(around: Surroundings, volume: string): Promise<boolean
   }
   const show = (): void => {
     const behind = attachment.mirror.status.members.filter((each) => each.condition !== 'InUse');
-    const told = behind.map(({ id, condition, missingRegions, why }) => {
-      const percent = Math.floor(100 * (1 - missingRegions));
-      return `${id} ${condition === 'Resync' ? `has ${percent} %` : why}`;
-    });
+    const told = behind.map(behindText);
     if (attachment.trouble !== '') told.push(attachment.trouble);
     terminal.progress(attachment.inWords(`volume ${volume}: ${told.join(', ')}`));
   };
@@ -216,4 +215,10 @@ async function settleElsewhere(around: Surroundings, first: VolumeRecord): Promi
     said = line;
     await new Promise((resolve) => setTimeout(resolve, lookMs));
   }
+}
+
+/** A member that has not everything, in words. */
+export function behindText({ id, condition, missingRegions, why }: MemberStatus): string {
+  if (condition !== 'Resync') return `${id} ${why}`;
+  return `${id} lacks ${counted(missingRegions, 'region')}${why === '' ? '' : ` (${why})`}`;
 }

@@ -18,6 +18,8 @@ export interface HealerOptions {
 
 /** Windows that are copied at one time. */
 const copiers = 4;
+/** Unreadable blocks that are told of. */
+const mostUnreadable = 64;
 
 /** Blocks in which a verification found members that differ. */
 export interface Difference {
@@ -41,6 +43,8 @@ export class Healer {
   private paceNs = 0;
   /** What members cannot read. */
   readonly mender: Mender;
+  /** Blocks that the target lacks and nobody in sync can read, the first few that were found. */
+  readonly unreadable = new Set<number>();
   private readonly chunks: Chunks;
   private urgent: number[] = [];
 
@@ -141,6 +145,7 @@ export class Healer {
     const { io } = this;
     const bit = 1 << target;
     this.paceNs = this.clock.nowNs();
+    this.unreadable.clear();
     const work = Array.from({ length: copiers }, () => this.copyWindows(target));
     await Promise.all(work);
     if (io.isStopped || io.target !== bit || io.regions.missingCount > 0) return false;
@@ -215,12 +220,19 @@ export class Healer {
     const reader = await this.chunks.readFrom(io.live, chunk, buffer);
     if (io.target !== bit) return false;
     if (reader < 0) {
-      if (chunk.count === 1) return false;
+      if (chunk.count === 1) {
+        // The target's own copy may be older than the last write: it waits for another one.
+        if (this.unreadable.size < mostUnreadable) this.unreadable.add(chunk.lba);
+        return false;
+      }
       return this.chunks.everyPart(chunk, (one) => this.copyChunk(one, target, buffer));
     }
     await this.chunks.write(target, chunk, buffer);
     if (io.target !== bit) return false;
     this.copiedBytes += chunk.count * io.blockBytes;
+    for (const lba of this.unreadable) {
+      if (lba >= chunk.lba && lba < chunk.lba + chunk.count) this.unreadable.delete(lba);
+    }
     return true;
   }
 

@@ -49,7 +49,9 @@ import { Turns } from './turns.js';
  *     uses such a region before, nor before the store has taken out who was left behind.
  *   - A member returns, or is new: it gets the snapshots that it lacks, then the regions that are
  *     marked on the others or on itself, window by window, while everybody works; writes beside the
- *     window go to it too. Only snapshots that nobody can read are missing on it in the end.
+ *     window go to it too. Only snapshots that nobody can read are missing on it in the end. A
+ *     block that nobody in sync can read keeps it back until it is written: what it has there
+ *     itself may be older than what was acknowledged.
  *   - A member restarts: completed writes may be gone from its cache. It is out, and another one
  *     that has been up is the one to go on with.
  *   - The volume grows, and anybody goes at any moment of it: it has the old size or the new one
@@ -173,7 +175,9 @@ export class Mirror {
   }
 
   get status(): MirrorStatus {
-    return statusOf(this.keeper.record, this.rows, this.io, this.stopReason);
+    const { io, stopReason: reason, healer } = this;
+    const unreadable = io.target === 0 ? nothing : healer.unreadable;
+    return statusOf(this.keeper.record, this.rows, { io, unreadable, reason });
   }
 
   /** Bytes given to returning members so far. */
@@ -454,3 +458,5 @@ export class Mirror {
     return this.rows.every((row, i) => row === null || ((live | target) & (1 << i)) !== 0);
   }
 }
+
+const nothing: ReadonlySet<number> = new Set();

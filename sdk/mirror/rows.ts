@@ -37,7 +37,7 @@ export interface MemberStatus {
   readonly why: string;
   /** When it ceased to be in sync, by the writer's clock; 0 when it is. */
   readonly outOfSyncSinceNs: number;
-  /** 0..1, of what it lacked when it came back. */
+  /** What it still lacks since it came back; 0 when it has not. */
   readonly missingRegions: number;
 }
 
@@ -54,6 +54,11 @@ export interface MirrorStatus {
   /** Regions that may differ, or be volatile, somewhere. */
   readonly markedRegions: number;
   readonly unreconciledRegions: number;
+  /**
+   * Blocks that no member in sync can read, for which one that returns waits: each goes on when it
+   * is written. The first few that were found.
+   */
+  readonly unreadableBlocks: readonly number[];
   readonly reason: UltimaError | null;
 }
 
@@ -99,12 +104,23 @@ export function wantedMembers(
   }
 }
 
+interface StatusParts {
+  readonly io: MirrorIo;
+  readonly unreadable: ReadonlySet<number>;
+  readonly reason: UltimaError | null;
+}
+
+function waitingFor(blocks: readonly number[]): string {
+  const which = `block${blocks.length === 1 ? '' : 's'} ${blocks.join(', ')}`;
+  return blocks.length === 0 ? '' : `no member in sync can read ${which}; write there to go on`;
+}
+
 export function statusOf(
   record: MirrorRecord,
   rows: readonly (MemberRow | null)[],
-  io: MirrorIo,
-  reason: UltimaError | null,
+  { io, unreadable, reason }: StatusParts,
 ): MirrorStatus {
+  const unreadableBlocks = [...unreadable].sort((a, b) => a - b);
   const members: MemberStatus[] = [];
   for (const row of rows) {
     if (row === null) continue;
@@ -114,7 +130,7 @@ export function statusOf(
       id: row.id,
       state: isUp || isBack ? 'Up' : 'Down',
       condition: isUp ? 'InUse' : isBack ? 'Resync' : 'OutOfSync',
-      why: row.why,
+      why: row.state === 'returning' ? waitingFor(unreadableBlocks) : row.why,
       outOfSyncSinceNs: isUp ? 0 : row.sinceNs,
       missingRegions: isBack ? io.regions.missingCount : 0,
     });
@@ -128,6 +144,7 @@ export function statusOf(
     snapshots: record.snapshots.map(({ name }) => name),
     markedRegions: io.regions.touchedCount,
     unreconciledRegions: io.regions.unreconciledCount,
+    unreadableBlocks,
     reason,
   };
 }

@@ -4,6 +4,7 @@ import { BlockOp, BlockRequest, BlockStatus } from '../../../sdk/block/request.j
 import { ErrorCode, UltimaError } from '../../../sdk/errors.js';
 import type { MemberPort } from '../../../sdk/mirror/port.js';
 import { suite } from '../../support/suite.js';
+import { assertRejects } from '../cluster/contract.js';
 import { block, firstByte, geometry, idOf, Rig, RigDevice } from './rig.js';
 
 const test = suite('mirrors of members with bad blocks');
@@ -145,6 +146,34 @@ test('a member returns although the two that have everything lack a block each',
   const back = new Uint8Array(count * 512);
   await readBlocks(disks[2]!, first, back);
   assert.equal(back, pattern());
+  await rig.detach(mirror);
+});
+
+test('a member that returns waits for a block that nobody can read, and is told to', async () => {
+  const { rig, disks } = await spotted(2);
+  const mirror = await rig.attachWhole();
+  await writeBlocks(mirror.device, 0, pattern());
+  mirror.failed(1, 'for a test');
+  await writeBlocks(mirror.device, first, pattern());
+  await writeBlocks(mirror.device, first + count, pattern());
+  const lost = first + 5;
+  const other = first + count + 7;
+  disks[0]!.bad.add(lost).add(other);
+  await rig.until(mirror, () => mirror.status.unreadableBlocks.length > 1);
+  const second = () => mirror.status.members[1]!;
+  assert.equal(mirror.status.unreadableBlocks, [lost, other]);
+  const which = `blocks ${lost}, ${other}`;
+  assert.is(second().why, `no member in sync can read ${which}; write there to go on`);
+  assert.is(second().missingRegions, 2);
+  // Its own copy is older: nobody gets to see that.
+  await assertRejects(() => readBlocks(mirror.device, lost, block(0)), /status/);
+  await writeBlocks(mirror.device, lost, block(0x77));
+  await rig.until(mirror, () => second().missingRegions === 1);
+  assert.equal(mirror.status.unreadableBlocks, [other]);
+  await writeBlocks(mirror.device, other, block(0x77));
+  await rig.whole(mirror);
+  assert.equal(mirror.status.unreadableBlocks, []);
+  for (const { data } of rig.devices) assert.is(await firstByte(data, lost), 0x77);
   await rig.detach(mirror);
 });
 
