@@ -1,5 +1,7 @@
 import * as assert from 'uvu/assert';
 import { carryOutReservation, checkReservation } from '../../../sdk/reservations/commands.js';
+import { ReservationLog, reservationPage } from '../../../sdk/reservations/notice-log.js';
+import { fillReport } from '../../../sdk/reservations/report.js';
 import { Reservations } from '../../../sdk/reservations/reservations.js';
 import { Prng } from '../../../sim/prng.js';
 import { suite } from '../../support/suite.js';
@@ -196,6 +198,41 @@ test('a host that is forgotten takes along what it held alone', () => {
     assert.equal(told, type === 3 || type === 4 ? ['b 2'] : [], `type ${type}`);
     assert.is(made.isRegistrant('a'), false);
   }
+});
+
+test('the generation goes on at 0 behind 2^32 - 1', () => {
+  const made = new Reservations();
+  made.restore({ generation: 2 ** 31 - 1, type: 0, holderHost: null, registrants: [] });
+  made.register('a', keyOf(1));
+  assert.is(made.generation, 2 ** 31);
+  made.restore({ generation: 2 ** 32 - 1, type: 0, holderHost: null, registrants: [] });
+  made.register('a', keyOf(1));
+  assert.is(made.generation, 0);
+});
+
+test('a log page and a report say what is so, whatever lay in their memory', () => {
+  const log = new ReservationLog();
+  const page = (): Buffer => Buffer.from(reservationPage(log));
+  assert.ok(
+    page().every((byte) => byte === 0),
+    'an empty log',
+  );
+  assert.equal([log.add(7, 2), log.add(8, 3), log.add(9, 1)], [true, false, false]);
+  // Count of the page, type, further pages, namespace.
+  assert.is(page().readBigUInt64LE(0), 1n);
+  assert.equal([page()[8], page()[9], page().readUInt32LE(12)], [2, 2, 7]);
+  log.takeFirst();
+  assert.is(page().readBigUInt64LE(0), 2n);
+  assert.equal([page()[8], page()[9], page().readUInt32LE(12)], [3, 1, 8]);
+  const words = new Uint32Array(1024).fill(0xffff_ffff);
+  const made = new Reservations();
+  made.restore({ generation: 0x0102_0304, type: 0, holderHost: null, registrants: [] });
+  fillReport(words, made, { isExtended: false, controllersOf: () => [] });
+  const report = Buffer.from(words.buffer);
+  assert.is(report.readUInt32LE(0), 0x0102_0304);
+  // It persists, as what was restored does.
+  assert.equal([...report.subarray(4, 10)], [0, 0, 0, 0, 0, 1]);
+  assert.ok(report.subarray(10).every((byte) => byte === 0));
 });
 
 const opcode = { register: 0x0d, acquire: 0x11, release: 0x15 } as const;

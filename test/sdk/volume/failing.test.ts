@@ -202,6 +202,25 @@ test('whatever write or flush fails, once or for ever, nothing that was acknowle
   ]);
 });
 
+test('a checkpoint that finds no place fails the pool, and writes over nothing', async () => {
+  // Both copies of the image need one each.
+  for (const left of [0, 1]) {
+    const disks = disksOn(await blankPool());
+    const pool = await Pool.open(disks);
+    await new Work(pool).run();
+    const before = disks[0].image.slice(0, 65_536);
+    const { units } = pool.core;
+    const allocate = units.allocate.bind(units);
+    let count = 0;
+    units.allocate = () => (count++ < left ? allocate() : 0);
+    assert.is(await codeOf(pool.checkpoint()), 'POOL_READ_ONLY');
+    assert.match(pool.failure, /^no unit is left for the metadata of a checkpoint/);
+    assert.is(Buffer.compare(before, disks[0].image.subarray(0, 65_536)), 0, `${left} units`);
+    const again = await Pool.open(disksOn(disks[0].image.slice()));
+    assert.equal(await again.check(), []);
+  }
+});
+
 /** Keeps writes of superblocks to itself for as long as it is told to. */
 class LateSuperblocks extends CrashDevice {
   isLate = true;
