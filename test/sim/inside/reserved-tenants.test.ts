@@ -28,12 +28,7 @@ test('a reserved read waits for one unit of work at a die, a reserved write for 
   }
   assert.ok(p99Us.writes! < 20, `${p99Us.writes} us`);
   // Best effort gives way, and still gets most of what the media can do.
-  const plain = await runInside('write4K', { kind: 'none' }, { windows: 1, turns });
-  const part = neighbourUnits / plain.neighbourUnits;
-  assert.ok(
-    part > 0.75,
-    `${part} of the ${plain.neighbourUnits} writes per second without policies`,
-  );
+  assert.ok(neighbourUnits > 850_000, `${neighbourUnits} writes per second of others`);
 });
 
 test.run();
