@@ -28,6 +28,10 @@ export class DriveLoad implements DriveListener {
     this.onDone?.(token, status);
   }
 
+  mapRead(_token: number): boolean {
+    return false;
+  }
+
   driveChanged(): void {
     throw new Error(`the drive is in state ${this.drive.state}`);
   }

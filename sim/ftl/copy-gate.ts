@@ -23,6 +23,9 @@ export interface CopyGate {
   asks(pool: number, kind: number, units: number, need: number, isUrgent: boolean): boolean;
   /** The patrol wants to read a page of so many units: as `asks` for upkeep, never urgent. */
   asksToRead(pool: number, units: number): boolean;
+  /** Upkeep pays for units of the map. Requests wait for them: they go at once. */
+  paysRead(units: number): void;
+  paysWrite(units: number): void;
   /** Nothing is on its way for the pool any more, and nothing is to wait. */
   ended(pool: number): void;
 }
@@ -32,6 +35,8 @@ export const openGate: CopyGate = {
   isOpen: true,
   asks: () => true,
   asksToRead: () => true,
+  paysRead: () => {},
+  paysWrite: () => {},
   ended: () => {},
 };
 

@@ -39,6 +39,13 @@ export interface DriveListener {
   driveDone(token: number, status: number): void;
   /** The state of the drive changed. */
   driveChanged(): void;
+  /**
+   * A read has to wait for a page of the map, which is being read from the medium. From inside
+   * `Drive.read`, too.
+   *
+   * @returns whether whoever asked for the read pays for it
+   */
+  mapRead(token: number): boolean;
 }
 
 /**

@@ -107,7 +107,7 @@ export class FlashDrive implements Drive, CopyingDrive {
     this.patrol = new Patrol(second);
     this.writes = new HostWrites(second);
     this.reads = new HostReads(second);
-    this.mapPages = new MapPages({ ...second, reads: this.reads });
+    this.mapPages = new MapPages({ ...second, reads: this.reads, told: parts.listener });
     this.eraser = new Eraser({ ...first, ended: () => this.erasedAll() });
     this.unitCount = layout.hostUnits;
     this.duePools = new Int32Array(layout.pools);
@@ -344,8 +344,8 @@ export class FlashDrive implements Drive, CopyingDrive {
     this.mapPages.unitMoved(unit, pool, slot);
   }
 
-  readMap(page: number, slot: number): boolean {
-    return this.mapPages.read(page, slot);
+  readMap(page: number, slot: number, request: number): boolean {
+    return this.mapPages.read(page, slot, request);
   }
 
   writeMap(page: number): boolean {

@@ -163,6 +163,7 @@ export class HostWrites {
     if (row === noRow) return false;
     this.writer.put(row, unit, noRequest);
     this.counters.mapWriteUnits++;
+    this.relocator.permits.gate.paysWrite(1);
     return true;
   }
 

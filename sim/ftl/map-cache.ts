@@ -14,8 +14,13 @@ export const MapAnswer = {
 } as const;
 
 export interface MapCacheListener {
-  /** Read a page of the map. @returns false when it lies nowhere, and is empty */
-  readMap(page: number, slot: number): boolean;
+  /**
+   * Read a page of the map.
+   *
+   * @param request  the first that waits for it
+   * @returns        false when it lies nowhere, and is empty
+   */
+  readMap(page: number, slot: number, request: number): boolean;
   /** Write a page of the map. @returns false when there is no room now */
   writeMap(page: number): boolean;
   /** What the request waited for is there: it looks again. */
@@ -79,7 +84,7 @@ export class MapCache {
         return MapAnswer.waiting;
       }
       if (!this.empty(slot)) return MapAnswer.blocked;
-      this.bring(page, slot);
+      this.bring(page, slot, request);
     } else if (this.isLoading[slot] === 0) {
       this.hits++;
     }
@@ -159,13 +164,13 @@ export class MapCache {
     return true;
   }
 
-  private bring(page: number, slot: number): void {
+  private bring(page: number, slot: number, request: number): void {
     this.pageIn[slot] = page;
     this.slotOf.set(page, slot + 1);
     this.makeNewest(slot);
     this.reads++;
     // The listener starts the read; it cannot be over before the return.
-    this.isLoading[slot] = this.listener.readMap(page, slot) ? 1 : 0;
+    this.isLoading[slot] = this.listener.readMap(page, slot, request) ? 1 : 0;
   }
 
   private makeNewest(slot: number): void {

@@ -4,6 +4,8 @@ import type { MakeDrive } from './drive-kinds.js';
 export interface ArrayListener {
   /** @param kind  a `TokenKind`  @param index  the number that the request was given */
   requestDone(kind: number, index: number, status: number, drive: Drive): void;
+  /** A page of the map is read for a request of kind `read`. */
+  mapRead(index: number): void;
   /** The state of a drive changed. */
   drivesChanged(): void;
 }
@@ -54,6 +56,7 @@ export class DriveArray {
       const drive = parts.make(index, {
         driveDone: (token, status) => this.done(index, token, status),
         driveChanged: () => this.listener.drivesChanged(),
+        mapRead: (token) => this.mapRead(token),
       });
       drives.push(drive);
     }
@@ -124,6 +127,13 @@ export class DriveArray {
     const drive = this.drives[index]!;
     this.listener.requestDone(token % kinds, Math.floor(token / kinds), status, drive);
     if (this.erasing[index]) this.eraseIfIdle(index, drive);
+  }
+
+  /** Only reads of the host have somebody who pays. */
+  private mapRead(token: number): boolean {
+    const isPaid = token % kinds === TokenKind.read;
+    if (isPaid) this.listener.mapRead(Math.floor(token / kinds));
+    return isPaid;
   }
 
   private eraseIfIdle(index: number, drive: Drive): void {

@@ -167,8 +167,7 @@ export class InsideMedia implements MediaModel, ArrayListener {
   flush(services: CommandServices, command: Command): void {
     const { jobs } = this;
     const job = jobs.take(services, command);
-    const startNs = services.prepare(command);
-    const readyNs = this.firmware.stages.cache.run(startNs, 1);
+    const readyNs = this.firmware.stages.cache.run(services.prepare(command), 1);
     jobs.steps[job] = this.isVolatile && this.drain !== null ? Step.flush : Step.end;
     this.wait(job, readyNs);
   }
@@ -255,6 +254,10 @@ export class InsideMedia implements MediaModel, ArrayListener {
     if (kind === TokenKind.read || kind === TokenKind.write) this.partDone(index, status, drive);
     else if (kind === TokenKind.program) this.programmed(index);
     else if (kind === TokenKind.flush) this.flushes!.driveDone(index);
+  }
+
+  mapRead(job: number): void {
+    this.jobs.commands[job]!.mapReads++;
   }
 
   drivesChanged(): void {
@@ -443,8 +446,7 @@ export class InsideMedia implements MediaModel, ArrayListener {
     command.transferNs = breakdown.transferNs;
     if (status === DriveStatus.unrecovered) jobs.statuses[job] = Status.unrecoveredReadError;
     else if (status !== 0) jobs.statuses[job] = Status.namespaceWriteProtected;
-    jobs.remaining[job]!--;
-    if (jobs.remaining[job] === 0) this.partsOver(job);
+    if (--jobs.remaining[job]! === 0) this.partsOver(job);
   }
 
   private partsOver(job: number): void {

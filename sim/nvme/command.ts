@@ -130,6 +130,8 @@ export class Command {
 
   /** A reservation pays for it: the media serve it before what others wait for. */
   isReserved = false;
+  /** Pages of the drives' maps that had to be read for it. */
+  mapReads = 0;
   /** From the media model: 0, or the status that the command ends with. */
   mediaStatus = 0;
   // What the media time of the part of the command that ended last consists of, in ns.

@@ -277,6 +277,7 @@ export class Pipeline implements CommandServices, FetchListener {
     command.mediaEndNs = 0;
     command.interruptNs = 0;
     command.isReserved = false;
+    command.mapReads = 0;
     command.mediaStatus = 0;
     command.bufferNs = 0;
     command.mapNs = 0;

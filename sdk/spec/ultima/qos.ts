@@ -59,7 +59,10 @@ export const QosCopies = {
   none: 0,
   /** Garbage collection. */
   collection: 1,
-  /** Wear levelling, refresh, what is saved from blocks that fail, and what patrols read. */
+  /**
+   * Wear levelling, refresh, what is saved from blocks that fail, what patrols read, and pages of
+   * the drives' maps that writes need: a read pays for its own.
+   */
   upkeep: 2,
 } as const;
 

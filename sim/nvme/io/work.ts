@@ -161,13 +161,13 @@ export class Work {
   }
 
   private leave(command: Command): void {
-    const slot = command.slot;
+    const { slot } = command;
     if (this.chains[slot] !== blankPage) this.releaseChain(command);
     this.commands[slot] = null;
     this.namespaces[slot] = null;
     this.inFlight--;
     this.controller.health.leave();
-    if (this.qos !== null) this.qos.left(this.qosBase + slot);
+    if (this.qos !== null) this.qos.left(this.qosBase + slot, command.mapReads);
   }
 
   private releaseChain(command: Command): void {

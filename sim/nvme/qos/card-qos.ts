@@ -4,7 +4,7 @@ import { judgedNs, ShortfallWatch } from '../../../sdk/qos/shortfall.js';
 import { bestEffort, shareOf } from '../../../sdk/qos/tiers.js';
 import { Read } from '../../../sdk/spec/nvme/nvm-command.js';
 import { NvmOpcode } from '../../../sdk/spec/nvme/opcodes.js';
-import { copyKinds } from '../../ftl/copy-gate.js';
+import { CopyKind, copyKinds } from '../../ftl/copy-gate.js';
 import type { Drive } from '../../ftl/drive.js';
 import type { QosProfile } from '../../profiles/profile.js';
 import type { World } from '../../world.js';
@@ -182,8 +182,12 @@ export class CardQos implements CopyScheduler {
     return this.hostClients + kind;
   }
 
+  get writeCost(): number {
+    return this.policies.capacity.writeCostPermille / 1000;
+  }
+
   get copyCost(): number {
-    return 1 + this.policies.capacity.writeCostPermille / 1000;
+    return 1 + this.writeCost;
   }
 
   setCopyShare(kind: number, share: Share): void {
@@ -345,8 +349,24 @@ export class CardQos implements CopyScheduler {
     return this.freeNs;
   }
 
-  /** A command has ended, wherever it was. */
-  left(request: number): void {
+  /** Upkeep pays for what could not wait. */
+  upkeepPays(cost: number): void {
+    this.pays(this.clientOfCopies(CopyKind.upkeep), cost);
+  }
+
+  private pays(client: number, cost: number): void {
+    const { nowNs } = this.world;
+    this.counters.came(client, nowNs);
+    this.scheduler.charge(client, cost, nowNs);
+    this.counters.serve(client, cost, false);
+  }
+
+  /**
+   * A command has ended, wherever it was.
+   *
+   * @param mapReads  pages of maps that had to be read for it: it pays for them now
+   */
+  left(request: number, mapReads = 0): void {
     const place = this.places[request];
     if (place === Place.outside) return;
     this.places[request] = Place.outside;
@@ -356,6 +376,7 @@ export class CardQos implements CopyScheduler {
       this.counters.waitEnds(client, this.world.nowNs);
     } else {
       this.room.leave(this.costs[request]!, place === Place.inMediaReserved);
+      if (mapReads > 0) this.pays(this.clients[request]!, mapReads);
     }
     // Not from inside: whoever ends commands may be ending more of them.
     if (this.scheduler.waitingCount > 0) this.soon();

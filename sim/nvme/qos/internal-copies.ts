@@ -14,6 +14,10 @@ export interface CopyScheduler {
   /** @returns whether it goes now; otherwise `InternalCopies.release` is called, never from here */
   copies(copy: Copy): boolean;
   copyEnded(index: number): void;
+  /** What one unit costs that is written. */
+  readonly writeCost: number;
+  /** For what could not wait. */
+  upkeepPays(cost: number): void;
   /** The budget of a class is another. */
   setCopyShare(kind: number, share: Share): void;
 }
@@ -30,8 +34,9 @@ export interface Copy {
 
 /**
  * Copies of the drives behind a card: garbage collection, and upkeep, which is wear levelling,
- * refresh, what is saved from failing blocks and what patrols read. Each is a class of the card's
- * scheduler with a weight like any other, and pays for what it reads and writes.
+ * refresh, what is saved from failing blocks, what patrols read, and pages of maps that writes
+ * need. Each is a class of the card's scheduler with a weight like any other, and pays for what it
+ * reads and writes.
  *
  * A class reserves as much more as its pools run out of free blocks: `copyUnits` when none of them
  * has any left. A pool for which the host has to wait goes at once, and its class pays afterwards,
@@ -148,6 +153,14 @@ class DriveGate implements CopyGate {
 
   asksToRead(pool: number, units: number): boolean {
     return this.copies.asksToRead(this.first + pool, units);
+  }
+
+  paysRead(units: number): void {
+    if (!this.isOpen) this.scheduler.upkeepPays(units);
+  }
+
+  paysWrite(units: number): void {
+    if (!this.isOpen) this.scheduler.upkeepPays(units * this.scheduler.writeCost);
   }
 
   ended(pool: number): void {

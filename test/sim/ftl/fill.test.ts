@@ -16,6 +16,9 @@ class Counter implements DriveListener {
     this.done++;
   }
   driveChanged(): void {}
+  mapRead(): boolean {
+    return false;
+  }
 }
 
 function make(changes: Partial<typeof flash> = {}) {

@@ -10,6 +10,8 @@ export class Gate implements CopyGate {
   readonly onTheirWay = new Set<number>();
   readonly asked = [0, 0];
   urgent = 0;
+  /** Of the map, that upkeep pays for. */
+  readonly mapUnits = { read: 0, written: 0 };
   highestNeed = 0;
   readonly needs: number[] = [];
   private readonly rig: DriveRig;
@@ -45,6 +47,14 @@ export class Gate implements CopyGate {
   asksToRead(pool: number, units: number): boolean {
     assert.is(pool, this.rig.drive.copyPools);
     return this.asks(pool, CopyKind.upkeep, units, 0, false);
+  }
+
+  paysRead(units: number): void {
+    this.mapUnits.read += units;
+  }
+
+  paysWrite(units: number): void {
+    this.mapUnits.written += units;
   }
 
   ended(pool: number): void {

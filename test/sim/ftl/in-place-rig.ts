@@ -41,6 +41,11 @@ export class InPlaceRig implements DriveListener {
     this.changes++;
   }
 
+  /** Its map is always in RAM. */
+  mapRead(): boolean {
+    throw new Error('a page of the map is read');
+  }
+
   settle(): void {
     while (this.world.pendingCount > 0) this.world.advance(1_000_000_000);
   }

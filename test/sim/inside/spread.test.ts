@@ -19,7 +19,7 @@ function arrayOf(count: number, stripeUnits: number, driveUnits: number) {
       drives[index] = new PlainDrive(world, listener, { units: driveUnits, row: 1 });
       return drives[index]!;
     },
-    listener: { requestDone: () => {}, drivesChanged: () => {} },
+    listener: { requestDone: () => {}, drivesChanged: () => {}, mapRead: () => {} },
   });
   return { array, drives };
 }

@@ -189,6 +189,33 @@ test('what a patrol reads is upkeep, paid for as reads and told', async () => {
   opened.card.checker.demandNone();
 });
 
+test('a read pays for the page of the map that it needs, and upkeep for those of writes', async () => {
+  const opened = await open({}, { mapCacheBytes: 8 * 4 * KiB });
+  await reserve(opened.qos, 1_000);
+  const [first] = opened.namespaces;
+  const served = async (): Promise<readonly number[]> => {
+    const [own] = await opened.qos.counters();
+    const [, upkeep] = await opened.qos.copies();
+    return [own!.servedUnits, upkeep!.servedUnits];
+  };
+  const load = (readPercent: number): void => {
+    new IoLoad([first!], { bytes: 4 * KiB, depth: 16, readPercent }).run(4_000);
+  };
+  load(100);
+  const { mapReads } = drive(opened);
+  assert.ok(mapReads > 400, `${mapReads} pages of the map`);
+  // All of it has been written before, so each page of the map lies on flash.
+  assert.equal(await served(), [4_000 + mapReads, 0]);
+  load(0);
+  const { mapReads: allReads, mapWriteUnits } = drive(opened);
+  const [own, upkeep] = await served();
+  assert.is(own, 4_000 + mapReads + 4_000 * writeCost);
+  const written = mapWriteUnits * writeCost;
+  assert.ok(mapWriteUnits > 100, `${mapWriteUnits} units of the map were written`);
+  assert.ok(upkeep! > written && upkeep! <= written + allReads - mapReads, `${upkeep}`);
+  opened.card.checker.demandNone();
+});
+
 test('a card whose drives never copy has no such classes', async () => {
   const { qos } = await openCard(1);
   assert.equal(await qos.copies(), []);
