@@ -39,8 +39,13 @@ const options = {
   tls: { type: 'string' },
 } as const;
 
-function parse(words: readonly string[], form: string) {
+/** @param own  the one that this verb has of the options that not all have */
+function parse(words: readonly string[], form: string, own: 'node' | 'bytes' | null) {
   const { values, positionals } = parseWords(words, options);
+  for (const name of ['node', 'bytes'] as const) {
+    if (name === own || values[name] === undefined) continue;
+    throw usageError(`--${name} does not go with 'ultima cluster ${form}'`);
+  }
   const wanted = form.split(' ').length - 1;
   if (positionals.length !== wanted) throw usageError(`ultima cluster ${form}`);
   return { values, names: positionals };
@@ -49,7 +54,7 @@ function parse(words: readonly string[], form: string) {
 type Values = ReturnType<typeof parse>['values'];
 
 export async function addMember(words: readonly string[], terminal: Terminal): Promise<VerbResult> {
-  const { values, names } = parse(words, 'add-member VOLUME');
+  const { values, names } = parse(words, 'add-member VOLUME', 'node');
   const [volume = ''] = names;
   const { node } = values;
   return withDirectory(values, async (directory, store) => {
@@ -61,7 +66,7 @@ export async function addMember(words: readonly string[], terminal: Terminal): P
 }
 
 export async function grow(words: readonly string[], terminal: Terminal): Promise<VerbResult> {
-  const { values, names } = parse(words, 'grow VOLUME');
+  const { values, names } = parse(words, 'grow VOLUME', 'bytes');
   const [volume = ''] = names;
   if (values.bytes === undefined) throw usageError('how large? --bytes SIZE');
   const bytes = parseSize('bytes', values.bytes);
@@ -77,7 +82,7 @@ export async function removeMember(
   words: readonly string[],
   terminal: Terminal,
 ): Promise<VerbResult> {
-  const { values, names } = parse(words, 'remove-member VOLUME');
+  const { values, names } = parse(words, 'remove-member VOLUME', 'node');
   const [volume = ''] = names;
   const { node } = values;
   if (node === undefined) throw usageError('which one? --node NODE');
@@ -98,7 +103,7 @@ export async function replaceNode(
   words: readonly string[],
   terminal: Terminal,
 ): Promise<VerbResult> {
-  const { values, names } = parse(words, 'replace-node OLD NEW');
+  const { values, names } = parse(words, 'replace-node OLD NEW', null);
   const [old = '', node = ''] = names;
   return withDirectory(values, async (directory, store) => {
     const moving: string[] = [];

@@ -80,6 +80,14 @@ test('copies are added, moved and removed, with the volume attached and without'
     await refused(/no node named n9/, 'replace-node', 'n2', 'n9');
     await refused(/which one\? --node NODE/, 'remove-member', 'db');
     await refused(/replace-node OLD NEW/, 'replace-node', 'n2');
+    await refused(
+      /--bytes does not go with 'ultima cluster add/,
+      'add-member',
+      'db',
+      '--bytes',
+      '1m',
+    );
+    await refused(/--node does not go with/, 'replace-node', 'n2', 'n3', '--node', 'n4');
     await refused(new RegExp(`node ${fourth} has members of db`), 'remove-node', fourth!);
     await ultima('remove-node', third!);
     for (const data of await cluster.contents(4)) assert.equal(data, filled(1));
