@@ -1,5 +1,6 @@
 import type { VendorAnswer, VendorCommand } from '../fabric/subsystem.js';
 import { Status } from '../spec/nvme/status.js';
+import { KiB } from '../units.js';
 
 /**
  * A message and its answer, of any length, over vendor specific admin commands:
@@ -12,7 +13,10 @@ import { Status } from '../spec/nvme/status.js';
  */
 const sendOpcode = 0xc1;
 const receiveOpcode = 0xc2;
-export const partBytes = 32 * 1024;
+/** What most answers fit in: all of it is sent, however short the answer is. */
+const firstPartBytes = 32 * KiB;
+/** Each part takes the time of a way there and back: few are better. Controllers take a MiB. */
+const mostPartBytes = 512 * KiB;
 export const longestMessageBytes = 64 * 1024 * 1024;
 
 /** What an exchange looks at of a command. */
@@ -79,8 +83,8 @@ export type Sending = (command: {
  * @returns the answer; null when the controller refuses, or says what makes no sense
  */
 export async function exchange(send: Sending, message: Uint8Array): Promise<Uint8Array | null> {
-  for (let at = 0; at < message.length; at += partBytes) {
-    const part = message.slice(at, at + partBytes);
+  for (let at = 0; at < message.length; at += mostPartBytes) {
+    const part = message.slice(at, at + mostPartBytes);
     const dwords = [at, message.length];
     const { status } = await send({ opcode: sendOpcode, dwords, send: part });
     if (status !== Status.success) return null;
@@ -88,13 +92,18 @@ export async function exchange(send: Sending, message: Uint8Array): Promise<Uint
   let answer = new Uint8Array(0);
   let at = 0;
   do {
-    const receive = new Uint8Array(partBytes);
+    const receive = new Uint8Array(at === 0 ? firstPartBytes : partOf(answer.length - at));
     const { status, result } = await send({ opcode: receiveOpcode, dwords: [at], receive });
     if (status !== Status.success || result > longestMessageBytes) return null;
     if (at === 0) answer = new Uint8Array(result);
     if (result !== answer.length) return null;
-    answer.set(receive.subarray(0, Math.min(partBytes, result - at)), at);
-    at += partBytes;
+    answer.set(receive.subarray(0, result - at), at);
+    at += receive.length;
   } while (at < answer.length);
   return answer;
+}
+
+/** What is left, in whole dwords. */
+function partOf(leftBytes: number): number {
+  return Math.min(mostPartBytes, 4 * Math.ceil(leftBytes / 4));
 }

@@ -24,13 +24,36 @@ test('messages and answers of every length arrive over a connection', async () =
   try {
     const host = await rig.connect();
     const send: Sending = (command) => host.vendorCommand(command);
-    for (const length of [1, 2, 3, 4, 5, 4095, 4097, 32 * 1024, 32 * 1024 + 1, 100_003]) {
+    for (const length of [1, 2, 3, 4, 5, 4095, 4097, 32 * 1024, 32 * 1024 + 1, 100_003, 600_001]) {
       const message = bytesOf(length);
       const answer = await exchange(send, message);
       assert.is(Buffer.compare(answer!, tripled(message)), 0, `${length} bytes`);
     }
   } finally {
     await rig.close();
+  }
+});
+
+test('a long answer takes few ways there and back', async () => {
+  // 128 KiB of a snapshot as base64, and the map of 16 TiB in hexadecimal digits.
+  for (const [answerBytes, wanted] of [
+    [100, 2],
+    [32 * 1024, 2],
+    [175_000, 3],
+    [4 * 1024 * 1024, 10],
+  ] as const) {
+    const server = new ExchangeServer(async () => bytesOf(answerBytes));
+    let count = 0;
+    const answer = await exchange(async ({ opcode, dwords, send, receive }) => {
+      count += 1;
+      const data = send ?? new Uint8Array(0);
+      const mostAnswerBytes = receive?.length ?? 0;
+      const said = await server.take({ opcode, dwords: [...dwords], data, mostAnswerBytes });
+      receive?.set(said.data ?? []);
+      return { status: said.status, result: said.result ?? 0 };
+    }, bytesOf(10));
+    assert.is(Buffer.compare(answer!, bytesOf(answerBytes)), 0);
+    assert.is(count, wanted, `${answerBytes} bytes`);
   }
 });
 
