@@ -29,7 +29,7 @@ export interface MirrorIoOptions {
   readonly memory: DmaSpace;
   readonly clock: Clock;
   readonly events: MirrorEvents;
-  /** Requests in flight or waiting; 256 when left out. */
+  /** Of users, in flight or waiting. */
   readonly requestCount: number;
   /** A member that has not answered for so long has failed. */
   readonly ioTimeoutNs: number;

@@ -52,6 +52,8 @@ import { Turns } from './turns.js';
  *     window go to it too. Only snapshots that nobody can read are missing on it in the end. A
  *     block that nobody in sync can read keeps it back until it is written: what it has there
  *     itself may be older than what was acknowledged.
+ *   - A card is closed under a member, or pulled out: the member is out. The memory that its driver
+ *     had is gone then; who has none for a copy tries again, and requests in it are not executed.
  *   - A member restarts: completed writes may be gone from its cache. It is out, and another one
  *     that has been up is the one to go on with.
  *   - The volume grows, and anybody goes at any moment of it: it has the old size or the new one

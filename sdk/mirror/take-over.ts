@@ -36,8 +36,6 @@ export interface TakenOver {
   readonly revision: number;
   /** By identity: members that have adopted the epoch, in sync or not. */
   readonly admitted: ReadonlyMap<string, Admitted>;
-  /** Why others did not. */
-  readonly refusals: ReadonlyMap<string, Error>;
   /** When the record was confirmed last. */
   readonly confirmedNs: number;
   /** Every copy has restarted: what was not flushed may be lost. */
@@ -87,7 +85,7 @@ export async function takeOver(options: TakeOverOptions): Promise<TakenOver> {
     const record = { ...claimed.record, members, generation, hasLoss: mayHaveLost };
     const confirmedNs = options.clock.nowNs();
     const revision = await commit(options, record, claimed.revision);
-    return { record, revision, admitted, refusals, confirmedNs, mayHaveLost };
+    return { record, revision, admitted, confirmedNs, mayHaveLost };
   } catch (error) {
     for (const { path } of admitted.values()) path.close();
     throw error;
