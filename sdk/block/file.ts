@@ -1,5 +1,6 @@
 import {
   closeSync,
+  constants,
   fdatasyncSync,
   fstatSync,
   ftruncateSync,
@@ -13,6 +14,7 @@ import type { BlockDevice, BlockLimits } from './device.js';
 import { FileLock } from './file-lock.js';
 import { MemorySpace } from './memory.js';
 import { BlockOp, type BlockRequest, BlockStatus, blockFlagFua } from './request.js';
+import { sizeOf } from './system-device.js';
 
 export interface FileDeviceOptions {
   readonly path: string;
@@ -46,14 +48,15 @@ export class FileDevice implements BlockDevice {
    * Open a file that no other process writes to, and keep others from it.
    *
    * @param options.isReadOnly  others may open it, too, until one writes; false when left out
-   * @throws UltimaError DEVICE_BUSY while another process writes to it; as the constructor
+   * @throws UltimaError DEVICE_BUSY while another process writes to it, or the system uses a block
+   *                     device otherwise: a mount, swap, a volume group; as the constructor
    */
   static async open(
     options: FileDeviceOptions & { readonly isReadOnly?: boolean },
   ): Promise<FileDevice> {
     const { path, isReadOnly } = options;
     if (isReadOnly === true) await FileLock.demandFree(path);
-    const device = new FileDevice(options);
+    const device = new FileDevice(options, isReadOnly !== true);
     try {
       if (isReadOnly !== true) device.lock = await FileLock.take(path);
       return device;
@@ -64,12 +67,12 @@ export class FileDevice implements BlockDevice {
   }
 
   /** Without a lock. @throws UltimaError FILE_INVALID, FILE_UNWRITABLE */
-  constructor(options: FileDeviceOptions) {
+  constructor(options: FileDeviceOptions, isClaimed = false) {
     const { path, createBytes } = options;
     this.blockBytes = options.blockBytes ?? 512;
     this.clock = options.clock;
-    this.fd = openFile(path, createBytes);
-    const bytes = createBytes ?? fstatSync(this.fd).size;
+    this.fd = openFile(path, createBytes, isClaimed);
+    const bytes = createBytes ?? sizeOf(fstatSync(this.fd));
     this.blockCount = Math.floor(bytes / this.blockBytes);
     if (this.blockCount < 1) {
       closeSync(this.fd);
@@ -88,7 +91,7 @@ export class FileDevice implements BlockDevice {
 
   /** Look again how large it is. What has become smaller fails where it is missing. */
   measure(): void {
-    const now = Math.floor(fstatSync(this.fd).size / this.blockBytes);
+    const now = Math.floor(sizeOf(fstatSync(this.fd)) / this.blockBytes);
     this.blockCount = Math.max(this.blockCount, now);
   }
 
@@ -164,13 +167,20 @@ export class FileDevice implements BlockDevice {
   }
 }
 
-function openFile(path: string, createBytes: number | undefined): number {
+function openFile(path: string, createBytes: number | undefined, isClaimed: boolean): number {
   try {
-    if (createBytes === undefined) return openSync(path, 'r+');
+    if (createBytes === undefined) {
+      // Without O_CREAT it is for block devices only: nothing mounts one that is open so. [open(2)]
+      return openSync(path, constants.O_RDWR | (isClaimed ? constants.O_EXCL : 0));
+    }
     const fd = openSync(path, 'wx+');
     ftruncateSync(fd, createBytes);
     return fd;
   } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'EBUSY') {
+      const message = `${path} is in use, by a mount or another process; give it free first`;
+      throw new UltimaError(ErrorCode.deviceBusy, message, { path }, error);
+    }
     const reason = error instanceof Error ? error.message : String(error);
     const code = createBytes === undefined ? ErrorCode.fileInvalid : ErrorCode.fileUnwritable;
     throw new UltimaError(code, `${path}: ${reason}`, { path }, error);

@@ -4,6 +4,7 @@
  */
 const always: readonly RegExp[] = [
   /^no VFIO device\b/,
+  /^no loop device\b/,
   /^no headless browser\b/,
   /^running as root\b/,
   /^no \/proc\b/,

@@ -55,6 +55,7 @@ export const importRules: readonly Rule[] = [
   },
   { area: 'sdk/block/file', may: [...ground, 'sdk/device', 'sdk/block'], node: ['fs'] },
   { area: 'sdk/block/file-lock', may: ground, node: ['fs', 'net'] },
+  { area: 'sdk/block/system-device', may: ground, node: ['fs'] },
   { area: 'sdk/qos', may: [...ground, 'sdk/device', 'sdk/block'] },
   { area: 'sdk/volume', may: [...ground, 'sdk/spec', 'sdk/device', 'sdk/block'] },
   {
