@@ -44,6 +44,21 @@ test('the drive counts the pages that its scan reads', () => {
   assert.is(rig.drive.statistics.scannedPages, 6 * 4);
 });
 
+test('a block that is free, or not written through, has no page to scan', () => {
+  const rig = new DriveRig(oneDie, { scanEveryNs, scanPages: 4, overProvisioningPermille: 500 });
+  const blocks = 16;
+  for (const writes of [0, 1]) {
+    for (let i = 0; i < writes; i++) rig.drive.write(i, 1, 0, 0);
+    rig.drive.flush(0);
+    for (let i = 0; i < blocks; i++) {
+      rig.world.advance(scanEveryNs);
+      rig.drive.read(0, 1, 0);
+    }
+    rig.settle();
+    assert.is(rig.drive.statistics.scannedPages, 0);
+  }
+});
+
 test('a drive whose host is at rest does not scan', () => {
   const rig = new DriveRig(oneDie, { scanEveryNs, scanPages: 4, overProvisioningPermille: 500 });
   rig.drive.fill();

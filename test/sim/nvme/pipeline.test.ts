@@ -382,6 +382,41 @@ test('the data of a write crosses the link before its media time starts', () => 
   assert.is(bytes[0], 9);
 });
 
+test('entries, and data of reserved commands, do not wait for the data that others fetch', () => {
+  const { rig, ring } = rigWith();
+  const services = rig.controller.services;
+  const buffer = rig.dma.allocate(4096);
+  const bytes = new Uint8Array(4096);
+  let isReserved = false;
+  rig.io.onBegin = (command) => {
+    command.isReserved = isReserved;
+    assert.is(services.mapData(command, 4096), 0);
+    assert.is(services.fromHost(command, bytes, 0, 0, 4096), 0);
+    services.delay(command, 0);
+  };
+  rig.io.onFinish = (command) => services.complete(command, 0);
+  const seen: number[][] = [];
+  rig.controller.observe({
+    completed: (c: Command) =>
+      seen.push([c.fetchedNs - c.doorbellNs, c.mediaStartNs - c.doorbellNs]),
+  });
+  rig.link.hasReservedTags = true;
+  for (isReserved of [false, true]) {
+    rig.link.reserveRead(1024 * 1024);
+    ring.put({ cid: 1, opcode: 1, prp1: buffer.iova });
+    ring.ring();
+    rig.run();
+    ring.take();
+  }
+  const { fetchNs, decodeNs } = rig.profile.firmware;
+  const fetched = fetchNs + linkNs.nonPosted + 1;
+  const othersNs = (1024 * 1024) / 64;
+  assert.equal(seen, [
+    [fetched, othersNs + 64 + linkNs.nonPosted],
+    [fetched, fetched + Math.max(linkNs.nonPosted + 64, decodeNs)],
+  ]);
+});
+
 test('decoding is one core: commands leave it one after the other', () => {
   const rig = new Rig({ changes: { firmware: { decodeNs: 1_000 } } });
   rig.enable();

@@ -23,6 +23,8 @@ export class PlainLink implements HostLink {
   readonly raised = new Int32Array(8);
   readonly raisedAtNs: number[] = [];
   readonly memory: HostMemory;
+  /** Urgent reads go by tags of their own: they wait for no others. */
+  hasReservedTags = false;
   private readonly world: World;
   private upNs = 0;
   private downNs = 0;
@@ -48,7 +50,8 @@ export class PlainLink implements HostLink {
     return this.upNs - this.world.nowNs + linkNs.posted;
   }
 
-  reserveRead(bytes: number): number {
+  reserveRead(bytes: number, isUrgent = false): number {
+    if (isUrgent && this.hasReservedTags) return Math.ceil(bytes / 64) + linkNs.nonPosted;
     this.downNs = Math.max(this.downNs, this.world.nowNs) + Math.ceil(bytes / 64);
     return this.downNs - this.world.nowNs + linkNs.nonPosted;
   }

@@ -7,10 +7,15 @@ import { UltimaQos } from '../../../../sdk/nvme/ultima-qos.js';
 import { bestEffort } from '../../../../sdk/qos/tiers.js';
 import { KiB, MiB } from '../../../../sdk/units.js';
 import { SimCard } from '../../../../sim/card.js';
+import { type CopyGate, CopyKind, openGate } from '../../../../sim/ftl/copy-gate.js';
+import { FlashDrive } from '../../../../sim/ftl/flash-drive.js';
 import type { FtlProfile } from '../../../../sim/ftl/ftl-profile.js';
+import { CardQos } from '../../../../sim/nvme/qos/card-qos.js';
 import { Prng } from '../../../../sim/prng.js';
 import { defineProfile, findProfile } from '../../../../sim/profiles/index.js';
+import { World } from '../../../../sim/world.js';
 import { suite } from '../../../support/suite.js';
+import { smallFlash, smallFtl } from '../../ftl/rig.js';
 import { openCard } from './load.js';
 
 const test = suite('copies of the drives behind a card');
@@ -214,6 +219,51 @@ test('a read pays for the page of the map that it needs, and upkeep for those of
   assert.ok(mapWriteUnits > 100, `${mapWriteUnits} units of the map were written`);
   assert.ok(upkeep! > written && upkeep! <= written + allReads - mapReads, `${upkeep}`);
   opened.card.checker.demandNone();
+});
+
+/** Sixteen pools that ask when a test says so. */
+class AskingDrive extends FlashDrive {
+  gate: CopyGate = openGate;
+  /** Pools in the order in which they were let go. */
+  readonly granted: number[] = [];
+
+  override setCopyGate(gate: CopyGate): void {
+    this.gate = gate;
+  }
+
+  override copyGranted(pool: number): void {
+    this.granted.push(pool);
+  }
+}
+
+test('what an urgent copy takes its class has to pay: others of as much weight go first', () => {
+  const world = new World({ seed: 1 });
+  const flash = { ...smallFlash, planesPerDie: 4 };
+  const listener = { driveDone: () => {}, driveChanged: () => {}, mapRead: () => false };
+  const drive = new AskingDrive({ flash, ftl: smallFtl, world, listener, name: 'asking' });
+  const room = { depthUnits: 1, quietDepthUnits: 1, copyWeightPermille: 1000, copyUnits: 1 };
+  const profile = { ...whole.qos!, ...room };
+  const counts = { namespaceLimit: 1, queueLimit: 1, controllerCount: 1, slots: 2 };
+  new CardQos({ world, profile, ...counts, drives: [drive] });
+  const { gate, granted } = drive;
+  const { collection, upkeep } = CopyKind;
+  assert.is(gate.asks(0, upkeep, 1, 0, false), true);
+  assert.is(gate.asks(1, collection, 4, 1, true), true);
+  for (let pool = 2; pool < 8; pool++) {
+    assert.is(gate.asks(pool, collection, 1, 0, false), false);
+    assert.is(gate.asks(8 + pool, upkeep, 1, 0, false), false);
+  }
+  gate.ended(0);
+  gate.ended(1);
+  for (let count = 1; count <= 12; count++) {
+    world.advance(1);
+    assert.is(granted.length, count);
+    gate.ended(granted[count - 1]!);
+  }
+  // Upkeep had one unit, collection four: three more make them even, then they take turns.
+  const kinds = granted.map((pool) => (pool < 8 ? collection : upkeep));
+  assert.equal(kinds.slice(0, 3), [upkeep, upkeep, upkeep]);
+  for (let i = 3; i < 9; i += 2) assert.is.not(kinds[i], kinds[i + 1]);
 });
 
 test('a card whose drives never copy has no such classes', async () => {
