@@ -21,9 +21,10 @@ const copiers = 4;
 /** Unreadable blocks that are told of. */
 const mostUnreadable = 64;
 
-/** Blocks in which a verification found members that differ. */
+/** A block in which a verification found members that differ, or that none of them can read. */
 export interface Difference {
   readonly lba: number;
+  readonly isUnreadable: boolean;
   /** Whether a majority, or the member that could be read, was written over the others. */
   readonly isMended: boolean;
 }
@@ -277,6 +278,10 @@ export class Healer {
     if (unreadable < 0) return this.outvoteAll(chunk, members, buffers);
     await this.mender.mendChunk(chunk, buffers[unreadable]!);
     const again = await this.readAll(chunk, buffers);
+    const isLost = again.unreadable >= 0 && again.members.length === 0 && !this.io.isStopped;
+    if (isLost && chunk.count === 1) {
+      return [{ lba: chunk.lba, isUnreadable: true, isMended: false }];
+    }
     if (again.unreadable < 0 || chunk.count === 1) {
       return this.outvoteAll(chunk, again.members, buffers);
     }
@@ -320,7 +325,7 @@ export class Healer {
       if (votes.every((vote) => vote === views.length)) continue;
       const winner = votes.findIndex((vote) => vote * 2 > views.length);
       if (winner >= 0) await this.outvote(lba + block, views[winner]!, { members, votes, buffers });
-      found.push({ lba: lba + block, isMended: winner >= 0 });
+      found.push({ lba: lba + block, isUnreadable: false, isMended: winner >= 0 });
     }
     return found;
   }

@@ -238,7 +238,12 @@ export class Mirror {
     return this.stopReason ?? new UltimaError(ErrorCode.mirrorLost, text);
   }
 
-  /** Compare the members, everywhere, while everybody works. */
+  /**
+   * Compare the members, everywhere, while everybody works.
+   *
+   * @returns blocks in which they differed, and those that none of them can read
+   * @throws UltimaError DMA_* when there is no memory for it
+   */
   verify(): Promise<Difference[]> {
     return this.healer.verify();
   }

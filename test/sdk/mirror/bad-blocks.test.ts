@@ -87,6 +87,8 @@ test('a block that nobody can read fails the read, and nobody is blamed for it',
   assert.is(failed.status, BlockStatus.mediaError);
   assert.is(await firstByte(mirror.device, first + 4), 0x44);
   assert.is(mirror.status.state, 'serving');
+  const found = await rig.done(mirror, mirror.verify());
+  assert.equal(found, [{ lba: first + 3, isUnreadable: true, isMended: false }]);
   await writeBlocks(mirror.device, first + 3, block(7));
   assert.is(await firstByte(mirror.device, first + 3), 7);
   await rig.detach(mirror);
@@ -100,7 +102,7 @@ test('a verification mends blocks that members lack in the same piece, and compa
   disks[1]!.bad.add(first + 7);
   await writeBlocks(disks[2]!, first + 9, block(0xff));
   const found = await rig.done(mirror, mirror.verify());
-  assert.equal(found, [{ lba: first + 9, isMended: true }]);
+  assert.equal(found, [{ lba: first + 9, isUnreadable: false, isMended: true }]);
   await rig.until(mirror, () => disks.every(({ bad }) => bad.size === 0));
   assert.is(await firstByte(disks[2]!, first + 9), 0x49);
   await rig.detach(mirror);
