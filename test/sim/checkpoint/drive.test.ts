@@ -21,7 +21,11 @@ interface Shape {
 
 const shapes: readonly Shape[] = [
   { name: 'greedy', flash: {}, ftl: {} },
-  { name: 'cost-benefit, many planes', flash: { planesPerDie: 2 }, ftl: { victim: 'costBenefit' } },
+  {
+    name: 'cost-benefit, many planes',
+    flash: { planesPerDie: 2 },
+    ftl: { victim: 'cost-benefit' },
+  },
 ];
 
 function burst(rig: DriveRig, number: number): void {
