@@ -109,6 +109,25 @@ for (const [by, changes] of Object.entries(cards)) {
   });
 }
 
+test('a gate promises what the device does at the latency that a tier wants, and no more', async () => {
+  const { controller } = await openCard(2, cards.gate);
+  const capacity = [
+    { latencyNs: 1e6, unitsPerSecond: 50_000 },
+    { latencyNs: 10e6, unitsPerSecond: 100_000 },
+  ];
+  const options = { gate: { ...gate, capacity: { capacity, headroom: 0 } } };
+  const patient = { ...bestEffort, name: 'patient', minIops: 60_000 };
+  const namespaces = { 1: 'patient' };
+  assert.is((await enforce(controller, { tiers: [patient], namespaces }, options)).by, 'gate');
+  const swift = { ...patient, latencyTargetNs: 1e6 };
+  const refused = await enforce(controller, { tiers: [swift], namespaces }, options).then(
+    () => null,
+    (error: unknown) => error,
+  );
+  assert.ok(refused instanceof UltimaError && refused.code === ErrorCode.qosOvercommitted);
+  assert.is(refused.facts.available, 50_000);
+});
+
 test('a policy for a card takes the place of the one before, and gives back what that had', async () => {
   const { controller } = await openCard(4);
   const qos = new UltimaQos(controller.admin);
