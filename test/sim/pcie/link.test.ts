@@ -137,6 +137,28 @@ test('an urgent read waits for what others have asked for, and no more', () => {
   assert.is(fifo.reserveRead(64, true), before + urgentNs);
 });
 
+test('a link that was at rest for long, or was reset, is as fast as a new one', () => {
+  const credits = { postedCreditBytes: 1024, creditReturnNs: 10_000 };
+  const tags = { readTags: 4, reservedReadTags: 2, propagationNs: 100, completerNs: 100 };
+  const times = ({ link }: { readonly link: LinkTiming }): readonly number[] => [
+    link.reserveWrite(4096),
+    link.reserveRead(4096),
+    link.reserveRead(64, true),
+  ];
+  const expected = times(makeLink(1, 1, { ...credits, ...tags }));
+  for (const isReset of [false, true]) {
+    const used = makeLink(1, 1, { ...credits, ...tags });
+    for (let i = 0; i < 100; i++) {
+      used.link.reserveWrite(64 * 1024);
+      used.link.reserveRead(64 * 1024);
+      used.link.reserveRead(64 * 1024, true);
+    }
+    if (isReset) used.link.reset();
+    else used.world.advance(1_000_000_000);
+    assert.equal(times(used), expected);
+  }
+});
+
 test('two cards on a root port as wide as one of them get half each', () => {
   const world = new World();
   const port = new RootPort({ generation: 3, lanes: 4 });
