@@ -37,6 +37,21 @@ export function parseWords<T extends Options>(
   }
 }
 
+/**
+ * Options of a command that only some of its verbs have.
+ *
+ * @param own  those of this verb, of all that `options` has
+ * @throws UltimaError USAGE for another one
+ */
+export function demandOwn(
+  words: readonly string[],
+  options: Options,
+  own: readonly string[],
+): void {
+  const known = Object.entries(options).filter(([name]) => own.includes(name));
+  parseWords(words, Object.fromEntries(known));
+}
+
 const sizes: Readonly<Record<string, number>> = { '': 1, k: KiB, m: MiB, g: GiB, t: TiB };
 const durations: Readonly<Record<string, number>> = {
   '': secondNs,

@@ -1,7 +1,7 @@
 import type { Finding } from '../volume/findings.js';
 import { Pool } from '../volume/pool.js';
 import type { StepListener } from '../volume/steps.js';
-import { parseSize, parseWords, usageError } from './arguments.js';
+import { demandOwn, parseSize, parseWords, usageError } from './arguments.js';
 import {
   bytesText,
   counted,
@@ -76,14 +76,15 @@ export function run(words: readonly string[], terminal: Terminal): Promise<numbe
   return runPoolVerb('pool', verbs, words, terminal);
 }
 
-function parse(words: readonly string[]) {
+function parse(words: readonly string[], own: readonly (keyof typeof options)[] = []) {
+  demandOwn(words, options, [...Object.keys(poolOptions), ...own]);
   const { values, positionals } = parseWords(words, options);
   const devices = [...positionals, ...(values.pool ?? [])];
   return { values, devices, place: placeOf(devices, values) };
 }
 
 function create(words: readonly string[]): LoneTask {
-  const { values, devices } = parse(words);
+  const { values, devices } = parse(words, ['bytes', 'journal', 'overwrite']);
   const bytes = values.bytes === undefined ? undefined : parseSize('bytes', values.bytes);
   const journal = values.journal === undefined ? undefined : parseSize('journal', values.journal);
   const wanted = { bytes, journal, overwrites: values.overwrite };
@@ -171,7 +172,7 @@ function list(words: readonly string[]): PoolTask {
 }
 
 function check(words: readonly string[]): PoolTask | LoneTask {
-  const { values, devices, place } = parse(words);
+  const { values, devices, place } = parse(words, ['repair']);
   if (values.repair) {
     const what = 'pool check --repair';
     return { what, devices, alone: () => withPool(place, 'write', mend) };
@@ -198,7 +199,7 @@ async function mend(pool: Pool): Promise<VerbResult> {
 }
 
 function grow(words: readonly string[]): PoolTask | LoneTask {
-  const { values, devices, place } = parse(words);
+  const { values, devices, place } = parse(words, ['add', 'bytes', 'overwrite']);
   const { add } = values;
   if (add === undefined) return growInPlace(place);
   const bytes = values.bytes === undefined ? undefined : parseSize('bytes', values.bytes);
@@ -237,7 +238,7 @@ function growInPlace(place: PoolPlace): PoolTask {
 }
 
 function destroy(words: readonly string[]): LoneTask {
-  const { values, devices } = parse(words);
+  const { values, devices } = parse(words, ['yes']);
   if (!values.yes) throw usageError('this deletes the pool and all of its volumes; say --yes');
   return { what: 'pool delete', devices, alone: () => destroyOn(devices) };
 }

@@ -1,7 +1,7 @@
 import type { ChangedRange } from '../volume/diff.js';
 import type { Pool } from '../volume/pool.js';
 import type { GroupMember } from '../volume/pool-names.js';
-import { parseWords, usageError, wrongNames } from './arguments.js';
+import { demandOwn, parseWords, usageError, wrongNames } from './arguments.js';
 import {
   bytesText,
   createdText,
@@ -53,7 +53,17 @@ export function run(words: readonly string[], terminal: Terminal): Promise<numbe
   return runPoolVerb('snapshot', verbs, words, terminal);
 }
 
-function parse(words: readonly string[], range: { readonly least: number; readonly most: number }) {
+interface Range {
+  readonly least: number;
+  readonly most: number;
+}
+
+function parse(
+  words: readonly string[],
+  range: Range,
+  own: readonly (keyof typeof options)[] = [],
+) {
+  demandOwn(words, options, [...Object.keys(poolOptions), ...own]);
   const { values, positionals } = parseWords(words, options);
   if (positionals.length < range.least || positionals.length > range.most) {
     const { least, most } = range;
@@ -143,7 +153,7 @@ function describe(words: readonly string[]): PoolTask {
 }
 
 function restore(words: readonly string[]): PoolTask {
-  const { values, names, place } = parse(words, one);
+  const { values, names, place } = parse(words, one, ['keep']);
   const { volume, snapshot } = parseSnapshotName(names[0]!);
   const { keep } = values;
   if (keep === undefined) {

@@ -3,6 +3,7 @@ import { builtInTiers } from '../qos/tiers.js';
 import type { Pool } from '../volume/pool.js';
 import type { StepListener } from '../volume/steps.js';
 import {
+  demandOwn,
   parseChoice,
   parseInteger,
   parseSize,
@@ -87,7 +88,14 @@ export function run(words: readonly string[], terminal: Terminal): Promise<numbe
   return runPoolVerb('volume', verbs, words, terminal);
 }
 
-function parse(words: readonly string[], names: number) {
+const common: readonly string[] = [...Object.keys(poolOptions), 'key'];
+
+function parse(
+  words: readonly string[],
+  names: number,
+  own: readonly (keyof typeof options)[] = [],
+) {
+  demandOwn(words, options, [...common, ...own]);
   const { values, positionals } = parseWords(words, options);
   if (positionals.length !== names) {
     const wanted = names === 0 ? 'no name' : names === 1 ? 'one name' : `${names} names`;
@@ -143,7 +151,14 @@ async function rowOf(pool: Pool, name: string) {
 }
 
 function create(words: readonly string[]): PoolTask {
-  const { values, names, place } = parse(words, 1);
+  const { values, names, place } = parse(words, 1, [
+    'bytes',
+    'block-bytes',
+    'checks',
+    'qos-tier',
+    'encrypt-with',
+    'attribute',
+  ]);
   const bytes = sizeOf(values.bytes);
   const blockBytes = parseInteger('block-bytes', values['block-bytes'], { low: 512, high: 4096 });
   if (blockBytes !== 512 && blockBytes !== 4096) {
@@ -170,7 +185,7 @@ function tierOf(wanted: string): string {
 }
 
 function set(words: readonly string[]): PoolTask {
-  const { values, names, place } = parse(words, 1);
+  const { values, names, place } = parse(words, 1, ['qos-tier', 'attribute']);
   const [name] = names;
   const wantedTier = values['qos-tier'];
   const qosTier = wantedTier === undefined ? null : tierOf(wantedTier);
@@ -225,7 +240,7 @@ function describe(words: readonly string[]): PoolTask {
 }
 
 function rename(words: readonly string[]): PoolTask {
-  const { values, names, place } = parse(words, 1);
+  const { values, names, place } = parse(words, 1, ['to']);
   const { to } = values;
   if (to === undefined) throw usageError('under which name? --to NAME');
   const use = async (pool: Pool, { users }: VerbContext): Promise<VerbResult> => {
@@ -242,7 +257,7 @@ function grow(words: readonly string[]): PoolTask | LoneTask {
   if (wanted.values.nbd !== undefined) {
     return { what: 'volume grow --nbd', devices: [], alone: () => growWhileServed(wanted) };
   }
-  const { values, names, place } = parse(words, 1);
+  const { values, names, place } = parse(words, 1, ['bytes']);
   const bytes = sizeOf(values.bytes);
   const use = async (pool: Pool): Promise<VerbResult> => {
     await pool.growVolume(names[0]!, bytes);
@@ -302,7 +317,7 @@ function reasonOf(status: BlockStatus): string {
 }
 
 function destroy(words: readonly string[]): PoolTask {
-  const { values, names, place } = parse(words, 1);
+  const { values, names, place } = parse(words, 1, ['with-snapshots']);
   const use = async (pool: Pool, { users }: VerbContext): Promise<VerbResult> => {
     users?.demandUnserved({ volume: names[0]! });
     await pool.deleteVolume(names[0]!, { withSnapshots: values['with-snapshots'] });

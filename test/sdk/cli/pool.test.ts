@@ -71,6 +71,12 @@ test('a device is told by its name, and how it can be taken all the same', async
   assert.is(await fault(`snapshot list a b ${pool}`), "this takes one name at most, not 'a b'");
   assert.is(await fault(`snapshot create ${pool}`), 'this takes names, and none was given');
   assert.is(await fault(`volume delete ${pool}`), 'this takes one name, and none was given');
+  const unknown =
+    /^Unknown option '--(bytes|yes|keep)'; options here: --pool --map-cache --output-format/;
+  assert.match(await fault(`volume delete only --bytes 1g ${pool}`), unknown);
+  assert.match(await fault(`pool check ${taken} --yes`), unknown);
+  assert.match(await fault(`snapshot delete only@a --keep b ${pool}`), unknown);
+  assert.match((await run(`volume list ${pool}`)).text, /\nonly /);
 });
 
 test('a pool, a volume, a snapshot and a clone are made, and are there the next time', async () => {
