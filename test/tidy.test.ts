@@ -95,6 +95,16 @@ test('every source is reached from an entry point', () => {
   demandNone(checkReached(sources, entryPoints()));
 });
 
+test('each fuzz and storm has the name of its file, by which CI runs it', () => {
+  const files = sources.map(({ path }) => /^test\/(fuzz|storm)\/([\w-]+)\.ts$/.exec(path));
+  const named = files.filter((match) => match !== null && match[2] !== 'run');
+  assert.ok(named.length > 20);
+  for (const [path, kind, name] of named.map((match) => match!)) {
+    const isNamed = new RegExp(`^ {2}'?${name}'?: `, 'm').test(read(`test/${kind}/run.ts`));
+    assert.ok(isNamed, `${path} is not '${name}' in test/${kind}/run.ts`);
+  }
+});
+
 test('what the package ships is reached without its tests', () => {
   const isTest = (path: string): boolean => path.startsWith('test/');
   const shipped = sources.filter(({ path }) => !isTest(path));

@@ -184,7 +184,7 @@ test('errors are chunks with the offset that was sent, whatever number it is', (
     const words = [
       fromHex('21e41c71 0000 0000 0000000000000007'),
       offset,
-      fromHex('0'.repeat(15) + '1'),
+      fromHex(`${'0'.repeat(15)}1`),
     ];
     const answer = client.say(...words);
     assert.equal(answer.subarray(16, 24), offset);

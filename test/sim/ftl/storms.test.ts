@@ -1,7 +1,7 @@
 import * as assert from 'uvu/assert';
 import { Prng } from '../../../sim/prng.js';
 import { stormOfDrive } from '../../storm/drive.js';
-import { stormOfNarrowDrive } from '../../storm/narrow-drive.js';
+import { stormOfNarrowDrive } from '../../storm/drive-narrow.js';
 import { suite } from '../../support/suite.js';
 import { randomDrive } from './random-drive.js';
 import { DriveRig } from './rig.js';
