@@ -51,7 +51,7 @@ for (const kind of faultKindNames) {
     const total = (await undisturbed()).card.faultOutcomes[0]!.matched;
     let struck = 0;
     // A life with flash costs ten times as much, and a drive's faults know no commands.
-    const stride = ruleOf(kind).needsDrive === true ? 17 : 1;
+    const stride = ruleOf(kind).needsDrive === true ? 34 : 1;
     for (let first = 1; first <= total; first += stride) {
       struck += (await strike(kind, first, 1)).card.faultOutcomes[0]!.struck;
       if (first % 13 === 1) await strike(kind, first, forEver);
