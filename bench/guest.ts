@@ -14,7 +14,7 @@ export async function guestFigures(group: string): Promise<Readonly<Record<strin
   if (obstacle !== null) throw new Error(`no guest: ${obstacle}`);
   let figures: Record<string, number> | null = null;
   const said: string[] = [];
-  const code = await runMachine({
+  const { code } = await runMachine({
     directory: guestDirectory,
     what: [group],
     limitMs,

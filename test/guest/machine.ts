@@ -79,8 +79,16 @@ const controllers: readonly (readonly string[])[] = [
 ];
 const diskCount = 7;
 
-/** Boot the guest, run `inside.ts` in it, and hand over what it prints. @returns its exit code */
-export async function runMachine(options: MachineOptions): Promise<number> {
+/** How a guest ended. */
+export interface MachineEnd {
+  /** Of `inside.ts`; -1 when it did not come to its end. */
+  readonly code: number;
+  /** The emulator itself crashed, which no guest may bring about. */
+  readonly hasCrashed: boolean;
+}
+
+/** Boot the guest, run `inside.ts` in it, and hand over what it prints. */
+export async function runMachine(options: MachineOptions): Promise<MachineEnd> {
   const { served, disk, fabric } = options;
   const program = served?.qemu ?? 'qemu-system-x86_64';
   const words = argumentsOf(options);
@@ -97,9 +105,9 @@ export async function runMachine(options: MachineOptions): Promise<number> {
     else if (order !== undefined) tellMonitor(join(options.directory, 'monitor'), order);
     else options.onLine(line);
   });
-  await new Promise((resolve) => qemu.on('close', resolve));
+  const signal = await new Promise((resolve) => qemu.on('close', (_code, by) => resolve(by)));
   clearTimeout(timer);
-  return exitCode;
+  return { code: exitCode, hasCrashed: signal === 'SIGSEGV' };
 }
 
 function argumentsOf(options: MachineOptions): string[] {
