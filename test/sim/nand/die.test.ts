@@ -1,40 +1,17 @@
 import * as assert from 'uvu/assert';
 import { Lane } from '../../../sim/nand/flash-ops.js';
-import type { FlashProfile } from '../../../sim/nand/flash-profile.js';
 import { Prng } from '../../../sim/prng.js';
 import { suite } from '../../support/suite.js';
 import { DriveRig } from '../ftl/rig.js';
+import { endsOf, oneDie, written } from './one-die.js';
 
 const test = suite('die');
 
-/** One die; round times: read 10 us, program 100 us, erase 1 ms, 4 KiB in 10,240 ns. */
-const oneDie: Partial<FlashProfile> = {
-  channels: 1,
-  packagesPerChannel: 1,
-  busMegatransfers: 400,
-  pageTypes: [{ readNs: 10_000, programNs: 100_000 }],
-  eraseNs: 1_000_000,
-};
 const dataNs = 10_240;
 const readCommandNs = 290;
 const dataOutNs = 30;
 const programCommandNs = 361;
 const eraseCommandNs = 220;
-
-/** A drive whose units 0..count - 1 lie in a row on flash. */
-function written(changes: Partial<FlashProfile>, count: number): DriveRig {
-  const rig = new DriveRig({ ...oneDie, ...changes });
-  rig.drive.write(0, count, 0, 0);
-  rig.drive.flush(0);
-  rig.settle();
-  rig.ended.length = 0;
-  return rig;
-}
-
-/** Latency by token of what ended. */
-function latencies(rig: DriveRig, startNs: number): Record<number, number> {
-  return Object.fromEntries(rig.ended.map(({ token, atNs }) => [token, atNs - startNs]));
-}
 
 test('reads of one die follow each other, the data of one before the cells of the next', () => {
   const rig = written({}, 4);
@@ -42,7 +19,7 @@ test('reads of one die follow each other, the data of one before the cells of th
   for (let unit = 0; unit < 3; unit++) rig.drive.read(unit, 1, unit);
   rig.settle();
   const each = readCommandNs + 10_000 + dataOutNs + dataNs;
-  assert.equal(latencies(rig, start), { 0: each, 1: 2 * each, 2: 3 * each });
+  assert.equal(endsOf(rig, start), { 0: each, 1: 2 * each, 2: 3 * each });
 });
 
 test('a cache read hides the bus behind the cells of the next read', () => {
@@ -58,8 +35,8 @@ test('a cache read hides the bus behind the cells of the next read', () => {
   // The command of the next read waits for the bus that carries this one's data.
   const first = readCommandNs + 20_000 + out;
   const second = first + readCommandNs + 20_000 + out;
-  assert.is(latencies(rig, start)[0], first);
-  assert.ok(latencies(rig, start)[1]! <= second, 'no slower than one after the other');
+  assert.is(endsOf(rig, start)[0], first);
+  assert.ok(endsOf(rig, start)[1]! <= second, 'no slower than one after the other');
   const plain = written({ pageTypes: [{ readNs: 20_000, programNs: 100_000 }] }, 4);
   const plainStart = plain.world.nowNs;
   for (let unit = 0; unit < 3; unit++) plain.drive.read(unit, 1, unit);
@@ -88,7 +65,7 @@ test('reads of different planes and pages run together only when they are indepe
     rig.drive.read(1, 1, 1);
     rig.drive.read(4, 1, 4);
     rig.settle();
-    return latencies(rig, start)[4]!;
+    return endsOf(rig, start)[4]!;
   });
   const one = readCommandNs + 10_000 + dataOutNs + dataNs;
   assert.equal(times, [3 * one, 2 * one + 650 + dataOutNs + dataNs]);
@@ -108,10 +85,10 @@ test('a host read interrupts an erase, which then takes the rest of its time', (
   const start = world.nowNs;
   drive.read(0, 1, 1);
   rig.settle();
-  assert.is(latencies(rig, start)[1], suspendNs + readCommandNs + 10_000 + dataOutNs + dataNs);
+  assert.is(endsOf(rig, start)[1], suspendNs + readCommandNs + 10_000 + dataOutNs + dataNs);
   assert.is(drive.statistics.suspends, 1);
   // 1 ms in all, the interruption, and one more command to go on.
-  const busyNs = 2 * eraseCommandNs + 1_000_000 + latencies(rig, start)[1]!;
+  const busyNs = 2 * eraseCommandNs + 1_000_000 + endsOf(rig, start)[1]!;
   assert.is(drive.flash.dieBusyNs[0]! - busyBefore, busyNs);
 });
 
@@ -127,7 +104,7 @@ test('without suspension a read waits for the erase; a nearly finished one is no
     const start = world.nowNs;
     drive.read(0, 1, 1);
     rig.settle();
-    return latencies(rig, start)[1]!;
+    return endsOf(rig, start)[1]!;
   };
   const read = readCommandNs + 10_000 + dataOutNs + dataNs;
   assert.is(latencyAt(300_000, false), eraseCommandNs + 700_000 + read);
@@ -180,7 +157,7 @@ test('a die that stalls delays what it does, once', () => {
   rig.drive.stallDie(0, 5_000_000);
   rig.drive.read(0, 1, 1);
   rig.settle();
-  assert.is(latencies(rig, start)[1], 5_000_000 + read);
+  assert.is(endsOf(rig, start)[1], 5_000_000 + read);
   const again = rig.world.nowNs;
   rig.drive.read(0, 1, 2);
   rig.world.advance(1000);

@@ -1,37 +1,20 @@
 import * as assert from 'uvu/assert';
 import type { FlashProfile } from '../../../sim/nand/flash-profile.js';
 import { suite } from '../../support/suite.js';
-import { DriveRig } from '../ftl/rig.js';
+import type { DriveRig } from '../ftl/rig.js';
+import { endsOf, written as writtenOne } from './one-die.js';
 
 const test = suite('reads that are ended for reserved ones');
 
-/** One die; round times: read 10 us, program 100 us, 4 KiB in 10,240 ns; a read ends in 1 us. */
-const oneDie: Partial<FlashProfile> = {
-  channels: 1,
-  packagesPerChannel: 1,
-  busMegatransfers: 400,
-  pageTypes: [{ readNs: 10_000, programNs: 100_000 }],
-  readStops: 2,
-  readStopNs: 1_000,
-};
+/** A read is ended twice at most, in 1 us. */
+const stops = { readStops: 2, readStopNs: 1_000 };
 const commandNs = 290;
 const readNs = commandNs + 10_000 + 30 + 10_240;
 const loadNs = 361 + 10_240;
 const programNs = 100_000;
 
-/** A drive whose units 0..count - 1 lie on flash. */
 function written(changes: Partial<FlashProfile>, count: number): DriveRig {
-  const rig = new DriveRig({ ...oneDie, ...changes });
-  rig.drive.write(0, count, 0, 0);
-  rig.drive.flush(0);
-  rig.settle();
-  rig.ended.length = 0;
-  return rig;
-}
-
-/** When requests ended, by token, counted from a time. */
-function endsOf(rig: DriveRig, startNs: number): Record<number, number> {
-  return Object.fromEntries(rig.ended.map(({ token, atNs }) => [token, atNs - startNs]));
+  return writtenOne({ ...stops, ...changes }, count);
 }
 
 test('a reserved read ends the read that runs, which is the first to be read again', () => {

@@ -1,20 +1,12 @@
 import * as assert from 'uvu/assert';
 import { FlashKind, Lane } from '../../../sim/nand/flash-ops.js';
-import type { FlashProfile } from '../../../sim/nand/flash-profile.js';
 import { Suspension } from '../../../sim/nand/suspension.js';
 import { suite } from '../../support/suite.js';
-import { DriveRig, smallFlash } from '../ftl/rig.js';
+import { type DriveRig, smallFlash } from '../ftl/rig.js';
+import { written } from './one-die.js';
 
 const test = suite('reserved reads');
 
-/** One die; round times: read 10 us, program 100 us, erase 1 ms, 4 KiB in 10,240 ns. */
-const oneDie: Partial<FlashProfile> = {
-  channels: 1,
-  packagesPerChannel: 1,
-  busMegatransfers: 400,
-  pageTypes: [{ readNs: 10_000, programNs: 100_000 }],
-  eraseNs: 1_000_000,
-};
 const readNs = 290 + 10_000 + 30 + 10_240;
 const loadNs = 361 + 10_240;
 const suspendNs = 1_000;
@@ -24,16 +16,6 @@ const canSuspend = {
   programSuspendNs: suspendNs,
   eraseSuspendNs: suspendNs,
 };
-
-/** A drive whose units 0..count - 1 lie in a row on flash. */
-function written(changes: Partial<FlashProfile>, count: number): DriveRig {
-  const rig = new DriveRig({ ...oneDie, ...changes });
-  rig.drive.write(0, count, 0, 0);
-  rig.drive.flush(0);
-  rig.settle();
-  rig.ended.length = 0;
-  return rig;
-}
 
 function latencyOf(rig: DriveRig, token: number, startNs: number): number {
   return rig.ended.find((end) => end.token === token)!.atNs - startNs;
