@@ -13,7 +13,7 @@ const test = suite('commands for a pool on another machine, that a process serve
 const rig = new ServedPool();
 const nqn = 'nqn.2026-11.io.ultima:far';
 let target: NvmeTcpTarget | null = null;
-/** Of the pool's device, which has no lock: any number of hosts may use it. */
+/** Address of the pool's device: a target takes any number of hosts, so no lock is on it. */
 let far = '';
 
 test.before(async () => {
